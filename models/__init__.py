@@ -1,0 +1,19 @@
+"""What the network is: the Vision Transformer of Dosovitskiy et al. 2021 (arXiv 2010.11929), an equation a module."""
+
+from models.config import VARIANTS, ViTConfig
+from models.encoder_block import TransformerEncoderBlock
+from models.mlp_block import MLPBlock
+from models.msa_block import MSABlock
+from models.patch_embedding import PatchEmbedding
+from models.vit import ViT, build
+
+__all__ = [
+    "VARIANTS",
+    "MLPBlock",
+    "MSABlock",
+    "PatchEmbedding",
+    "TransformerEncoderBlock",
+    "ViT",
+    "ViTConfig",
+    "build",
+]

@@ -1,0 +1,80 @@
+"""The Vision Transformer's settings, their checks, and the published sizes (Table 1)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Settings of one Vision Transformer; the defaults are ViT-B/16 on ImageNet (Table 1).
+
+    `image_size` is (height, width) in pixels; one number means a square. `dropout` acts where Table 3 puts it: after
+    every dense layer except the qkv projections, and after the positions are added. `norm_eps` is LayerNorm's epsilon:
+    1e-6 in the authors' code, torchvision and timm, 1e-12 in Hugging Face. `gelu` is "none" (exact, erf) or "tanh"
+    (the authors' JAX default). Raises ValueError, naming both numbers, for sizes that do not fit together.
+    """
+
+    image_size: int | tuple[int, int] = 224
+    patch_size: int = 16           # P
+    in_channels: int = 3           # C
+    num_classes: int = 1000        # K
+    num_layers: int = 12           # L
+    embedding_dim: int = 768       # D
+    num_heads: int = 12            # k
+    mlp_size: int = 3072
+    dropout: float = 0.0
+    norm_eps: float = 1e-6
+    gelu: str = "none"
+
+    def __post_init__(self):
+        size = self.image_size
+        size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        if len(size) != 2 or not all(isinstance(side, int) for side in size):
+            raise ValueError(f"image_size {self.image_size} is not one or two whole numbers (height, width)")
+        object.__setattr__(self, "image_size", size)
+        for name in ("patch_size", "num_classes", "num_layers", "embedding_dim", "num_heads", "mlp_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        height, width = size
+        if min(size) < 1 or height % self.patch_size or width % self.patch_size:
+            raise ValueError(f"image size {height}x{width} is not a multiple of the patch size {self.patch_size}")
+        if self.in_channels not in (1, 3):
+            raise ValueError(f"in_channels is {self.in_channels}: images have 1 channel (gray) or 3 (RGB)")
+        if self.embedding_dim % self.num_heads:
+            raise ValueError(f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}: it must be at least 0 and below 1")
+        if self.norm_eps <= 0:
+            raise ValueError(f"norm_eps is {self.norm_eps}: it must be above 0")
+        if self.gelu not in ("none", "tanh"):
+            raise ValueError(f'gelu is "{self.gelu}": it must be "none" (exact, erf) or "tanh"')
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches down and across: (H/P, W/P)."""
+        height, width = self.image_size
+        return height // self.patch_size, width // self.patch_size
+
+    @property
+    def num_patches(self) -> int:
+        """N = HW/P² (§3.1)."""
+        rows, columns = self.grid
+        return rows * columns
+
+
+def _size(num_layers: int, embedding_dim: int, mlp_size: int, num_heads: int, patch_size: int) -> ViTConfig:
+    return ViTConfig(num_layers=num_layers, embedding_dim=embedding_dim, mlp_size=mlp_size, num_heads=num_heads,
+                     patch_size=patch_size)
+
+
+# B, L, H: Table 1. Ti, S: the authors' later sizes (google-research/vision_transformer, vit_jax/configs/models.py).
+VARIANTS = {         # layers  D    MLP  heads  P
+    "vit_ti_16": _size(12, 192, 768, 3, 16),
+    "vit_s_16": _size(12, 384, 1536, 6, 16),
+    "vit_s_32": _size(12, 384, 1536, 6, 32),
+    "vit_b_8": _size(12, 768, 3072, 12, 8),
+    "vit_b_16": _size(12, 768, 3072, 12, 16),
+    "vit_b_32": _size(12, 768, 3072, 12, 32),
+    "vit_l_16": _size(24, 1024, 4096, 16, 16),
+    "vit_l_32": _size(24, 1024, 4096, 16, 32),
+    "vit_h_14": _size(32, 1280, 5120, 16, 14),
+}

@@ -1,0 +1,23 @@
+"""One layer of the Transformer encoder."""
+
+from torch import Tensor, nn
+
+from models.config import ViTConfig
+from models.mlp_block import MLPBlock
+from models.msa_block import MSABlock
+
+
+class TransformerEncoderBlock(nn.Module):
+    """z'_l = MSA(LN(z_{l-1})) + z_{l-1};  z_l = MLP(LN(z'_l)) + z'_l   (Eq. 2 then Eq. 3).
+
+    Tokens (B, N + 1, D) → tokens (B, N + 1, D). Equal to nn.TransformerEncoderLayer(norm_first=True, activation=gelu).
+    """
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.msa_block = MSABlock(config)
+        self.mlp_block = MLPBlock(config)
+
+    def forward(self, z: Tensor) -> Tensor:
+        z = self.msa_block(z)                                            # Eq. 2
+        return self.mlp_block(z)                                         # Eq. 3

@@ -1,0 +1,33 @@
+"""Eq. 3: every token is thought about on its own."""
+
+from torch import Tensor, nn
+
+from models.config import ViTConfig
+
+
+class MLPBlock(nn.Module):
+    """z_l = MLP(LN(z'_l)) + z'_l   (Eq. 3), the MLP being two dense layers with a GELU between them (§3.1).
+
+    Tokens (B, N + 1, D) → tokens (B, N + 1, D). Dropout follows both dense layers (Table 3).
+    """
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.embedding_dim, eps=config.norm_eps)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.embedding_dim, config.mlp_size),
+            nn.GELU(approximate=config.gelu),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.mlp_size, config.embedding_dim),
+            nn.Dropout(config.dropout),
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weights Xavier-uniform, biases N(0, 1e-6), as in google-research/vision_transformer, models_vit.py."""
+        for layer in (self.mlp[0], self.mlp[3]):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.normal_(layer.bias, std=1e-6)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.mlp(self.norm(z)) + z                                # Eq. 3

@@ -1,0 +1,38 @@
+"""Eq. 2: every token looks at every other."""
+
+from torch import Tensor, nn
+
+from models.config import ViTConfig
+
+
+class MSABlock(nn.Module):
+    """z'_l = MSA(LN(z_{l-1})) + z_{l-1}   (Eq. 2; MSA itself is Eq. 5–8 of Appendix A).
+
+    Tokens (B, N + 1, D) → tokens (B, N + 1, D). Dropout follows the output projection only: Table 3 excludes the qkv
+    projections, and the authors' attention-probability dropout is 0. The attention weights are never formed
+    (`need_weights=False`): torch's fused attention computes the product without them.
+    """
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.embedding_dim, eps=config.norm_eps)
+        self.attention = nn.MultiheadAttention(config.embedding_dim, config.num_heads, batch_first=True)
+        self.dropout = nn.Dropout(config.dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """W_q, W_k, W_v and W_out Xavier-uniform, each on its own D×D; biases 0.
+
+        nn.MultiheadAttention's own initialisation treats q, k, v as one 3D×D matrix, whose bound is √2 too small.
+        Source: google-research/vision_transformer, vit_jax/models_vit.py.
+        """
+        for weight in self.attention.in_proj_weight.chunk(3):            # (D, D) each: W_q, W_k, W_v
+            nn.init.xavier_uniform_(weight)
+        nn.init.xavier_uniform_(self.attention.out_proj.weight)
+        nn.init.zeros_(self.attention.in_proj_bias)
+        nn.init.zeros_(self.attention.out_proj.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.norm(z)
+        attended, _ = self.attention(x, x, x, need_weights=False)        # (B, N + 1, D)
+        return self.dropout(attended) + z                                # Eq. 2

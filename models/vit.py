@@ -1,0 +1,44 @@
+"""The whole Vision Transformer."""
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from models.config import VARIANTS, ViTConfig
+from models.encoder_block import TransformerEncoderBlock
+from models.patch_embedding import PatchEmbedding
+
+
+class ViT(nn.Module):
+    """Images (B, C, H, W) → class logits (B, K): Eq. 1, then L times Eq. 2 and 3, then Eq. 4, then the classifier.
+
+    y = LN(z_L^0) is Eq. 4; the classifier on top of y is not part of it. The classifier starts at zero, so an untrained
+    model gives every class the same probability and its loss is ln K.
+    Source: Dosovitskiy et al. 2021, arXiv 2010.11929, §3.1.
+    """
+
+    def __init__(self, config: ViTConfig | None = None):
+        super().__init__()
+        self.config = config = config or ViTConfig()
+        self.patch_embedding = PatchEmbedding(config)
+        self.encoder = nn.Sequential(*(TransformerEncoderBlock(config) for _ in range(config.num_layers)))
+        self.norm = nn.LayerNorm(config.embedding_dim, eps=config.norm_eps)
+        self.classifier = nn.Linear(config.embedding_dim, config.num_classes)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        z = self.patch_embedding(images)                                 # Eq. 1: (B, N + 1, D)
+        z = self.encoder(z)                                              # Eq. 2 and 3, L times
+        y = self.norm(z[:, 0])                                           # Eq. 4: (B, D)
+        return self.classifier(y)                                        # (B, K)
+
+
+def build(name: str, **overrides) -> ViT:
+    """The ViT called `name` in VARIANTS with fields of its ViTConfig overridden; ValueError for unknown names."""
+    if name not in VARIANTS:
+        raise ValueError(f'unknown model "{name}"; known: {", ".join(VARIANTS)}')
+    fields = ViTConfig.__dataclass_fields__
+    if unknown := sorted(set(overrides) - set(fields)):
+        raise ValueError(f"ViTConfig has no field {', '.join(unknown)}; it has {', '.join(fields)}")
+    return ViT(replace(VARIANTS[name], **overrides))
