@@ -1,0 +1,10 @@
+"""How pictures become batches. Knows no model."""
+
+
+def __getattr__(name: str):
+    """`data_setup.create_dataloaders`, without importing torch for those who only want `data_setup.phantom`."""
+    if name == "create_dataloaders":
+        from data_setup.dataloaders import create_dataloaders
+
+        return create_dataloaders
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,141 @@
+"""From folders to the three streams of batches that a run needs, and everything there is to say about them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from data_setup.dataset import (
+    SliceDataset,
+    bytes_needed,
+    check_unreadable,
+    decode,
+    fits_in_memory,
+    list_slices,
+)
+from data_setup.splits import apply_split
+from data_setup.subjects import find_subjects
+from data_setup.transforms import describe_preprocessing, make_transforms
+
+
+class Batches:
+    """A DataLoader whose uint8 batches arrive on the device, transformed there: (images (B, C, H, W), labels (B,))."""
+
+    def __init__(self, loader: DataLoader, transform: nn.Module, device: torch.device):
+        self.loader, self.transform, self.device = loader, transform, device
+
+    @property
+    def dataset(self) -> SliceDataset:
+        return self.loader.dataset
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, labels in self.loader:
+            pixels = pixels.to(self.device, non_blocking=True)
+            yield self.transform(pixels), labels.to(self.device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A run's three streams of batches, the split behind them, and what a reader must be told about them."""
+
+    train: Batches
+    val: Batches
+    test: Batches
+    class_names: list[str]
+    table: pd.DataFrame                # path, class, subject, split; one row a slice
+    preprocessing: dict
+    fingerprint: str                   # of every slice's path below its folder and its pixels
+    notes: list[str]                   # sentences for the start of the run
+    stamps: list[str]                  # LEAKY SPLIT, PATIENTS UNKNOWN: on every result
+    left_out: list[str] = field(default_factory=list)     # files named with their reason
+
+    @property
+    def largest_class(self) -> str:
+        """The class with most training slices: what a guesser would always answer."""
+        return self.class_names[int(torch.bincount(self.train.dataset.labels).argmax())]
+
+    def class_weights(self) -> Tensor:
+        """n / (K n_k) for each class k, from the training slices: mean 1 over them; 0 for a class without any."""
+        counts = torch.bincount(self.train.dataset.labels, minlength=len(self.class_names))
+        return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1)), 0.0)
+
+
+def take_as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """SliceDataset cuts whole batches already; nothing is left to collate."""
+    return batch
+
+
+def create_dataloaders(
+    train_dir: str | Path,
+    test_dir: str | Path | None,
+    batch_size: int,
+    *,
+    image_size: tuple[int, int],
+    channels: int,
+    device: torch.device,
+    val_dir: str | Path | None = None,
+    split: str | Path = "auto",
+    subjects: str | Path | None = None,
+    subject_pattern: str | None = None,
+    seed: int = 0,
+    augment: bool = True,
+    num_workers: int = 0,
+    keep_in_memory: bool | None = None,
+) -> Data:
+    """Reads class folders once, splits them by patient, and makes shuffled training and ordered val and test batches.
+
+    `image_size` is (height, width). Without `test_dir` or `val_dir` those are cut from train by patient; `split` is
+    auto, folder, patient or a CSV (data_setup/splits.py). Slices stay in memory as uint8 where they fit
+    (`keep_in_memory` None) and are read by `num_workers` processes otherwise. Mean and std come from the training
+    slices alone. Raises ValueError, one line, for data that cannot be used.
+    """
+    folders = {"train": train_dir, "val": val_dir, "test": test_dir}
+    table, others = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
+    table["subject"] = find_subjects(table["path"].tolist(), subjects, subject_pattern)
+    num_bytes = bytes_needed(len(table), image_size, channels)
+    keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
+    decoded = decode(table["path"].tolist(), image_size, channels, keep)
+    check_unreadable(table, decoded.errors)
+    good = table.drop(index=list(decoded.errors))
+    chosen = apply_split(good, split, seed)
+    final = chosen.table.set_index(good.index)                # rows stay in the order of `decoded`
+    rows = {name: final.index[final["split"] == name].to_numpy() for name in ("train", "val", "test")}
+    for name in ("val", "test"):
+        if len(rows[name]) == 0:
+            raise ValueError(f"no {name} slices: {train_dir} holds too few patients to keep some apart for {name}")
+    mean, std = decoded.mean_and_std(rows["train"], image_size[0] * image_size[1])
+    class_names = sorted(final["class"].unique())
+
+    def batches(name: str, transform: nn.Module) -> Batches:
+        dataset = SliceDataset(final.loc[rows[name]], class_names, image_size, channels, decoded.images)
+        loader = DataLoader(dataset, batch_size, shuffle=name == "train", collate_fn=take_as_is,
+                            num_workers=0 if keep else num_workers, pin_memory=device.type == "cuda",
+                            persistent_workers=not keep and num_workers > 0)
+        return Batches(loader, transform, device)
+
+    training, evaluation = make_transforms(mean, std, augment)
+    left_out = [*decoded.errors.values(), *(f"{path}: not an image file" for path in others)]
+    where = f"in memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
+        f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half the free memory), read by {num_workers} workers")
+    notes = [f"{len(final):,} slices as {image_size[0]}x{image_size[1]}x{channels} uint8 {where}", *chosen.notes]
+    if left_out:
+        notes.append(f"{len(left_out)} files left out, named at the end")
+    return Data(
+        batches("train", training), batches("val", evaluation), batches("test", evaluation), class_names,
+        final.reset_index(drop=True), describe_preprocessing(image_size, channels, mean, std),
+        _fingerprint(table, decoded.digests), notes, list(chosen.stamps), left_out,
+    )
+
+
+def _fingerprint(table: pd.DataFrame, digests: list[str]) -> str:
+    names = ["/".join(Path(path).parts[-2:]) for path in table["path"]]
+    lines = sorted(f"{name} {digest}" for name, digest in zip(names, digests, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,154 @@
+"""Class folders → samples, each decoded once and kept in memory as uint8 where they fit."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from data_setup.images import find_image_files, fit, read_image
+
+UNREADABLE_LIMIT = 0.01    # of a split: more is a broken copy, not a stray file
+
+
+def list_slices(folders: dict[str, Path]) -> tuple[pd.DataFrame, list[Path]]:
+    """Rows (path, class, split) for {split: folder of class folders}, and the files that are no images.
+
+    Raises ValueError for a folder that is missing, holds no class folders, or whose classes differ from train's, and
+    for a class without images.
+    """
+    rows, others = [], []
+    for split, folder in folders.items():
+        if not folder.is_dir():
+            raise ValueError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
+        classes = sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+        if not classes:
+            raise ValueError(f"{split} folder {folder} holds no class folders: it must hold one for each class")
+        for class_folder in classes:
+            images, no_images = find_image_files(class_folder)
+            if not images:
+                raise ValueError(f"class folder {class_folder} holds no images: remove it or fill it")
+            rows += [(str(path), class_folder.name, split) for path in images]
+            others += no_images
+        others += sorted(path for path in folder.iterdir() if path not in classes)
+    table = pd.DataFrame(rows, columns=["path", "class", "split"])
+    known = set(table.loc[table["split"] == "train", "class"])
+    for split, folder in folders.items():
+        found = set(table.loc[table["split"] == split, "class"])
+        if strange := sorted(found - known):
+            raise ValueError(f'{split} folder {folder} has class "{strange[0]}", which {folders["train"]} lacks')
+    return table, others
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Every slice read once. `images` (n, C, H, W) uint8, or None where they do not fit in memory."""
+
+    images: Tensor | None
+    sums: np.ndarray                 # (n, C) of pixel values
+    squares: np.ndarray              # (n, C) of their squares
+    digests: list[str]               # of the pixels at the model's size
+    errors: dict[int, str]           # row → why it could not be read
+
+    def mean_and_std(self, rows: np.ndarray, num_pixels: int) -> tuple[list[float], list[float]]:
+        """Each channel's mean and standard deviation over the slices `rows`, in 0..1."""
+        n = len(rows) * num_pixels
+        mean = self.sums[rows].sum(axis=0) / n
+        variance = np.maximum(self.squares[rows].sum(axis=0) / n - mean**2, 0)
+        std = np.sqrt(variance)
+        if not (std > 0).all():
+            raise ValueError("every training slice is one flat colour: there is nothing to learn from these images")
+        return (mean / 255).tolist(), (std / 255).tolist()
+
+
+def bytes_needed(num_slices: int, size: tuple[int, int], channels: int) -> int:
+    """Memory that slices of `size` take as uint8: n·C·H·W bytes."""
+    return num_slices * channels * size[0] * size[1]
+
+
+def fits_in_memory(num_bytes: int) -> bool:
+    """Whether half the memory that is free now would hold them."""
+    return num_bytes <= psutil.virtual_memory().available / 2
+
+
+def read_slice(path: str | Path, size: tuple[int, int], channels: int) -> np.ndarray:
+    """One file as the model sees it: (C, H, W) uint8 at `size`, proportions kept. ValueError if it cannot be read."""
+    return fit(read_image(path, channels), size).transpose(2, 0, 1)
+
+
+def decode(paths: Sequence[str], size: tuple[int, int], channels: int, keep: bool) -> Decoded:
+    """Reads every slice once, on all cores; keeps the pixels if `keep`."""
+    n = len(paths)
+    images = torch.zeros((n, channels, *size), dtype=torch.uint8) if keep else None
+    sums, squares = np.zeros((n, channels)), np.zeros((n, channels))
+    digests, errors = [""] * n, {}
+
+    def one(row: int) -> None:
+        try:
+            pixels = read_slice(paths[row], size, channels)
+        except ValueError as error:
+            errors[row] = str(error)
+            return
+        wide = pixels.astype(np.int64)
+        sums[row], squares[row] = wide.sum(axis=(1, 2)), (wide**2).sum(axis=(1, 2))
+        digests[row] = hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest()
+        if images is not None:
+            images[row] = torch.from_numpy(np.ascontiguousarray(pixels))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(tqdm(pool.map(one, range(n)), total=n, desc="reading slices", leave=False, disable=None))
+    return Decoded(images, sums, squares, digests, dict(sorted(errors.items())))
+
+
+def check_unreadable(table: pd.DataFrame, errors: dict[int, str]) -> None:
+    """ValueError if more than 1 % of a split's files, or a class's every file in a split, could not be read."""
+    bad = np.zeros(len(table), dtype=bool)
+    bad[list(errors)] = True
+    for split, rows in table.groupby("split").indices.items():
+        if (count := bad[rows].sum()) > UNREADABLE_LIMIT * len(rows):
+            first = errors[rows[bad[rows]][0]]
+            raise ValueError(f"{count} of {len(rows)} {split} files cannot be read (limit {UNREADABLE_LIMIT:.0%}): "
+                             f"repair or remove them; the first: {first}")
+    for (split, name), rows in table.groupby(["split", "class"]).indices.items():
+        if bad[rows].all():
+            raise ValueError(f"none of the {len(rows)} {split} files of class {name} can be read; "
+                             f"the first: {errors[rows[0]]}")
+
+
+class SliceDataset(Dataset):
+    """Slices of one split: item i is (pixels (C, H, W) uint8, class number). Batches are cut from memory at once.
+
+    `table` holds the split's rows, its index their places in `images` (all splits' slices, or None: read from disk).
+    """
+
+    def __init__(self, table: pd.DataFrame, class_names: list[str], size: tuple[int, int], channels: int,
+                 images: Tensor | None):
+        self.rows = torch.tensor(table.index.to_numpy().copy())
+        self.paths = table["path"].tolist()
+        self.subjects = table["subject"].tolist()
+        self.labels = torch.tensor([class_names.index(name) for name in table["class"]], dtype=torch.long)
+        self.size, self.channels, self.images = size, channels, images
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if self.images is not None:
+            return self.images[self.rows[index]], self.labels[index]
+        return torch.from_numpy(read_slice(self.paths[index], self.size, self.channels).copy()), self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """A whole batch (B, C, H, W), (B,): what a DataLoader asks for when this method exists."""
+        if self.images is None:
+            pixels, labels = zip(*map(self.__getitem__, indices), strict=True)
+            return torch.stack(pixels), torch.stack(labels)
+        return self.images[self.rows[indices]], self.labels[indices]

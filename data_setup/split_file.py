@@ -1,0 +1,43 @@
+"""A split that was written down (`split.csv`), given to a new run: exactly these slices on exactly these sides."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from data_setup.path_tables import match_paths, read_path_table
+
+COLUMNS = ["path", "class", "subject", "split"]
+SPLITS = ["train", "val", "test"]
+
+
+def read_split(file: str | Path, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with split and subject from a CSV (path, class, subject, split) that has exactly its slices.
+
+    Where the CSV names no subject, the table's own stays. Paths are matched by `path_tables.match_paths`.
+    Raises ValueError, one line naming the file, the count and the first: slices in only one of the two, another class,
+    a split that is none of train, val, test; and if no slice is for train or none for test.
+    """
+    if not os.path.isfile(file):
+        raise ValueError(f"--split {file}: no such CSV file, and not auto, folder or patient")
+    given = read_path_table(file, COLUMNS)
+    rows = match_paths(table["path"].tolist(), given["path"].tolist(), file)
+    missing = [path for path, row in zip(table["path"], rows, strict=True) if row is None]
+    _refuse(file, missing, "slices of the data are not in it")
+    _refuse(file, given["path"].drop([row for row in rows if row is not None]), "of its slices are not in the data")
+    given = given.iloc[rows].set_index(table.index)
+    odd = given["split"][~given["split"].isin(SPLITS)]
+    _refuse(file, odd, f"splits are none of {', '.join(SPLITS)}")
+    other = (given["class"] + " for " + table["path"].map(str))[given["class"] != table["class"]]
+    _refuse(file, other, "classes differ from the folder")
+    for name in ("train", "test"):
+        if not (given["split"] == name).any():
+            raise ValueError(f"{file}: no slice is for {name}")
+    subject = given["subject"].str.strip().astype(object)
+    return table.assign(split=given["split"].astype(object), subject=subject.where(subject != "", table["subject"]))
+
+
+def _refuse(file: str | Path, wrong: Sequence, what: str) -> None:
+    if len(wrong):
+        raise ValueError(f"{file}: {len(wrong)} {what}, the first {list(wrong)[0]}")

@@ -1,0 +1,184 @@
+"""Who trains, who validates, who tests: whole patients, stratified by class, the same for a seed on any machine.
+
+A table is a DataFrame with the columns path, class, subject (an id, or None where unknown) and split ('train', 'val',
+'test'), one row a slice. A split is written down (`split_file.py` reads it) rather than derived again: scikit-learn's
+folds differ between versions, and shuffled ones are stratified only since 1.8 (its issue 32478).
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from data_setup.path_tables import common_folders
+from data_setup.split_file import COLUMNS, SPLITS, read_split
+
+MODES = ("auto", "folder", "patient")
+TEST_SHARE = 0.2        # of all slices, where no folder says otherwise
+VAL_SHARE = 0.15        # of the training slices, where no folder says otherwise
+LEAKY, UNKNOWN = "LEAKY SPLIT", "PATIENTS UNKNOWN"
+
+
+class Split(NamedTuple):
+    """The table with its final split, sentences on how it came about, and the warnings every result must carry."""
+
+    table: pd.DataFrame
+    notes: tuple[str, ...]
+    stamps: tuple[str, ...]
+
+
+def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: float, seed: int) -> np.ndarray:
+    """Which slices to hold out, bool (slices,): whole people, about `share` of every class.
+
+    The first of k = round(1 / share) folds of scikit-learn's StratifiedGroupKFold; a slice of an unknown person is a
+    person of its own. For people of equally many slices each class's held-out people differ from people / k by less
+    than 1. For people of unequal ones it is slices that are balanced: each class's held-out slices differ from
+    slices / k by no more than its largest person's (measured), while the count of people may be a few off.
+    A class never loses all its people: where that would happen, its first one stays. With fewer people than folds
+    there are fewer folds; with less than two nobody is held out.
+    """
+    classes, groups = np.asarray(classes, dtype=str), _groups(subjects)
+    held = np.zeros(len(classes), bool)
+    largest = np.unique(classes, return_counts=True)[1].max(initial=0)
+    folds = min(max(2, round(1 / share)), len(np.unique(groups)), largest)
+    if folds < 2:
+        return held
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():     # a class of fewer slices than folds is dealt with below
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        _, first = next(splitter.split(classes, classes, groups))
+    held[first] = True
+    for name in np.unique(classes):
+        if held[classes == name].all():
+            held[groups == groups[classes == name].min()] = False
+    return held
+
+
+def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -> Split:
+    """Turn the split that the folders make into the one to use, and say why.
+
+    mode 'auto': the folders as they are, unless a patient stands in two of them: then all are pooled and split again
+    by patient. 'folder': as they are, stamped LEAKY SPLIT if patients overlap. 'patient': always split again. Anything
+    else: a CSV (`split_file.read_split`). Test and validation, where there is no such folder, are cut from train by
+    patient. Slices of unknown patients are patients of their own, stamped PATIENTS UNKNOWN.
+    Raises ValueError for a path that comes twice, no training slices, 'patient' where no patient is known, a wrong CSV.
+    """
+    table = table[COLUMNS].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
+    table["subject"] = table["subject"].where(table["subject"].notna(), None)
+    if table["path"].duplicated().any():
+        raise ValueError(f"{table['path'][table['path'].duplicated()].iloc[0]} stands in the data twice")
+    notes = []
+    if str(mode) not in MODES:
+        table = read_split(mode, table)
+        notes.append(f"the split is the one of {mode}")
+    elif mode == "patient" and table["subject"].isna().all():
+        raise ValueError("--split patient: no patient is known; give --subjects FILE.csv or --subject_pattern REGEX")
+    elif (mode == "patient" and table["split"].nunique() > 1) or (mode == "auto" and _overlap(table)):
+        table, note = _pool(table, mode, seed)
+        notes.append(note)
+    else:
+        notes.append("folders as they are")
+    for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
+        if not (table["split"] == name).any():
+            notes.append(_cut(table, name, share, seed))
+    if not (table["split"] == "train").any():
+        raise ValueError(f"no training slices among {len(table)}")
+    stamps, reasons = _stamps(table)
+    return Split(table.sort_index(), (*notes, *_absent(table), *reasons), stamps)
+
+
+def split_hash(table: pd.DataFrame) -> str:
+    """SHA-256 of the sorted rows (path, class, subject, split), paths below their common folder: equal anywhere."""
+    parts = [PurePath(path).parts for path in table["path"]]
+    shared = common_folders(parts)
+    subjects = [None if pd.isna(subject) else str(subject) for subject in table["subject"]]
+    rows = zip(["/".join(path[shared:]) for path in parts], table["class"], subjects, table["split"], strict=True)
+    return hashlib.sha256("\n".join(sorted(json.dumps(row) for row in rows)).encode()).hexdigest()
+
+
+def count_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Known patients and slices of every class (rows, the last 'all') in every split (columns), for printing."""
+    columns = {}
+    for name in SPLITS:
+        part = table[table["split"] == name]
+        for what, count in (("patients", "nunique"), ("slices", "size")):
+            counts = part.groupby("class")["subject"].agg(count).reindex(sorted(set(table["class"])), fill_value=0)
+            counts.loc["all"] = part["subject"].nunique() if what == "patients" else len(part)
+            columns[name, what] = counts
+    return pd.DataFrame(columns).astype(int)
+
+
+def _groups(subjects: Sequence[str | None]) -> np.ndarray:
+    """One number a person, (slices,): known people in the order of their ids, then every unknown slice its own."""
+    subjects = pd.Series(subjects, dtype=object)
+    groups, known = pd.factorize(subjects.where(subjects.notna(), None), sort=True)     # unknown: -1
+    groups[groups < 0] = len(known) + np.arange((groups < 0).sum())
+    return groups
+
+
+def _overlap(table: pd.DataFrame) -> list[str]:
+    """The known patients who stand in more than one split."""
+    sides = table.groupby("subject")["split"].nunique()
+    return sides.index[sides > 1].tolist()
+
+
+def _patients(table: pd.DataFrame, name: str) -> int:
+    return table.loc[table["split"] == name, "subject"].nunique()
+
+
+def _pool(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataFrame, str]:
+    """Forget the folders but for their shares, and split by patient: (table, the reason and the counts)."""
+    shares = {name: (table["split"] == name).mean() for name in SPLITS}
+    both, patients = len(_overlap(table)), table["subject"].nunique()
+    folders = [name for name in SPLITS if shares[name]]
+    table = table.assign(split="train").astype(object)
+    for name in ("test", "val"):
+        if shares[name]:
+            left = 1 if name == "test" else 1 - shares["test"]
+            _cut(table, name, 1 / np.clip(round(left / shares[name]), 2, 10), seed)
+    stand = "both" if len(folders) == 2 else "more than one of"
+    reason = f"{both} of {patients} patients stand in {stand} {' and '.join(folders)}" if both else f"--split {mode}"
+    counts = ", ".join(f"{_patients(table, name)} {name}" for name in folders)
+    return table, f"{reason}: pooled and split again by patient ({counts})"
+
+
+def _cut(table: pd.DataFrame, name: str, share: float, seed: int) -> str:
+    """Move about `share` of the training slices, whole patients, to the split `name`, in place; say how many."""
+    train = table.index[table["split"] == "train"]
+    held = hold_out(table.loc[train, "class"], table.loc[train, "subject"], share, seed)
+    before = _patients(table, "train")
+    table.loc[train[held], "split"] = name
+    if not held.any():
+        return f"{name} stays empty: too few patients in train to hold one out"
+    return (f"{name} is cut from train by patient: {_patients(table, name)} of {before} known patients, "
+            f"{held.sum()} of {len(held)} slices")
+
+
+def _stamps(table: pd.DataFrame) -> tuple[tuple[str, ...], list[str]]:
+    """The stamps that the final split deserves, and the reason for each."""
+    stamps, reasons = [], []
+    both = _overlap(table)
+    if both:
+        stamps.append(LEAKY)
+        reasons.append(f"{LEAKY}: {len(both)} of {table['subject'].nunique()} patients stand in more than one split")
+    unknown = table["subject"].isna().sum()
+    if unknown:
+        stamps.append(UNKNOWN)
+        reasons.append(f"{UNKNOWN}: nobody can tell whose {unknown} of {len(table)} slices are")
+    return tuple(stamps), reasons
+
+
+def _absent(table: pd.DataFrame) -> list[str]:
+    """A sentence for each class that some split does not have."""
+    sentences = []
+    for name, part in table.groupby("class"):
+        absent = [split for split in SPLITS if split not in set(part["split"]) and split in set(table["split"])]
+        if absent:
+            sentences.append(f"{name} is not in {' and '.join(absent)} ({part['subject'].nunique()} known patients)")
+    return sentences

@@ -1,0 +1,133 @@
+"""Whose brain is this? One id a path from a table, a pattern or a known naming, or None where nobody can tell.
+
+Wrong ids are worse than none: whatever does not have a known form exactly gets None.
+"""
+
+import functools
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from data_setup.path_tables import common_folders, match_paths, read_path_table
+
+# One person's id as archives write it; sessions and acquisitions follow it and are left off, so they stay together.
+NAMINGS = (
+    re.compile(r"(?<![A-Za-z0-9])OAS[12]_\d{4}(?!\d)", re.IGNORECASE),       # OASIS-1, -2: OAS1_0061_MR2_mpr-3_142
+    re.compile(r"(?<![A-Za-z0-9])OAS3\d{4}(?!\d)", re.IGNORECASE),           # OASIS-3: OAS30001_MR_d0129
+    re.compile(r"(?<![A-Za-z0-9])\d{3}_S_\d{4,5}(?!\d)", re.IGNORECASE),     # ADNI: ADNI_002_S_0295_MR
+    re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+"),                         # BIDS: sub-012_ses-1
+)
+
+# The Kaggle set "Alzheimer's Dataset (4 class of images)": folder → (prefix of the training files, prefix of our ids,
+# people, the last person whose slice 26 is a training file; of the others it is a test file).
+KAGGLE_SET = {
+    "NonDemented": ("nonDem", "ND", 100, 61),
+    "VeryMildDemented": ("verymildDem", "VMD", 70, 43),
+    "MildDemented": ("mildDem", "MD", 28, 18),
+    "ModerateDemented": ("moderateDem", "MOD", 2, 2),
+}
+
+
+def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
+                  pattern: str | None = None) -> list[str | None]:
+    """One subject id a path, None where it cannot tell.
+
+    With a table (CSV: path, subject; see `path_tables.match_paths`) or a pattern (a regular expression with a group
+    named subject, searched in the path written with `/`; after the table, for what the table leaves) nothing is
+    guessed. Otherwise the known namings: in the file name, the Kaggle numbering, then the names of those folders that
+    lie below the common folder of all paths, the innermost first.
+    Raises ValueError, one line, for a table or a pattern that is wrong or that matches no path.
+    """
+    if table is None and pattern is None:
+        return _known(paths)
+    subjects = [None] * len(paths) if table is None else _from_table(paths, table)
+    if pattern is not None:
+        search = _compile(pattern).search
+        hits = [search(PurePath(path).as_posix()) if subject is None else None
+                for path, subject in zip(paths, subjects, strict=True)]
+        subjects = [(hit["subject"] or None) if hit else subject for hit, subject in zip(hits, subjects, strict=True)]
+    if paths and not any(subjects):
+        where = f"the pattern {pattern!r}" if table is None else f"{table}"
+        raise ValueError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
+    return subjects
+
+
+def kaggle_slice(path: str | Path) -> tuple[str, int] | None:
+    """(subject, slice 1..32) of a file that stands in a class folder of the Kaggle 4-class set under its name there.
+
+    Of every person the set has 32 slices in a row from below to above. Slices 1..25 and the first people's slice 26
+    are training files, numbered through by slice and within a slice by the person k in string order of "26 (k).jpg":
+    `nonDem{i}.jpg` is slice i // people + 1. The rest are test files: `27 (k).jpg` is slice 27 of person k, `27.jpg`
+    that of person 1. Every slice's nearest neighbour in the next slice confirms it. Any other name gives None.
+    """
+    return _kaggle_names().get((PurePath(path).parent.name, PurePath(path).name))
+
+
+@functools.cache
+def _kaggle_names() -> dict[tuple[str, str], tuple[str, int]]:
+    """(class folder, file name) → (subject, slice) for all 6,400 files of the set, counted out by its rule."""
+    names = {}
+    for folder, (prefix, letters, people, last) in KAGGLE_SET.items():
+        train = [(26, k) for k in range(1 if last == people else 2, last + 1)]      # 26.jpg sorts last: k = 1 is there
+        test = [(26, k) for k in range(1, people + 1) if (26, k) not in train]
+        train += [(slice_, k) for slice_ in range(1, 26) for k in range(1, people + 1)]
+        test += [(slice_, k) for slice_ in range(27, 33) for k in range(1, people + 1)]
+        train.sort(key=lambda item: (item[0], _test_name(26, item[1])))
+        for number, (slice_, k) in enumerate(train):
+            names[folder, f"{prefix}{number}.jpg"] = f"{letters}{k:03d}", slice_
+        for slice_, k in test:
+            names[folder, _test_name(slice_, k)] = f"{letters}{k:03d}", slice_
+    return names
+
+
+def _test_name(slice_: int, k: int) -> str:
+    return f"{slice_}.jpg" if k == 1 else f"{slice_} ({k}).jpg"
+
+
+def _known(paths: Sequence[str | Path]) -> list[str | None]:
+    """The ids that known namings give."""
+    parts = [PurePath(os.path.abspath(path)).parts for path in paths]
+    shared = common_folders(parts)
+    kaggle = [kaggle_slice(path) for path in paths]
+    # The set has each name once. A name that comes twice tells of a copy that was numbered anew: nobody can tell then.
+    names = Counter(path[-2:] for path in set(parts) if path[-2:] in _kaggle_names())
+    genuine = max(names.values(), default=0) <= 1
+    subjects = []
+    for path, known in zip(parts, kaggle, strict=True):
+        subject = _named(path[-1]) or (known[0] if known and genuine else None)
+        folders = map(_named, reversed(path[shared:-1]))
+        subjects.append(subject or next((found for found in folders if found), None))
+    return subjects
+
+
+def _named(name: str) -> str | None:
+    """The id in one file or folder name; None without one, and None if it names two people."""
+    for naming in NAMINGS:
+        found = {hit if hit.startswith("sub-") else hit.upper() for hit in naming.findall(name)}
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _from_table(paths: Sequence[str | Path], file: str | Path) -> list[str | None]:
+    """The ids that a CSV gives; a path that is not in it, or stands there without a subject, gets None."""
+    table = read_path_table(file, ("path", "subject"))
+    rows = match_paths(paths, table["path"].tolist(), file)
+    if paths and all(row is None for row in rows):
+        raise ValueError(f"{file}: none of its {len(table)} rows means one of the {len(paths)} paths, "
+                         f"for instance {paths[0]}")
+    subjects = table["subject"].str.strip().tolist()
+    return [subjects[row] or None if row is not None else None for row in rows]
+
+
+def _compile(pattern: str) -> re.Pattern:
+    """The compiled pattern; ValueError if it is no regular expression or has no group named subject."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
+    if "subject" not in compiled.groupindex:
+        raise ValueError(f"the subject pattern {pattern!r} has no group named subject; write (?P<subject>...)")
+    return compiled

@@ -1,0 +1,86 @@
+"""What happens to a batch on its way into the model, on the device: uint8 pixels → normalised floats.
+
+Training and evaluation share ONE mean and std. Training may first move each brain a little.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from data_setup.dataset import read_slice
+from data_setup.images import DEPTH_RULE
+
+
+class RandomBrain(nn.Module):
+    """Moves, mirrors and re-lights each slice of a float batch (B, C, H, W) in 0..1, each with numbers of its own.
+
+    Rotation up to ±10°, shift up to ±5 % of the side, scale 0.9–1.1, left-right flip (half of them), contrast and
+    brightness up to ±15 %; brains are not turned over or sheared. torchvision's v2.RandomAffine draws once a call, so
+    on a batch it would move all slices alike; here one affine_grid moves them all apart. Black comes in at the edges.
+    """
+
+    degrees, shift, scale, light = 10.0, 0.05, 0.1, 0.15
+
+    def forward(self, images: Tensor) -> Tensor:
+        batch, device = len(images), images.device
+        angle, zoom, right, down, contrast, brightness = torch.rand(6, batch, device=device) * 2 - 1    # in ±1
+        flip = torch.where(torch.rand(batch, device=device) < 0.5, -1.0, 1.0)
+        moved = affine(images, angle * self.degrees, right * self.shift, down * self.shift, 1 + zoom * self.scale, flip)
+        light = moved * (1 + contrast * self.light)[:, None, None, None]
+        inside = (moved > 0).to(moved.dtype)                                # the background stays black
+        return (light + (brightness * self.light / 2)[:, None, None, None] * inside).clamp(0, 1)
+
+
+def affine(images: Tensor, degrees: Tensor, right: Tensor, down: Tensor, scale: Tensor, flip: Tensor) -> Tensor:
+    """Each image (B, C, H, W) mirrored (flip = -1), then scaled and turned clockwise about its centre, then shifted.
+
+    `right` and `down` are fractions of width and height; all arguments (B,). Bilinear; zeros come in from outside.
+    Agrees with torchvision's v2.functional.affine.
+    """
+    height, width = images.shape[-2:]
+    angle = degrees * (math.pi / 180)
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    aspect = height / width                       # grid coordinates run -1..1 along both sides
+    x, y = -2 * right, -2 * down                  # where an output pixel is read from: the inverse movement
+    rows = torch.stack([
+        torch.stack([cos * flip, sin * aspect * flip, (cos * x + sin * aspect * y) * flip], dim=1),
+        torch.stack([-sin / aspect, cos, -sin / aspect * x + cos * y], dim=1),
+    ], dim=1)                                     # (B, 2, 3)
+    grid = F.affine_grid(rows.to(images.dtype), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def make_transforms(mean: list[float], std: list[float], augment: bool) -> tuple[nn.Module, nn.Module]:
+    """(training, evaluation) transforms of a uint8 batch (B, C, H, W) → float32, (x/255 - mean) / std a channel."""
+    to_float, normalise = v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)
+    evaluation = v2.Compose([to_float, normalise])
+    return v2.Compose([to_float, RandomBrain(), normalise]) if augment else evaluation, evaluation
+
+
+def describe_preprocessing(size: tuple[int, int], channels: int, mean: list[float], std: list[float]) -> dict:
+    """Everything between a file and the model, in plain types: what a checkpoint must carry."""
+    return {
+        "image_size": list(size),
+        "channels": channels,
+        "fit": "scaled to fit, proportions kept, centred on black",
+        "interpolation": "bilinear, antialiased",
+        "depth": DEPTH_RULE,
+        "mean": mean,
+        "std": std,
+    }
+
+
+def image_reader(preprocessing: dict) -> Callable[[str | Path], Tensor]:
+    """A checkpoint's preprocessing → a function from an image file to the model's input (C, H, W)."""
+    _, evaluation = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)
+
+    def read(path: str | Path) -> Tensor:
+        pixels = read_slice(path, tuple(preprocessing["image_size"]), preprocessing["channels"])
+        return evaluation(torch.from_numpy(pixels.copy()))
+
+    return read

@@ -1,0 +1,119 @@
+"""Scores, and intervals by resampling patients: pure functions on arrays. Point values are scikit-learn's.
+
+Arrays: probabilities (n, K), labels (n,) class numbers, subjects (n,) any ids. Scores are over the classes that occur
+in `labels`; with fewer than two of them AUROC is nan.
+"""
+
+import numpy as np
+from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
+
+HEALTHY = {"nondemented", "cn", "cognitivelynormal", "control", "controls", "hc", "healthy", "nc", "normal"}
+
+
+def healthy_class(class_names: list[str]) -> int | None:
+    """The number of the class without disease, known by its name; None where none is, or more than one."""
+    found = [i for i, name in enumerate(class_names) if "".join(filter(str.isalpha, name.lower())) in HEALTHY]
+    return found[0] if len(found) == 1 else None
+
+
+def scores(probabilities: np.ndarray, labels: np.ndarray, healthy: int | None = None) -> dict[str, float]:
+    """Accuracy, balanced accuracy (mean recall), macro AUROC (each class against the rest), each in 0..1.
+
+    With `healthy`, also `auroc_disease`: how well 1 - p(healthy) tells the diseased from the healthy.
+    """
+    predicted = probabilities.argmax(axis=1)
+    occurring = np.unique(labels)
+    result = {
+        "accuracy": float(accuracy_score(labels, predicted)),
+        "balanced_accuracy": float(recall_score(labels, predicted, labels=occurring, average="macro")),
+        "auroc": float("nan"),
+    }
+    if len(occurring) > 1:
+        result["auroc"] = float(np.mean([roc_auc_score(labels == k, probabilities[:, k]) for k in occurring]))
+    if healthy is not None:
+        mixed = healthy in occurring and len(occurring) > 1
+        diseased = 1 - probabilities[:, healthy]
+        result["auroc_disease"] = float(roc_auc_score(labels != healthy, diseased)) if mixed else float("nan")
+    return result
+
+
+def constant_scores(labels: np.ndarray, largest: int, healthy: int | None = None) -> dict[str, float]:
+    """What answering always class `largest` scores on the same labels."""
+    probabilities = np.zeros((len(labels), max(largest, labels.max()) + 1))
+    probabilities[:, largest] = 1
+    return scores(probabilities, labels, healthy if healthy is None or healthy < probabilities.shape[1] else None)
+
+
+def by_patient(
+    probabilities: np.ndarray, labels: np.ndarray, subjects: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One row a patient: mean probability over the patient's slices, label, id. Patients in order of their ids.
+
+    A patient whose slices carry several labels (sessions of different stage) counts once for each label.
+    """
+    keys = list(zip(subjects.tolist(), labels.tolist(), strict=True))
+    people = sorted(set(keys), key=str)
+    number = {person: i for i, person in enumerate(people)}
+    rows = np.array([number[key] for key in keys])
+    totals = np.zeros((len(people), probabilities.shape[1]))
+    np.add.at(totals, rows, probabilities)
+    means = totals / np.bincount(rows)[:, None]
+    return means, np.array([label for _, label in people]), np.array([subject for subject, _ in people])
+
+
+def patient_weights(labels: np.ndarray, subjects: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """How often each row counts in each bootstrap resample: (resamples, n), whole patients drawn within their class."""
+    generator = np.random.default_rng(seed)
+    _, person = np.unique(subjects, return_inverse=True)
+    first_row = np.unique(person, return_index=True)[1]
+    stratum = labels[first_row]
+    drawn = np.zeros((resamples, len(first_row)))
+    for k in np.unique(stratum):
+        members = np.flatnonzero(stratum == k)
+        drawn[:, members] = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
+    return drawn[:, person]
+
+
+def weighted_auroc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUROC = P(score⁺ > score⁻) + ½ P(score⁺ = score⁻) for every row of `weights` (R, n) → (R,).
+
+    Equal to scikit-learn's roc_auc_score with sample_weight; nan where a side has no weight.
+    """
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) > 0])             # where each distinct score begins
+    ups = np.add.reduceat((weights * positive)[:, order], starts, axis=1)       # (R, distinct scores)
+    downs = np.add.reduceat((weights * ~positive)[:, order], starts, axis=1)
+    below = np.cumsum(downs, axis=1) - downs
+    pairs = ups.sum(axis=1) * downs.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return (ups * (below + downs / 2)).sum(axis=1) / np.where(pairs > 0, pairs, np.nan)
+
+
+def intervals(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    subjects: np.ndarray,
+    healthy: int | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals of `scores`, from a bootstrap over whole patients, stratified by class.
+
+    Slices of one patient are nearly copies of each other, so slices are never resampled one by one: an interval over
+    1,000 slices of 32 people would be about five times too narrow. nan where there is only one patient.
+    """
+    if len(np.unique(subjects)) < 2:
+        return dict.fromkeys(scores(probabilities, labels, healthy), (float("nan"), float("nan")))
+    weights = patient_weights(labels, subjects, resamples, seed)                # (R, n)
+    occurring = np.unique(labels)
+    correct = probabilities.argmax(axis=1) == labels
+    with np.errstate(invalid="ignore"):      # a class may be missing from a resample if patients change class
+        recalls = [weights[:, labels == k] @ correct[labels == k] / weights[:, labels == k].sum(1) for k in occurring]
+    draws = {
+        "accuracy": weights @ correct / weights.sum(axis=1),
+        "balanced_accuracy": np.nanmean(recalls, axis=0),
+        "auroc": np.nanmean([weighted_auroc(probabilities[:, k], labels == k, weights) for k in occurring], axis=0),
+    }
+    if healthy is not None:
+        draws["auroc_disease"] = weighted_auroc(1 - probabilities[:, healthy], labels != healthy, weights)
+    return {name: tuple(map(float, np.nanpercentile(values, [2.5, 97.5]))) for name, values in draws.items()}

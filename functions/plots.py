@@ -1,0 +1,76 @@
+"""Results → matplotlib figures. Never shows, never saves."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Okabe and Ito's colours: told apart by colour-blind readers, and by line style in black and white.
+LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
+
+
+def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "") -> Figure:
+    """Loss and accuracy against epoch, side by side; the epoch of lowest validation loss is marked.
+
+    `results` is a run's pickle: lists under {train, val, test}_{loss, acc}; the older four keys (no val) draw too, and
+    then nothing is marked, because choosing an epoch on the test set is no choice.
+    """
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    epochs = np.arange(1, len(results["train_loss"]) + 1)
+    for axis, what, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
+        for split, (colour, style) in LINES.items():
+            if f"{split}_{what}" in results:
+                marker = "o" if len(epochs) == 1 else None
+                axis.plot(epochs, results[f"{split}_{what}"], style, color=colour, label=split, lw=2, marker=marker)
+        if "val_loss" in results and len(epochs):
+            best = int(np.argmin(results["val_loss"]))
+            axis.axvline(epochs[best], color="0.5", lw=1)
+            axis.plot(epochs[best], results[f"val_{what}"][best], "o", color=LINES["val"][0], ms=8,
+                      label=f"best epoch {epochs[best]} (lowest val loss)")
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if what == "acc":
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.suptitle(title)
+    return figure
+
+
+def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
+    """Counts, truth down and prediction across, coloured by the share of each true class."""
+    confusion = np.asarray(confusion)
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    side = 2.5 + 0.9 * len(class_names)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axis.text(column, row, f"{count:,}\n{shares[row, column]:.0%}", ha="center", va="center", color=colour)
+    ticks = range(len(class_names))
+    axis.set_xticks(ticks, class_names, rotation=30, ha="right")
+    axis.set_yticks(ticks, class_names)
+    axis.set(xlabel="predicted", ylabel="true")
+    figure.colorbar(image, label="share of the true class", format=lambda value, _: f"{value:.0%}")
+    figure.suptitle(title)
+    return figure
+
+
+def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_names: Sequence[str],
+                    truth: str | None = None) -> Figure:
+    """One slice (H, W) beside the probability of each class; the truth, where known, is named and hatched."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.imshow(image, cmap="gray")
+    left.set_axis_off()
+    guess = class_names[int(np.argmax(probabilities))]
+    left.set_title(f"predicted: {guess} ({max(probabilities):.0%})" + (f"\ntrue: {truth}" if truth else ""))
+    bars = right.barh(list(class_names), probabilities, color=LINES["train"][0])
+    if truth in class_names:
+        bars[list(class_names).index(truth)].set(hatch="//", edgecolor="white")
+    right.set(xlim=(0, 1), xlabel="probability")
+    right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    right.invert_yaxis()
+    return figure

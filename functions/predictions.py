@@ -1,0 +1,34 @@
+"""One image through a trained model."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from functions.plots import plot_prediction
+
+
+@torch.inference_mode()
+def predict_image(model: nn.Module, image: Tensor) -> Tensor:
+    """Class probabilities (K,) of one preprocessed image (C, H, W)."""
+    device = next(model.parameters()).device
+    return model.eval()(image[None].to(device)).softmax(dim=1)[0].cpu()
+
+
+def pred_and_plot_image(
+    model: nn.Module,
+    image_path: str | Path,
+    class_names: Sequence[str],
+    transform: Callable[[str | Path], Tensor],
+    label: str | None = None,
+) -> Figure:
+    """Predicts one image file and draws it, as the model saw it, beside the class probabilities.
+
+    `transform` turns the file into the model's input (C, H, W): `data_setup.transforms.image_reader` makes it from the
+    checkpoint's preprocessing, so that prediction and training cannot differ. `label` is the true class, if known.
+    """
+    image = transform(image_path)
+    probabilities = predict_image(model, image)
+    return plot_prediction(image.mean(dim=0).numpy(), probabilities.tolist(), class_names, label)

@@ -1,0 +1,88 @@
+"""The lines a training script prints: the block at the start, one line an epoch, the end."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from functions.engine import EpochScores
+from functions.recipes import describe
+from functions.results import result_lines
+from functions.speed import in_words, seconds_per_image
+
+DEMO = "PHANTOM DEMO: generated brains with a known answer, not patients"
+
+
+def banner(words: list[str]) -> list[str]:
+    """A frame around what must not be overlooked; nothing for no words."""
+    if not words:
+        return []
+    width = max(map(len, words)) + 2
+    return ["*" * (width + 2), *(f"*{word:^{width}}*" for word in words), "*" * (width + 2)]
+
+
+def print_start(settings: Namespace, sources: dict[str, str], model: nn.Module, device: str, precision: str,
+                notes: list[str], counts: pd.DataFrame, stamps: list[str]) -> None:
+    """The block at the start: what was resolved, the model's size, the data, patients and slices by class and split."""
+    config = model.config
+    rows, columns = config.grid
+    parameters = sum(p.numel() for p in model.parameters())
+    for line in (
+        *banner(stamps),
+        f"settings (* from a flag, the rest from {settings.recipe.name} or the defaults)",
+        *describe(settings, sources),
+        f"model    {settings.model}: {parameters:,} parameters, {config.num_layers} layers of width "
+        f"{config.embedding_dim}, {rows}x{columns} patches of {config.patch_size}x{config.patch_size} pixels",
+        f"device   {device}, {precision}",
+        *(f"data     {note}" for note in notes),
+        *(f"         {line}" for line in counts.to_string().splitlines()),
+    ):
+        print(line)
+
+
+def epoch_estimate(model: nn.Module, train, scored: list) -> str:
+    """How long an epoch will take, from one small batch; names the flag for a smaller model if that is long."""
+    images, _ = next(iter(scored[0]))
+    step, forward = seconds_per_image(model, images[:8])
+    seconds = step * len(train.dataset) + forward * sum(len(batches.dataset) for batches in scored)
+    advice = "; a smaller model: --model vit_ti_16, or --recipe recipes/mri_cpu.yaml" if seconds > 300 else ""
+    return f"time     about {in_words(seconds)} an epoch{advice}"
+
+
+EPOCH_HEAD = f"{'epoch':>9}  {'loss':^17}  {'accuracy':^20}  {'balanced accuracy':^20}  {'rate':>7}  images/s  left\n" \
+             f"{'':9}  {'train/val/test':^17}  {'train/val/test':^20}  {'train/val/test':^20}"
+
+
+def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: float) -> str:
+    """One epoch: loss, accuracy, balanced accuracy on train/val/test, learning rate, training images/s, time left."""
+    loss = "/".join(f"{result.loss:.3f}" for result in scores.values())
+    acc = "/".join(f"{result.acc:.1%}" for result in scores.values())
+    balanced = "/".join(f"{result.balanced_acc:.1%}" for result in scores.values())
+    rate = scores["train"].confusion.sum().item() / scores["train"].seconds
+    left = in_words((epochs - epoch) * sum(result.seconds for result in scores.values()))
+    return f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f}  {left}"
+
+
+def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, stamps: list[str],
+              left_out: list[str]) -> None:
+    """The end: the test scores of the best epoch with intervals, where everything lies, the files left out."""
+    for line in (
+        *banner(stamps),
+        f"test, epoch {best_epoch} (lowest validation loss)",
+        *result_lines(scored, largest),
+        f"{folder} holds the curves, predictions, metrics and checkpoints",
+        *([f"{len(left_out)} files were left out:"] if left_out else []),
+        *(f"  {file}" for file in left_out),
+    ):
+        print(line)
+
+
+def print_summary(model: nn.Module, device: torch.device) -> None:
+    """torchinfo's table of the model, for a batch of one image."""
+    from torchinfo import summary
+
+    config = model.config
+    print(summary(model, (1, config.in_channels, *config.image_size), device=device, depth=3, verbose=0,
+                  col_names=("input_size", "output_size", "num_params"), row_settings=("var_names",)))

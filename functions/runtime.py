@@ -1,0 +1,82 @@
+"""Seeds, device, precision and signals: each in one place."""
+
+import random
+import signal
+
+import numpy as np
+import torch
+
+
+def set_seeds(seed: int) -> None:
+    """Seeds Python, NumPy and torch (every device) with the same number."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries that draw from the global state must be seeded too
+    torch.manual_seed(seed)
+
+
+def pick_device() -> torch.device:
+    """CUDA where there is a GPU, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """"auto" → bf16 on a GPU that has it, fp16 on other GPUs, fp32 elsewhere; ValueError for what cannot run here.
+
+    On a GPU, fp32 work left over uses TF32. bf16 on a CPU without AMX is hundreds of times slower than fp32: refused.
+    """
+    if precision == "auto":
+        if device.type != "cuda":
+            return "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise ValueError(f'unknown precision "{precision}"; known: auto, fp32, bf16, fp16')
+    if precision != "fp32" and device.type != "cuda":
+        raise ValueError(f"precision {precision} needs a CUDA GPU, this is a {device.type} run: use --precision fp32")
+    return precision
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The context in which a forward pass runs at `precision`; weights stay fp32."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+
+
+def describe_device(device: torch.device) -> str:
+    """A device in words: the GPU's name, or the CPU and how many threads torch uses on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def rng_states() -> dict:
+    """The state of every random number generator, as tensors and plain types."""
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    version, internal, gauss_next = random.getstate()
+    return {
+        "python": [version, list(internal), gauss_next],
+        "numpy": [name, keys.tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_rng_states(states: dict) -> None:
+    """Puts every generator back to where `rng_states` found it."""
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def interrupt_on_sigterm() -> None:
+    """Makes SIGTERM (a cluster's notice, `kill`) end the program the way Ctrl-C does."""
+
+    def raise_interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, raise_interrupt)

@@ -1,0 +1,132 @@
+"""A run's settings: what there is to choose, and the command line. Imports no torch: --help is instant."""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+
+def image_size(text: str | int) -> tuple[int, int]:
+    """"224" → (224, 224); "208x176" → (208, 176), height first."""
+    if isinstance(text, (list, tuple)):
+        text = "x".join(map(str, text))
+    try:
+        sides = [int(side) for side in str(text).lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) == 1:
+        sides *= 2
+    if len(sides) != 2 or min(sides) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is not an image size: write 224 or HEIGHTxWIDTH such as 208x176')
+    return sides[0], sides[1]
+
+
+def _number(kind: type, low: float, high: float = float("inf")):
+    def convert(text):
+        try:
+            value = kind(text)
+        except (TypeError, ValueError):
+            value = None
+        if value is None or isinstance(text, bool) or not low <= value <= high:
+            words = "a whole number" if kind is int else "a number"
+            limit = f"of at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+            raise argparse.ArgumentTypeError(f'"{text}" is not {words} {limit}')
+        return value
+
+    return convert
+
+
+def _one_of(*choices: str):
+    def convert(text):
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f'"{text}" is none of {", ".join(choices)}')
+        return text
+
+    return convert
+
+
+class Setting(NamedTuple):
+    """One setting: its flag's name, what makes a value of a text (bool: an on/off flag), its default, what it means."""
+
+    name: str
+    convert: object
+    default: object
+    help: str
+
+
+GROUPS = {
+    "run": [
+        Setting("epochs", _number(int, 1), 10, "passes over the training slices"),
+        Setting("name", str, None, "the run's folder under runs/ (an existing one is never overwritten)"),
+        Setting("seed", _number(int, 0, 2**31), 0, "of split, weights, order and augmentation"),
+        Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto", "auto: fp32 on CPU, bf16 or fp16 on GPU"),
+        Setting("compile", bool, False, "torch.compile the model"),
+        Setting("summary", bool, False, "print torchinfo's summary of the model"),
+        Setting("stop_after", _number(int, 1), None, "pause after this epoch; --resume goes on"),
+    ],
+    "data": [
+        Setting("train_dir", Path, None, "class folders to train on (default: data/train, else the phantom)"),
+        Setting("test_dir", Path, None, "folders to test on (default: data/test; none: cut from train, by patient)"),
+        Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
+        Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
+        Setting("split", str, "auto", "auto (folders, split again if they share patients), folder, patient, FILE.csv"),
+        Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is"),
+        Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
+        Setting("augment", bool, True, "small random rotation, shift, scale, flip and intensity changes in training"),
+        Setting("num_workers", _number(int, 0), 2, "processes that read slices when they do not fit in memory"),
+    ],
+    "model": [
+        Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, …"),
+        Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
+        Setting("in_channels", _number(int, 1, 3), 3, "1: gray, 3: RGB"),
+        Setting("patch_size", _number(int, 1), None, "P, instead of the model's own"),
+        Setting("num_transformer_layer", _number(int, 1), None, "L, instead of the model's own"),
+        Setting("embedding_dim", _number(int, 1), None, "D, instead of the model's own"),
+        Setting("mlp_size", _number(int, 1), None, "width of the MLP, instead of the model's own"),
+        Setting("num_heads", _number(int, 1), None, "attention heads, instead of the model's own"),
+        Setting("num_classes", _number(int, 1), None, "stop unless the data has this many classes"),
+        Setting("dropout", _number(float, 0, 0.99), 0.0, "after every dense layer but qkv, and after the positions"),
+    ],
+    "optimisation": [
+        Setting("batch_size", _number(int, 1), 32, "slices a batch"),
+        Setting("accumulation", _number(int, 1), 1, "batches a step"),
+        Setting("optimizer", _one_of("adamw", "adam"), "adamw", "adamw (decay on matrices only) or adam"),
+        Setting("lr", _number(float, 0), 3e-4, "highest learning rate"),
+        Setting("weight_decay", _number(float, 0), 0.05, "AdamW's decay; Adam's L2"),
+        Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine", "or linear, constant, …"),
+        Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps over which the learning rate rises"),
+        Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
+        Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target spread over all classes"),
+        Setting("class_weights", bool, False, "weigh classes by 1 / their number of training slices"),
+    ],
+}
+SETTINGS = {setting.name: setting for group in GROUPS.values() for setting in group}
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"error: {message} (--help lists every flag)\n")
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """The command line: every setting a flag; what is not given is absent, so that a recipe can speak."""
+    parser = _OneLineParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    for title, group in GROUPS.items():
+        flags = parser.add_argument_group(title)
+        for setting in group:
+            default = "" if setting.default is None else f" [{in_words(setting.default)}]"
+            how = {"action": argparse.BooleanOptionalAction} if setting.convert is bool else {"type": setting.convert}
+            text = (setting.help + default).replace("%", "%%")
+            flags.add_argument(f"--{setting.name}", help=text, **how, **_metavar(setting))
+    special = parser.add_argument_group("recipes and resuming")
+    special.add_argument("--recipe", type=Path, metavar="FILE", help="YAML of settings; flags go before it "
+                         "[recipes/small_data.yaml; recipes/demo.yaml for the phantom]")
+    special.add_argument("--resume", type=Path, metavar="RUN", help="a run folder: go on after its last finished epoch")
+    return parser
+
+
+def _metavar(setting: Setting) -> dict:
+    return {} if setting.convert is bool else {"metavar": "FILE" if setting.convert is Path else "X"}
+
+
+def in_words(value) -> str:
+    return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)

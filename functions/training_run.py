@@ -1,0 +1,113 @@
+"""One run on disk, from its first file to its last: saved after every epoch, resumed, and concluded."""
+
+import pickle
+import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from functions.checkpoints import load_checkpoint, make_checkpoint, restore, save_checkpoint
+from functions.engine import EpochScores
+from functions.files import write_atomically, write_json
+from functions.plots import plot_confusion_matrix, plot_loss_curves
+from functions.recipes import from_plain, resolve, to_plain
+from functions.results import prediction_table, score_predictions
+from functions.run_folder import create_run, provenance, read_record, update_record, write_table
+
+
+def choose_settings(flags: dict, demo: bool) -> tuple[Namespace, dict[str, str], dict | None]:
+    """(settings, where each came from, run.json of the run to go on with or None).
+
+    A resumed run keeps its settings and the split that it wrote down.
+    """
+    if "resume" not in flags:
+        return *resolve(flags, demo), None
+    record = read_record(flags["resume"])
+    settings = from_plain(record["settings"], flags)
+    settings.split = str(flags["resume"] / "split.csv")
+    return settings, dict.fromkeys(flags, "flag"), record
+
+
+def open_folder(settings: Namespace, record: dict | None, facts: dict, device: str, split: pd.DataFrame,
+                **told) -> Path:
+    """The folder of the run that goes on, or of a new one. ValueError if the images are not those it was trained on."""
+    if record is None:
+        return create_run(settings.name or "ViTModel", provenance() | facts | told | {
+            "settings": to_plain(settings), "device": device, "state": "created",
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }, split)
+    if record["fingerprint"] != facts["fingerprint"]:
+        raise ValueError(f"the images are not those that {settings.resume} was trained on: start a new run")
+    return settings.resume
+
+
+@dataclass
+class TrainingRun:
+    """What changes from epoch to epoch, and the folder it is kept in.
+
+    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps.
+    """
+
+    folder: Path
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler
+    facts: dict
+    history: dict[str, list[float]] = field(default_factory=dict)
+    extra: list[dict] = field(default_factory=list)                       # an epoch's balanced accuracies and rate
+    best: dict = field(default_factory=lambda: {"epoch": 0, "val_loss": float("inf")})
+
+    def resume(self) -> int:
+        """Goes back to the last finished epoch, if there is one; returns its number."""
+        if not (self.folder / "last.pt").exists():
+            return 0
+        checkpoint = load_checkpoint(self.folder / "last.pt")
+        restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
+        self.history, self.best = checkpoint["history"], checkpoint["best"]
+        self.extra = checkpoint["extra"]
+        return checkpoint["epoch"]
+
+    def save_epoch(self, epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]],
+                   lr: float) -> None:
+        """Everything of a finished epoch. last.pt is written last: until then the epoch counts as not finished."""
+        self.history = history
+        self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
+                          | {"learning_rate": lr, "train_seconds": scores["train"].seconds})
+        is_best = scores["val"].loss < self.best["val_loss"]
+        if is_best:
+            self.best = {"epoch": epoch, "val_loss": scores["val"].loss}
+        checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
+                                     history=history, best=self.best, **self.facts) | {"extra": self.extra}
+        if is_best:
+            save_checkpoint(self.folder / "best.pt", checkpoint)
+        name = self.folder.name
+        write_atomically(self.folder / f"{name}_losses.pkl", lambda file: pickle.dump(history, file))
+        table = pd.DataFrame(history).join(pd.DataFrame(self.extra))
+        table.insert(0, "epoch", range(1, epoch + 1))
+        write_table(self.folder / "results.csv", table)
+        save_checkpoint(self.folder / "last.pt", checkpoint)
+
+    def conclude(self, score_test: Callable[[], EpochScores], paths: Sequence[str], subjects: Sequence[str | None],
+                 largest: str) -> dict:
+        """Scores the best epoch on test once, writes predictions, metrics and figures; returns the scores."""
+        started = time.perf_counter()
+        self.model.load_state_dict(load_checkpoint(self.folder / "best.pt")["weights"])
+        result, class_names = score_test(), self.facts["class_names"]
+        labels, probabilities = result.labels.numpy(), result.probabilities.numpy()
+        predictions = prediction_table(paths, subjects, labels, probabilities, class_names)
+        scored = score_predictions(predictions, class_names, largest)
+        write_table(self.folder / "predictions.csv", predictions)
+        write_json(self.folder / "metrics.json", {"test": scored, "best_epoch": self.best["epoch"], "largest": largest,
+                                                  "stamps": self.facts["stamps"]})
+        title = " · ".join([self.folder.name, *self.facts["stamps"]])
+        for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title)),
+                             ("confusion_matrix.png", plot_confusion_matrix(result.confusion, class_names, title))):
+            write_atomically(self.folder / file, lambda out, figure=figure: figure.savefig(out, format="png", dpi=120))
+        seconds = {"train": sum(row["train_seconds"] for row in self.extra), "final": time.perf_counter() - started}
+        update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")
+        return scored

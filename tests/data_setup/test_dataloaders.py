@@ -1,0 +1,143 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import data_setup
+from data_setup.dataloaders import create_dataloaders
+from data_setup.transforms import RandomBrain
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """8 people of each class with 4 slices, named as BIDS does, all of them in train and half their slices in test."""
+    generator = np.random.default_rng(0)
+    for name in ("AD", "CN"):
+        for person in range(8):
+            brightness = generator.integers(60, 200)
+            for z in range(4):
+                folder = tmp_path / ("train" if z % 2 else "test") / name
+                folder.mkdir(parents=True, exist_ok=True)
+                pixels = np.clip(generator.normal(brightness, 30, (12, 10)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"sub-{name}{person}_z{z}.png")
+    return tmp_path
+
+
+def load(folders, **options):
+    return create_dataloaders(folders / "train", folders / "test", 5, image_size=(12, 10), channels=1, device=CPU,
+                              **{"seed": 3} | options)
+
+
+def test_patients_on_both_sides_are_split_again_and_stay_apart(folders):
+    data = load(folders)
+    sides = data.table.groupby("subject")["split"].nunique()
+    assert len(sides) == 16
+    assert (sides == 1).all()
+    assert any("16 of 16 patients stand in both train and test" in note for note in data.notes)
+    assert data.stamps == []
+    assert len(data.train.dataset) + len(data.val.dataset) + len(data.test.dataset) == 64
+
+
+def test_folders_kept_as_they_are_carry_the_stamp(folders):
+    data = load(folders, split="folder")
+    assert data.stamps == ["LEAKY SPLIT"]
+    assert {path.split("/")[-3] for path in data.test.dataset.paths} == {"test"}
+
+
+def test_mean_and_std_come_from_the_training_slices_alone(folders):
+    data = load(folders)
+    pixels = np.stack([np.asarray(Image.open(path)) for path in data.train.dataset.paths]) / 255
+    assert data.preprocessing["mean"] == pytest.approx([pixels.mean()])
+    assert data.preprocessing["std"] == pytest.approx([pixels.std()])
+
+
+def test_every_slice_comes_once_an_epoch_shuffled_in_training_ordered_in_scoring(folders):
+    data = load(folders, augment=False)
+    whole = torch.cat([images for images, _ in data.test])
+    again = torch.cat([images for images, _ in data.test])
+    assert torch.equal(whole, again)
+    assert torch.cat([labels for _, labels in data.test]).tolist() == data.test.dataset.labels.tolist()
+    torch.manual_seed(0)
+    first, second = (torch.cat([images for images, _ in data.train]) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert torch.equal(first.flatten(1).sum(1).sort().values, second.flatten(1).sum(1).sort().values)
+    assert len(data.train) == -(-len(data.train.dataset) // 5)
+
+
+def test_augmentation_is_for_training_only(folders):
+    data = load(folders)
+    assert any(isinstance(step, RandomBrain) for step in data.train.transform.transforms)
+    for batches in (data.val, data.test):
+        assert not any(isinstance(step, RandomBrain) for step in batches.transform.transforms)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_slices_read_from_disk_equal_those_in_memory(folders, num_workers):
+    kept, read = load(folders), load(folders, keep_in_memory=False, num_workers=num_workers)
+    for (ours, labels), (theirs, their_labels) in zip(kept.test, read.test, strict=True):
+        assert torch.equal(ours, theirs)
+        assert torch.equal(labels, their_labels)
+    assert kept.fingerprint == read.fingerprint
+    assert any("in memory" in note for note in kept.notes)
+    assert any("on disk" in note for note in read.notes)
+
+
+def test_a_split_that_was_written_down_is_taken_to_the_letter(folders):
+    data = load(folders, seed=5)
+    data.table.to_csv(folders / "split.csv", index=False)
+    again = load(folders, seed=99, split=folders / "split.csv")
+    pd.testing.assert_frame_equal(again.table, data.table)
+    assert again.train.dataset.paths == data.train.dataset.paths
+
+
+def test_unknown_patients_are_stamped(folders):
+    for i, path in enumerate(sorted(folders.rglob("*.png"))):
+        path.rename(path.with_name(f"{i}.png"))
+    assert load(folders).stamps == ["PATIENTS UNKNOWN"]
+
+
+def test_fingerprint_follows_pixels_not_places(folders, tmp_path):
+    before = load(folders).fingerprint
+    moved = folders.rename(folders.with_name("elsewhere"))
+    assert load(moved).fingerprint == before
+    path = next(moved.rglob("*.png"))
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[0, 0] ^= 1
+    Image.fromarray(pixels).save(path)
+    assert load(moved).fingerprint != before
+
+
+def test_files_left_out_are_counted_and_named(folders):
+    (folders / "train" / "AD" / "Thumbs.db").write_bytes(b"x")
+    data = load(folders)
+    assert data.left_out == [f"{folders / 'train' / 'AD' / 'Thumbs.db'}: not an image file"]
+    assert any("1 files left out" in note for note in data.notes)
+
+
+def test_class_weights_balance_the_training_slices(folders):
+    for path in list(folders.glob("*/AD/*AD[4567]*")):
+        path.unlink()
+    data = load(folders)
+    weights, labels = data.class_weights(), data.train.dataset.labels
+    assert weights[labels].mean().item() == pytest.approx(1)
+    assert weights[0] * (labels == 0).sum() == pytest.approx((weights[1] * (labels == 1).sum()).item())
+    assert data.largest_class == "CN"
+
+
+def test_too_few_people_to_keep_some_apart_is_said(tmp_path):
+    for name in ("AD", "CN"):
+        for z in range(3):
+            path = tmp_path / "train" / name / f"sub-1{name}_z{z}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(z).integers(0, 256, (12, 10), dtype=np.uint8)).save(path)
+    with pytest.raises(ValueError, match="too few patients"):
+        create_dataloaders(tmp_path / "train", None, 5, image_size=(12, 10), channels=1, device=CPU)
+
+
+def test_the_package_offers_its_front_door():
+    assert data_setup.create_dataloaders is create_dataloaders
+    with pytest.raises(AttributeError):
+        getattr(data_setup, "nothing_of_the_kind")  # noqa: B009 - a bare attribute would be a statement without effect

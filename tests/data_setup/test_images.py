@@ -1,0 +1,269 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from data_setup.images import DEPTH_RULE, find_image_files, fit, read_image
+
+H, W = 13, 17       # 221 pixels, all of different value
+RAMP = np.arange(H * W, dtype=np.uint8).reshape(H, W)
+RGB = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
+BY_RANGE = np.rint(np.arange(H * W) * 255 / (H * W - 1)).astype(np.uint8).reshape(H, W)
+
+
+def save(path: Path, image: Image.Image | np.ndarray, **options) -> Path:
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(path, **options)
+    return path
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """ITU-R 601 luma in float."""
+    return rgb @ np.array([0.299, 0.587, 0.114])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".pgm", ".gif"])
+def test_eight_bit_gray_is_itself_in_one_and_three_channels(tmp_path, suffix):
+    path = save(tmp_path / f"a{suffix}", RAMP)
+    np.testing.assert_array_equal(read_image(path, 1), RAMP[:, :, None])
+    np.testing.assert_array_equal(read_image(path, 3), np.stack([RAMP] * 3, axis=2))
+    assert read_image(str(path), 1).dtype == np.uint8
+
+
+def test_colour_is_itself_and_becomes_gray_by_luma(tmp_path):
+    path = save(tmp_path / "a.png", RGB)
+    np.testing.assert_array_equal(read_image(path, 3), RGB)
+    gray = read_image(path, 1)
+    assert gray.shape == (H, W, 1)
+    np.testing.assert_allclose(gray[:, :, 0], luma(RGB), atol=0.51)
+
+
+# 1/3 of the 16-bit range, all of it, and 12 bits in 16: each must fill 0..255 by its own range
+@pytest.mark.parametrize(("offset", "step"), [(1000, 100), (0, 297), (0, 18)])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_are_scaled_by_their_own_range_never_clipped(tmp_path, suffix, offset, step):
+    """Pillow's convert("L") would make nearly all of this 255."""
+    deep = (offset + step * np.arange(H * W)).astype(np.uint16).reshape(H, W)
+    path = save(tmp_path / f"a{suffix}", deep)
+    assert Image.open(path).mode == "I;16"
+    gray = read_image(path, 1)[:, :, 0]
+    np.testing.assert_array_equal(gray, BY_RANGE)
+    assert (np.diff(gray.ravel().astype(int)) >= 1).all()
+    np.testing.assert_array_equal(read_image(path, 3), np.stack([BY_RANGE] * 3, axis=2))
+
+
+def test_other_deep_modes(tmp_path):
+    big_endian = Image.frombytes("I;16B", (W, H), (297 * np.arange(H * W)).astype(">u2").tobytes())
+    assert Image.open(save(tmp_path / "b.tif", big_endian)).mode == "I;16B"
+    save(tmp_path / "i.tif", (70_000 * (np.arange(H * W) - 100)).astype(np.int32).reshape(H, W))
+    save(tmp_path / "f.tif", (0.001 * np.arange(H * W) - 0.1).astype(np.float32).reshape(H, W))
+    for name, mode, atol in (("b", "I;16B", 0), ("i", "I", 0), ("f", "F", 1)):       # float32 breaks ties its own way
+        assert Image.open(tmp_path / f"{name}.tif").mode == mode
+        gray = read_image(tmp_path / f"{name}.tif", 1)[:, :, 0].astype(int)
+        np.testing.assert_allclose(gray, BY_RANGE, atol=atol, rtol=0)
+        assert (gray.min(), gray.max()) == (0, 255)
+
+
+def test_a_tiff_whose_zero_is_white_is_inverted_at_every_depth(tmp_path):
+    """Pillow inverts only up to 8 bits; it writes 16-bit values as they are, whatever the tag says."""
+    deep = (250 * np.arange(H * W)).astype(np.uint16).reshape(H, W)
+    path = save(tmp_path / "deep.tif", deep, tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_image(path, 1)[:, :, 0], BY_RANGE[::-1, ::-1])
+    shallow = save(tmp_path / "shallow.tif", RAMP, tiffinfo={262: 0})   # here Pillow writes 255 - x
+    np.testing.assert_array_equal(read_image(shallow, 1)[:, :, 0], RAMP)
+
+
+@pytest.mark.parametrize("value", [0, 7, 65535])
+def test_a_constant_deep_image_is_black(tmp_path, value):
+    path = save(tmp_path / "a.png", np.full((H, W), value, np.uint16))
+    assert not read_image(path, 1).any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_float_image_that_is_not_finite_is_refused(tmp_path, bad):
+    deep = RAMP.astype(np.float32)
+    deep[2, 3] = bad
+    path = save(tmp_path / "a.tif", deep)
+    with pytest.raises(ValueError, match=r"a\.tif: 1 of 221 pixels are NaN or infinite"):
+        read_image(path, 1)
+
+
+def test_one_bit_is_black_and_white(tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(RAMP % 3 == 0))
+    assert Image.open(path).mode == "1"
+    np.testing.assert_array_equal(read_image(path, 1)[:, :, 0], np.where(RAMP % 3 == 0, 255, 0))
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    palette = Image.fromarray(RAMP).copy()
+    palette.putpalette([(c * factor + 5) % 256 for c in range(256) for factor in (3, 5, 7)])    # now mode P
+    expected = np.stack([(RAMP.astype(int) * factor + 5) % 256 for factor in (3, 5, 7)], axis=2)
+    path = save(tmp_path / "a.png", palette)
+    assert Image.open(path).mode == "P"
+    np.testing.assert_array_equal(read_image(path, 3), expected)
+    np.testing.assert_allclose(read_image(path, 1)[:, :, 0], luma(expected), atol=0.51)
+    expected[RAMP == 50] = 0                       # transparent colours become black
+    path = save(tmp_path / "b.png", palette, transparency=50)
+    np.testing.assert_array_equal(read_image(path, 3), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparency_is_composited_on_black(tmp_path, channels):
+    alpha = RAMP.T.reshape(H, W)
+    path = save(tmp_path / "la.png", Image.merge("LA", [Image.fromarray(RAMP), Image.fromarray(alpha)]))
+    expected = RAMP * (alpha / 255)
+    assert Image.open(path).mode == "LA"
+    np.testing.assert_allclose(read_image(path, channels), np.stack([expected] * channels, axis=2), atol=1)
+    path = save(tmp_path / "rgba.png", np.dstack([RGB, alpha]))
+    expected = RGB * (alpha / 255)[:, :, None]
+    expected = expected if channels == 3 else luma(expected)[:, :, None]
+    np.testing.assert_allclose(read_image(path, channels), expected, atol=1.5)
+    path = save(tmp_path / "key.png", RAMP, transparency=9)
+    np.testing.assert_array_equal(read_image(path, 1)[:, :, 0], np.where(RAMP == 9, 0, RAMP))
+
+
+def test_print_and_video_colours_come_back_close(tmp_path):
+    path = save(tmp_path / "cmyk.tif", Image.fromarray(RGB).convert("CMYK"))
+    np.testing.assert_allclose(read_image(path, 3), RGB, atol=1)
+    path = save(tmp_path / "ycbcr.tif", Image.fromarray(RGB).convert("YCbCr"))
+    assert Image.open(path).mode == "YCbCr"
+    np.testing.assert_allclose(read_image(path, 3).astype(int), RGB, atol=3)
+    smooth = np.stack([RAMP // 2 + 60, RAMP // 4 + 90, RAMP // 3 + 80], axis=2)         # well inside Lab's gamut
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    path = save(tmp_path / "lab.tif", ImageCms.profileToProfile(Image.fromarray(smooth), srgb, lab, outputMode="LAB"))
+    assert Image.open(path).mode == "LAB"
+    np.testing.assert_allclose(read_image(path, 3).astype(int), smooth, atol=4)
+    cmyk = np.full((32, 40, 3), (200, 120, 40), np.uint8)
+    path = save(tmp_path / "cmyk.jpg", Image.fromarray(cmyk).convert("CMYK"), quality=95)
+    np.testing.assert_allclose(read_image(path, 3).astype(int), cmyk, atol=4)
+
+
+def test_hsv_which_no_file_format_holds_is_converted(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", RGB)
+    hsv = Image.fromarray(np.full((H, W, 3), (0, 255, 200), np.uint8), "HSV")
+    monkeypatch.setattr("data_setup.images._decode", lambda _: (hsv, False))
+    np.testing.assert_array_equal(read_image(path, 3)[0, 0], (200, 0, 0))
+
+
+ORIENTED = {1: RAMP, 2: RAMP[:, ::-1], 3: RAMP[::-1, ::-1], 4: RAMP[::-1], 5: RAMP.T, 6: np.rot90(RAMP, -1),
+            7: RAMP[::-1, ::-1].T, 8: np.rot90(RAMP)}
+
+
+@pytest.mark.parametrize("orientation", ORIENTED)
+def test_the_exif_orientation_is_applied(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = save(tmp_path / "a.png", RAMP, exif=exif)
+    np.testing.assert_array_equal(read_image(path, 1)[:, :, 0], ORIENTED[orientation])
+    path = save(tmp_path / "deep.png", RAMP.astype(np.uint16) * 200, exif=exif)
+    shape = ORIENTED[orientation].shape
+    assert read_image(path, 1).shape == (*shape, 1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".gif", ".webp"])
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.6, 0.9])
+def test_a_truncated_or_empty_file_is_refused_in_one_line(tmp_path, suffix, share):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    path = save(tmp_path / f"a{suffix}", noise)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"0 bytes|truncated|decoder|not an image|Truncated") as caught:
+        read_image(path, 3)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_image_is_refused(tmp_path):
+    (tmp_path / "a.png").write_text("not a picture\nat all")
+    with pytest.raises(ValueError, match=r"a\.png: not an image"):
+        read_image(tmp_path / "a.png", 1)
+    with pytest.raises(ValueError, match=r"missing\.png: No such file"):
+        read_image(tmp_path / "missing.png", 1)
+    with pytest.raises(ValueError, match="1 or 3 channels, not 4"):
+        read_image(tmp_path / "a.png", 4)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", RAMP)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(ValueError, match=r"a\.png: .*decompression bomb"):
+        read_image(path, 1)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".gif"])
+def test_several_frames_are_refused_with_their_number(tmp_path, suffix):
+    frames = [Image.fromarray(RAMP // n) for n in (1, 2, 3)]
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r"3 frames in one file"):
+        read_image(tmp_path / f"a{suffix}", 1)
+
+
+def test_the_array_is_writable_and_reading_is_silent(tmp_path):
+    path = save(tmp_path / "a.png", RAMP)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(path, 3)[0, 0] = 1
+
+
+def test_the_depth_rule_is_a_plain_sentence():
+    assert "255 * (x - min) / (max - min)" in DEPTH_RULE
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fit_leaves_an_image_of_the_size_alone(channels):
+    image = np.repeat(RAMP[:, :, None], channels, axis=2)
+    assert fit(image, (H, W)) is image
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("shape", "size", "box"), [
+    ((208, 176), (104, 88), (0, 0, 104, 88)),      # same proportions: no padding
+    ((40, 20), (30, 30), (0, 7, 30, 15)),          # tall: black left and right
+    ((20, 40), (30, 30), (7, 0, 15, 30)),          # wide: black above and below
+    ((10, 10), (30, 31), (0, 0, 30, 30)),          # enlarged; the odd column stays right
+    ((500, 3), (20, 20), (0, 9, 20, 1)),           # never thinner than one pixel
+])
+def test_fit_keeps_proportions_centred_on_black(channels, shape, size, box):
+    fitted = fit(np.full((*shape, channels), 200, np.uint8), size)
+    top, left, height, width = box
+    expected = np.zeros((*size, channels), np.uint8)
+    expected[top:top + height, left:left + width] = 200
+    np.testing.assert_array_equal(fitted, expected)
+
+
+def test_fit_averages_when_it_shrinks():
+    """Without antialias a one-pixel chequerboard shrinks to all black or all white."""
+    board = np.indices((64, 64)).sum(0) % 2 * np.uint8(255)
+    np.testing.assert_allclose(fit(board.astype(np.uint8)[:, :, None], (16, 16)), 127.5, atol=3)
+
+
+def test_find_image_files_sorts_and_hides(tmp_path):
+    for name in ["b/2.PNG", "b/10.png", "a.jpeg", "a.txt", "b/Thumbs.db", ".hidden.png", ".ipynb_checkpoints/c.png",
+                 "b/.DS_Store", "c/d/e/deep.tif"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    images, others = find_image_files(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in images] == ["a.jpeg", "b/10.png", "b/2.PNG",
+                                                                         "c/d/e/deep.tif"]
+    assert [path.relative_to(tmp_path).as_posix() for path in others] == [
+        ".hidden.png", ".ipynb_checkpoints/c.png", "a.txt", "b/.DS_Store", "b/Thumbs.db"]
+
+
+def test_find_image_files_below_a_hidden_folder_and_with_linked_folders(tmp_path):
+    root = tmp_path / ".cache" / "root"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "1.png").write_bytes(b"")
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "2.png").write_bytes(b"")
+    (root / "loop").symlink_to(root)
+    (root / "far").symlink_to(tmp_path / "far")
+    (root / "far again").symlink_to(tmp_path / "far")
+    assert find_image_files(root)[0] == [root / "a" / "1.png", root / "far" / "2.png"]
+
+
+def test_find_image_files_without_a_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere: no such folder"):
+        find_image_files(tmp_path / "nowhere")

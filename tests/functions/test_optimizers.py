@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from functions.optimizers import make_optimizer
+from models import ViT, ViTConfig
+
+
+@pytest.fixture
+def model():
+    return ViT(ViTConfig(image_size=16, patch_size=8, num_layers=2, embedding_dim=12, num_heads=3, num_classes=4))
+
+
+def test_decay_touches_matrices_and_nothing_else(model):
+    """With a zero gradient AdamW only decays: what moves is exactly the kernels."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+            parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(model, "adamw", lr=0.1, weight_decay=0.5).step()
+    moved = {name for name, parameter in model.named_parameters() if (parameter != 1).any()}
+    kernels = {"patch_embedding.project.weight", "classifier.weight"}
+    for i in range(2):
+        attention, mlp = f"encoder.{i}.msa_block.attention", f"encoder.{i}.mlp_block.mlp"
+        kernels |= {f"{attention}.in_proj_weight", f"{attention}.out_proj.weight", f"{mlp}.0.weight", f"{mlp}.3.weight"}
+    assert moved == kernels
+    assert model.classifier.weight.unique().item() == pytest.approx(1 - 0.1 * 0.5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam"])
+def test_every_parameter_is_handed_over_once(model, name):
+    optimizer = make_optimizer(model, name, lr=1e-3, weight_decay=0.03)
+    handed = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(handed) == sorted(map(id, model.parameters()))
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+
+
+def test_frozen_parameters_are_not_handed_over(model):
+    model.patch_embedding.requires_grad_(False)
+    optimizer = make_optimizer(model, "adamw", lr=1e-3, weight_decay=0.03)
+    handed = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert not handed & set(map(id, model.patch_embedding.parameters()))
+
+
+def test_unknown_optimizer_is_refused(model):
+    with pytest.raises(ValueError, match="sgdx.*adamw"):
+        make_optimizer(model, "sgdx", 1e-3, 0)
