@@ -71,6 +71,7 @@ def main() -> None:
         folder = open_folder(settings, record, facts, runtime.describe_device(device), data.table,
                              notes=data.notes, left_out=data.left_out)
         run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts)
+        runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
         done = run.resume()
         print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
         if settings.compile:
@@ -95,8 +96,9 @@ def main() -> None:
                          val_dataloader=data.val, history=run.history, after_epoch=after_epoch, precision=precision,
                          scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
                          accumulation=settings.accumulation)
-            if len(run.history["train_loss"]) < settings.epochs:
-                raise KeyboardInterrupt(f"paused after epoch {settings.stop_after}, as --stop_after asks")
+            if run.epochs_done < settings.epochs:
+                run.pause()
+                return
 
             # Results: the best epoch, once, on the test patients
             test = data.test.dataset

@@ -109,11 +109,17 @@ def intervals(
     correct = probabilities.argmax(axis=1) == labels
     with np.errstate(invalid="ignore"):      # a class may be missing from a resample if patients change class
         recalls = [weights[:, labels == k] @ correct[labels == k] / weights[:, labels == k].sum(1) for k in occurring]
+    aurocs = [weighted_auroc(probabilities[:, k], labels == k, weights) for k in occurring]
     draws = {
         "accuracy": weights @ correct / weights.sum(axis=1),
-        "balanced_accuracy": np.nanmean(recalls, axis=0),
-        "auroc": np.nanmean([weighted_auroc(probabilities[:, k], labels == k, weights) for k in occurring], axis=0),
+        "balanced_accuracy": np.mean(recalls, axis=0),
+        "auroc": np.mean(aurocs, axis=0),
     }
     if healthy is not None:
         draws["auroc_disease"] = weighted_auroc(1 - probabilities[:, healthy], labels != healthy, weights)
-    return {name: tuple(map(float, np.nanpercentile(values, [2.5, 97.5]))) for name, values in draws.items()}
+    return {name: _middle_95(values) for name, values in draws.items()}
+
+
+def _middle_95(draws: np.ndarray) -> tuple[float, float]:
+    draws = draws[np.isfinite(draws)]
+    return tuple(map(float, np.percentile(draws, [2.5, 97.5]))) if len(draws) else (float("nan"), float("nan"))

@@ -79,6 +79,17 @@ def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, stamps:
         print(line)
 
 
+def ceiling_line(ceiling: dict) -> str:
+    """What Bayes' rule on the phantom's true anatomy scores on the same test people: no network can be expected above.
+
+    With few people luck can still carry a network over it.
+    """
+    return (f"phantom's ceiling, from the anatomy that was drawn: balanced accuracy {ceiling['test_balanced_accuracy']:.1%} "
+            f"on these {ceiling['test_people']} people ({ceiling['balanced_accuracy']:.1%} expected), "
+            f"AUROC {ceiling['test_macro_auroc']:.1%} ({ceiling['macro_auroc']:.1%}); "
+            "a score above it is luck or a leak")
+
+
 def print_summary(model: nn.Module, device: torch.device) -> None:
     """torchinfo's table of the model, for a batch of one image."""
     from torchinfo import summary

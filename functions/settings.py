@@ -23,16 +23,23 @@ def image_size(text: str | int) -> tuple[int, int]:
 def _number(kind: type, low: float, high: float = float("inf")):
     def convert(text):
         try:
-            value = kind(text)
-        except (TypeError, ValueError):
+            value = kind(str(text))
+        except ValueError:
             value = None
-        if value is None or isinstance(text, bool) or not low <= value <= high:
+        if value is None or not low <= value <= high:
             words = "a whole number" if kind is int else "a number"
             limit = f"of at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
             raise argparse.ArgumentTypeError(f'"{text}" is not {words} {limit}')
         return value
 
     return convert
+
+
+def channels(text: str | int) -> int:
+    """1 (gray) or 3 (RGB)."""
+    if str(text) not in ("1", "3"):
+        raise argparse.ArgumentTypeError(f'"{text}" channels: images have 1 (gray) or 3 (RGB)')
+    return int(text)
 
 
 def _one_of(*choices: str):
@@ -77,7 +84,7 @@ GROUPS = {
     "model": [
         Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, …"),
         Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
-        Setting("in_channels", _number(int, 1, 3), 3, "1: gray, 3: RGB"),
+        Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
         Setting("patch_size", _number(int, 1), None, "P, instead of the model's own"),
         Setting("num_transformer_layer", _number(int, 1), None, "L, instead of the model's own"),
         Setting("embedding_dim", _number(int, 1), None, "D, instead of the model's own"),

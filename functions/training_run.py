@@ -92,6 +92,15 @@ class TrainingRun:
         write_table(self.folder / "results.csv", table)
         save_checkpoint(self.folder / "last.pt", checkpoint)
 
+    @property
+    def epochs_done(self) -> int:
+        return len(self.history.get("train_loss", []))
+
+    def pause(self) -> None:
+        """Marks the run as stopped where --stop_after asked for it."""
+        update_record(self.folder, state="paused")
+        print(f"paused after epoch {self.epochs_done}, as --stop_after asks; go on with --resume {self.folder}")
+
     def conclude(self, score_test: Callable[[], EpochScores], paths: Sequence[str], subjects: Sequence[str | None],
                  largest: str) -> dict:
         """Scores the best epoch on test once, writes predictions, metrics and figures; returns the scores."""

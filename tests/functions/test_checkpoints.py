@@ -1,0 +1,116 @@
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from functions import engine
+from functions.checkpoints import load_checkpoint, load_model, make_checkpoint, restore, save_checkpoint
+from functions.optimizers import make_optimizer
+from functions.runtime import set_seeds
+from functions.schedules import make_schedule
+from models import ViT, ViTConfig
+
+CPU = torch.device("cpu")
+FACTS = {"class_names": ["AD", "CN"], "preprocessing": {"image_size": [8, 12], "mean": [0.3], "std": [0.2]},
+         "split_hash": "abc", "fingerprint": "def", "stamps": []}
+
+
+def make_run(epochs=4):
+    set_seeds(0)
+    model = ViT(ViTConfig(image_size=(8, 12), patch_size=4, in_channels=1, num_layers=2, embedding_dim=12, num_heads=3,
+                          mlp_size=20, num_classes=2, dropout=0.2, gelu="tanh"))
+    optimizer = make_optimizer(model, "adamw", 1e-2, 0.1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", epochs, 3, 0.2))
+    return model, optimizer, scheduler, torch.amp.GradScaler("cpu", enabled=False)
+
+
+def learn(run):
+    """One epoch on shuffled data: uses dropout's and the order's random numbers."""
+    model, optimizer, scheduler, scaler = run
+    generator = torch.Generator().manual_seed(7)
+    images, labels = torch.randn(9, 1, 8, 12, generator=generator), torch.randint(0, 2, (9,), generator=generator)
+    order = torch.randperm(9)
+    data = list(zip(images[order].split(3), labels[order].split(3), strict=True))
+    engine.train_step(model, data, nn.CrossEntropyLoss(), optimizer, CPU, scheduler=scheduler, scaler=scaler)
+
+
+def checkpoint_of(run, epoch):
+    return make_checkpoint(*run, epoch=epoch, history={"train_loss": [0.5] * epoch}, best={"epoch": 1}, **FACTS)
+
+
+def test_two_epochs_and_two_more_equal_four(tmp_path):
+    whole = make_run()
+    for _ in range(4):
+        learn(whole)
+    first = make_run()
+    for _ in range(2):
+        learn(first)
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of(first, 2))
+    torch.randn(100)
+    random.random()
+    np.random.rand()  # noqa: NPY002
+    second = make_run()
+    restore(load_checkpoint(tmp_path / "last.pt"), *second)
+    for _ in range(2):
+        learn(second)
+    for (name, expected), value in zip(whole[0].state_dict().items(), second[0].state_dict().values(), strict=True):
+        assert torch.equal(expected, value), name
+    assert whole[1].param_groups[0]["lr"] == second[1].param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("draw", [lambda: torch.rand(3).tolist(), random.random, np.random.rand])
+def test_every_random_number_generator_comes_back(tmp_path, draw):
+    run = make_run()
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of(run, 0))
+    expected = draw()
+    draw()
+    restore(load_checkpoint(tmp_path / "last.pt"), *run)
+    assert draw() == expected
+
+
+def test_a_longer_run_goes_on_along_the_longer_schedule(tmp_path):
+    short = make_run(epochs=2)
+    learn(short)
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of(short, 1))
+    long = make_run(epochs=9)
+    restore(load_checkpoint(tmp_path / "last.pt"), *long)
+    assert long[1].param_groups[0]["lr"] == pytest.approx(1e-2 * make_schedule("cosine", 9, 3, 0.2)(3))
+
+
+def test_model_is_rebuilt_from_the_file_alone(tmp_path):
+    run = make_run()
+    learn(run)
+    save_checkpoint(tmp_path / "best.pt", checkpoint_of(run, 1))
+    model, checkpoint = load_model(tmp_path / "best.pt")
+    images = torch.randn(2, 1, 8, 12)
+    assert model.config == run[0].config
+    assert torch.equal(model(images), run[0].eval()(images))
+    assert not model.training
+    assert {key: checkpoint[key] for key in FACTS} == FACTS
+
+
+class Trap:
+    """A pickle that runs code when it is opened carelessly."""
+
+    def __reduce__(self):
+        return (open, ("trap_was_sprung", "w"))
+
+
+def test_damaged_foreign_and_malicious_files_are_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint("good.pt", checkpoint_of(make_run(), 0))
+    whole = Path("good.pt").read_bytes()
+    Path("cut.pt").write_bytes(whole[: len(whole) // 2])
+    Path("empty.pt").write_bytes(b"")
+    torch.save({"weights": {}}, "foreign.pt")
+    torch.save({"format": 1, "trap": Trap()}, "trap.pt")
+    Path("pickle.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
+    for name in ("missing.pt", "cut.pt", "empty.pt", "foreign.pt", "trap.pt", "pickle.pt"):
+        with pytest.raises(ValueError, match=name) as refusal:
+            load_checkpoint(name)
+        assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "trap_was_sprung").exists()

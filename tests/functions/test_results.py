@@ -1,0 +1,51 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from functions import metrics
+from functions.results import prediction_table, result_lines, score_predictions
+
+CLASSES = ["MildDemented", "NonDemented"]
+
+
+@pytest.fixture
+def predictions():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1] * 6, 4)
+    p = np.clip(0.5 + 0.2 * (labels == 0) - 0.1 + 0.2 * generator.normal(size=48), 0.01, 0.99)
+    subjects = [f"P{i // 4}" for i in range(48)]
+    return prediction_table([f"{i}.png" for i in range(48)], subjects, labels, np.stack([p, 1 - p], 1), CLASSES)
+
+
+def test_predictions_name_path_subject_label_and_every_class(predictions, tmp_path):
+    predictions.to_csv(tmp_path / "p.csv", index=False)
+    again = pd.read_csv(tmp_path / "p.csv")
+    assert list(again.columns) == ["path", "subject", "label", *CLASSES]
+    np.testing.assert_allclose(again[CLASSES].sum(axis=1), 1)
+
+
+def test_scores_per_slice_and_per_patient_stand_beside_the_constant_answer(predictions):
+    scored = score_predictions(predictions, CLASSES, largest="NonDemented")
+    labels = (predictions["label"] == "NonDemented").to_numpy().astype(int)
+    p = predictions[CLASSES].to_numpy()
+    patients = metrics.by_patient(p, labels, predictions["subject"].to_numpy(dtype=str))
+    assert (scored["slice"]["count"], scored["patient"]["count"]) == (48, 12)
+    for name, value in metrics.scores(*patients[:2], healthy=1).items():
+        assert scored["patient"][name]["value"] == value
+        assert scored["patient"][name]["low"] <= value <= scored["patient"][name]["high"]
+    assert scored["patient"]["accuracy"]["constant"] == 0.5
+    lines = result_lines(scored, "NonDemented")
+    assert len(lines) == 6
+    assert f"{scored['patient']['auroc']['value']:.1%} [" in lines[3]
+    assert lines[3].count("50.0%") == 2
+
+
+def test_slices_of_unknown_patients_count_one_by_one(predictions):
+    predictions["subject"] = None
+    assert score_predictions(predictions, CLASSES, "NonDemented")["patient"]["count"] == 48
+
+
+def test_one_class_alone_is_said_not_to_be_measurable(predictions):
+    only = predictions[predictions["label"] == "NonDemented"]
+    lines = result_lines(score_predictions(only, CLASSES, "NonDemented"), "NonDemented")
+    assert any("not measurable" in line for line in lines)

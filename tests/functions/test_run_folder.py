@@ -1,0 +1,61 @@
+import threading
+
+import pandas as pd
+import pytest
+
+from functions.run_folder import create_run, provenance, read_record, update_record
+
+SPLIT = pd.DataFrame({"path": ["a"], "class": ["AD"], "subject": ["s"], "split": ["train"]})
+
+
+def test_an_existing_run_is_never_overwritten(tmp_path):
+    names = [create_run("ViTModel", {"seed": i}, SPLIT, tmp_path).name for i in range(3)]
+    assert names == ["ViTModel", "ViTModel-2", "ViTModel-3"]
+    assert [read_record(tmp_path / name)["seed"] for name in names] == [0, 1, 2]
+    assert [read_record(tmp_path / name)["name"] for name in names] == names
+
+
+def test_runs_started_at_once_get_folders_of_their_own(tmp_path, monkeypatch):
+    made = []
+    barrier = threading.Barrier(4)
+    monkeypatch.setattr("functions.run_folder.os.getpid", threading.get_ident)
+
+    def start():
+        barrier.wait()
+        made.append(create_run("ViTModel", {}, SPLIT, tmp_path).name)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == ["ViTModel", "ViTModel-2", "ViTModel-3", "ViTModel-4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(made)
+
+
+def test_a_run_that_exists_is_whole(tmp_path):
+    run = create_run("ViTModel", {"state": "created"}, SPLIT, tmp_path)
+    assert pd.read_csv(run / "split.csv").equals(SPLIT)
+    update_record(run, state="running", seconds={"train": float("nan")})
+    assert read_record(run)["state"] == "running"
+    assert read_record(run)["seconds"] == {"train": None}
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/tmp"])
+def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="plain folder name"):
+        create_run(name, {}, SPLIT, tmp_path)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no run\.json"):
+        read_record(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        read_record(tmp_path)
+
+
+def test_a_run_says_where_it_comes_from():
+    found = provenance()
+    assert {"torch", "torchvision", "numpy", "python"} <= set(found["versions"])
+    assert found["commit"] is None or len(found["commit"].removesuffix("+changes")) == 40

@@ -1,0 +1,48 @@
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from functions import runtime
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def test_precision_is_fp32_on_a_cpu():
+    assert runtime.resolve_precision("auto", CPU) == "fp32"
+    for wanted in ("bf16", "fp16"):
+        with pytest.raises(ValueError, match=f"{wanted}.*cpu"):
+            runtime.resolve_precision(wanted, CPU)
+    with pytest.raises(ValueError, match="fp8"):
+        runtime.resolve_precision("fp8", CPU)
+
+
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_precision_on_a_gpu_follows_what_it_has(monkeypatch, has_bf16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
+    assert runtime.resolve_precision("auto", CUDA) == expected
+    assert runtime.resolve_precision("fp32", CUDA) == "fp32"
+
+
+def test_autocast_is_off_at_fp32():
+    with runtime.autocast("fp32", CPU):
+        assert not torch.is_autocast_enabled("cpu")
+    with runtime.autocast("bf16", CPU):
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_sigterm_ends_like_ctrl_c():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        runtime.interrupt_on_sigterm()
+        with pytest.raises(KeyboardInterrupt):
+            _send_sigterm()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _send_sigterm():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)

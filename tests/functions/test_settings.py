@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+
+from functions.recipes import RECIPES, describe, from_plain, read_recipe, resolve, to_plain
+from functions.settings import SETTINGS, image_size, make_parser
+
+
+def parse(*arguments):
+    return vars(make_parser("").parse_args(arguments))
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "mine.yaml"
+
+    def write(text):
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_flags_come_before_the_recipe_and_the_recipe_before_defaults(recipe):
+    path = recipe("lr: 0.01\nbatch_size: 7\nimage_size: 208x176\n")
+    settings, sources = resolve(parse("--recipe", str(path), "--lr", "0.5"), demo=False)
+    assert (settings.lr, settings.batch_size, settings.epochs) == (0.5, 7, SETTINGS["epochs"].default)
+    assert settings.image_size == (208, 176)
+    assert (sources["lr"], sources["batch_size"], sources["epochs"]) == ("flag", "mine.yaml", "default")
+
+
+def test_a_flag_given_its_default_still_beats_the_recipe(recipe):
+    path = recipe("lr: 0.01\naugment: false\n")
+    settings, _ = resolve(parse("--recipe", str(path), "--lr", "3e-4", "--augment"), demo=False)
+    assert settings.lr == 3e-4
+    assert settings.augment is True
+
+
+def test_the_demo_has_a_recipe_of_its_own():
+    assert resolve({}, demo=True)[0].recipe == RECIPES / "demo.yaml"
+    assert resolve({}, demo=False)[0].recipe == RECIPES / "small_data.yaml"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_recipe_can_be_read_and_names_its_source(path):
+    assert read_recipe(path)
+    assert path.read_text().startswith("# ")
+    assert "Source:" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("learning_rate: 0.1", '"learning_rate" is not a setting'),
+        ("demo: true", '"demo" is not a setting'),
+        ("lr: fast", '"fast" is not a number'),
+        ("epochs: 2.5", "not a whole number"),
+        ("epochs: 0", "at least 1"),
+        ("epochs: true", "not a whole number"),
+        ("compile: 1", "not true or false"),
+        ("image_size: tall", "not an image size"),
+        ("optimizer: sgdx", "none of adamw, adam"),
+        ("- lr", "not a list of settings"),
+        ("lr: [", "not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_naming_file_and_key(recipe, text, complaint):
+    with pytest.raises(ValueError, match="mine.yaml") as refusal:
+        read_recipe(recipe(text))
+    assert complaint in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_recipe_is_refused_with_those_there_are(tmp_path):
+    with pytest.raises(ValueError, match="no such file.*demo.yaml"):
+        read_recipe(tmp_path / "none.yaml")
+
+
+def test_scientific_notation_without_a_dot_is_a_number(recipe):
+    assert read_recipe(recipe("lr: 1e-3"))["lr"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("224", (224, 224)), ("208x176", (208, 176)), (96, (96, 96)), ([8, 6], (8, 6))]
+)
+def test_image_size_is_height_by_width(text, size):
+    assert image_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--epochs", "0"], "--epochs"),
+        (["--epochs", "many"], "whole number"),
+        (["--image_size", "1x2x3"], "1x2x3"),
+        (["--dropout", "1.5"], "between 0 and 0.99"),
+        (["--epoch", "3"], "--epoch"),
+        (["--precision", "fp8"], "fp8"),
+        (["--lr"], "--lr"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_exit_code_2(capsys, arguments, complaint):
+    with pytest.raises(SystemExit) as end:
+        make_parser("").parse_args(arguments)
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert error.count("\n") == 1
+    assert complaint in error
+
+
+def test_settings_survive_run_json():
+    settings, _ = resolve(parse("--image_size", "208x176", "--subjects", "a.csv", "--no-augment"), demo=False)
+    again = from_plain(to_plain(settings), {"resume": Path("runs/x")})
+    for name in SETTINGS:
+        assert getattr(again, name) == getattr(settings, name), name
+
+
+def test_a_resumed_run_may_be_made_longer_and_nothing_else():
+    plain = to_plain(resolve({}, demo=False)[0])
+    assert from_plain(plain, {"resume": Path("runs/x"), "epochs": 99}).epochs == 99
+    with pytest.raises(ValueError, match="--lr cannot change"):
+        from_plain(plain, {"resume": Path("runs/x"), "lr": 1.0})
+
+
+def test_what_was_resolved_is_shown_and_flags_carry_a_star():
+    settings, sources = resolve(parse("--lr", "0.5"), demo=False)
+    text = "\n".join(describe(settings, sources))
+    assert "lr=0.5*" in text
+    assert f"weight_decay={settings.weight_decay} " in text
+
+
+def test_flags_of_the_replicated_repository_are_there():
+    assert {"epochs", "batch_size", "lr", "train_dir", "test_dir", "patch_size", "num_transformer_layer",
+            "embedding_dim", "mlp_size", "num_heads", "num_classes"} <= set(SETTINGS)

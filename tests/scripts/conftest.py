@@ -1,0 +1,65 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TINY = ["--model", "vit_ti_16", "--image_size", "16x12", "--patch_size", "4", "--in_channels", "1", "--embedding_dim",
+        "12", "--num_heads", "3", "--mlp_size", "20", "--num_transformer_layer", "2", "--batch_size", "16"]
+
+
+@pytest.fixture(scope="session")
+def slices(tmp_path_factory):
+    """12 people of each of two classes with 4 slices; CN is brighter; every person stands in train and in test."""
+    root = tmp_path_factory.mktemp("slices")
+    generator = np.random.default_rng(0)
+    for name, level in (("AD", 90), ("CN", 150)):
+        for person in range(12):
+            bright = generator.normal(level, 25)
+            for z in range(4):
+                folder = root / ("test" if z == 3 else "train") / name
+                folder.mkdir(parents=True, exist_ok=True)
+                pixels = np.clip(generator.normal(bright, 20, (16, 12)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"sub-{name}{person:02d}_z{z}.png")
+    return root
+
+
+@pytest.fixture
+def arguments(slices):
+    """A run of a few hundred milliseconds an epoch."""
+    return ["--train_dir", str(slices / "train"), "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]
+
+
+@pytest.fixture
+def run_train(tmp_path):
+    """Runs train.py as a user does, in an empty folder; `prelude` is Python that runs first, in the same process."""
+
+    def run(*arguments, prelude="", **options):
+        code = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{prelude}\n"
+                f"import train; sys.argv[0] = 'train.py'; train.main()")
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, **options)
+
+    return run
+
+
+@pytest.fixture
+def call_train(tmp_path, monkeypatch, capsys):
+    """The same without a new process, for what needs none: (exit code, stdout, stderr)."""
+    import train
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+        try:
+            train.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

@@ -1,0 +1,146 @@
+"""A run goes on after any interruption, bit for bit as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+
+from functions.checkpoints import load_checkpoint
+from tests.scripts.conftest import ROOT
+
+# Ends the process at the n-th rename: just before a finished file would replace the old one.
+KILL_AT_RENAME = """
+import os, signal
+from functions import files
+rename, count = os.replace, [0]
+def replace(*paths):
+    count[0] += 1
+    if count[0] == {n}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(*paths)
+files.os.replace = replace
+"""
+# Ends the process in the middle of an epoch: at the n-th optimiser step.
+KILL_AT_STEP = """
+import os, signal, torch
+step, count = torch.optim.AdamW.step, [0]
+def counted(self, *arguments, **options):
+    count[0] += 1
+    if count[0] == {n}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments, **options)
+torch.optim.AdamW.step = counted
+"""
+
+
+def state_of(run):
+    """All that a run decided: weights of the last and best epoch, curves, predictions."""
+    last, best = load_checkpoint(run / "last.pt"), load_checkpoint(run / "best.pt")
+    return last, best, (run / "predictions.csv").read_bytes(), pd.read_pickle(next(run.glob("*_losses.pkl")))
+
+
+def assert_same(run, other):
+    for ours, theirs in zip(state_of(run)[:2], state_of(other)[:2], strict=True):
+        assert ours["epoch"] == theirs["epoch"]
+        for name, value in ours["weights"].items():
+            assert torch.equal(value, theirs["weights"][name]), name
+        assert torch.equal(ours["rng"]["torch"], theirs["rng"]["torch"])
+    assert state_of(run)[2:] == state_of(other)[2:]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, slices):
+    """Four epochs, undisturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    from tests.scripts.conftest import TINY
+
+    command = [sys.executable, str(ROOT / "train.py"), "--epochs", "4", "--train_dir", str(slices / "train"),
+               "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "runs" / "ViTModel"
+
+
+def test_two_epochs_and_two_more_equal_four(call_train, arguments, tmp_path, whole):
+    code, out, _ = call_train("--epochs", 4, "--stop_after", 2, *arguments)
+    assert code == 0
+    assert "paused after epoch 2" in out
+    assert json.loads((tmp_path / "runs/ViTModel/run.json").read_text())["state"] == "paused"
+    code, out, _ = call_train("--resume", "runs/ViTModel")
+    assert code == 0
+    assert "going on after epoch 2" in out
+    assert_same(tmp_path / "runs/ViTModel", whole)
+
+
+@pytest.mark.parametrize(
+    "prelude",
+    [
+        KILL_AT_STEP.format(n=2),       # in the first epoch: nothing of it is saved yet
+        KILL_AT_STEP.format(n=11),      # in a later one
+        KILL_AT_RENAME.format(n=2),     # before run.json says that it runs
+        KILL_AT_RENAME.format(n=3),     # between the files of the first epoch
+        KILL_AT_RENAME.format(n=5),     # before the first last.pt
+        KILL_AT_RENAME.format(n=9),     # between the files of the second
+        KILL_AT_RENAME.format(n=19),    # after the last epoch, among the results
+    ],
+)
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(run_train, call_train, arguments, tmp_path, whole, prelude):
+    killed = run_train("--epochs", "4", *arguments, prelude=prelude)
+    assert killed.returncode == -signal.SIGKILL
+    code, _, err = call_train("--resume", "runs/ViTModel")
+    assert (code, err) == (0, "")
+    assert_same(tmp_path / "runs/ViTModel", whole)
+    assert json.loads((tmp_path / "runs/ViTModel/run.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_and_exit_130(arguments, tmp_path, sent):
+    command = [sys.executable, str(ROOT / "train.py"), "--epochs", "5000", *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run, deadline = tmp_path / "runs" / "ViTModel", time.monotonic() + 120
+    while not (run / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume runs/ViTModel" in err
+    assert "Traceback" not in err
+    assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
+    assert load_checkpoint(run / "last.pt")["epoch"] >= 1
+    assert not list(run.glob(".*")), "no half-written files"
+
+
+def test_a_finished_run_can_be_made_longer(call_train, arguments, tmp_path):
+    call_train("--epochs", 2, "--schedule", "constant", "--warmup_share", 0, *arguments)
+    code, _, _ = call_train("--resume", "runs/ViTModel", "--epochs", 4)
+    assert code == 0
+    call_train("--epochs", 4, "--schedule", "constant", "--warmup_share", 0, "--name", "whole", *arguments)
+    longer, whole = (load_checkpoint(tmp_path / "runs" / name / "last.pt")["weights"] for name in ("ViTModel", "whole"))
+    assert all(torch.equal(longer[name], value) for name, value in whole.items()), "with a constant rate: the same run"
+
+
+def test_images_that_changed_since_are_refused(call_train, arguments, slices, tmp_path):
+    import shutil
+
+    from PIL import Image
+
+    copy = tmp_path / "copy"
+    shutil.copytree(slices, copy)
+    folders = ["--train_dir", copy / "train", "--test_dir", copy / "test"]
+    call_train("--epochs", 2, "--stop_after", 1, *arguments, *folders)
+    Image.new("L", (12, 16), 9).save(sorted((copy / "train" / "AD").glob("*.png"))[0])
+    code, _, err = call_train("--resume", "runs/ViTModel")
+    assert code == 2
+    assert "the images are not those" in err
+
+
+def test_settings_cannot_change_on_the_way(call_train, arguments):
+    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+    code, _, err = call_train("--resume", "runs/ViTModel", "--lr", "0.1")
+    assert code == 2
+    assert "--lr cannot change" in err

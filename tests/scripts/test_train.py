@@ -1,0 +1,181 @@
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from functions.checkpoints import load_checkpoint, load_model
+
+
+def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_path):
+    code, out, err = call_train("--epochs", 3, *arguments)
+    assert (code, err) == (0, "")
+    run = tmp_path / "runs" / "ViTModel"
+    assert {path.name for path in run.iterdir()} == {
+        "run.json", "split.csv", "results.csv", "ViTModel_losses.pkl", "last.pt", "best.pt", "predictions.csv",
+        "metrics.json", "loss_curves.png", "confusion_matrix.png"}
+
+    with open(run / "ViTModel_losses.pkl", "rb") as file:
+        curves = pickle.load(file)
+    assert set(curves) == {f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "acc")}
+    assert all(len(v) == 3 and all(type(x) is float for x in v) for v in curves.values())
+    table = pd.read_csv(run / "results.csv")
+    assert table["epoch"].tolist() == [1, 2, 3]
+    for name, values in curves.items():
+        np.testing.assert_allclose(table[name], values)
+
+    split = pd.read_csv(run / "split.csv")
+    assert (split.groupby("subject")["split"].nunique() == 1).all()
+    assert "24 of 24 patients stand in both train and test: pooled and split again by patient" in out
+    predictions = pd.read_csv(run / "predictions.csv")
+    assert list(predictions.columns) == ["path", "subject", "label", "AD", "CN"]
+    assert set(predictions["path"]) == set(split.loc[split["split"] == "test", "path"])
+
+    record = json.loads((run / "run.json").read_text())
+    assert record["state"] == "finished"
+    assert record["best_epoch"] == 1 + int(np.argmin(curves["val_loss"]))
+    assert record["settings"]["image_size"] == [16, 12]
+    assert {"command", "commit", "versions", "device", "fingerprint", "seconds", "stamps"} <= set(record)
+    metrics = json.loads((run / "metrics.json").read_text())["test"]
+    assert metrics["patient"]["count"] == split.loc[split["split"] == "test", "subject"].nunique()
+    for line in ("accuracy", "balanced accuracy", "AUROC, mean over classes", "AUROC, diseased or not"):
+        assert f"\n{line} " in out
+    assert "always largest" in out
+    assert "min" in out or " s an epoch" in out
+
+
+def test_what_is_scored_at_the_end_is_the_best_checkpoint(call_train, arguments, tmp_path):
+    call_train("--epochs", 3, *arguments)
+    model, checkpoint = load_model(tmp_path / "runs/ViTModel/best.pt")
+    predictions = pd.read_csv(tmp_path / "runs/ViTModel/predictions.csv")
+    from data_setup.transforms import image_reader
+
+    read = image_reader(checkpoint["preprocessing"])
+    with torch.no_grad():
+        ours = model(torch.stack([read(path) for path in predictions["path"]])).softmax(1)
+    np.testing.assert_allclose(predictions[checkpoint["class_names"]], ours, atol=1e-5)
+
+
+def test_a_second_run_never_overwrites_the_first(call_train, arguments, tmp_path):
+    for _ in range(2):
+        assert call_train("--epochs", 1, "--name", "mine", *arguments)[0] == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["mine", "mine-2"]
+    assert (tmp_path / "runs/mine-2/mine-2_losses.pkl").exists()
+
+
+def test_folders_kept_as_they_are_are_stamped_everywhere(call_train, arguments, tmp_path):
+    code, out, _ = call_train("--epochs", 1, "--split", "folder", *arguments)
+    assert code == 0
+    assert out.count("LEAKY SPLIT") >= 3
+    run = tmp_path / "runs/ViTModel"
+    assert json.loads((run / "run.json").read_text())["stamps"] == ["LEAKY SPLIT"]
+    assert json.loads((run / "metrics.json").read_text())["stamps"] == ["LEAKY SPLIT"]
+    assert load_checkpoint(run / "best.pt")["stamps"] == ["LEAKY SPLIT"]
+
+
+def test_a_recipe_that_collapses_is_warned_about(call_train, arguments):
+    """At a rate of zero nothing moves: the zero classifier answers one class for everybody."""
+    code, out, _ = call_train("--epochs", 2, "--lr", "0", "--warmup_share", "0", *arguments)
+    assert code == 0
+    assert "WARNING  one class swallows the predictions: 100% of validation is called" in out
+    assert "Likely cause" in out
+
+
+def test_a_loss_that_explodes_stops_with_what_to_try(call_train, arguments, tmp_path):
+    code, _, err = call_train("--epochs", 2, "--lr", "1e30", "--clip_norm", "0", "--warmup_share", "0", *arguments)
+    assert code == 2
+    assert err.startswith("error: the loss is not finite at step")
+    assert err.count("\n") == 1
+    record = json.loads((tmp_path / "runs/ViTModel/run.json").read_text())
+    assert record["state"] == "failed"
+    assert "FloatingPointError" in record["error"]
+
+
+def test_files_left_out_are_named_at_the_end(call_train, arguments, slices, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(slices, copy)
+    source = sorted((copy / "train" / "AD").glob("*.png"))[0]
+    for i in range(130):         # more slices, so that one broken file stays under 1 %
+        shutil.copy(source, copy / "train" / "AD" / f"sub-AD00_z{i + 10}.png")
+    (copy / "train" / "AD" / "sub-AD01_z99.png").write_bytes(b"\x89PNG broken")
+    (copy / "train" / "AD" / "Thumbs.db").write_bytes(b"x")
+    code, out, _ = call_train("--epochs", 1, *arguments, "--train_dir", copy / "train", "--test_dir", copy / "test")
+    assert code == 0
+    assert "2 files were left out:" in out
+    assert "sub-AD01_z99.png" in out
+    assert "Thumbs.db: not an image file" in out
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        (["--train_dir", "nowhere"], "train folder nowhere does not exist"),
+        (["--test_dir", "nowhere"], "test folder nowhere does not exist"),
+        (["--image_size", "17x12"], "image size 17x12 is not a multiple of the patch size 4"),
+        (["--embedding_dim", "13"], "embedding_dim 13 is not a multiple of num_heads 3"),
+        (["--model", "vit_x"], 'unknown model "vit_x"'),
+        (["--num_classes", "5"], "--num_classes 5, but the data has 2 classes: AD, CN"),
+        (["--in_channels", "2"], "--in_channels"),
+        (["--split", "none.csv"], "none.csv"),
+        (["--subjects", "none.csv"], "none.csv"),
+        (["--subject_pattern", "("], "("),
+        (["--recipe", "none.yaml"], "none.yaml"),
+        (["--resume", "runs/none"], "runs/none"),
+        (["--precision", "bf16"], "bf16"),
+        (["--name", "a/b"], "a/b"),
+        (["--demo"], "--demo and --"),
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(call_train, arguments, tmp_path, extra, complaint):
+    code, _, err = call_train("--epochs", 1, *arguments, *extra)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert complaint in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_too_many_unreadable_files_stop_before_anything_is_trained(call_train, arguments, slices, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(slices, copy)
+    for path in sorted((copy / "train" / "CN").glob("*.png"))[:3]:
+        path.write_bytes(path.read_bytes()[:40])
+    code, _, err = call_train("--epochs", 1, *arguments, "--train_dir", copy / "train", "--test_dir", copy / "test")
+    assert code == 2
+    assert "3 of 72 train files cannot be read (limit 1%)" in err
+
+
+def test_sixteen_bit_slices_train_as_their_eight_bit_originals_do(call_train, arguments, slices, tmp_path):
+    copy = tmp_path / "deep"
+    for path in slices.rglob("*.png"):
+        target = copy / path.relative_to(slices)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.asarray(Image.open(path)).astype(np.uint16)
+        pixels[0, 0], pixels[0, 1] = 0, 255
+        Image.fromarray((pixels * 16).astype(np.uint16)).save(target)
+    code, _, _ = call_train("--epochs", 1, *arguments, "--train_dir", copy / "train", "--test_dir", copy / "test")
+    assert code == 0
+    mean = json.loads((tmp_path / "runs/ViTModel/run.json").read_text())["preprocessing"]["mean"][0]
+    eight_bit = np.mean([np.asarray(Image.open(path)).mean() for path in slices.rglob("*.png")]) / 255
+    assert abs(mean - eight_bit) < 0.03, "12-bit values in a 16-bit file are neither white nor black"
+
+
+def test_no_data_and_no_data_flag_is_the_demo_and_says_so(call_train, tmp_path):
+    code, out, err = call_train("--epochs", 1)
+    assert (code, err) == (0, "")
+    assert out.count("PHANTOM DEMO") >= 2
+    assert "ceiling" in out
+    record = json.loads((tmp_path / "runs/ViTModel/run.json").read_text())
+    assert "PHANTOM DEMO" in record["stamps"][0]
+    assert record["settings"]["demo"] is True
+    assert record["settings"]["recipe"].endswith("demo.yaml")
+
+
+def test_a_named_folder_that_is_missing_is_never_replaced_by_the_demo(call_train, tmp_path):
+    code, _, err = call_train("--epochs", 1, "--train_dir", "data/train")
+    assert code == 2
+    assert "data/train does not exist" in err

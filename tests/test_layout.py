@@ -1,0 +1,87 @@
+"""The map that DESIGN promises: imports point down only, and importing does nothing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("models", "data_setup", "functions")
+SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
+# file → packages of ours it may import, beyond its own
+ALLOWED = {"functions/checkpoints.py": {"models"}, "functions/attention_maps.py": {"models"}}
+
+
+def imported(path):
+    """Top-level names of everything a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def modules():
+    return [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_imports_point_down_only(path):
+    mine = path.parent.name
+    others = (imported(path) & set(PACKAGES)) - {mine}
+    assert others <= ALLOWED.get(f"{mine}/{path.name}", set())
+    assert not imported(path) & {script.stem for script in SCRIPTS}, "nothing imports a script"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_never_import_scripts(path):
+    assert not imported(path) & {script.stem for script in SCRIPTS}
+
+
+def test_models_import_torch_only():
+    for path in sorted((ROOT / "models").glob("*.py")):
+        outside = imported(path) - {"models", "torch"} - set(sys.stdlib_module_names)
+        assert outside <= ({"torchvision"} if path.name == "transfer.py" else set()), path.name
+
+
+def test_every_module_has_its_mirror_test():
+    missing = [f"{path.parent.name}/{path.name}" for path in modules()
+               if path.name != "__init__.py" and not (ROOT / "tests" / path.parent.name / f"test_{path.name}").exists()]
+    shared = {  # tested through another module's file
+        "functions/recipes.py",           # test_settings.py
+        "functions/helper_functions.py",  # test_plots.py
+        "functions/predictions.py",       # test_plots.py
+        "functions/exits.py",             # tests/scripts/test_train.py
+        "functions/reporting.py",         # tests/scripts/test_train.py
+        "functions/training_run.py",      # tests/scripts/test_train.py
+        "data_setup/folders.py",          # tests/scripts/test_train.py
+    }
+    assert set(missing) - shared == {m for m in missing if m.startswith("data_setup/phantom_")}
+
+
+def test_no_file_is_longer_than_promised():
+    def longer(paths, limit):
+        return [str(path) for path in paths if len(path.read_text(encoding="utf-8").splitlines()) > limit]
+
+    assert longer(modules(), 200) == []
+    assert longer(SCRIPTS, 150) == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_importing_a_script_does_nothing_and_loads_no_torch(path, tmp_path):
+    code = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(path.parent)!r}]; import {path.stem}; "
+            "sys.exit('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_directory_of_the_map_is_there():
+    for name in ("train.py", "README.md", "LICENSE", "Makefile", "env.yml", "requirements.txt", "requirements-dev.txt",
+                 "pyproject.toml", ".ci/run", "notebooks/loss_curves.ipynb", "docs/RESULTS.md", "docs/LOG.md",
+                 "docs/HOWTO.md"):
+        assert (ROOT / name).is_file(), name
