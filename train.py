@@ -18,7 +18,7 @@ def main() -> None:
     from functions.exits import one_line_errors, recorded
     from functions.optimizers import make_optimizer
     from functions.schedules import make_schedule
-    from functions.training_run import TrainingRun, choose_settings, open_folder
+    from functions.training_run import TrainingRun, choose_settings, open_folder, patient_ids
     from models import build
 
     runtime.interrupt_on_sigterm()
@@ -70,7 +70,8 @@ def main() -> None:
                  "split_hash": split_hash(data.table), "fingerprint": data.fingerprint}
         folder = open_folder(settings, record, facts, runtime.describe_device(device), data.table,
                              notes=data.notes, left_out=data.left_out)
-        run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts)
+        val = data.val.dataset
+        run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts, patient_ids(val.subjects, val.paths))
         runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
         done = run.resume()
         print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))

@@ -10,10 +10,11 @@ from matplotlib.ticker import MaxNLocator
 LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
 
 
-def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "") -> Figure:
-    """Loss and accuracy against epoch, side by side; the epoch of lowest validation loss is marked.
+def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "", best_epoch: int | None = None) -> Figure:
+    """Loss and accuracy against epoch, side by side; the best epoch is marked.
 
-    `results` is a run's pickle: lists under {train, val, test}_{loss, acc}; the older four keys (no val) draw too, and
+    `results` is a run's pickle: lists under {train, val, test}_{loss, acc}. `best_epoch` is the one the run kept
+    (run.json names it); without it, that of the lowest validation loss. The older four keys (no val) draw too, and
     then nothing is marked, because choosing an epoch on the test set is no choice.
     """
     figure = Figure(figsize=(12, 4.5), layout="constrained")
@@ -24,10 +25,11 @@ def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "") ->
                 marker = "o" if len(epochs) == 1 else None
                 axis.plot(epochs, results[f"{split}_{what}"], style, color=colour, label=split, lw=2, marker=marker)
         if "val_loss" in results and len(epochs):
-            best = int(np.argmin(results["val_loss"]))
+            best = best_epoch - 1 if best_epoch else int(np.argmin(results["val_loss"]))
+            why = "kept by the run" if best_epoch else "lowest val loss"
             axis.axvline(epochs[best], color="0.5", lw=1)
             axis.plot(epochs[best], results[f"val_{what}"][best], "o", color=LINES["val"][0], ms=8,
-                      label=f"best epoch {epochs[best]} (lowest val loss)")
+                      label=f"best epoch {epochs[best]} ({why})")
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if what == "acc":

@@ -70,7 +70,7 @@ def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, stamps:
     """The end: the test scores of the best epoch with intervals, where everything lies, the files left out."""
     for line in (
         *banner(stamps),
-        f"test, epoch {best_epoch} (lowest validation loss)",
+        f"test, epoch {best_epoch} (the last that validation patients do not clearly speak against)",
         *result_lines(scored, largest),
         f"{folder} holds the curves, predictions, metrics and checkpoints",
         *([f"{len(left_out)} files were left out:"] if left_out else []),
@@ -84,10 +84,10 @@ def ceiling_line(ceiling: dict) -> str:
 
     With few people luck can still carry a network over it.
     """
-    return (f"phantom's ceiling, from the anatomy that was drawn: balanced accuracy {ceiling['test_balanced_accuracy']:.1%} "
-            f"on these {ceiling['test_people']} people ({ceiling['balanced_accuracy']:.1%} expected), "
-            f"AUROC {ceiling['test_macro_auroc']:.1%} ({ceiling['macro_auroc']:.1%}); "
-            "a score above it is luck or a leak")
+    return ("phantom's ceiling, by Bayes' rule on the true anatomy: balanced accuracy "
+            f"{ceiling['test_balanced_accuracy']:.1%} on these {ceiling['test_people']} people "
+            f"({ceiling['balanced_accuracy']:.1%} expected), AUROC {ceiling['test_macro_auroc']:.1%} "
+            f"({ceiling['macro_auroc']:.1%}); a score above it is luck or a leak")
 
 
 def print_summary(model: nn.Module, device: torch.device) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -17,6 +18,7 @@ from functions.plots import plot_confusion_matrix, plot_loss_curves
 from functions.recipes import from_plain, resolve, to_plain
 from functions.results import prediction_table, score_predictions
 from functions.run_folder import create_run, provenance, read_record, update_record, write_table
+from functions.selection import clearly_worse, patient_losses
 
 
 def choose_settings(flags: dict, demo: bool) -> tuple[Namespace, dict[str, str], dict | None]:
@@ -45,11 +47,17 @@ def open_folder(settings: Namespace, record: dict | None, facts: dict, device: s
     return settings.resume
 
 
+def patient_ids(subjects: Sequence[str | None], paths: Sequence[str]) -> np.ndarray:
+    """Whose slice each image is; a slice of an unknown patient stands for itself."""
+    return np.array([path if subject is None else subject for subject, path in zip(subjects, paths, strict=True)])
+
+
 @dataclass
 class TrainingRun:
     """What changes from epoch to epoch, and the folder it is kept in.
 
-    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps.
+    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps;
+    `val_subjects` says whose slice each validation image is.
     """
 
     folder: Path
@@ -58,9 +66,10 @@ class TrainingRun:
     scheduler: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
     facts: dict
+    val_subjects: np.ndarray
     history: dict[str, list[float]] = field(default_factory=dict)
     extra: list[dict] = field(default_factory=list)                       # an epoch's balanced accuracies and rate
-    best: dict = field(default_factory=lambda: {"epoch": 0, "val_loss": float("inf")})
+    best: dict = field(default_factory=dict)      # the epoch kept, and the lowest epoch's loss of each val patient
 
     def resume(self) -> int:
         """Goes back to the last finished epoch, if there is one; returns its number."""
@@ -78,9 +87,10 @@ class TrainingRun:
         self.history = history
         self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
                           | {"learning_rate": lr, "train_seconds": scores["train"].seconds})
-        is_best = scores["val"].loss < self.best["val_loss"]
-        if is_best:
-            self.best = {"epoch": epoch, "val_loss": scores["val"].loss}
+        losses = patient_losses(scores["val"].probabilities.numpy(), scores["val"].labels.numpy(), self.val_subjects)
+        lowest = self.best.get("lowest", losses)
+        is_best = not clearly_worse(losses, lowest)
+        self.best = {"epoch": epoch if is_best else self.best["epoch"], "lowest": min(losses, lowest, key=np.mean)}
         checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
                                      history=history, best=self.best, **self.facts) | {"extra": self.extra}
         if is_best:
@@ -114,7 +124,7 @@ class TrainingRun:
         write_json(self.folder / "metrics.json", {"test": scored, "best_epoch": self.best["epoch"], "largest": largest,
                                                   "stamps": self.facts["stamps"]})
         title = " · ".join([self.folder.name, *self.facts["stamps"]])
-        for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title)),
+        for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", plot_confusion_matrix(result.confusion, class_names, title))):
             write_atomically(self.folder / file, lambda out, figure=figure: figure.savefig(out, format="png", dpi=120))
         seconds = {"train": sum(row["train_seconds"] for row in self.extra), "final": time.perf_counter() - started}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from functions.checkpoints import load_checkpoint
-from tests.scripts.conftest import ROOT
+from tests.conftest import ROOT
 
 # Ends the process at the n-th rename: just before a finished file would replace the old one.
 KILL_AT_RENAME = """
@@ -58,7 +58,7 @@ def assert_same(run, other):
 def whole(tmp_path_factory, slices):
     """Four epochs, undisturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    from tests.scripts.conftest import TINY
+    from tests.conftest import TINY
 
     command = [sys.executable, str(ROOT / "train.py"), "--epochs", "4", "--train_dir", str(slices / "train"),
                "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--model", "vit_ti_16", "--image_size", "16x12", "--patch_size", "4", "--in_channels", "1", "--embedding_dim",
         "12", "--num_heads", "3", "--mlp_size", "20", "--num_transformer_layer", "2", "--batch_size", "16"]
 
