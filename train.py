@@ -49,8 +49,8 @@ def main() -> None:
         if model.config.num_classes != len(data.class_names):
             raise ValueError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
                              f"{', '.join(data.class_names)}")
-        loss_fn = torch.nn.CrossEntropyLoss(data.class_weights().to(device) if settings.class_weights else None,
-                                            reduction="none", label_smoothing=settings.label_smoothing)
+        weights = data.class_weights({"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[settings.class_weights]).to(device)
+        loss_fn = torch.nn.CrossEntropyLoss(weights, reduction="none", label_smoothing=settings.label_smoothing)
         optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
         steps_per_epoch = -(-len(data.train) // settings.accumulation)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -84,7 +84,8 @@ def main() -> None:
             warning = collapse_warning(
                 scores["train"].confusion, scores["val"].confusion, scores["train"].loss, data.class_names,
                 lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,
-                class_weights=settings.class_weights, warming_up=epoch <= settings.warmup_share * settings.epochs)
+                class_weights=settings.class_weights, label_smoothing=settings.label_smoothing,
+                warming_up=epoch <= settings.warmup_share * settings.epochs)
             if warning:
                 print(f"WARNING  {warning}")
             run.save_epoch(epoch, scores, history, lr)

@@ -62,10 +62,15 @@ class Data:
         """The class with most training slices: what a guesser would always answer."""
         return self.class_names[int(torch.bincount(self.train.dataset.labels).argmax())]
 
-    def class_weights(self) -> Tensor:
-        """n / (K n_k) for each class k, from the training slices: mean 1 over them; 0 for a class without any."""
-        counts = torch.bincount(self.train.dataset.labels, minlength=len(self.class_names))
-        return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1)), 0.0)
+    def class_weights(self, power: float) -> Tensor:
+        """w_k ∝ n_k^-power over the n_k training slices of class k, mean 1 over all slices; 0 for a class without any.
+
+        1 makes classes weigh alike (and one patient of a rare class as much as a hundred of a common one), ½ meets it
+        halfway.
+        """
+        counts = torch.bincount(self.train.dataset.labels, minlength=len(self.class_names)).double()
+        weights = torch.where(counts > 0, counts.clamp(min=1) ** -power, 0.0)
+        return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
 def take_as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

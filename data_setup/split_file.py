@@ -20,7 +20,7 @@ def read_split(file: str | Path, table: pd.DataFrame) -> pd.DataFrame:
     a split that is none of train, val, test; and if no slice is for train or none for test.
     """
     if not os.path.isfile(file):
-        raise ValueError(f"--split {file}: no such CSV file, and not auto, folder or patient")
+        raise ValueError(f"--split {file}: no such CSV file, and not auto, folder, patient or slice")
     given = read_path_table(file, COLUMNS)
     rows = match_paths(table["path"].tolist(), given["path"].tolist(), file)
     missing = [path for path, row in zip(table["path"], rows, strict=True) if row is None]

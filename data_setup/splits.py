@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from data_setup.path_tables import common_folders
 from data_setup.split_file import COLUMNS, SPLITS, read_split
 
-MODES = ("auto", "folder", "patient")
+MODES = ("auto", "folder", "patient", "slice")
 TEST_SHARE = 0.2        # of all slices, where no folder says otherwise
 VAL_SHARE = 0.15        # of the training slices, where no folder says otherwise
 LEAKY, UNKNOWN = "LEAKY SPLIT", "PATIENTS UNKNOWN"
@@ -64,9 +64,11 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
     """Turn the split that the folders make into the one to use, and say why.
 
     mode 'auto': the folders as they are, unless a patient stands in two of them: then all are pooled and split again
-    by patient. 'folder': as they are, stamped LEAKY SPLIT if patients overlap. 'patient': always split again. Anything
-    else: a CSV (`split_file.read_split`). Test and validation, where there is no such folder, are cut from train by
-    patient. Slices of unknown patients are patients of their own, stamped PATIENTS UNKNOWN.
+    by patient. 'folder': as they are, stamped LEAKY SPLIT if patients overlap. 'patient': always split again. 'slice':
+    split again with every slice on its own, as most published numbers on this subject were made; stamped LEAKY SPLIT
+    and there to measure what the leak is worth. Anything else: a CSV (`split_file.read_split`). Test and validation,
+    where there is no such folder, are cut from train the same way. Slices of unknown patients are patients of their
+    own, stamped PATIENTS UNKNOWN.
     Raises ValueError for a path that comes twice, no training slices, 'patient' where no patient is known, a wrong CSV.
     """
     table = table[COLUMNS].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
@@ -79,14 +81,14 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
         notes.append(f"the split is the one of {mode}")
     elif mode == "patient" and table["subject"].isna().all():
         raise ValueError("--split patient: no patient is known; give --subjects FILE.csv or --subject_pattern REGEX")
-    elif (mode == "patient" and table["split"].nunique() > 1) or (mode == "auto" and _overlap(table)):
+    elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (mode == "auto" and _overlap(table)):
         table, note = _pool(table, mode, seed)
         notes.append(note)
     else:
         notes.append("folders as they are")
     for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
         if not (table["split"] == name).any():
-            notes.append(_cut(table, name, share, seed))
+            notes.append(_cut(table, name, share, seed, mode))
     if not (table["split"] == "train").any():
         raise ValueError(f"no training slices among {len(table)}")
     stamps, reasons = _stamps(table)
@@ -141,21 +143,26 @@ def _pool(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataFrame, str]
     for name in ("test", "val"):
         if shares[name]:
             left = 1 if name == "test" else 1 - shares["test"]
-            _cut(table, name, 1 / np.clip(round(left / shares[name]), 2, 10), seed)
+            _cut(table, name, 1 / np.clip(round(left / shares[name]), 2, 10), seed, mode)
+    if mode == "slice":
+        return table, "--split slice: pooled and split again slice by slice, patients not kept apart"
     stand = "both" if len(folders) == 2 else "more than one of"
     reason = f"{both} of {patients} patients stand in {stand} {' and '.join(folders)}" if both else f"--split {mode}"
     counts = ", ".join(f"{_patients(table, name)} {name}" for name in folders)
     return table, f"{reason}: pooled and split again by patient ({counts})"
 
 
-def _cut(table: pd.DataFrame, name: str, share: float, seed: int) -> str:
+def _cut(table: pd.DataFrame, name: str, share: float, seed: int, mode: str | Path) -> str:
     """Move about `share` of the training slices, whole patients, to the split `name`, in place; say how many."""
     train = table.index[table["split"] == "train"]
-    held = hold_out(table.loc[train, "class"], table.loc[train, "subject"], share, seed)
+    people = [None] * len(train) if mode == "slice" else table.loc[train, "subject"]
+    held = hold_out(table.loc[train, "class"], people, share, seed)
     before = _patients(table, "train")
     table.loc[train[held], "split"] = name
     if not held.any():
         return f"{name} stays empty: too few patients in train to hold one out"
+    if mode == "slice":
+        return f"{name} is cut from train slice by slice: {held.sum()} of {len(held)} slices"
     return (f"{name} is cut from train by patient: {_patients(table, name)} of {before} known patients, "
             f"{held.sum()} of {len(held)} slices")
 

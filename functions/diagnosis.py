@@ -21,13 +21,13 @@ def share_entropy(confusion: Tensor) -> float:
 
 def collapse_warning(
     train_confusion: Tensor, confusion: Tensor, train_loss: float, class_names: list[str], *,
-    lr: float, warmup_share: float, clip_norm: float, class_weights: bool, warming_up: bool,
+    lr: float, warmup_share: float, clip_norm: float, class_weights: str, label_smoothing: float, warming_up: bool,
 ) -> str | None:
     """One sentence if one class swallows the predictions on validation although several occur there; else None.
 
     The likely cause is looked for in this order: still warming up; a learning rate that scratch training does not
-    survive without warm-up and clipping (then the loss sits at the entropy of the class shares); nothing learnt yet;
-    the largest class being the cheapest answer.
+    survive without warm-up and clipping; nothing learnt yet, when the training slices get one answer too or the plain
+    loss sits at the entropy of the class shares; the largest class being the cheapest answer.
     """
     k, share = favourite(confusion)
     if share < COLLAPSED or (confusion.sum(dim=1) > 0).sum() < 2:
@@ -36,18 +36,22 @@ def collapse_warning(
     warning = (f"one class swallows the predictions: {share:.0%} of validation is called {class_names[k]}, "
                f"{truth:.0%} is. Accuracy can only be that class's share.")
     entropy = share_entropy(train_confusion)
-    at_entropy = not class_weights and train_loss > 0.93 * entropy
-    stuck = f"the loss {train_loss:.2f} is all but the entropy of the class shares, {entropy:.2f}"
+    plain = class_weights == "none" and label_smoothing == 0
+    signs = []
+    if plain and train_loss > 0.93 * entropy:
+        signs.append(f"the loss {train_loss:.2f} is all but the entropy of the class shares, {entropy:.2f}")
+    if favourite(train_confusion)[1] > 0.9:
+        signs.append(f"{favourite(train_confusion)[1]:.0%} of the training slices get one answer too")
     missing = [name for name, value in (("warm-up", warmup_share), ("clipping", clip_norm)) if not value]
     if warming_up:
         return f"{warning} Likely cause: the learning rate is still warming up; wait."
     if missing and lr > 5e-4:
         return (f"{warning} Likely cause: learning rate {lr:g} without {' and '.join(missing)} is too high for a ViT "
-                f"from scratch{f': {stuck}' if at_entropy else ''}. "
+                f"from scratch{f' ({signs[0]})' if signs else ''}. "
                 "Try --recipe recipes/small_data.yaml, or --lr 3e-4 --warmup_share 0.1 --clip_norm 1.")
-    if at_entropy:
-        return (f"{warning} Likely cause: nothing is learnt from the images yet: {stuck}. "
+    if signs:
+        return (f"{warning} Likely cause: nothing is learnt from the images yet: {' and '.join(signs)}. "
                 f"Try more epochs, or another --lr than {lr:g}.")
-    if not class_weights:
-        return f"{warning} Likely cause: it is the cheapest answer when classes are unequal. Try --class_weights."
+    if class_weights != "balanced":
+        return f"{warning} Likely cause: it is the cheapest answer for unequal classes. Try --class_weights balanced."
     return f"{warning} Likely cause: what was learnt on the training patients does not carry over. Try more patients."

@@ -75,7 +75,7 @@ GROUPS = {
         Setting("test_dir", Path, None, "folders to test on (default: data/test; none: cut from train, by patient)"),
         Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
         Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
-        Setting("split", str, "auto", "auto (folders, split again if they share patients), folder, patient, FILE.csv"),
+        Setting("split", str, "auto", "auto (split the folders again if they share patients), folder, patient, slice, a CSV"),
         Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is"),
         Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
         Setting("augment", bool, True, "small random rotation, shift, scale, flip and intensity changes in training"),
@@ -103,7 +103,7 @@ GROUPS = {
         Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps over which the learning rate rises"),
         Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
         Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target spread over all classes"),
-        Setting("class_weights", bool, False, "weigh classes by 1 / their number of training slices"),
+        Setting("class_weights", _one_of("none", "sqrt", "balanced"), "none", "by 1, 1/√n or 1/n training slices"),
     ],
 }
 SETTINGS = {setting.name: setting for group in GROUPS.values() for setting in group}

@@ -121,9 +121,13 @@ def test_class_weights_balance_the_training_slices(folders):
     for path in list(folders.glob("*/AD/*AD[4567]*")):
         path.unlink()
     data = load(folders)
-    weights, labels = data.class_weights(), data.train.dataset.labels
-    assert weights[labels].mean().item() == pytest.approx(1)
-    assert weights[0] * (labels == 0).sum() == pytest.approx((weights[1] * (labels == 1).sum()).item())
+    labels = data.train.dataset.labels
+    few, many = (labels == 0).sum().item(), (labels == 1).sum().item()
+    for power in (0, 0.5, 1):
+        weights = data.class_weights(power)
+        assert weights[labels].mean().item() == pytest.approx(1)
+        assert (weights[0] / weights[1]).item() == pytest.approx((many / few) ** power)
+    assert many > few
     assert data.largest_class == "CN"
 
 

@@ -242,3 +242,15 @@ def test_the_hash_tells_splits_apart_but_not_machines():
         changed = table.copy()
         changed.loc[changed.index[0], column] = "other"
         assert split_hash(changed) != known
+
+
+def test_slice_mode_scatters_patients_on_purpose_keeps_the_shares_and_is_stamped():
+    table = people_table([20, 30], (8, 8), folders=("train", "test"), by_person=False, seed=1)
+    split = apply_split(table, "slice", seed=0)
+    assert split.stamps == ("LEAKY SPLIT",)
+    assert "slice by slice, patients not kept apart" in split.notes[0]
+    assert len(sides(split.table)) == 50
+    assert sum(len(where) > 1 for where in sides(split.table)) > 45
+    share = (table["split"] == "test").mean()
+    assert abs((split.table["split"] == "test").mean() - 1 / round(1 / share)) < 0.01
+    assert sorted(split.table["path"]) == sorted(table["path"])

@@ -6,7 +6,7 @@ import torch
 from functions.diagnosis import collapse_warning, share_entropy
 
 CLASSES = ["MildDemented", "NonDemented", "VeryMildDemented"]
-SAFE = {"lr": 3e-4, "warmup_share": 0.1, "clip_norm": 1.0, "class_weights": False, "warming_up": False}
+SAFE = {"lr": 3e-4, "warmup_share": 0.1, "clip_norm": 1.0, "class_weights": "none", "label_smoothing": 0.0, "warming_up": False}
 ALL_NON = torch.tensor([[0, 14, 0], [0, 50, 0], [0, 36, 0]])
 VARIED = torch.tensor([[4, 8, 2], [2, 40, 8], [3, 20, 13]])
 
@@ -32,8 +32,12 @@ def test_one_class_that_is_all_there_is_raises_no_warning():
         (ALL_NON, 0.99, {"lr": 1e-3, "clip_norm": 0}, "rate 0.001 without clipping"),
         (ALL_NON, 0.99, {"warming_up": True}, "still warming up"),
         (ALL_NON, 0.99, {}, "nothing is learnt from the images yet"),
-        (VARIED, 0.70, {}, "--class_weights"),
-        (VARIED, 0.70, {"class_weights": True}, "does not carry over"),
+        (VARIED, 0.99, {}, "all but the entropy of the class shares"),
+        (ALL_NON, 2.0, {"class_weights": "balanced"}, "100% of the training slices get one answer too"),
+        (VARIED, 2.0, {"class_weights": "sqrt"}, "--class_weights balanced"),
+        (VARIED, 2.0, {"label_smoothing": 0.1}, "--class_weights balanced"),
+        (VARIED, 0.70, {}, "--class_weights balanced"),
+        (VARIED, 0.70, {"class_weights": "balanced"}, "does not carry over"),
     ],
 )
 def test_a_swallowed_validation_set_is_named_with_its_likely_cause(train, loss, changes, cause):
