@@ -75,7 +75,7 @@ GROUPS = {
         Setting("test_dir", Path, None, "folders to test on (default: data/test; none: cut from train, by patient)"),
         Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
         Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
-        Setting("split", str, "auto", "auto (split the folders again if they share patients), folder, patient, slice, a CSV"),
+        Setting("split", str, "auto", "auto (folders, unless they share patients), folder, patient, slice, a CSV"),
         Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is"),
         Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
         Setting("augment", bool, True, "small random rotation, shift, scale, flip and intensity changes in training"),

@@ -6,7 +6,8 @@ import torch
 from functions.diagnosis import collapse_warning, share_entropy
 
 CLASSES = ["MildDemented", "NonDemented", "VeryMildDemented"]
-SAFE = {"lr": 3e-4, "warmup_share": 0.1, "clip_norm": 1.0, "class_weights": "none", "label_smoothing": 0.0, "warming_up": False}
+SAFE = {"lr": 3e-4, "warmup_share": 0.1, "clip_norm": 1.0, "class_weights": "none", "label_smoothing": 0.0,
+        "warming_up": False}
 ALL_NON = torch.tensor([[0, 14, 0], [0, 50, 0], [0, 36, 0]])
 VARIED = torch.tensor([[4, 8, 2], [2, 40, 8], [3, 20, 13]])
 
