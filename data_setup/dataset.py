@@ -104,8 +104,12 @@ def decode(paths: Sequence[str], size: tuple[int, int], channels: int, keep: boo
         if images is not None:
             images[row] = torch.from_numpy(np.ascontiguousarray(pixels))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(one, range(n)), total=n, desc="reading slices", leave=False, disable=None))
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for _ in tqdm(pool.map(one, range(n)), total=n, desc="reading slices", leave=False, disable=None):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)      # Ctrl-C does not wait for the files still in line
     return Decoded(images, sums, squares, digests, dict(sorted(errors.items())))
 
 

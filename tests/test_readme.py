@@ -1,0 +1,44 @@
+"""What the README names exists, and what it orders works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from functions.settings import make_parser
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
+ELSEWHERE = {"--contact_sheet", "--fault", "--people", "--slices", "--no_four_numbers", "--help", "--no-augment"}
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_every_flag_that_is_named_exists(name):
+    known = {flag for action in make_parser("")._actions for flag in action.option_strings} | ELSEWHERE
+    assert set(re.findall(r"(?<![\w-])--[a-z]\w*(?:-[a-z]+)?", DOCS[name])) - known == set()
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_every_file_that_is_named_exists(name):
+    named = set(re.findall(r"(?<![\w/])((?:recipes|tools|docs|functions|data_setup|models|notebooks|tests)/\w+\.\w+)",
+                           DOCS[name]))
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", DOCS[name])
+    folder = ROOT if name == "README.md" else ROOT / "docs"
+    assert {link for link in links if not (folder / link).exists()} == set()
+
+
+def test_the_two_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
+        assert f"\n{target}:" in makefile
+
+
+def test_help_answers_and_names_the_flags():
+    done = subprocess.run([sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    for flag in ("--epochs", "--train_dir", "--resume", "--recipe", "--split"):
+        assert flag in done.stdout

@@ -1,0 +1,69 @@
+import json
+import re
+import runpy
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def call_compare(tmp_path, monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            runpy.run_path(str(ROOT / "tools" / "compare.py"), run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def row(out, name):
+    [line] = [line for line in out.splitlines() if line.startswith(f"| {name} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_runs_stand_beside_guessing_and_four_numbers_on_the_same_people(call_train, call_compare, arguments, tmp_path):
+    for seed in (0, 1):
+        call_train("--epochs", 1, *arguments, "--seed", seed)
+    code, out, err = call_compare("runs/ViTModel", "runs/ViTModel-2")
+    assert (code, err) == (0, "")
+    values = []
+    for name in ("ViTModel", "ViTModel-2"):
+        scored = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())["test"]["patient"]
+        values.append(scored["auroc_disease"]["value"])
+    mean = sum(values) / 2
+    cells = row(out, "ViT auroc_disease")
+    assert cells[:2] == [f"{value:.3f}" for value in values]
+    assert cells[2].startswith(f"{mean:.3f} ± ")
+    assert row(out, "constant auroc_disease")[:2] == ["0.500", "0.500"]
+    brightness_tells = row(out, "four numbers auroc_disease")[:2]
+    assert all(float(value) > 0.8 for value in brightness_tells), "the tiny set's classes differ in brightness"
+    assert re.search(r"test people: \d+, \d+", out)
+
+
+def test_leaky_runs_are_not_compared_per_patient_with_four_numbers(call_train, call_compare, arguments):
+    call_train("--epochs", 1, "--split", "folder", *arguments)
+    code, _, err = call_compare("runs/ViTModel")
+    assert code == 2
+    assert "patients on both sides" in err
+    code, out, _ = call_compare("runs/ViTModel", "--no_four_numbers")
+    assert code == 0
+    assert "four numbers" not in out
+    assert len(row(out, "ViT slice accuracy")) == 2
+
+
+def test_what_is_no_finished_run_is_refused_in_one_line(call_train, call_compare, arguments, tmp_path):
+    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+    for folder, complaint in (("runs/ViTModel", "is paused"), ("nowhere", "no run.json")):
+        code, _, err = call_compare(folder)
+        assert code == 2
+        assert complaint in err
+        assert err.count("\n") == 1
