@@ -64,6 +64,7 @@ def main() -> None:
                 names = record["class_names"]
                 four = four_number_scores(pd.read_csv(run / "split.csv"), names, metrics.healthy_class(names))
                 row |= {f"four numbers {name}": four.get(name, np.nan) for name in NAMES}
+                row |= {f"ViT − four numbers {name}": row[f"ViT {name}"] - four.get(name, np.nan) for name in NAMES}
             rows.append(row)
         table = pd.DataFrame(rows).set_index("run")
         print("| " + " | ".join(["score", *table.index, "mean ± SD"]) + " |")
