@@ -47,7 +47,8 @@ def test_runs_stand_beside_guessing_and_four_numbers_on_the_same_people(call_tra
     brightness_tells = row(out, "four numbers auroc_disease")[:2]
     assert all(float(value) > 0.8 for value in brightness_tells), "the tiny set's classes differ in brightness"
     difference = [ours - float(theirs) for ours, theirs in zip(values, brightness_tells, strict=True)]
-    assert [float(cell) for cell in row(out, "ViT − four numbers auroc_disease")[:2]] == pytest.approx(difference, abs=2e-3)
+    shown = [float(cell) for cell in row(out, "ViT − four numbers auroc_disease")[:2]]
+    assert shown == pytest.approx(difference, abs=2e-3)
     assert re.search(r"test people: \d+, \d+", out)
 
 
