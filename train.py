@@ -1,12 +1,18 @@
 """Trains the hand-written Vision Transformer from scratch, epoch by epoch: python train.py --epochs 10"""
 
+from functions.exits import one_line_errors
 from functions.settings import make_parser
 
 
 def main() -> None:
-    """Settings, seed, data, model, optimiser, epochs, results: one story, read from top to bottom."""
-    flags = vars(make_parser(__doc__).parse_args())    # before torch is loaded: --help answers at once
+    """The command line, and one line instead of a traceback where the user or an interruption is the reason."""
+    with one_line_errors():
+        flags = vars(make_parser(__doc__).parse_args())    # before torch is loaded: --help answers at once
+        train(flags)
 
+
+def train(flags: dict) -> None:
+    """Settings, seed, data, model, optimiser, epochs, results: one story, read from top to bottom."""
     import torch
 
     from data_setup.dataloaders import create_dataloaders
@@ -15,100 +21,99 @@ def main() -> None:
     from data_setup.splits import count_table, split_hash
     from functions import engine, reporting, runtime
     from functions.diagnosis import collapse_warning
-    from functions.exits import one_line_errors, recorded
     from functions.optimizers import make_optimizer
+    from functions.run_folder import recorded
     from functions.schedules import make_schedule
     from functions.training_run import TrainingRun, choose_settings, open_folder, patient_ids
     from models import build
 
-    runtime.interrupt_on_sigterm()
-    with one_line_errors():
-        # Settings and seed
-        settings, sources, record = choose_settings(flags, is_demo(flags))
-        runtime.set_seeds(settings.seed)
-        device = runtime.pick_device()
-        precision = runtime.resolve_precision(settings.precision, device)
+    # Settings and seed
+    settings, sources, record = choose_settings(flags, is_demo)
+    runtime.set_seeds(settings.seed)
+    device = runtime.pick_device()
+    settings.precision = precision = runtime.resolve_precision(settings.precision, device)
 
-        # Data: class folders → patients → train, val, test
-        folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
-        data = create_dataloaders(
-            folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
-            channels=settings.in_channels, device=device, val_dir=folders.val, split=settings.split,
-            subjects=settings.subjects, subject_pattern=settings.subject_pattern, seed=settings.seed,
-            augment=settings.augment, num_workers=settings.num_workers,
-        )
-        stamps = [reporting.DEMO] * settings.demo + data.stamps
+    # Data: class folders → patients → train, val, test
+    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
+    data = create_dataloaders(
+        folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
+        channels=settings.in_channels, device=device, val_dir=folders.val,
+        split=settings.resume / "split.csv" if record else settings.split,
+        subjects=settings.subjects, subject_pattern=settings.subject_pattern, seed=settings.seed,
+        augment=settings.augment, num_workers=settings.num_workers,
+    )
+    stamps = [reporting.DEMO] * settings.demo + data.stamps
 
-        # Model, loss, optimiser, schedule
-        sizes = {"patch_size": settings.patch_size, "num_layers": settings.num_transformer_layer,
-                 "embedding_dim": settings.embedding_dim, "mlp_size": settings.mlp_size,
-                 "num_heads": settings.num_heads}
-        model = build(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
-                      num_classes=settings.num_classes or len(data.class_names), dropout=settings.dropout,
-                      **{name: size for name, size in sizes.items() if size is not None}).to(device)
-        if model.config.num_classes != len(data.class_names):
-            raise ValueError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
-                             f"{', '.join(data.class_names)}")
-        weights = data.class_weights({"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[settings.class_weights]).to(device)
-        loss_fn = torch.nn.CrossEntropyLoss(weights, reduction="none", label_smoothing=settings.label_smoothing)
-        optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
-        steps_per_epoch = -(-len(data.train) // settings.accumulation)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, make_schedule(settings.schedule, settings.epochs, steps_per_epoch, settings.warmup_share))
-        scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    # Model, loss, optimiser, schedule
+    sizes = {"patch_size": settings.patch_size, "num_layers": settings.num_transformer_layer,
+             "embedding_dim": settings.embedding_dim, "mlp_size": settings.mlp_size,
+             "num_heads": settings.num_heads}
+    model = build(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
+                  num_classes=settings.num_classes or len(data.class_names), dropout=settings.dropout,
+                  **{name: size for name, size in sizes.items() if size is not None}).to(device)
+    if model.config.num_classes != len(data.class_names):
+        raise ValueError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
+                         f"{', '.join(data.class_names)}")
+    weights = data.class_weights({"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[settings.class_weights]).to(device)
+    loss_fn = torch.nn.CrossEntropyLoss(weights, reduction="none", label_smoothing=settings.label_smoothing)
+    optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
+    steps_per_epoch = -(-len(data.train) // settings.accumulation)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, make_schedule(settings.schedule, settings.epochs, steps_per_epoch, settings.warmup_share))
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
-        # What was resolved, once
-        reporting.print_start(settings, sources, model, runtime.describe_device(device), precision, data.notes,
-                              count_table(data.table), stamps)
-        if settings.summary:
-            reporting.print_summary(model, device)
-        if device.type == "cpu":
-            print(reporting.epoch_estimate(model, data.train, [data.val, data.test]))
+    # What was resolved, once
+    reporting.print_start(settings, sources, model, runtime.describe_device(device), precision, data.notes,
+                          count_table(data.table), stamps)
+    if settings.summary:
+        reporting.print_summary(model, device)
+    if device.type == "cpu":
+        print(reporting.epoch_estimate(model, data.train, [data.val, data.test]))
 
-        # The run's folder: a new one, or the one to go on in
-        facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
-                 "split_hash": split_hash(data.table), "fingerprint": data.fingerprint}
-        folder = open_folder(settings, record, facts, runtime.describe_device(device), data.table,
-                             notes=data.notes, left_out=data.left_out)
-        val = data.val.dataset
-        run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts, patient_ids(val.subjects, val.paths))
-        runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
-        done = run.resume()
-        print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
-        if settings.compile:
-            model.compile()
+    # The run's folder: a new one, or the one to go on in
+    facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
+             "split_hash": split_hash(data.table), "fingerprint": data.fingerprint}
+    folder = open_folder(settings, record, facts, runtime.describe_device(device), data.table,
+                         notes=data.notes, left_out=data.left_out)
+    val = data.val.dataset
+    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts, patient_ids(val.subjects, val.paths))
+    runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
+    done = run.resume()
+    print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
+    if settings.compile:
+        model.compile()
 
-        def after_epoch(epoch: int, scores: dict[str, engine.EpochScores], history: dict[str, list[float]]) -> bool:
-            lr = scheduler.base_lrs[0] * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
-            print(reporting.epoch_line(epoch, settings.epochs, scores, lr))
-            warning = collapse_warning(
-                scores["train"].confusion, scores["val"].confusion, scores["train"].loss, data.class_names,
-                lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,
-                class_weights=settings.class_weights, label_smoothing=settings.label_smoothing,
-                warming_up=epoch <= settings.warmup_share * settings.epochs)
-            if warning:
-                print(f"WARNING  {warning}")
-            run.save_epoch(epoch, scores, history, lr)
-            return epoch == settings.stop_after
+    def after_epoch(epoch: int, scores: dict[str, engine.EpochScores], history: dict[str, list[float]]) -> bool:
+        lr = scheduler.base_lrs[0] * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
+        print(reporting.epoch_line(epoch, settings.epochs, scores, lr))
+        warning = collapse_warning(
+            scores["train"].confusion, scores["val"].confusion, scores["train"].loss, data.class_names,
+            lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,
+            class_weights=settings.class_weights, label_smoothing=settings.label_smoothing,
+            warming_up=epoch <= settings.warmup_share * settings.epochs)
+        if warning:
+            print(f"WARNING  {warning}")
+        run.save_epoch(epoch, scores, history, lr)
+        return epoch == settings.stop_after
 
-        # Epochs
-        with recorded(folder):
-            print(reporting.EPOCH_HEAD)
-            engine.train(model, data.train, data.test, optimizer, loss_fn, settings.epochs, device,
-                         val_dataloader=data.val, history=run.history, after_epoch=after_epoch, precision=precision,
-                         scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
-                         accumulation=settings.accumulation)
-            if run.epochs_done < settings.epochs:
-                run.pause()
-                return
+    # Epochs
+    with recorded(folder):
+        print(reporting.EPOCH_HEAD)
+        engine.train(model, data.train, data.test, optimizer, loss_fn, settings.epochs, device,
+                     val_dataloader=data.val, history=run.history, after_epoch=after_epoch, precision=precision,
+                     scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
+                     accumulation=settings.accumulation)
+        if run.epochs_done < settings.epochs:
+            run.pause()
+            return
 
-            # Results: the best epoch, once, on the test patients
-            test = data.test.dataset
-            scored = run.conclude(lambda: engine.test_step(model, data.test, loss_fn, device, precision=precision),
-                                  test.paths, test.subjects, data.largest_class)
-            reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, stamps, data.left_out)
-            if folders.phantom:
-                print(reporting.ceiling_line(ceiling(folders.phantom)))
+        # Results: the best epoch, once, on the test patients
+        test = data.test.dataset
+        scored = run.conclude(lambda: engine.test_step(model, data.test, loss_fn, device, precision=precision),
+                              test.paths, test.subjects, data.largest_class)
+        reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, stamps, data.left_out)
+        if folders.phantom:
+            print(reporting.ceiling_line(ceiling(folders.phantom, set(test.subjects))))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from data_setup.dataset import (
     SliceDataset,
@@ -24,10 +24,20 @@ from data_setup.transforms import describe_preprocessing, make_transforms
 
 
 class Batches:
-    """A DataLoader whose uint8 batches arrive on the device, transformed there: (images (B, C, H, W), labels (B,))."""
+    """A DataLoader whose uint8 batches arrive on the device, transformed there: (images (B, C, H, W), labels (B,)).
 
-    def __init__(self, loader: DataLoader, transform: nn.Module, device: torch.device):
-        self.loader, self.transform, self.device = loader, transform, device
+    Every pass takes one number from torch's global generator and nothing else, however slices are read: so an epoch's
+    order is the same in memory and from disk, before and after a run was resumed.
+    """
+
+    def __init__(self, dataset: SliceDataset, batch_size: int, shuffle: bool, transform: nn.Module,
+                 device: torch.device, num_workers: int):
+        self.order = torch.Generator()
+        sampler = RandomSampler(dataset, generator=self.order) if shuffle else SequentialSampler(dataset)
+        self.loader = DataLoader(dataset, batch_size, sampler=sampler, collate_fn=take_as_is, num_workers=num_workers,
+                                 generator=torch.Generator(), pin_memory=device.type == "cuda",
+                                 persistent_workers=num_workers > 0)
+        self.transform, self.device = transform.to(device), device
 
     @property
     def dataset(self) -> SliceDataset:
@@ -37,6 +47,7 @@ class Batches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self.order.manual_seed(int(torch.randint(2**31, ())))
         for pixels, labels in self.loader:
             pixels = pixels.to(self.device, non_blocking=True)
             yield self.transform(pixels), labels.to(self.device, non_blocking=True)
@@ -52,7 +63,7 @@ class Data:
     class_names: list[str]
     table: pd.DataFrame                # path, class, subject, split; one row a slice
     preprocessing: dict
-    fingerprint: str                   # of every slice's path below its folder and its pixels
+    fingerprint: str                   # of every slice's folder, name and pixels
     notes: list[str]                   # sentences for the start of the run
     stamps: list[str]                  # LEAKY SPLIT, PATIENTS UNKNOWN: on every result
     left_out: list[str] = field(default_factory=list)     # files named with their reason
@@ -98,7 +109,7 @@ def create_dataloaders(
     """Reads class folders once, splits them by patient, and makes shuffled training and ordered val and test batches.
 
     `image_size` is (height, width). Without `test_dir` or `val_dir` those are cut from train by patient; `split` is
-    auto, folder, patient or a CSV (data_setup/splits.py). Slices stay in memory as uint8 where they fit
+    auto, folder, patient, slice or a CSV (data_setup/splits.py). Slices stay in memory as uint8 where they fit
     (`keep_in_memory` None) and are read by `num_workers` processes otherwise. Mean and std come from the training
     slices alone. Raises ValueError, one line, for data that cannot be used.
     """
@@ -121,13 +132,10 @@ def create_dataloaders(
 
     def batches(name: str, transform: nn.Module) -> Batches:
         dataset = SliceDataset(final.loc[rows[name]], class_names, image_size, channels, decoded.images)
-        loader = DataLoader(dataset, batch_size, shuffle=name == "train", collate_fn=take_as_is,
-                            num_workers=0 if keep else num_workers, pin_memory=device.type == "cuda",
-                            persistent_workers=not keep and num_workers > 0)
-        return Batches(loader, transform, device)
+        return Batches(dataset, batch_size, name == "train", transform, device, 0 if keep else num_workers)
 
     training, evaluation = make_transforms(mean, std, augment)
-    left_out = [*decoded.errors.values(), *(f"{path}: not an image file" for path in others)]
+    left_out = [*decoded.errors.values(), *others]
     where = f"in memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
         f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half the free memory), read by {num_workers} workers")
     notes = [f"{len(final):,} slices as {image_size[0]}x{image_size[1]}x{channels} uint8 {where}", *chosen.notes]

@@ -35,7 +35,8 @@ def four_numbers(image: np.ndarray) -> np.ndarray:
 def patient_table(paths: Sequence[str], subjects: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """(people, 16): each person's four numbers averaged in 4 slabs of neighbouring slices; and the ids, sorted.
 
-    Slices are ordered by their number in the Kaggle set, elsewhere by file name.
+    Slices are ordered by their number in the Kaggle set, elsewhere by file name. ValueError for a person with fewer
+    slices than slabs.
     """
     numbers = {path: four_numbers(read_image(path, 1)[:, :, 0]) for path in paths}
     stacks = {}
@@ -45,6 +46,8 @@ def patient_table(paths: Sequence[str], subjects: Sequence[str]) -> tuple[np.nda
     people = sorted(stacks)
     rows = []
     for subject in people:
+        if len(stacks[subject]) < SLABS:
+            raise ValueError(f"patient {subject} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
         ordered = np.array([numbers[path] for _, path in sorted(stacks[subject])])
-        rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS) if len(slab)]))
+        rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS)]))
     return np.array(rows), people

@@ -158,6 +158,8 @@ def main(arguments=None):
         best = ceiling(out)
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "phantom: interrupted, nothing was written\n")
     print(f"{out}: {args.people} people, {args.slices} slices each, faults: {', '.join(args.fault) or 'none'}")
     print(
         f"best possible per person: balanced accuracy {best['balanced_accuracy']:.1%} (on these {best['test_people']} "

@@ -85,13 +85,13 @@ def best_scores(densities, labels):
     }
 
 
-def ceiling(folder):
+def ceiling(folder, people=None):
     """The best possible score of one prediction a person, from a phantom's manifest.
 
-    Returns balanced_accuracy, accuracy and macro_auroc as expected over everyone the phantom could draw (100,000 people
-    drawn anew, standard error 0.0015), the same three with `test_` in front for this folder's test people, who may be
-    luckier or less lucky, and their number, test_people. Permuted labels leave nothing to find: guessing. ValueError
-    if there is no manifest.
+    Returns balanced_accuracy, accuracy and macro_auroc as expected over everyone the phantom could draw (100,000
+    people drawn anew, standard error 0.0015), the same three with `test_` in front for the ids `people` (default: this
+    folder's test people), who may be luckier or less lucky, and their number, test_people (0: no `test_` scores).
+    Permuted labels leave nothing to find: guessing. ValueError if there is no manifest.
     """
     manifest = Path(folder) / "manifest.csv"
     if not manifest.is_file():
@@ -99,12 +99,16 @@ def ceiling(folder):
     with open(manifest, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["subject"]]
     faults = {fault for row in rows for fault in row["fault"].split(";")}
-    people = list({row["subject"]: row for row in rows if row["split"] == "test"}.values())
+    if people is None:
+        people = {row["subject"] for row in rows if row["split"] == "test"}
+    people = list({row["subject"]: row for row in rows if row["subject"] in people}.values())
     latents = np.array([[float(row[name]) for name in LATENTS] for row in people])
     labels = np.array([CLASSES.index(row["class"]) for row in people])
 
     informative = 0.0 if "random_labels" in faults else 1.0
     population, stages = draw_population(POPULATION, confounded="age" in faults)
     expected = best_scores(informative * log_densities(population, "age" in faults), stages)
+    if not people:
+        return {**expected, "test_people": 0}
     here = best_scores(informative * log_densities(latents, "age" in faults), labels)
     return {**expected, **{f"test_{name}": value for name, value in here.items()}, "test_people": len(people)}

@@ -18,11 +18,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from data_setup.path_tables import common_folders
 from data_setup.split_file import COLUMNS, SPLITS, read_split
+from data_setup.split_notes import absent, doubts, overlap, stamps
 
 MODES = ("auto", "folder", "patient", "slice")
 TEST_SHARE = 0.2        # of all slices, where no folder says otherwise
 VAL_SHARE = 0.15        # of the training slices, where no folder says otherwise
-LEAKY, UNKNOWN = "LEAKY SPLIT", "PATIENTS UNKNOWN"
 
 
 class Split(NamedTuple):
@@ -81,7 +81,7 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
         notes.append(f"the split is the one of {mode}")
     elif mode == "patient" and table["subject"].isna().all():
         raise ValueError("--split patient: no patient is known; give --subjects FILE.csv or --subject_pattern REGEX")
-    elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (mode == "auto" and _overlap(table)):
+    elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (mode == "auto" and overlap(table)):
         table, note = _pool(table, mode, seed)
         notes.append(note)
     else:
@@ -91,8 +91,8 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
             notes.append(_cut(table, name, share, seed, mode))
     if not (table["split"] == "train").any():
         raise ValueError(f"no training slices among {len(table)}")
-    stamps, reasons = _stamps(table)
-    return Split(table.sort_index(), (*notes, *_absent(table), *reasons), stamps)
+    marks, reasons = stamps(table)
+    return Split(table.sort_index(), (*notes, *absent(table), *doubts(table), *reasons), marks)
 
 
 def split_hash(table: pd.DataFrame) -> str:
@@ -105,13 +105,13 @@ def split_hash(table: pd.DataFrame) -> str:
 
 
 def count_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Known patients and slices of every class (rows, the last 'all') in every split (columns), for printing."""
+    """Known patients and slices of every class (rows, the last '(all)') in every split (columns), for printing."""
     columns = {}
     for name in SPLITS:
         part = table[table["split"] == name]
         for what, count in (("patients", "nunique"), ("slices", "size")):
             counts = part.groupby("class")["subject"].agg(count).reindex(sorted(set(table["class"])), fill_value=0)
-            counts.loc["all"] = part["subject"].nunique() if what == "patients" else len(part)
+            counts.loc["(all)"] = part["subject"].nunique() if what == "patients" else len(part)
             columns[name, what] = counts
     return pd.DataFrame(columns).astype(int)
 
@@ -124,12 +124,6 @@ def _groups(subjects: Sequence[str | None]) -> np.ndarray:
     return groups
 
 
-def _overlap(table: pd.DataFrame) -> list[str]:
-    """The known patients who stand in more than one split."""
-    sides = table.groupby("subject")["split"].nunique()
-    return sides.index[sides > 1].tolist()
-
-
 def _patients(table: pd.DataFrame, name: str) -> int:
     return table.loc[table["split"] == name, "subject"].nunique()
 
@@ -137,7 +131,7 @@ def _patients(table: pd.DataFrame, name: str) -> int:
 def _pool(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataFrame, str]:
     """Forget the folders but for their shares, and split by patient: (table, the reason and the counts)."""
     shares = {name: (table["split"] == name).mean() for name in SPLITS}
-    both, patients = len(_overlap(table)), table["subject"].nunique()
+    both, patients = len(overlap(table)), table["subject"].nunique()
     folders = [name for name in SPLITS if shares[name]]
     table = table.assign(split="train").astype(object)
     for name in ("test", "val"):
@@ -165,27 +159,3 @@ def _cut(table: pd.DataFrame, name: str, share: float, seed: int, mode: str | Pa
         return f"{name} is cut from train slice by slice: {held.sum()} of {len(held)} slices"
     return (f"{name} is cut from train by patient: {_patients(table, name)} of {before} known patients, "
             f"{held.sum()} of {len(held)} slices")
-
-
-def _stamps(table: pd.DataFrame) -> tuple[tuple[str, ...], list[str]]:
-    """The stamps that the final split deserves, and the reason for each."""
-    stamps, reasons = [], []
-    both = _overlap(table)
-    if both:
-        stamps.append(LEAKY)
-        reasons.append(f"{LEAKY}: {len(both)} of {table['subject'].nunique()} patients stand in more than one split")
-    unknown = table["subject"].isna().sum()
-    if unknown:
-        stamps.append(UNKNOWN)
-        reasons.append(f"{UNKNOWN}: nobody can tell whose {unknown} of {len(table)} slices are")
-    return tuple(stamps), reasons
-
-
-def _absent(table: pd.DataFrame) -> list[str]:
-    """A sentence for each class that some split does not have."""
-    sentences = []
-    for name, part in table.groupby("class"):
-        absent = [split for split in SPLITS if split not in set(part["split"]) and split in set(table["split"])]
-        if absent:
-            sentences.append(f"{name} is not in {' and '.join(absent)} ({part['subject'].nunique()} known patients)")
-    return sentences

@@ -16,8 +16,8 @@ from data_setup.path_tables import common_folders, match_paths, read_path_table
 NAMINGS = (
     re.compile(r"(?<![A-Za-z0-9])OAS[12]_\d{4}(?!\d)", re.IGNORECASE),       # OASIS-1, -2: OAS1_0061_MR2_mpr-3_142
     re.compile(r"(?<![A-Za-z0-9])OAS3\d{4}(?!\d)", re.IGNORECASE),           # OASIS-3: OAS30001_MR_d0129
-    re.compile(r"(?<![A-Za-z0-9])\d{3}_S_\d{4,5}(?!\d)", re.IGNORECASE),     # ADNI: ADNI_002_S_0295_MR
-    re.compile(r"(?<![A-Za-z0-9])sub-[A-Za-z0-9]+"),                         # BIDS: sub-012_ses-1
+    re.compile(r"(?<![A-Za-z0-9])\d{3}_S_\d{4,5}(?!\d)"),                    # ADNI: ADNI_002_S_0295_MR, never _s_
+    re.compile(r"(?<![A-Za-z0-9])sub-(?=[A-Za-z]*\d)[A-Za-z0-9]+(?=_[A-Za-z]|\.|$)"),    # BIDS: sub-012_ses-1
 )
 
 # The Kaggle set "Alzheimer's Dataset (4 class of images)": folder → (prefix of the training files, prefix of our ids,
@@ -91,15 +91,21 @@ def _known(paths: Sequence[str | Path]) -> list[str | None]:
     parts = [PurePath(os.path.abspath(path)).parts for path in paths]
     shared = common_folders(parts)
     kaggle = [kaggle_slice(path) for path in paths]
-    # The set has each name once. A name that comes twice tells of a copy that was numbered anew: nobody can tell then.
-    names = Counter(path[-2:] for path in set(parts) if path[-2:] in _kaggle_names())
-    genuine = max(names.values(), default=0) <= 1
+    # The set has each name once and none beyond its numbers. Anything else tells of a copy that was numbered anew.
+    names = Counter(path[-2:] for path in set(parts) if _looks_like_kaggle(path[-2:]))
+    genuine = max(names.values(), default=0) <= 1 and set(names) <= set(_kaggle_names())
     subjects = []
     for path, known in zip(parts, kaggle, strict=True):
         subject = _named(path[-1]) or (known[0] if known and genuine else None)
         folders = map(_named, reversed(path[shared:-1]))
         subjects.append(subject or next((found for found in folders if found), None))
     return subjects
+
+
+def _looks_like_kaggle(name: tuple[str, ...]) -> bool:
+    """Whether (folder, file) has the form of the Kaggle set's names, whatever its number."""
+    prefix = KAGGLE_SET[name[0]][0] if len(name) == 2 and name[0] in KAGGLE_SET else None
+    return prefix is not None and re.fullmatch(rf"({prefix}\d+|\d+( \(\d+\))?)\.jpg", name[1]) is not None
 
 
 def _named(name: str) -> str | None:

@@ -32,7 +32,7 @@ class RandomBrain(nn.Module):
         flip = torch.where(torch.rand(batch, device=device) < 0.5, -1.0, 1.0)
         moved = affine(images, angle * self.degrees, right * self.shift, down * self.shift, 1 + zoom * self.scale, flip)
         light = moved * (1 + contrast * self.light)[:, None, None, None]
-        inside = (moved > 0).to(moved.dtype)                                # the background stays black
+        inside = (moved > 0).to(moved.dtype)                                # pure black stays black
         return (light + (brightness * self.light / 2)[:, None, None, None] * inside).clamp(0, 1)
 
 
@@ -55,9 +55,21 @@ def affine(images: Tensor, degrees: Tensor, right: Tensor, down: Tensor, scale: 
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
+class Normalise(nn.Module):
+    """(x - mean) / std, a channel each; v2.Normalize would copy both to the device with every batch."""
+
+    def __init__(self, mean: list[float], std: list[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
 def make_transforms(mean: list[float], std: list[float], augment: bool) -> tuple[nn.Module, nn.Module]:
     """(training, evaluation) transforms of a uint8 batch (B, C, H, W) → float32, (x/255 - mean) / std a channel."""
-    to_float, normalise = v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)
+    to_float, normalise = v2.ToDtype(torch.float32, scale=True), Normalise(mean, std)
     evaluation = v2.Compose([to_float, normalise])
     return v2.Compose([to_float, RandomBrain(), normalise]) if augment else evaluation, evaluation
 

@@ -3,7 +3,6 @@
 A dict of tensors and plain types, loadable with `weights_only=True`: opening one never runs code.
 """
 
-import pickle
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,13 @@ from functions.runtime import restore_rng_states, rng_states
 from models import ViT, ViTConfig
 
 FORMAT = 1
+NEEDED = {"weights", "config", "class_names", "preprocessing", "epoch", "optimizer", "schedule", "scaler", "rng",
+          "history", "best"}
+
+
+def config_to_plain(config: ViTConfig) -> dict:
+    """A ViTConfig as plain types; ViTConfig(**plain) makes it again."""
+    return asdict(config) | {"image_size": list(config.image_size)}
 
 
 def make_checkpoint(
@@ -36,7 +42,7 @@ def make_checkpoint(
     return {
         "format": FORMAT,
         "weights": model.state_dict(),
-        "config": asdict(model.config) | {"image_size": list(model.config.image_size)},
+        "config": config_to_plain(model.config),
         "class_names": class_names,
         "preprocessing": preprocessing,
         "epoch": epoch,
@@ -64,10 +70,10 @@ def load_checkpoint(path: str | Path) -> dict:
         raise ValueError(f"checkpoint {path}: no such file")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+    except Exception as error:    # an unpickler of damaged bytes can raise anything
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise ValueError(f"checkpoint {path} is damaged, or holds more than plain data: {reason}") from None
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
+        raise ValueError(f"checkpoint {path} is damaged, or holds more than plain data ({reason})") from None
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or NEEDED - set(checkpoint):
         raise ValueError(f"checkpoint {path} was not written by this project's train.py (no format {FORMAT})")
     return checkpoint
 
@@ -84,6 +90,8 @@ def restore(
     Of the schedule only its step is kept: the factor at that step is the new run's own, so a run made longer goes on
     along the longer curve.
     """
+    if checkpoint["config"] != config_to_plain(model.config):
+        raise ValueError(f"the checkpoint is of another model: {checkpoint['config']}")
     model.load_state_dict(checkpoint["weights"])
     optimizer.load_state_dict(checkpoint["optimizer"])
     scheduler.last_epoch = checkpoint["schedule"]["step"]

@@ -28,7 +28,8 @@ class EpochScores:
 class Sums:
     """Loss and confusion counts, summed on the device and divided once: right however the batches were cut."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device, what: str):
+        self.what = what                                                  # "training" or "scoring"
         self.loss = torch.zeros((), device=device)
         self.confusion = None                                             # (K, K), made when K is known
         self.first_bad_step = torch.full((), torch.inf, device=device)
@@ -53,7 +54,7 @@ class Sums:
         loss, bad = self.loss.item() / self.count, self.first_bad_step.item()
         if bad != float("inf"):
             raise FloatingPointError(
-                f"the loss is not finite at step {bad + 1:.0f} of this epoch: "
+                f"the loss is not finite at step {bad + 1:.0f} of this epoch's {self.what}: "
                 "try a lower --lr, a longer --warmup_share, --clip_norm 1, or --precision fp32"
             )
         confusion = self.confusion.cpu().view(round(len(self.confusion) ** 0.5), -1)
@@ -92,7 +93,7 @@ def train_step(
     fp16 scale is taken out; `scheduler` moves once a step. `loss_fn` gives one loss an image, or a batch's mean.
     """
     model.train()
-    sums = Sums(device)
+    sums = Sums(device, "training")
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
     bar = tqdm(total=len(dataloader), desc=progress, leave=False, disable=None if progress else True)
     for step, group in enumerate(in_groups(dataloader, accumulation)):
@@ -129,7 +130,7 @@ def test_step(
 ) -> EpochScores:
     """One pass of scoring: loss, accuracies, and every image's class probabilities in the data's order."""
     model.eval()
-    sums = Sums(device)
+    sums = Sums(device, "scoring")
     probabilities, truth = [], []
     for step, (images, labels) in enumerate(tqdm(dataloader, desc=progress, leave=False,
                                                  disable=None if progress else True)):

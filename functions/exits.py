@@ -1,48 +1,48 @@
-"""How a script ends: 0 done, 1 our fault (a traceback), 2 the user's input (one line), 130 interrupted."""
+"""How a script ends: 0 done, 1 our fault (a traceback), 2 the user's input (one line), 130 interrupted. Torch-free."""
 
+import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import torch
 
-from functions.run_folder import update_record
-
-USER_ERRORS = (ValueError, OSError, FloatingPointError, torch.OutOfMemoryError)
+def _out_of_memory(error: BaseException) -> bool:
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
 def in_one_line(error: BaseException) -> str:
     """An error's message on one line, with what to do where the library's own message does not say."""
     message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"the GPU's memory is full: try a smaller --batch_size (and --accumulation to make up for it). {message}"
+    if _out_of_memory(error):
+        return ("memory is full: try a smaller --batch_size (and --accumulation to make up for it) or a smaller model. "
+                f"{message[:200]}")
     return message
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason."""
+    """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
+
+    SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark.
+    """
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         yield
     except KeyboardInterrupt as interruption:
-        print(f"\ninterrupted: {interruption or 'nothing was begun that could be lost'}", file=sys.stderr)
+        print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
         sys.exit(130)
-    except USER_ERRORS as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {in_one_line(error)}", file=sys.stderr)
         sys.exit(2)
-
-
-@contextmanager
-def recorded(run: Path) -> Iterator[None]:
-    """Writes into run.json how the run ended: finished, interrupted or failed, the traceback with it."""
-    update_record(run, state="running", error=None)
-    try:
-        yield
-    except KeyboardInterrupt:
-        update_record(run, state="interrupted")
-        raise KeyboardInterrupt(f"all finished epochs are saved; go on with --resume {run}") from None
-    except BaseException:
-        update_record(run, state="failed", error=traceback.format_exc())
-        raise
+    except (RuntimeError, MemoryError) as error:
+        if not (_out_of_memory(error) or isinstance(error, MemoryError)):
+            raise
+        print(f"error: {in_one_line(error)}", file=sys.stderr)
+        sys.exit(2)

@@ -4,6 +4,8 @@ Arrays: probabilities (n, K), labels (n,) class numbers, subjects (n,) any ids. 
 in `labels`; with fewer than two of them AUROC is nan.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
@@ -37,11 +39,11 @@ def scores(probabilities: np.ndarray, labels: np.ndarray, healthy: int | None = 
     return result
 
 
-def constant_scores(labels: np.ndarray, largest: int, healthy: int | None = None) -> dict[str, float]:
-    """What answering always class `largest` scores on the same labels."""
-    probabilities = np.zeros((len(labels), max(largest, labels.max()) + 1))
+def constant_scores(labels: np.ndarray, largest: int, num_classes: int, healthy: int | None = None) -> dict[str, float]:
+    """What answering always class `largest` of `num_classes` scores on the same labels."""
+    probabilities = np.zeros((len(labels), num_classes))
     probabilities[:, largest] = 1
-    return scores(probabilities, labels, healthy if healthy is None or healthy < probabilities.shape[1] else None)
+    return scores(probabilities, labels, healthy)
 
 
 def by_patient(
@@ -61,8 +63,13 @@ def by_patient(
     return means, np.array([label for _, label in people]), np.array([subject for subject, _ in people])
 
 
-def patient_weights(labels: np.ndarray, subjects: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """How often each row counts in each bootstrap resample: (resamples, n), whole patients drawn within their class."""
+def patient_weights(
+    labels: np.ndarray, subjects: np.ndarray, resamples: int, seed: int, chunk: int = 200
+) -> Iterator[np.ndarray]:
+    """How often each row counts in each bootstrap resample: chunks of (≤ chunk, n), `resamples` rows in all.
+
+    Whole patients are drawn, within their class.
+    """
     generator = np.random.default_rng(seed)
     _, person = np.unique(subjects, return_inverse=True)
     first_row = np.unique(person, return_index=True)[1]
@@ -71,7 +78,8 @@ def patient_weights(labels: np.ndarray, subjects: np.ndarray, resamples: int, se
     for k in np.unique(stratum):
         members = np.flatnonzero(stratum == k)
         drawn[:, members] = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
-    return drawn[:, person]
+    for start in range(0, resamples, chunk):
+        yield drawn[start : start + chunk, person]
 
 
 def weighted_auroc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -104,7 +112,13 @@ def intervals(
     """
     if len(np.unique(subjects)) < 2:
         return dict.fromkeys(scores(probabilities, labels, healthy), (float("nan"), float("nan")))
-    weights = patient_weights(labels, subjects, resamples, seed)                # (R, n)
+    chunks = [_draw(probabilities, labels, weights, healthy)
+              for weights in patient_weights(labels, subjects, resamples, seed)]
+    return {name: _middle_95(np.concatenate([draws[name] for draws in chunks])) for name in chunks[0]}
+
+
+def _draw(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, healthy: int | None) -> dict:
+    """`scores` under each row of `weights` (R, n), all rows at once: name → (R,)."""
     occurring = np.unique(labels)
     correct = probabilities.argmax(axis=1) == labels
     with np.errstate(invalid="ignore"):      # a class may be missing from a resample if patients change class
@@ -117,7 +131,7 @@ def intervals(
     }
     if healthy is not None:
         draws["auroc_disease"] = weighted_auroc(1 - probabilities[:, healthy], labels != healthy, weights)
-    return {name: _middle_95(values) for name, values in draws.items()}
+    return draws
 
 
 def _middle_95(draws: np.ndarray) -> tuple[float, float]:

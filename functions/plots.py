@@ -1,6 +1,7 @@
 """Results → matplotlib figures. Never shows, never saves."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,6 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and by line style in black and white.
 LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
+
+
+def make_title(name: str, stamps: Sequence[str]) -> str:
+    """A run's name and, a line each, what must not be overlooked; long lines are broken."""
+    return "\n".join(line for words in (name, *stamps) for line in wrap(words, 44))
 
 
 def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "", best_epoch: int | None = None) -> Figure:
@@ -36,7 +42,7 @@ def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "", be
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False, fontsize="medium")
     return figure
 
 
@@ -44,7 +50,7 @@ def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], tit
     """Counts, truth down and prediction across, coloured by the share of each true class."""
     confusion = np.asarray(confusion)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    side = 2.5 + 0.9 * len(class_names)
+    side = max(4.5, 2.5 + 0.9 * len(class_names))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -56,12 +62,12 @@ def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], tit
     axis.set_yticks(ticks, class_names)
     axis.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, label="share of the true class", format=lambda value, _: f"{value:.0%}")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False, fontsize="medium")
     return figure
 
 
 def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_names: Sequence[str],
-                    truth: str | None = None) -> Figure:
+                    truth: str | None = None, title: str = "") -> Figure:
     """One slice (H, W) beside the probability of each class; the truth, where known, is named and hatched."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -75,4 +81,5 @@ def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_nam
     right.set(xlim=(0, 1), xlabel="probability")
     right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     right.invert_yaxis()
+    figure.suptitle(title, parse_math=False, fontsize="medium")
     return figure

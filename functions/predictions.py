@@ -23,12 +23,14 @@ def pred_and_plot_image(
     class_names: Sequence[str],
     transform: Callable[[str | Path], Tensor],
     label: str | None = None,
+    title: str = "",
 ) -> Figure:
     """Predicts one image file and draws it, as the model saw it, beside the class probabilities.
 
     `transform` turns the file into the model's input (C, H, W): `data_setup.transforms.image_reader` makes it from the
-    checkpoint's preprocessing, so that prediction and training cannot differ. `label` is the true class, if known.
+    checkpoint's preprocessing, so that prediction and training cannot differ. `label` is the true class, if known;
+    `title` is the place for the run's name and stamps.
     """
     image = transform(image_path)
     probabilities = predict_image(model, image)
-    return plot_prediction(image.mean(dim=0).numpy(), probabilities.tolist(), class_names, label)
+    return plot_prediction(image.mean(dim=0).numpy(), probabilities.tolist(), class_names, label, title)

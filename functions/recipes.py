@@ -8,7 +8,7 @@ import yaml
 from functions.settings import GROUPS, SETTINGS, in_words
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-NOT_IN_RECIPES = {"name", "demo", "summary", "stop_after"}
+NOT_IN_RECIPES = {"name", "demo", "summary", "stop_after", "train_dir", "test_dir", "val_dir", "subjects"}
 CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers"}
 
 
@@ -19,14 +19,15 @@ def read_recipe(path: Path) -> dict:
         raise ValueError(f"recipe {path}: no such file; recipes/ holds {known}")
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"recipe {path} is not a list of settings, one 'name: value' a line")
+        raise ValueError(f"recipe {path} is not settings, one 'name: value' a line")
     values = {}
     for name, value in found.items():
         if name not in SETTINGS or name in NOT_IN_RECIPES:
-            raise ValueError(f'recipe {path}: "{name}" is not a setting; known: {", ".join(SETTINGS)}')
+            known = ", ".join(known for known in SETTINGS if known not in NOT_IN_RECIPES)
+            raise ValueError(f'recipe {path}: "{name}" is not a setting that a recipe can give; those are {known}')
         values[name] = _checked(name, value, f"recipe {path}")
     return values
 
@@ -58,8 +59,12 @@ def resolve(flags: dict, demo: bool) -> tuple[argparse.Namespace, dict[str, str]
 
 def to_plain(settings: argparse.Namespace) -> dict:
     """Settings as JSON can hold them."""
-    return {name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-            for name, value in vars(settings).items()}
+    plain = {}
+    for name, value in vars(settings).items():
+        if name != "resume":
+            value = str(value.absolute()) if isinstance(value, Path) else value
+            plain[name] = list(value) if isinstance(value, tuple) else value
+    return plain
 
 
 def from_plain(values: dict, changes: dict) -> argparse.Namespace:
@@ -68,7 +73,9 @@ def from_plain(values: dict, changes: dict) -> argparse.Namespace:
         allowed = ", ".join(f"--{name}" for name in sorted(CHANGED_ON_RESUME - {"resume"}))
         raise ValueError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
     restored = {name: _checked(name, value, "run.json") for name, value in values.items() if name in SETTINGS}
-    restored["recipe"] = Path(values["recipe"])
+    if missing := set(SETTINGS) - set(restored):
+        raise ValueError(f"run.json lacks the setting {sorted(missing)[0]}: start a new run")
+    restored["recipe"] = Path(str(values.get("recipe")))
     restored["stop_after"] = None
     return argparse.Namespace(**restored | changes)
 
@@ -78,6 +85,6 @@ def describe(settings: argparse.Namespace, sources: dict[str, str]) -> list[str]
     lines = []
     for title, group in GROUPS.items():
         shown = [f"{s.name}={in_words(getattr(settings, s.name))}{'*' if sources.get(s.name) == 'flag' else ''}"
-                 for s in group if getattr(settings, s.name) not in (None, False) or sources.get(s.name) == "flag"]
+                 for s in group if getattr(settings, s.name) is not None]
         lines.append(f"  {title:13}{' '.join(shown)}")
     return lines

@@ -13,6 +13,7 @@ from functions.results import result_lines
 from functions.speed import in_words, seconds_per_image
 
 DEMO = "PHANTOM DEMO: generated brains with a known answer, not patients"
+UNKNOWN = "PATIENTS UNKNOWN"
 
 
 def banner(words: list[str]) -> list[str]:
@@ -71,7 +72,7 @@ def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, stamps:
     for line in (
         *banner(stamps),
         f"test, epoch {best_epoch} (the last that validation patients do not clearly speak against)",
-        *result_lines(scored, largest),
+        *result_lines(scored, largest, UNKNOWN not in stamps),
         f"{folder} holds the curves, predictions, metrics and checkpoints",
         *([f"{len(left_out)} files were left out:"] if left_out else []),
         *(f"  {file}" for file in left_out),
@@ -84,10 +85,11 @@ def ceiling_line(ceiling: dict) -> str:
 
     With few people luck can still carry a network over it.
     """
-    return ("phantom's ceiling, by Bayes' rule on the true anatomy: balanced accuracy "
-            f"{ceiling['test_balanced_accuracy']:.1%} on these {ceiling['test_people']} people "
-            f"({ceiling['balanced_accuracy']:.1%} expected), AUROC {ceiling['test_macro_auroc']:.1%} "
-            f"({ceiling['macro_auroc']:.1%}); a score above it is luck or a leak")
+    here = ("" if not ceiling["test_people"] else
+            f"balanced accuracy {ceiling['test_balanced_accuracy']:.1%}, AUROC {ceiling['test_macro_auroc']:.1%} on "
+            f"these {ceiling['test_people']} people; ")
+    return (f"phantom's ceiling, by Bayes' rule on the true anatomy: {here}expected of anybody "
+            f"{ceiling['balanced_accuracy']:.1%} and {ceiling['macro_auroc']:.1%}; a score above it is luck or a leak")
 
 
 def print_summary(model: nn.Module, device: torch.device) -> None:

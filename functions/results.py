@@ -7,6 +7,7 @@ import pandas as pd
 
 from functions import metrics
 
+FEW = 5      # people of a class, below which its share of a score says little
 WORDS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -36,7 +37,7 @@ def score_predictions(predictions: pd.DataFrame, class_names: list[str], largest
     result = {}
     for unit, (p, y, who) in units.items():
         point, interval = metrics.scores(p, y, healthy), metrics.intervals(p, y, who, healthy)
-        chance = metrics.constant_scores(y, constant, healthy)
+        chance = metrics.constant_scores(y, constant, len(class_names), healthy)
         result[unit] = {"count": len(y), "classes": {class_names[k]: int((y == k).sum()) for k in np.unique(y)}} | {
             name: {"value": value, "low": interval[name][0], "high": interval[name][1], "constant": chance[name]}
             for name, value in point.items()
@@ -45,19 +46,32 @@ def score_predictions(predictions: pd.DataFrame, class_names: list[str], largest
 
 
 def _with_interval(score: dict) -> str:
-    if not np.isfinite(score["value"]):
+    if score["value"] is None or not np.isfinite(score["value"]):
         return "not measurable"
-    low, high = (f"{100 * score[end]:.1f}" if np.isfinite(score[end]) else "?" for end in ("low", "high"))
-    return f"{score['value']:.1%} [{low}–{high}]"
+    low, high = score["low"], score["high"]
+    known = np.isfinite(low) and np.isfinite(high) and high > low      # no width: too few to resample, not certainty
+    return f"{score['value']:.1%} " + (f"[{100 * low:.1f}–{100 * high:.1f}]" if known else "[?]")
 
 
-def result_lines(scored: dict, largest: str) -> list[str]:
-    """The printed table: a score a line, per slice and per patient, each beside what the constant answer scores."""
-    lines = [f"{'':26}{'per slice':>22}{'always largest':>16}{'per patient':>22}{'always largest':>16}"]
+def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
+    """The printed table: a score a line, per slice and per patient, each beside what the constant answer scores.
+
+    Where patients are unknown there is nothing to say per patient, and the interval over slices is too narrow.
+    """
+    units = list(scored) if patients_known else ["slice"]
+    lines = [f"{'':26}" + "".join(f"{f'per {unit}':>22}{'always largest':>16}" for unit in units)]
     for name in (name for name in WORDS if name in scored["slice"]):
-        cells = (f"{_with_interval(scored[unit][name]):>22}{scored[unit][name]['constant']:>16.1%}" for unit in scored)
-        lines.append(f"{WORDS[name]:26}{''.join(cells)}")
-    people = ", ".join(f"{name} {count}" for name, count in scored["patient"]["classes"].items())
-    lines.append(f"test patients: {people}; largest training class: {largest}; "
-                 "[95 % intervals: 2,000 resamples of patients]")
+        cells = ""
+        for unit in units:
+            constant = scored[unit][name]["constant"]
+            guess = f"{constant:.1%}" if np.isfinite(constant) else "-"
+            cells += f"{_with_interval(scored[unit][name]):>22}{guess:>16}"
+        lines.append(f"{WORDS[name]:26}{cells}")
+    counts = scored["patient"]["classes"]
+    who = "patients" if patients_known else "slices, because nobody can tell whose they are: too narrow"
+    lines.append(f"test {who.split(',')[0]}: {', '.join(f'{name} {n}' for name, n in counts.items())}; "
+                 f"largest training class: {largest}; [95 % intervals: 2,000 resamples of {who}]")
+    few = [f"{name} ({n})" for name, n in counts.items() if n < FEW]
+    if few:
+        lines.append(f"fewer than {FEW} people, so hardly measurable and their intervals too narrow: {', '.join(few)}")
     return lines

@@ -1,7 +1,6 @@
-"""Seeds, device, precision and signals: each in one place."""
+"""Seeds, device and precision: each in one place."""
 
 import random
-import signal
 
 import numpy as np
 import torch
@@ -15,8 +14,9 @@ def set_seeds(seed: int) -> None:
 
 
 def pick_device() -> torch.device:
-    """CUDA where there is a GPU, else Apple's MPS, else the CPU."""
+    """CUDA where there is a GPU (its fp32 products then use TF32), else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
@@ -24,12 +24,12 @@ def pick_device() -> torch.device:
 def resolve_precision(precision: str, device: torch.device) -> str:
     """"auto" → bf16 on a GPU that has it, fp16 on other GPUs, fp32 elsewhere; ValueError for what cannot run here.
 
-    On a GPU, fp32 work left over uses TF32. bf16 on a CPU without AMX is hundreds of times slower than fp32: refused.
+    bf16 on a CPU without AMX is hundreds of times slower than fp32: refused.
     """
     if precision == "auto":
         if device.type != "cuda":
             return "fp32"
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if precision not in ("fp32", "bf16", "fp16"):
         raise ValueError(f'unknown precision "{precision}"; known: auto, fp32, bf16, fp16')
     if precision != "fp32" and device.type != "cuda":
@@ -71,12 +71,3 @@ def restore_rng_states(states: dict) -> None:
     torch.set_rng_state(states["torch"])
     if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
         torch.cuda.set_rng_state_all(states["cuda"])
-
-
-def interrupt_on_sigterm() -> None:
-    """Makes SIGTERM (a cluster's notice, `kill`) end the program the way Ctrl-C does."""
-
-    def raise_interrupt(signum, frame):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, raise_interrupt)

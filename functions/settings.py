@@ -26,7 +26,7 @@ def _number(kind: type, low: float, high: float = float("inf")):
             value = kind(str(text))
         except ValueError:
             value = None
-        if value is None or not low <= value <= high:
+        if value is None or not low <= value <= high or value == float("inf"):
             words = "a whole number" if kind is int else "a number"
             limit = f"of at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
             raise argparse.ArgumentTypeError(f'"{text}" is not {words} {limit}')
@@ -82,7 +82,7 @@ GROUPS = {
         Setting("num_workers", _number(int, 0), 2, "processes that read slices when they do not fit in memory"),
     ],
     "model": [
-        Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, …"),
+        Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, ..."),
         Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
         Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
         Setting("patch_size", _number(int, 1), None, "P, instead of the model's own"),
@@ -99,24 +99,26 @@ GROUPS = {
         Setting("optimizer", _one_of("adamw", "adam"), "adamw", "adamw (decay on matrices only) or adam"),
         Setting("lr", _number(float, 0), 3e-4, "highest learning rate"),
         Setting("weight_decay", _number(float, 0), 0.05, "AdamW's decay; Adam's L2"),
-        Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine", "or linear, constant, …"),
+        Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine", "cosine, linear, constant"),
         Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps over which the learning rate rises"),
         Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
         Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target spread over all classes"),
-        Setting("class_weights", _one_of("none", "sqrt", "balanced"), "none", "by 1, 1/√n or 1/n training slices"),
+        Setting("class_weights", _one_of("none", "sqrt", "balanced"), "none", "sqrt: 1/sqrt(n), balanced: 1/n"),
     ],
 }
 SETTINGS = {setting.name: setting for group in GROUPS.values() for setting in group}
 
 
-class _OneLineParser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser that says what is wrong in one line."""
+
     def error(self, message: str):
         self.exit(2, f"error: {message} (--help lists every flag)\n")
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     """The command line: every setting a flag; what is not given is absent, so that a recipe can speak."""
-    parser = _OneLineParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    parser = OneLineParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     for title, group in GROUPS.items():
         flags = parser.add_argument_group(title)
         for setting in group:

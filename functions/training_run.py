@@ -14,23 +14,34 @@ import torch
 from functions.checkpoints import load_checkpoint, make_checkpoint, restore, save_checkpoint
 from functions.engine import EpochScores
 from functions.files import write_atomically, write_json
-from functions.plots import plot_confusion_matrix, plot_loss_curves
+from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.recipes import from_plain, resolve, to_plain
 from functions.results import prediction_table, score_predictions
-from functions.run_folder import create_run, provenance, read_record, update_record, write_table
+from functions.run_folder import (
+    check_name,
+    create_run,
+    provenance,
+    read_record,
+    this_command,
+    update_record,
+    write_table,
+)
 from functions.selection import clearly_worse, patient_losses
 
+NAME = "ViTModel"
 
-def choose_settings(flags: dict, demo: bool) -> tuple[Namespace, dict[str, str], dict | None]:
-    """(settings, where each came from, run.json of the run to go on with or None).
+
+def choose_settings(flags: dict, is_demo: Callable[[dict], bool]) -> tuple[Namespace, dict[str, str], dict | None]:
+    """(settings, where each came from, run.json of the run to go on with or None); `is_demo` judges a new run's flags.
 
     A resumed run keeps its settings and the split that it wrote down.
     """
     if "resume" not in flags:
-        return *resolve(flags, demo), None
+        check_name(flags.get("name", NAME))
+        return *resolve(flags, is_demo(flags)), None
+    flags["resume"] = flags["resume"].resolve()
     record = read_record(flags["resume"])
     settings = from_plain(record["settings"], flags)
-    settings.split = str(flags["resume"] / "split.csv")
     return settings, dict.fromkeys(flags, "flag"), record
 
 
@@ -38,12 +49,13 @@ def open_folder(settings: Namespace, record: dict | None, facts: dict, device: s
                 **told) -> Path:
     """The folder of the run that goes on, or of a new one. ValueError if the images are not those it was trained on."""
     if record is None:
-        return create_run(settings.name or "ViTModel", provenance() | facts | told | {
+        return create_run(settings.name or NAME, provenance() | facts | told | {
             "settings": to_plain(settings), "device": device, "state": "created",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }, split)
     if record["fingerprint"] != facts["fingerprint"]:
         raise ValueError(f"the images are not those that {settings.resume} was trained on: start a new run")
+    update_record(settings.resume, settings=to_plain(settings), commands=[*record.get("commands", []), this_command()])
     return settings.resume
 
 
@@ -74,16 +86,24 @@ class TrainingRun:
     def resume(self) -> int:
         """Goes back to the last finished epoch, if there is one; returns its number."""
         if not (self.folder / "last.pt").exists():
+            if (self.folder / "predictions.csv").exists():
+                raise ValueError(f"{self.folder} was finished but has lost its last.pt: start a new run")
             return 0
         checkpoint = load_checkpoint(self.folder / "last.pt")
         restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
         self.history, self.best = checkpoint["history"], checkpoint["best"]
         self.extra = checkpoint["extra"]
+        if self.best["epoch"] == checkpoint["epoch"]:            # a kill may have come between last.pt and best.pt
+            save_checkpoint(self.folder / "best.pt", checkpoint)
+        elif load_checkpoint(self.folder / "best.pt")["epoch"] != self.best["epoch"]:
+            raise ValueError(f"{self.folder}/best.pt is not of epoch {self.best['epoch']}: start a new run")
+        for unfinished in self.folder.glob(".*.part"):
+            unfinished.unlink()
         return checkpoint["epoch"]
 
     def save_epoch(self, epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]],
                    lr: float) -> None:
-        """Everything of a finished epoch. last.pt is written last: until then the epoch counts as not finished."""
+        """Everything of a finished epoch: it counts as finished once last.pt is written; best.pt is a copy of that."""
         self.history = history
         self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
                           | {"learning_rate": lr, "train_seconds": scores["train"].seconds})
@@ -93,14 +113,14 @@ class TrainingRun:
         self.best = {"epoch": epoch if is_best else self.best["epoch"], "lowest": min(losses, lowest, key=np.mean)}
         checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
                                      history=history, best=self.best, **self.facts) | {"extra": self.extra}
-        if is_best:
-            save_checkpoint(self.folder / "best.pt", checkpoint)
         name = self.folder.name
         write_atomically(self.folder / f"{name}_losses.pkl", lambda file: pickle.dump(history, file))
         table = pd.DataFrame(history).join(pd.DataFrame(self.extra))
         table.insert(0, "epoch", range(1, epoch + 1))
         write_table(self.folder / "results.csv", table)
         save_checkpoint(self.folder / "last.pt", checkpoint)
+        if is_best:
+            save_checkpoint(self.folder / "best.pt", checkpoint)
 
     @property
     def epochs_done(self) -> int:
@@ -123,7 +143,7 @@ class TrainingRun:
         write_table(self.folder / "predictions.csv", predictions)
         write_json(self.folder / "metrics.json", {"test": scored, "best_epoch": self.best["epoch"], "largest": largest,
                                                   "stamps": self.facts["stamps"]})
-        title = " · ".join([self.folder.name, *self.facts["stamps"]])
+        title = make_title(self.folder.name, self.facts["stamps"])
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", plot_confusion_matrix(result.confusion, class_names, title))):
             write_atomically(self.folder / file, lambda out, figure=figure: figure.savefig(out, format="png", dpi=120))

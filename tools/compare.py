@@ -1,16 +1,21 @@
 """Finished runs side by side with guessing and with four numbers a slice, on the same people: tools/compare.py RUN …"""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
+from functions.exits import one_line_errors
+from functions.settings import OneLineParser
+
 NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
 
 
 def four_number_scores(split, class_names: list[str], healthy: int | None) -> dict[str, float]:
-    """Patient scores of a logistic regression on four numbers a slice, learnt and tested on a run's own people."""
+    """Patient scores of a logistic regression on four numbers a slice, tested on a run's own test people.
+
+    It learns from the run's training and validation people together: it has no epoch to choose.
+    """
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -30,50 +35,63 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     return metrics.scores(probabilities, np.array([class_names.index(name) for name in new_labels]), healthy)
 
 
-def main() -> None:
-    """One row a run and their mean ± standard deviation, as a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
-    parser.add_argument("--no_four_numbers", action="store_true", help="leave out the logistic regression")
-    arguments = parser.parse_args()
-
+def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
+    """(run.json, name → score) of one finished run; ValueError if it is not finished or has no score per patient."""
     import json
 
     import numpy as np
     import pandas as pd
 
     from functions import metrics
-    from functions.exits import one_line_errors
     from functions.run_folder import read_record
 
+    record = read_record(run)
+    if record["state"] != "finished":
+        raise ValueError(f"{run} is {record['state']}: only finished runs can be compared")
+    if four_numbers and set(record["stamps"]) & {"LEAKY SPLIT", "PATIENTS UNKNOWN"}:
+        raise ValueError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
+                         "(--no_four_numbers compares such runs)")
+    scored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]
+
+    def column(unit: str, what: str) -> list:
+        values = (scored[unit].get(name, {}).get(what) for name in NAMES)
+        return [np.nan if value is None else value for value in values]
+
+    row = {"people": scored["patient"]["count"]}
+    for title, values in (("ViT", column("patient", "value")), ("ViT slice", column("slice", "value")),
+                          ("constant", column("patient", "constant"))):
+        row |= {f"{title} {name}": value for name, value in zip(NAMES, values, strict=True)}
+    if four_numbers:
+        split = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
+        four = four_number_scores(split, record["class_names"], metrics.healthy_class(record["class_names"]))
+        row |= {f"four numbers {name}": four.get(name, np.nan) for name in NAMES}
+        row |= {f"ViT - four numbers {name}": row[f"ViT {name}"] - four.get(name, np.nan) for name in NAMES}
+    return record, row
+
+
+def main() -> None:
+    """One column a run and their mean ± standard deviation, as a Markdown table."""
     with one_line_errors():
-        rows = []
-        for run in arguments.runs:
-            record = read_record(run)
-            if record["state"] != "finished":
-                raise ValueError(f"{run} is {record['state']}: only finished runs can be compared")
-            if not arguments.no_four_numbers and "LEAKY SPLIT" in record["stamps"]:
-                raise ValueError(f"{run} has patients on both sides: a score per patient means nothing there "
-                                 "(--no_four_numbers compares such runs)")
-            scored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]
-            row = {"run": run.name, "people": scored["patient"]["count"]}
-            row |= {f"ViT {name}": scored["patient"].get(name, {}).get("value", np.nan) for name in NAMES}
-            row |= {f"ViT slice {name}": scored["slice"].get(name, {}).get("value", np.nan) for name in NAMES}
-            row |= {f"constant {name}": scored["patient"].get(name, {}).get("constant", np.nan) for name in NAMES}
-            if not arguments.no_four_numbers:
-                names = record["class_names"]
-                four = four_number_scores(pd.read_csv(run / "split.csv"), names, metrics.healthy_class(names))
-                row |= {f"four numbers {name}": four.get(name, np.nan) for name in NAMES}
-                row |= {f"ViT − four numbers {name}": row[f"ViT {name}"] - four.get(name, np.nan) for name in NAMES}
-            rows.append(row)
-        table = pd.DataFrame(rows).set_index("run")
+        parser = OneLineParser(description=__doc__)
+        parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
+        parser.add_argument("--no_four_numbers", action="store_true", help="leave out the logistic regression")
+        arguments = parser.parse_args()
+
+        import pandas as pd
+
+        records, rows = zip(*(compare(run, not arguments.no_four_numbers) for run in arguments.runs), strict=True)
+        table = pd.DataFrame(rows, index=[run.name for run in arguments.runs])
+        for record, run in zip(records, arguments.runs, strict=True):
+            if record["stamps"]:
+                print(f"{run.name}: {', '.join(record['stamps'])}")
         print("| " + " | ".join(["score", *table.index, "mean ± SD"]) + " |")
         print("|" + "---|" * (len(table) + 2))
         for name in table.columns.drop("people"):
             values = table[name]
             spread = f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
             print("| " + " | ".join([name, *(f"{value:.3f}" for value in values), spread]) + " |")
-        print(f"\ntest people: {', '.join(map(str, table['people']))}; scores per patient unless 'slice' is said")
+        print(f"\ntest people: {', '.join(map(str, table['people']))}; scores per patient unless 'slice' is said; "
+              "the four numbers learn from training and validation people")
 
 
 if __name__ == "__main__":

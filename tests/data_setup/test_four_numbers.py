@@ -48,3 +48,5 @@ def test_slices_are_averaged_in_four_slabs_a_person(tmp_path):
     expected = [np.mean([four_numbers(brain(z + 1)) for z in (2 * s, 2 * s + 1)], axis=0) for s in range(4)]
     np.testing.assert_allclose(table[0], np.concatenate(expected))
     np.testing.assert_allclose(table[1].reshape(4, 4), [four_numbers(brain(3))] * 4)
+    with pytest.raises(ValueError, match="patient a has 2 slices"):
+        patient_table(paths[-2:], subjects[-2:])

@@ -140,11 +140,11 @@ def test_auto_pools_folders_that_share_a_patient_and_says_why():
     counts = count_table(split.table)
     assert split.notes[0] == ("80 of 80 patients stand in both train and test: "
                               "pooled and split again by patient (60 train, 20 test)")
-    assert counts.loc["all", ("test", "patients")] == 20            # the folders' own share, a quarter
+    assert counts.loc["(all)", ("test", "patients")] == 20            # the folders' own share, a quarter
     assert split.notes[1].startswith("val is cut from train by patient: ")
-    assert abs(counts.loc["all", ("val", "patients")] - 60 / 7) < 2
+    assert abs(counts.loc["(all)", ("val", "patients")] - 60 / 7) < 2
     assert counts.loc["class1", ("train", "slices")] == 8 * counts.loc["class1", ("train", "patients")]
-    assert counts.loc["all"].xs("slices", level=1).sum() == 640
+    assert counts.loc["(all)"].xs("slices", level=1).sum() == 640
 
 
 def test_auto_pools_for_one_shared_patient_in_train_and_val():
@@ -161,7 +161,7 @@ def test_pooled_folders_keep_their_shares():
     table = people_table([60, 60], (8, 8))
     table["split"] = [("train", "val", "test", "train")[i % 4] for i in range(len(table))]
     counts = count_table(apply_split(table, "auto").table)
-    assert counts.loc["all"].xs("slices", level=1).tolist() == [480, 240, 240]
+    assert counts.loc["(all)"].xs("slices", level=1).tolist() == [480, 240, 240]
 
 
 def test_folder_keeps_the_folders_and_is_stamped():
@@ -189,7 +189,7 @@ def test_patient_splits_again_even_where_the_folders_are_disjoint():
 def test_without_a_test_folder_a_fifth_of_the_patients_tests():
     for mode in ("auto", "folder", "patient"):
         split = apply_split(people_table([30, 20], (4, 4)), mode)
-        assert count_table(split.table).loc["all", ("test", "patients")] == 10
+        assert count_table(split.table).loc["(all)", ("test", "patients")] == 10
         assert disjoint(split.table)
 
 
@@ -226,7 +226,7 @@ def test_input_that_cannot_be_split():
 def test_count_table_counts_known_patients_and_all_slices():
     rows = [("1", "b", "p", "train"), ("2", "b", "p", "train"), ("3", "a", "p", "train"), ("4", "a", None, "test")]
     counts = count_table(pd.DataFrame(rows, columns=["path", "class", "subject", "split"]))
-    assert counts.index.tolist() == ["a", "b", "all"]
+    assert counts.index.tolist() == ["a", "b", "(all)"]
     assert counts["train"].values.tolist() == [[1, 1], [1, 2], [1, 3]]
     assert counts["val"].values.tolist() == [[0, 0]] * 3
     assert counts["test"].values.tolist() == [[0, 1], [0, 0], [0, 1]]

@@ -109,7 +109,21 @@ def test_kaggle_numbering_by_value(path, expected):
 ])
 def test_names_that_are_not_the_kaggle_sets_give_none(path):
     assert kaggle_slice(path) is None
-    assert find_subjects([f"/d/train/{path}", "/d/test/NonDemented/27 (3).jpg"]) == [None, "ND003"]
+    assert find_subjects([f"/d/train/{path}", "/d/test/Other/27 (3).jpg"]) == [None, None]
+
+
+@pytest.mark.parametrize("path", ["NonDemented/nonDem2560.jpg", "NonDemented/27 (101).jpg", "MildDemented/7.jpg"])
+def test_a_number_beyond_the_sets_own_makes_all_its_ids_doubtful(path):
+    """A copy with 3,200 files in one row was numbered anew: its small numbers mean other people, too."""
+    assert find_subjects([f"/d/train/{path}", "/d/test/NonDemented/27 (3).jpg"]) == [None, None]
+    assert find_subjects(["/d/train/NonDemented/aug_7.jpg", "/d/test/NonDemented/27 (3).jpg"]) == [None, "ND003"]
+
+
+@pytest.mark.parametrize("names", [("001_s_0001.png", "001_s_0002.png"), ("sub-AD_001.png", "sub-AD_002.png")])
+def test_what_only_resembles_a_naming_gives_none(names):
+    """Patient 1, slices 1 and 2; a class called sub-AD: ids here would be slices, or one person for a whole class."""
+    assert find_subjects([f"/d/train/AD/{name}" for name in names]) == [None, None]
+    assert find_subjects(["/d/train/sub-cortical/1.png", "/d/test/x/3.png"]) == [None, None]
 
 
 def test_a_copy_that_was_numbered_anew_gives_none():

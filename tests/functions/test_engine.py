@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_first_step(images
     data = batches(images, labels, 2)
     data[3][0][0] = math.nan
     model = make_model()
-    with pytest.raises(FloatingPointError, match=r"step 4 of this epoch.*--lr"):
+    with pytest.raises(FloatingPointError, match=r"step 4 of this epoch's training.*--lr"):
         engine.train_step(model, data, nn.CrossEntropyLoss(), sgd(model), CPU)
 
 

@@ -34,7 +34,7 @@ def test_scores_per_slice_and_per_patient_stand_beside_the_constant_answer(predi
         assert scored["patient"][name]["value"] == value
         assert scored["patient"][name]["low"] <= value <= scored["patient"][name]["high"]
     assert scored["patient"]["accuracy"]["constant"] == 0.5
-    lines = result_lines(scored, "NonDemented")
+    lines = result_lines(scored, "NonDemented", patients_known=True)
     assert len(lines) == 6
     assert f"{scored['patient']['auroc']['value']:.1%} [" in lines[3]
     assert lines[3].count("50.0%") == 2
@@ -42,10 +42,23 @@ def test_scores_per_slice_and_per_patient_stand_beside_the_constant_answer(predi
 
 def test_slices_of_unknown_patients_count_one_by_one(predictions):
     predictions["subject"] = None
-    assert score_predictions(predictions, CLASSES, "NonDemented")["patient"]["count"] == 48
+    scored = score_predictions(predictions, CLASSES, "NonDemented")
+    assert scored["patient"]["count"] == 48
+    text = "\n".join(result_lines(scored, "NonDemented", patients_known=False))
+    assert "patient" not in text
+    assert "resamples of slices" in text
 
 
 def test_one_class_alone_is_said_not_to_be_measurable(predictions):
     only = predictions[predictions["label"] == "NonDemented"]
-    lines = result_lines(score_predictions(only, CLASSES, "NonDemented"), "NonDemented")
-    assert any("not measurable" in line for line in lines)
+    text = "\n".join(result_lines(score_predictions(only, CLASSES, "NonDemented"), "NonDemented", patients_known=True))
+    assert "not measurable" in text
+    assert "nan" not in text
+
+
+def test_an_interval_without_width_is_not_shown_as_certainty(predictions):
+    two = predictions[predictions["subject"].isin(["P0", "P1"])]
+    text = "\n".join(result_lines(score_predictions(two, CLASSES, "NonDemented"), "NonDemented", patients_known=True))
+    assert "[?]" in text
+    assert "fewer than 5 people" in text
+    assert "MildDemented (1), NonDemented (1)" in text

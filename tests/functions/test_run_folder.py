@@ -1,15 +1,19 @@
+import os
+import shlex
+import sys
 import threading
 
 import pandas as pd
 import pytest
 
-from functions.run_folder import create_run, provenance, read_record, update_record
+from functions.run_folder import create_run, provenance, read_record, recorded, this_command, update_record
 
+RECORD = {"settings": {}, "fingerprint": "f", "state": "created", "stamps": [], "class_names": ["AD", "CN"]}
 SPLIT = pd.DataFrame({"path": ["a"], "class": ["AD"], "subject": ["s"], "split": ["train"]})
 
 
 def test_an_existing_run_is_never_overwritten(tmp_path):
-    names = [create_run("ViTModel", {"seed": i}, SPLIT, tmp_path).name for i in range(3)]
+    names = [create_run("ViTModel", RECORD | {"seed": i}, SPLIT, tmp_path).name for i in range(3)]
     assert names == ["ViTModel", "ViTModel-2", "ViTModel-3"]
     assert [read_record(tmp_path / name)["seed"] for name in names] == [0, 1, 2]
     assert [read_record(tmp_path / name)["name"] for name in names] == names
@@ -34,14 +38,14 @@ def test_runs_started_at_once_get_folders_of_their_own(tmp_path, monkeypatch):
 
 
 def test_a_run_that_exists_is_whole(tmp_path):
-    run = create_run("ViTModel", {"state": "created"}, SPLIT, tmp_path)
+    run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
     assert pd.read_csv(run / "split.csv").equals(SPLIT)
     update_record(run, state="running", seconds={"train": float("nan")})
     assert read_record(run)["state"] == "running"
     assert read_record(run)["seconds"] == {"train": None}
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/tmp"])
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/tmp", "a\nb", "n" * 200])
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="plain folder name"):
         create_run(name, {}, SPLIT, tmp_path)
@@ -50,9 +54,39 @@ def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no run\.json"):
         read_record(tmp_path)
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged"):
-        read_record(tmp_path)
+    for text in ("{", "{}", "[]", "null", '{"settings": {}}', '{"settings": 3, "state": "created"}'):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(ValueError, match="damaged"):
+            read_record(tmp_path)
+
+
+def test_a_file_called_runs_is_named(tmp_path):
+    (tmp_path / "runs").write_text("x")
+    with pytest.raises(ValueError, match="runs is a file"):
+        create_run("ViTModel", RECORD, SPLIT, tmp_path / "runs")
+
+
+def test_a_run_belongs_to_one_process_and_remembers_how_it_ended(tmp_path):
+    run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
+    with recorded(run):
+        assert read_record(run)["state"] == "running"
+        (run / "process.pid").write_text(str(os.getppid()))
+        with pytest.raises(ValueError, match=f"being trained by process {os.getppid()}"), recorded(run):
+            pass
+    assert not (run / "process.pid").exists()
+    (run / "process.pid").write_text("999999999")        # of a process that was killed long ago
+    with pytest.raises(KeyboardInterrupt, match="--resume"), recorded(run):
+        raise KeyboardInterrupt
+    assert read_record(run)["state"] == "interrupted"
+    with pytest.raises(ZeroDivisionError), recorded(run):
+        raise ZeroDivisionError("one")
+    assert read_record(run)["state"] == "failed"
+    assert "ZeroDivisionError: one" in read_record(run)["error"]
+
+
+def test_the_command_can_be_run_again(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/x/train.py", "--name", "two words", "--train_dir", "ünï cödé"])
+    assert shlex.split(this_command()) == ["train.py", "--name", "two words", "--train_dir", "ünï cödé"]
 
 
 def test_a_run_says_where_it_comes_from():

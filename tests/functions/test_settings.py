@@ -53,6 +53,9 @@ def test_every_recipe_can_be_read_and_names_its_source(path):
     [
         ("learning_rate: 0.1", '"learning_rate" is not a setting'),
         ("demo: true", '"demo" is not a setting'),
+        ("train_dir: data/train", '"train_dir" is not a setting that a recipe can give'),
+        ("lr: 2020-99-99", "not YAML"),
+        ("lr: .inf", "not a number"),
         ("lr: fast", '"fast" is not a number'),
         ("epochs: 2.5", "not a whole number"),
         ("epochs: 0", "at least 1"),
@@ -60,7 +63,7 @@ def test_every_recipe_can_be_read_and_names_its_source(path):
         ("compile: 1", "not true or false"),
         ("image_size: tall", "not an image size"),
         ("optimizer: sgdx", "none of adamw, adam"),
-        ("- lr", "not a list of settings"),
+        ("- lr", "is not settings"),
         ("lr: [", "not YAML"),
     ],
 )
@@ -109,7 +112,7 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2(capsys, arguments, complaint):
 
 
 def test_settings_survive_run_json():
-    settings, _ = resolve(parse("--image_size", "208x176", "--subjects", "a.csv", "--no-augment"), demo=False)
+    settings, _ = resolve(parse("--image_size", "208x176", "--subjects", "/a/b.csv", "--no-augment"), demo=False)
     again = from_plain(to_plain(settings), {"resume": Path("runs/x")})
     for name in SETTINGS:
         assert getattr(again, name) == getattr(settings, name), name

@@ -85,6 +85,7 @@ def test_two_epochs_and_two_more_equal_four(call_train, arguments, tmp_path, who
         KILL_AT_RENAME.format(n=2),     # before run.json says that it runs
         KILL_AT_RENAME.format(n=3),     # between the files of the first epoch
         KILL_AT_RENAME.format(n=5),     # before the first last.pt
+        KILL_AT_RENAME.format(n=6),     # between last.pt and best.pt
         KILL_AT_RENAME.format(n=9),     # between the files of the second
         KILL_AT_RENAME.format(n=19),    # after the last epoch, among the results
     ],
@@ -113,6 +114,43 @@ def test_ctrl_c_and_sigterm_save_and_exit_130(arguments, tmp_path, sent):
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
     assert load_checkpoint(run / "last.pt")["epoch"] >= 1
     assert not list(run.glob(".*")), "no half-written files"
+
+
+def test_slices_read_from_disk_go_on_bit_for_bit_too(call_train, arguments, tmp_path, whole, monkeypatch):
+    """Where slices do not fit in memory; with another number of workers after the pause, and the same as in memory."""
+    monkeypatch.setattr("data_setup.dataloaders.fits_in_memory", lambda num_bytes: False)
+    call_train("--epochs", 4, "--stop_after", 2, "--num_workers", 1, *arguments)
+    code, out, _ = call_train("--resume", "runs/ViTModel", "--num_workers", 0)
+    assert code == 0
+    assert "on disk" in out
+    assert_same(tmp_path / "runs/ViTModel", whole)
+
+
+def test_a_longer_run_stays_longer_whatever_interrupts_it(call_train, arguments, tmp_path):
+    call_train("--epochs", 1, *arguments)
+    call_train("--resume", "runs/ViTModel", "--epochs", 3, "--stop_after", 2)
+    record = json.loads((tmp_path / "runs/ViTModel/run.json").read_text())
+    assert (record["settings"]["epochs"], record["settings"]["split"], len(record["commands"])) == (3, "auto", 1)
+    assert call_train("--resume", "runs/ViTModel")[0] == 0
+    assert load_checkpoint(tmp_path / "runs/ViTModel/last.pt")["epoch"] == 3
+
+
+def test_damaged_or_lost_checkpoints_are_refused_before_anything_is_trained(call_train, arguments, tmp_path):
+    call_train("--epochs", 2, *arguments)
+    run = tmp_path / "runs" / "ViTModel"
+    whole = (run / "last.pt").read_bytes()
+    (run / "last.pt").write_bytes(whole[:1000])
+    code, _, err = call_train("--resume", "runs/ViTModel", "--epochs", 3)
+    assert code == 2
+    assert "last.pt is damaged" in err
+    (run / "last.pt").unlink()
+    code, _, err = call_train("--resume", "runs/ViTModel")
+    assert code == 2
+    assert "has lost its last.pt" in err
+    torch.save(load_checkpoint(run / "best.pt") | {"config": {}}, run / "last.pt")
+    code, _, err = call_train("--resume", "runs/ViTModel")
+    assert code == 2
+    assert "of another model" in err
 
 
 def test_a_finished_run_can_be_made_longer(call_train, arguments, tmp_path):

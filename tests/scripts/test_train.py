@@ -45,7 +45,7 @@ def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_p
     for line in ("accuracy", "balanced accuracy", "AUROC, mean over classes", "AUROC, diseased or not"):
         assert f"\n{line} " in out
     assert "always largest" in out
-    assert "min" in out or " s an epoch" in out
+    assert "s an epoch" in out
 
 
 def test_what_is_scored_at_the_end_is_the_best_checkpoint(call_train, arguments, tmp_path):
@@ -107,7 +107,7 @@ def test_files_left_out_are_named_at_the_end(call_train, arguments, slices, tmp_
     assert code == 0
     assert "2 files were left out:" in out
     assert "sub-AD01_z99.png" in out
-    assert "Thumbs.db: not an image file" in out
+    assert 'Thumbs.db: ending ".db" is no image format known here' in out
 
 
 @pytest.mark.parametrize(
