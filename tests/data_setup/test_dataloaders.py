@@ -85,6 +85,21 @@ def test_slices_read_from_disk_equal_those_in_memory(folders, num_workers):
     assert any("on disk" in note for note in read.notes)
 
 
+def test_pixels_and_labels_stay_together_when_a_file_in_the_middle_cannot_be_read(folders, monkeypatch):
+    monkeypatch.setattr("data_setup.dataset.UNREADABLE_LIMIT", 0.1)
+    broken = sorted((folders / "train" / "AD").glob("*.png"))[3]
+    broken.write_bytes(broken.read_bytes()[:50])
+    data = load(folders, augment=False)
+    assert any(str(broken) in line for line in data.left_out)
+    for batches in (data.train, data.val, data.test):
+        dataset = batches.dataset
+        assert str(broken) not in dataset.paths
+        for i, path in enumerate(dataset.paths):
+            pixels, label = dataset[i]
+            assert (pixels[0].numpy() == np.asarray(Image.open(path))).all(), path
+            assert f"/{data.class_names[label]}/" in path
+
+
 def test_a_split_that_was_written_down_is_taken_to_the_letter(folders):
     data = load(folders, seed=5)
     data.table.to_csv(folders / "split.csv", index=False)

@@ -48,6 +48,16 @@ def test_every_slice_of_a_batch_is_moved_by_itself():
     assert moved.max() <= 1
 
 
+def test_half_of_the_slices_are_mirrored():
+    """A bright left half stays on its side whatever the rotation, shift and scale; only the flip moves it across."""
+    torch.manual_seed(0)
+    image = torch.zeros(400, 1, 40, 30)
+    image[:, :, 8:32, 4:15] = 0.8
+    moved = RandomBrain()(image)
+    crossed = moved[..., 15:].sum(dim=(1, 2, 3)) > moved[..., :15].sum(dim=(1, 2, 3))
+    assert 0.4 < crossed.float().mean() < 0.6
+
+
 def test_the_background_stays_black():
     torch.manual_seed(0)
     image = torch.zeros(16, 1, 40, 30)

@@ -21,6 +21,11 @@ def test_varied_predictions_raise_no_warning():
     assert collapse_warning(VARIED, VARIED, 0.9, CLASSES, **SAFE) is None
 
 
+def test_a_favourite_of_nine_in_ten_is_not_yet_a_collapse():
+    mostly = torch.tensor([[2, 12, 0], [1, 46, 3], [1, 32, 3]])
+    assert collapse_warning(VARIED, mostly, 0.9, CLASSES, **SAFE) is None
+
+
 def test_one_class_that_is_all_there_is_raises_no_warning():
     only = torch.tensor([[0, 0, 0], [0, 50, 0], [0, 0, 0]])
     assert collapse_warning(VARIED, only, 0.9, CLASSES, **SAFE) is None

@@ -34,6 +34,17 @@ def test_every_parameter_is_handed_over_once(model, name):
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
 
 
+def test_adam_is_the_replicated_repositorys_l2_and_not_adamws_decay(model):
+    """With a zero gradient Adam's L2 term is the whole gradient: every parameter moves by about the rate."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+            parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(model, "adam", lr=0.1, weight_decay=0.03).step()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, torch.full_like(parameter, 0.9), msg=name)
+
+
 def test_frozen_parameters_are_not_handed_over(model):
     model.patch_embedding.requires_grad_(False)
     optimizer = make_optimizer(model, "adamw", lr=1e-3, weight_decay=0.03)

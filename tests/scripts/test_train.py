@@ -179,3 +179,46 @@ def test_a_named_folder_that_is_missing_is_never_replaced_by_the_demo(call_train
     code, _, err = call_train("--epochs", 1, "--train_dir", "data/train")
     assert code == 2
     assert "data/train does not exist" in err
+
+
+def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monkeypatch):
+    """Each setting off its default, and what the parts of a run were really given."""
+    import models
+    from data_setup import dataloaders
+    from functions import engine, optimizers, schedules
+
+    given = {}
+
+    def spy(module, name):
+        original = getattr(module, name)
+
+        def noted(*args, **kwargs):
+            given[name] = (args, kwargs)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, noted)
+
+    for module, name in ((models, "build"), (dataloaders, "create_dataloaders"), (optimizers, "make_optimizer"),
+                         (schedules, "make_schedule"), (engine, "train")):
+        spy(module, name)
+    code, _, _ = call_train(
+        "--epochs", 1, *arguments, "--batch_size", 9, "--accumulation", 2, "--lr", 0.002, "--weight_decay", 0.07,
+        "--optimizer", "adam", "--schedule", "linear", "--warmup_share", 0.25, "--clip_norm", 0.7, "--dropout", 0.15,
+        "--label_smoothing", 0.05, "--class_weights", "sqrt", "--no-augment", "--seed", 7)
+    assert code == 0
+    assert given["build"][1]["dropout"] == 0.15
+    assert given["build"][1] | {"image_size": (16, 12), "in_channels": 1, "patch_size": 4, "num_layers": 2,
+                                "embedding_dim": 12, "mlp_size": 20, "num_heads": 3} == given["build"][1]
+    data = given["create_dataloaders"][1]
+    assert (given["create_dataloaders"][0][2], data["augment"], data["seed"]) == (9, False, 7)
+    assert given["make_optimizer"][0][1:] == ("adam", 0.002, 0.07)
+    name, epochs, steps_per_epoch, share = given["make_schedule"][0]
+    (model, train, test, optimizer, loss_fn, *_), options = given["train"]
+    assert (name, epochs, share) == ("linear", 1, 0.25)
+    assert steps_per_epoch == -(-len(train) // 2)
+    assert (options["clip_norm"], options["accumulation"]) == (0.7, 2)
+    assert options["scheduler"].optimizer is optimizer
+    assert options["val_dataloader"] is not test
+    counts = torch.bincount(train.dataset.labels).double()
+    assert (loss_fn.weight[0] / loss_fn.weight[1]).item() == pytest.approx((counts[1] / counts[0]).sqrt().item())
+    assert (loss_fn.label_smoothing, loss_fn.reduction) == (0.05, "none")
