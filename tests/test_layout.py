@@ -55,10 +55,8 @@ def test_every_module_has_its_mirror_test():
         "functions/recipes.py",           # test_settings.py
         "functions/helper_functions.py",  # test_plots.py
         "functions/predictions.py",       # test_plots.py
-        "functions/exits.py",             # tests/scripts/test_train.py
         "functions/reporting.py",         # tests/scripts/test_train.py
         "functions/training_run.py",      # tests/scripts/test_train.py
-        "data_setup/folders.py",          # tests/scripts/test_train.py
     }
     assert set(missing) - shared == {m for m in missing if m.startswith("data_setup/phantom_")}
 
