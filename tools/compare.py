@@ -90,8 +90,8 @@ def main() -> None:
             values = table[name]
             spread = f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
             print("| " + " | ".join([name, *(f"{value:.3f}" for value in values), spread]) + " |")
-        print(f"\ntest people: {', '.join(map(str, table['people']))}; scores per patient unless 'slice' is said; "
-              "the four numbers learn from training and validation people")
+        four = "" if arguments.no_four_numbers else "; the four numbers learn from training and validation people"
+        print(f"\ntest people: {', '.join(map(str, table['people']))}; scores per patient unless 'slice' is said{four}")
 
 
 if __name__ == "__main__":
