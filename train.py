@@ -1,6 +1,6 @@
 """Trains the hand-written Vision Transformer from scratch, epoch by epoch: python train.py --epochs 10"""
 
-from functions.exits import one_line_errors
+from functions.exits import one_line_errors, raise_if_interrupted
 from functions.settings import make_parser
 
 
@@ -94,6 +94,7 @@ def train(flags: dict) -> None:
         if warning:
             print(f"WARNING  {warning}")
         run.save_epoch(epoch, scores, history, lr)
+        raise_if_interrupted()
         return epoch == settings.stop_after
 
     # Epochs

@@ -5,6 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
+
+
+def raise_if_interrupted() -> None:
+    """KeyboardInterrupt if a signal came whose own KeyboardInterrupt was lost; called where a run can stop."""
+    if _signals:
+        raise KeyboardInterrupt
+
 
 def _out_of_memory(error: BaseException) -> bool:
     return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
@@ -27,9 +35,12 @@ def one_line_errors() -> Iterator[None]:
     """
 
     def interrupt(signum, frame):
+        _signals.append(signum)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    _signals.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,8 @@ def call_train(tmp_path, monkeypatch, capsys):
     """The same without a new process, for what needs none: (exit code, stdout, stderr)."""
     import train
 
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+
     def call(*arguments):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
@@ -62,4 +65,6 @@ def call_train(tmp_path, monkeypatch, capsys):
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
-    return call
+    yield call
+    for number, handler in handlers:
+        signal.signal(number, handler)

@@ -4,14 +4,15 @@ import time
 
 import pytest
 
-from functions.exits import in_one_line, one_line_errors
+from functions.exits import in_one_line, one_line_errors, raise_if_interrupted
 
 
 @pytest.fixture(autouse=True)
 def _keep_the_handler():
-    before = signal.getsignal(signal.SIGTERM)
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 def end_of(error):
@@ -49,6 +50,29 @@ def test_full_memory_says_what_to_do_and_our_own_bugs_keep_their_traceback(capsy
 def _send_sigterm():
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(5)
+
+
+class Swallower:
+    """Python reports an exception in a destructor and goes on, as if no signal had come."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+
+
+def _lose_an_interrupt():
+    raise_if_interrupted()
+    swallower = Swallower()
+    del swallower
+    raise_if_interrupted()
+    raise AssertionError("the signal was lost")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_swallowed_stops_the_run_at_the_next_stop():
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        _lose_an_interrupt()
+    assert end.value.code == 130
 
 
 def test_sigterm_ends_like_ctrl_c():

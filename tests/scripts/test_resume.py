@@ -104,7 +104,7 @@ def test_ctrl_c_and_sigterm_save_and_exit_130(arguments, tmp_path, sent):
     command = [sys.executable, str(ROOT / "train.py"), "--epochs", "5000", *arguments]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL))    # a CI may ignore SIGINT
-    run, deadline = tmp_path / "runs" / "ViTModel", time.monotonic() + 120
+    run, deadline = tmp_path / "runs" / "ViTModel", time.monotonic() + 300
     while not (run / "last.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, sent)
