@@ -65,7 +65,7 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
 
     mode 'auto': the folders as they are, unless a patient stands in two of them: then all are pooled and split again
     by patient. 'folder': as they are, stamped LEAKY SPLIT if patients overlap. 'patient': always split again. 'slice':
-    split again with every slice on its own, as most published numbers on this subject were made; stamped LEAKY SPLIT
+    split again with every slice on its own, as many published numbers on this subject were made; stamped LEAKY SPLIT
     and there to measure what the leak is worth. Anything else: a CSV (`split_file.read_split`). Test and validation,
     where there is no such folder, are cut from train the same way. Slices of unknown patients are patients of their
     own, stamped PATIENTS UNKNOWN.
