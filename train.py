@@ -18,13 +18,15 @@ def train(flags: dict) -> None:
     from data_setup.dataloaders import create_dataloaders
     from data_setup.folders import find_folders, is_demo
     from data_setup.phantom_ceiling import ceiling
+    from data_setup.split_notes import UNKNOWN
     from data_setup.splits import count_table, split_hash
     from functions import engine, reporting, runtime
     from functions.diagnosis import collapse_warning
     from functions.optimizers import make_optimizer
+    from functions.results import patient_ids
     from functions.run_folder import recorded
     from functions.schedules import make_schedule
-    from functions.training_run import TrainingRun, choose_settings, open_folder, patient_ids
+    from functions.training_run import TrainingRun, choose_settings, open_folder
     from models import build
 
     # Settings and seed
@@ -112,7 +114,8 @@ def train(flags: dict) -> None:
         test = data.test.dataset
         scored = run.conclude(lambda: engine.test_step(model, data.test, loss_fn, device, precision=precision),
                               test.paths, test.subjects, data.largest_class)
-        reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, stamps, data.left_out)
+        reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, UNKNOWN not in stamps, stamps,
+                            data.left_out)
         if folders.phantom:
             print(reporting.ceiling_line(ceiling(folders.phantom, set(test.subjects))))
 

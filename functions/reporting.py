@@ -13,7 +13,6 @@ from functions.results import result_lines
 from functions.speed import in_words, seconds_per_image
 
 DEMO = "PHANTOM DEMO: generated brains with a known answer, not patients"
-UNKNOWN = "PATIENTS UNKNOWN"
 
 
 def banner(words: list[str]) -> list[str]:
@@ -66,13 +65,13 @@ def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: floa
     return f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f}  {left}"
 
 
-def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, stamps: list[str],
+def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, patients_known: bool, stamps: list[str],
               left_out: list[str]) -> None:
     """The end: the test scores of the best epoch with intervals, where everything lies, the files left out."""
     for line in (
         *banner(stamps),
         f"test, epoch {best_epoch} (the last that validation patients do not clearly speak against)",
-        *result_lines(scored, largest, UNKNOWN not in stamps),
+        *result_lines(scored, largest, patients_known),
         f"{folder} holds the curves, predictions, metrics and checkpoints",
         *([f"{len(left_out)} files were left out:"] if left_out else []),
         *(f"  {file}" for file in left_out),

@@ -16,6 +16,11 @@ WORDS = {
 }
 
 
+def patient_ids(subjects: Sequence[str | None], paths: Sequence[str]) -> np.ndarray:
+    """Whose slice each image is; a slice of an unknown patient stands for itself."""
+    return np.array([path if pd.isna(subject) else subject for subject, path in zip(subjects, paths, strict=True)])
+
+
 def prediction_table(paths: Sequence[str], subjects: Sequence[str | None], labels: np.ndarray,
                      probabilities: np.ndarray, class_names: list[str]) -> pd.DataFrame:
     """One row an image: path, subject, label (the class's name), one probability a class under the class's name."""
@@ -31,7 +36,7 @@ def score_predictions(predictions: pd.DataFrame, class_names: list[str], largest
     """
     probabilities = predictions[class_names].to_numpy()
     labels = np.array([class_names.index(name) for name in predictions["label"]])
-    subjects = predictions["subject"].where(predictions["subject"].notna(), predictions["path"]).to_numpy(dtype=str)
+    subjects = patient_ids(predictions["subject"], predictions["path"])
     healthy, constant = metrics.healthy_class(class_names), class_names.index(largest)
     units = {"slice": (probabilities, labels, subjects), "patient": metrics.by_patient(probabilities, labels, subjects)}
     result = {}

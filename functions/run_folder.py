@@ -18,6 +18,7 @@ import torch
 
 from functions.files import write_atomically, write_json
 
+LOCK = "process.pid"
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow")
 
 
@@ -78,16 +79,22 @@ def update_record(run: Path, **changes) -> None:
     write_json(run / "run.json", read_record(run) | changes)
 
 
+def check_free(run: Path) -> None:
+    """ValueError if another process is training this run."""
+    lock = run / LOCK
+    other = lock.read_text() if lock.exists() else ""
+    if other.isdigit() and int(other) != os.getpid() and psutil.pid_exists(int(other)):
+        raise ValueError(f"{run} is being trained by process {other} (if that is something else, delete {lock})")
+
+
 @contextlib.contextmanager
 def recorded(run: Path) -> Iterator[None]:
     """Keeps a run to one process, and writes into run.json how it ended: interrupted, failed with its traceback, …
 
     ValueError if another process is training it.
     """
-    lock = run / "process.pid"
-    other = lock.read_text() if lock.exists() else ""
-    if other.isdigit() and int(other) != os.getpid() and psutil.pid_exists(int(other)):
-        raise ValueError(f"{run} is being trained by process {other} (if that is something else, delete {lock})")
+    check_free(run)
+    lock = run / LOCK
     lock.write_text(str(os.getpid()))
     update_record(run, state="running", error=None)
     try:

@@ -18,6 +18,7 @@ from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.recipes import from_plain, resolve, to_plain
 from functions.results import prediction_table, score_predictions
 from functions.run_folder import (
+    check_free,
     check_name,
     create_run,
     provenance,
@@ -55,13 +56,9 @@ def open_folder(settings: Namespace, record: dict | None, facts: dict, device: s
         }, split)
     if record["fingerprint"] != facts["fingerprint"]:
         raise ValueError(f"the images are not those that {settings.resume} was trained on: start a new run")
+    check_free(settings.resume)
     update_record(settings.resume, settings=to_plain(settings), commands=[*record.get("commands", []), this_command()])
     return settings.resume
-
-
-def patient_ids(subjects: Sequence[str | None], paths: Sequence[str]) -> np.ndarray:
-    """Whose slice each image is; a slice of an unknown patient stands for itself."""
-    return np.array([path if subject is None else subject for subject, path in zip(subjects, paths, strict=True)])
 
 
 @dataclass

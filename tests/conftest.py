@@ -1,3 +1,4 @@
+import functools
 import signal
 import subprocess
 import sys
@@ -48,17 +49,16 @@ def run_train(tmp_path):
 
 
 @pytest.fixture
-def call_train(tmp_path, monkeypatch, capsys):
-    """The same without a new process, for what needs none: (exit code, stdout, stderr)."""
-    import train
-
+def call_script(tmp_path, monkeypatch, capsys):
+    """Calls a script's main without a new process, in an empty folder: (exit code, stdout, stderr)."""
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
 
-    def call(*arguments):
+    def call(main, *arguments):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["script.py", *map(str, arguments)])
+        capsys.readouterr()
         try:
-            train.main()
+            main()
             code = 0
         except SystemExit as end:
             code = end.code
@@ -68,3 +68,10 @@ def call_train(tmp_path, monkeypatch, capsys):
     yield call
     for number, handler in handlers:
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def call_train(call_script):
+    import train
+
+    return functools.partial(call_script, train.main)

@@ -42,13 +42,14 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     import numpy as np
     import pandas as pd
 
+    from data_setup.split_notes import LEAKY, UNKNOWN
     from functions import metrics
     from functions.run_folder import read_record
 
     record = read_record(run)
     if record["state"] != "finished":
         raise ValueError(f"{run} is {record['state']}: only finished runs can be compared")
-    if four_numbers and set(record["stamps"]) & {"LEAKY SPLIT", "PATIENTS UNKNOWN"}:
+    if four_numbers and set(record["stamps"]) & {LEAKY, UNKNOWN}:
         raise ValueError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
                          "(--no_four_numbers compares such runs)")
     scored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]

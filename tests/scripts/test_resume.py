@@ -127,6 +127,18 @@ def test_slices_read_from_disk_go_on_bit_for_bit_too(call_train, arguments, tmp_
     assert_same(tmp_path / "runs/ViTModel", whole)
 
 
+def test_a_run_that_another_process_trains_is_left_untouched(call_train, arguments, tmp_path):
+    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+    run = tmp_path / "runs" / "ViTModel"
+    (run / "process.pid").write_text(str(os.getppid()))
+    (run / ".last.pt.1.part").write_bytes(b"what the other process is writing just now")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    code, _, err = call_train("--resume", "runs/ViTModel")
+    assert code == 2
+    assert f"being trained by process {os.getppid()}" in err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
 def test_a_longer_run_stays_longer_whatever_interrupts_it(call_train, arguments, tmp_path):
     call_train("--epochs", 1, *arguments)
     call_train("--resume", "runs/ViTModel", "--epochs", 3, "--stop_after", 2)

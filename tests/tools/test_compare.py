@@ -1,7 +1,7 @@
+import functools
 import json
 import re
 import runpy
-import sys
 
 import pytest
 
@@ -9,20 +9,9 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture
-def call_compare(tmp_path, monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(ROOT / "tools" / "compare.py"), run_name="__main__")
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+def call_compare(call_script):
+    path = str(ROOT / "tools" / "compare.py")
+    return functools.partial(call_script, lambda: runpy.run_path(path, run_name="__main__"))
 
 
 def row(out, name):
