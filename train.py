@@ -1,13 +1,14 @@
 """Trains the hand-written Vision Transformer from scratch, epoch by epoch: python train.py --epochs 10"""
 
+from functions.command_line import make_parser
 from functions.exits import one_line_errors, raise_if_interrupted
-from functions.settings import make_parser
+from functions.settings import SCRATCH
 
 
 def main() -> None:
     """The command line, and one line instead of a traceback where the user or an interruption is the reason."""
     with one_line_errors():
-        flags = vars(make_parser(__doc__).parse_args())    # before torch is loaded: --help answers at once
+        flags = vars(make_parser(__doc__, SCRATCH).parse_args())    # before torch is loaded: --help answers at once
         train(flags)
 
 
@@ -15,13 +16,12 @@ def train(flags: dict) -> None:
     """Settings, seed, data, model, optimiser, epochs, results: one story, read from top to bottom."""
     import torch
 
-    from data_setup.dataloaders import create_dataloaders
-    from data_setup.folders import find_folders, is_demo
+    from data_setup.folders import is_demo
     from data_setup.phantom_ceiling import ceiling
+    from data_setup.run_data import load_run_data
     from data_setup.split_notes import UNKNOWN
     from data_setup.splits import count_table, split_hash
     from functions import engine, reporting, runtime
-    from functions.diagnosis import collapse_warning
     from functions.optimizers import make_optimizer
     from functions.results import patient_ids
     from functions.run_folder import recorded
@@ -30,20 +30,13 @@ def train(flags: dict) -> None:
     from models import build
 
     # Settings and seed
-    settings, sources, record = choose_settings(flags, is_demo)
+    settings, sources, record = choose_settings(flags, is_demo, SCRATCH)
     runtime.set_seeds(settings.seed)
     device = runtime.pick_device()
     settings.precision = precision = runtime.resolve_precision(settings.precision, device)
 
     # Data: class folders → patients → train, val, test
-    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
-    data = create_dataloaders(
-        folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
-        channels=settings.in_channels, device=device, val_dir=folders.val,
-        split=settings.resume / "split.csv" if record else settings.split,
-        subjects=settings.subjects, subject_pattern=settings.subject_pattern, seed=settings.seed,
-        augment=settings.augment, num_workers=settings.num_workers,
-    )
+    data, folders = load_run_data(settings, settings.resume / "split.csv" if record else settings.split, device)
     stamps = [reporting.DEMO] * settings.demo + data.stamps
 
     # Model, loss, optimiser, schedule
@@ -51,11 +44,8 @@ def train(flags: dict) -> None:
              "embedding_dim": settings.embedding_dim, "mlp_size": settings.mlp_size,
              "num_heads": settings.num_heads}
     model = build(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
-                  num_classes=settings.num_classes or len(data.class_names), dropout=settings.dropout,
+                  num_classes=len(data.class_names), dropout=settings.dropout,
                   **{name: size for name, size in sizes.items() if size is not None}).to(device)
-    if model.config.num_classes != len(data.class_names):
-        raise ValueError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
-                         f"{', '.join(data.class_names)}")
     weights = data.class_weights({"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[settings.class_weights]).to(device)
     loss_fn = torch.nn.CrossEntropyLoss(weights, reduction="none", label_smoothing=settings.label_smoothing)
     optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
@@ -65,8 +55,8 @@ def train(flags: dict) -> None:
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     # What was resolved, once
-    reporting.print_start(settings, sources, model, runtime.describe_device(device), precision, data.notes,
-                          count_table(data.table), stamps)
+    reporting.print_start(SCRATCH, settings, sources, reporting.model_words(model), runtime.describe_device(device),
+                          data.notes, count_table(data.table), stamps)
     if settings.summary:
         reporting.print_summary(model, device)
     if device.type == "cpu":
@@ -75,7 +65,7 @@ def train(flags: dict) -> None:
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
              "split_hash": split_hash(data.table), "fingerprint": data.fingerprint}
-    folder = open_folder(settings, record, facts, runtime.describe_device(device), data.table,
+    folder = open_folder(SCRATCH, settings, record, facts, runtime.describe_device(device), data.table,
                          notes=data.notes, left_out=data.left_out)
     val = data.val.dataset
     run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts, patient_ids(val.subjects, val.paths))
@@ -87,14 +77,7 @@ def train(flags: dict) -> None:
 
     def after_epoch(epoch: int, scores: dict[str, engine.EpochScores], history: dict[str, list[float]]) -> bool:
         lr = scheduler.base_lrs[0] * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
-        print(reporting.epoch_line(epoch, settings.epochs, scores, lr))
-        warning = collapse_warning(
-            scores["train"].confusion, scores["val"].confusion, scores["train"].loss, data.class_names,
-            lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,
-            class_weights=settings.class_weights, label_smoothing=settings.label_smoothing,
-            warming_up=epoch <= settings.warmup_share * settings.epochs)
-        if warning:
-            print(f"WARNING  {warning}")
+        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=True)
         run.save_epoch(epoch, scores, history, lr)
         raise_if_interrupted()
         return epoch == settings.stop_after

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
 
 from data_setup.dataset import (
     SliceDataset,
@@ -18,6 +18,8 @@ from data_setup.dataset import (
     fits_in_memory,
     list_slices,
 )
+from data_setup.framing import Frame, from_description
+from data_setup.images import read_image
 from data_setup.splits import apply_split
 from data_setup.subjects import find_subjects
 from data_setup.transforms import describe_preprocessing, make_transforms
@@ -51,6 +53,11 @@ class Batches:
         for pixels, labels in self.loader:
             pixels = pixels.to(self.device, non_blocking=True)
             yield self.transform(pixels), labels.to(self.device, non_blocking=True)
+
+    def in_order(self, rows: list[int], batch_size: int) -> "Batches":
+        """These slices of it in this order, transformed as ever."""
+        return Batches(Subset(self.dataset, rows), batch_size, False, self.transform, self.device,
+                       self.loader.num_workers)
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,10 @@ def create_dataloaders(
     test_dir: str | Path | None,
     batch_size: int,
     *,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | None = None,
     channels: int,
     device: torch.device,
+    preprocessing: dict | None = None,
     val_dir: str | Path | None = None,
     split: str | Path = "auto",
     subjects: str | Path | None = None,
@@ -108,17 +116,19 @@ def create_dataloaders(
 ) -> Data:
     """Reads class folders once, splits them by patient, and makes shuffled training and ordered val and test batches.
 
-    `image_size` is (height, width). Without `test_dir` or `val_dir` those are cut from train by patient; `split` is
-    auto, folder, patient, slice or a CSV (data_setup/splits.py). Slices stay in memory as uint8 where they fit
-    (`keep_in_memory` None) and are read by `num_workers` processes otherwise. Mean and std come from the training
-    slices alone. Raises ValueError, one line, for data that cannot be used.
+    `image_size` is (height, width): slices are fitted to it whole, mean and std come from the training slices alone.
+    Pretrained weights bring a `preprocessing` of their own instead (image_size, fit, mean, std, …). Without `test_dir`
+    or `val_dir` those are cut from train by patient; `split` is auto, folder, patient, slice or a CSV
+    (data_setup/splits.py). Slices stay in memory as uint8 where they fit (`keep_in_memory` None) and are read by
+    `num_workers` processes otherwise. Raises ValueError, one line, for data that cannot be used.
     """
+    frame = from_description(preprocessing) if preprocessing else Frame(image_size)
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
     table, others = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
     table["subject"] = find_subjects(table["path"].tolist(), subjects, subject_pattern)
-    num_bytes = bytes_needed(len(table), image_size, channels)
+    num_bytes = bytes_needed(len(table), frame.size, channels)
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
-    decoded = decode(table["path"].tolist(), image_size, channels, keep)
+    decoded = decode(table["path"].tolist(), frame, channels, keep)
     check_unreadable(table, decoded.errors)
     good = table.drop(index=list(decoded.errors))
     chosen = apply_split(good, split, seed)
@@ -127,23 +137,31 @@ def create_dataloaders(
     for name in ("val", "test"):
         if len(rows[name]) == 0:
             raise ValueError(f"no {name} slices: {train_dir} holds too few patients to keep some apart for {name}")
-    mean, std = decoded.mean_and_std(rows["train"], image_size[0] * image_size[1])
+    mean, std = decoded.mean_and_std(rows["train"], frame.size[0] * frame.size[1])
+    if preprocessing:
+        mean, std = preprocessing["mean"], preprocessing["std"]
     class_names = sorted(final["class"].unique())
 
     def batches(name: str, transform: nn.Module) -> Batches:
-        dataset = SliceDataset(final.loc[rows[name]], class_names, image_size, channels, decoded.images)
+        dataset = SliceDataset(final.loc[rows[name]], class_names, frame, channels, decoded.images,
+                               decoded.digests)
         return Batches(dataset, batch_size, name == "train", transform, device, 0 if keep else num_workers)
 
     training, evaluation = make_transforms(mean, std, augment)
     left_out = [*decoded.errors.values(), *others]
     where = f"in memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
         f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half the free memory), read by {num_workers} workers")
-    notes = [f"{len(final):,} slices as {image_size[0]}x{image_size[1]}x{channels} uint8 {where}", *chosen.notes]
+    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *chosen.notes]
+    if frame.mode == "crop":
+        shape = read_image(final["path"].iloc[0], 1).shape[:2]
+        down, across = frame.kept(shape)
+        notes.append(f"the weights' own crop shows the middle {down:.0%} of the height and {across:.0%} of the width "
+                     f"of a slice of {shape[0]}x{shape[1]}")
     if left_out:
         notes.append(f"{len(left_out)} files left out, named at the end")
     return Data(
         batches("train", training), batches("val", evaluation), batches("test", evaluation), class_names,
-        final.reset_index(drop=True), describe_preprocessing(image_size, channels, mean, std),
+        final.reset_index(drop=True), describe_preprocessing(frame, channels, mean, std),
         _fingerprint(table, decoded.digests), notes, list(chosen.stamps), left_out,
     )
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from data_setup.images import find_image_files, fit, read_image
+from data_setup.framing import Frame
+from data_setup.images import find_image_files, read_image
 
 UNREADABLE_LIMIT = 0.01    # of a split: more is a broken copy, not a stray file
 
@@ -91,21 +92,21 @@ def fits_in_memory(num_bytes: int) -> bool:
     return num_bytes <= psutil.virtual_memory().available / 2
 
 
-def read_slice(path: str | Path, size: tuple[int, int], channels: int) -> np.ndarray:
-    """One file as the model sees it: (C, H, W) uint8 at `size`, proportions kept. ValueError if it cannot be read."""
-    return fit(read_image(path, channels), size).transpose(2, 0, 1)
+def read_slice(path: str | Path, frame: Frame, channels: int) -> np.ndarray:
+    """One file as the model sees it: (C, H, W) uint8 in its frame. ValueError if it cannot be read."""
+    return frame(read_image(path, channels)).transpose(2, 0, 1)
 
 
-def decode(paths: Sequence[str], size: tuple[int, int], channels: int, keep: bool) -> Decoded:
+def decode(paths: Sequence[str], frame: Frame, channels: int, keep: bool) -> Decoded:
     """Reads every slice once, on all cores; keeps the pixels if `keep`."""
     n = len(paths)
-    images = torch.zeros((n, channels, *size), dtype=torch.uint8) if keep else None
+    images = torch.zeros((n, channels, *frame.size), dtype=torch.uint8) if keep else None
     sums, squares = np.zeros((n, channels)), np.zeros((n, channels))
     digests, errors = [""] * n, {}
 
     def one(row: int) -> None:
         try:
-            pixels = read_slice(paths[row], size, channels)
+            pixels = read_slice(paths[row], frame, channels)
         except ValueError as error:
             errors[row] = str(error)
             return
@@ -142,16 +143,18 @@ def check_unreadable(table: pd.DataFrame, errors: dict[int, str]) -> None:
 class SliceDataset(Dataset):
     """Slices of one split: item i is (pixels (C, H, W) uint8, class number). Batches are cut from memory at once.
 
-    `table` holds the split's rows, its index their places in `images` (all splits' slices, or None: read from disk).
+    `table` holds the split's rows, its index their places in `images` (all splits' slices, or None: read from disk)
+    and in `digests` of the pixels.
     """
 
-    def __init__(self, table: pd.DataFrame, class_names: list[str], size: tuple[int, int], channels: int,
-                 images: Tensor | None):
+    def __init__(self, table: pd.DataFrame, class_names: list[str], frame: Frame, channels: int,
+                 images: Tensor | None, digests: Sequence[str] = ()):
         self.rows = torch.tensor(table.index.to_numpy().copy())
         self.paths = table["path"].tolist()
         self.subjects = table["subject"].tolist()
         self.labels = torch.tensor([class_names.index(name) for name in table["class"]], dtype=torch.long)
-        self.size, self.channels, self.images = size, channels, images
+        self.frame, self.channels, self.images = frame, channels, images
+        self.digests = [digests[row] for row in table.index] if digests else []
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -159,7 +162,7 @@ class SliceDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if self.images is not None:
             return self.images[self.rows[index]], self.labels[index]
-        return torch.from_numpy(read_slice(self.paths[index], self.size, self.channels).copy()), self.labels[index]
+        return torch.from_numpy(read_slice(self.paths[index], self.frame, self.channels).copy()), self.labels[index]
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """A whole batch (B, C, H, W), (B,): what a DataLoader asks for when this method exists."""

@@ -91,28 +91,6 @@ def _flatten(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 (H, W, C) to size = (height, width) pixels with its proportions kept, centred on black.
-
-    Scale s = min(height / H, width / W), bilinear with antialias (Pillow). Squeezing to the size instead would distort
-    what is to be measured: the width of a ventricle against the length of the brain. An image of that size is
-    returned as it is.
-    """
-    height, width = size
-    H, W, C = image.shape
-    if image.shape[:2] == (height, width):
-        return image
-    scale = min(height / H, width / W)
-    h, w = max(1, min(height, round(H * scale))), max(1, min(width, round(W * scale)))
-    if (h, w) != (H, W):
-        picture = Image.fromarray(image[:, :, 0] if C == 1 else image)
-        image = np.asarray(picture.resize((w, h), Image.Resampling.BILINEAR)).reshape(h, w, C)
-    top, left = (height - h) // 2, (width - w) // 2
-    canvas = np.zeros((height, width, C), np.uint8)
-    canvas[top:top + h, left:left + w] = image
-    return canvas
-
-
 def find_image_files(folder: str | Path) -> tuple[list[Path], list[Path]]:
     """All files below a folder, each list sorted by path: (images, others).
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from data_setup.dataset import read_slice
+from data_setup.framing import Frame, from_description
 from data_setup.images import DEPTH_RULE
 
 
@@ -74,25 +75,18 @@ def make_transforms(mean: list[float], std: list[float], augment: bool) -> tuple
     return v2.Compose([to_float, RandomBrain(), normalise]) if augment else evaluation, evaluation
 
 
-def describe_preprocessing(size: tuple[int, int], channels: int, mean: list[float], std: list[float]) -> dict:
+def describe_preprocessing(frame: Frame, channels: int, mean: list[float], std: list[float]) -> dict:
     """Everything between a file and the model, in plain types: what a checkpoint must carry."""
-    return {
-        "image_size": list(size),
-        "channels": channels,
-        "fit": "scaled to fit, proportions kept, centred on black",
-        "interpolation": "bilinear, antialiased",
-        "depth": DEPTH_RULE,
-        "mean": mean,
-        "std": std,
-    }
+    return frame.describe() | {"channels": channels, "depth": DEPTH_RULE, "mean": mean, "std": std}
 
 
 def image_reader(preprocessing: dict) -> Callable[[str | Path], Tensor]:
     """A checkpoint's preprocessing → a function from an image file to the model's input (C, H, W)."""
     _, evaluation = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)
+    frame = from_description(preprocessing)
 
     def read(path: str | Path) -> Tensor:
-        pixels = read_slice(path, tuple(preprocessing["image_size"]), preprocessing["channels"])
+        pixels = read_slice(path, frame, preprocessing["channels"])
         return evaluation(torch.from_numpy(pixels.copy()))
 
     return read

@@ -1,8 +1,10 @@
 """A checkpoint: one file from which training goes on, or a model is rebuilt, with nothing else given.
 
-A dict of tensors and plain types, loadable with `weights_only=True`: opening one never runs code.
+A dict of tensors and plain types, loadable with `weights_only=True`: opening one never runs code. Weights that never
+change in a run, a frozen backbone's, are kept once, in frozen.pt beside the checkpoints.
 """
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,17 +16,57 @@ from functions.runtime import restore_rng_states, rng_states
 from models import ViT, ViTConfig
 
 FORMAT = 1
+FROZEN = "frozen.pt"
 NEEDED = {"weights", "config", "class_names", "preprocessing", "epoch", "optimizer", "schedule", "scaler", "rng",
           "history", "best"}
 
 
-def config_to_plain(config: ViTConfig) -> dict:
-    """A ViTConfig as plain types; ViTConfig(**plain) makes it again."""
-    return asdict(config) | {"image_size": list(config.image_size)}
+def config_to_plain(config) -> dict:
+    """A ViTConfig or TransferConfig as plain types, with its kind; `build_model` makes the model again."""
+    return asdict(config) | {"image_size": list(config.image_size), "kind": type(config).__name__}
+
+
+def build_model(plain: dict) -> nn.Module:
+    """The model, its weights not yet loaded, that a checkpoint's config describes."""
+    fields = {name: value for name, value in plain.items() if name != "kind"}
+    if plain.get("kind") == "TransferConfig":
+        from models.transfer import TransferConfig, TransferModel
+
+        return TransferModel(TransferConfig(**fields))
+    return ViT(ViTConfig(**fields))
+
+
+def frozen_names(model: nn.Module) -> set[str]:
+    """Names of all tensors that training leaves alone: those of modules whose own parameters are all frozen."""
+    names = set()
+    for prefix, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(p.requires_grad for p in own):
+            direct = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+            names |= {f"{prefix}.{name}" if prefix else name for name, _ in direct}
+    return names & set(model.state_dict())
+
+
+def frozen_digest(model: nn.Module) -> str:
+    """A hash of the frozen tensors, names included; "" if there are none."""
+    names, state = sorted(frozen_names(model)), model.state_dict()
+    digest = hashlib.blake2b(digest_size=16)
+    for name in names:
+        digest.update(f"{name} {tuple(state[name].shape)} {state[name].dtype}".encode())
+        digest.update(state[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest() if names else ""
+
+
+def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
+    """Writes the frozen weights, whose hash is `digest`, unless there are none or they are there."""
+    if digest and not (folder / FROZEN).exists():
+        names = frozen_names(model)
+        weights = {name: value for name, value in model.state_dict().items() if name in names}
+        save_checkpoint(folder / FROZEN, {"digest": digest, "weights": weights})
 
 
 def make_checkpoint(
-    model: ViT,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
     scaler: torch.amp.GradScaler,
@@ -37,11 +79,17 @@ def make_checkpoint(
     split_hash: str,
     fingerprint: str,
     stamps: list[str],
+    frozen: str = "",
 ) -> dict:
-    """Everything that the next epoch, or a reader of this model, depends on, RNG states included."""
+    """Everything that the next epoch, or a reader of this model, depends on, RNG states included.
+
+    `frozen` is the hash of the weights in frozen.pt, which are left out here; "": none are.
+    """
+    left_out = frozen_names(model) if frozen else set()
     return {
         "format": FORMAT,
-        "weights": model.state_dict(),
+        "weights": {name: value for name, value in model.state_dict().items() if name not in left_out},
+        "frozen": frozen,
         "config": config_to_plain(model.config),
         "class_names": class_names,
         "preprocessing": preprocessing,
@@ -63,18 +111,21 @@ def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
     write_atomically(path, lambda file: torch.save(checkpoint, file))
 
 
-def load_checkpoint(path: str | Path) -> dict:
-    """Reads a checkpoint on the CPU; ValueError, one line, for a file that is missing, damaged or no checkpoint."""
-    path = Path(path)
+def _open(path: Path):
     if not path.is_file():
         raise ValueError(f"checkpoint {path}: no such file")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:    # an unpickler of damaged bytes can raise anything
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise ValueError(f"checkpoint {path} is damaged, or holds more than plain data ({reason})") from None
+
+
+def load_checkpoint(path: str | Path) -> dict:
+    """Reads a checkpoint on the CPU; ValueError, one line, for a file that is missing, damaged or no checkpoint."""
+    checkpoint = _open(Path(path))
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or NEEDED - set(checkpoint):
-        raise ValueError(f"checkpoint {path} was not written by this project's train.py (no format {FORMAT})")
+        raise ValueError(f"checkpoint {path} was not written by this project's training scripts (no format {FORMAT})")
     return checkpoint
 
 
@@ -92,7 +143,9 @@ def restore(
     """
     if checkpoint["config"] != config_to_plain(model.config):
         raise ValueError(f"the checkpoint is of another model: {checkpoint['config']}")
-    model.load_state_dict(checkpoint["weights"])
+    if checkpoint.get("frozen", "") != frozen_digest(model):
+        raise ValueError("the frozen weights are not those that this run began with: start a new run")
+    load_weights(model, checkpoint["weights"])
     optimizer.load_state_dict(checkpoint["optimizer"])
     scheduler.last_epoch = checkpoint["schedule"]["step"]
     factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
@@ -102,9 +155,24 @@ def restore(
     restore_rng_states(checkpoint["rng"])
 
 
-def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[ViT, dict]:
+def load_weights(model: nn.Module, weights: dict) -> None:
+    """Loads all weights that are not frozen, strictly; ValueError where a name is missing or too many."""
+    wrong = set(model.state_dict()) - frozen_names(model) ^ set(weights)
+    if wrong:
+        raise ValueError(f"the checkpoint is of another model: {sorted(wrong)[0]} is missing there or here")
+    model.load_state_dict(weights, strict=False)
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict]:
     """The model a checkpoint holds, ready to predict, and the checkpoint itself (class names, preprocessing, …)."""
     checkpoint = load_checkpoint(path)
-    model = ViT(ViTConfig(**checkpoint["config"]))
-    model.load_state_dict(checkpoint["weights"])
+    model = build_model(checkpoint["config"])
+    weights = checkpoint["weights"]
+    if checkpoint.get("frozen"):
+        beside = Path(path).parent / FROZEN
+        kept = _open(beside)
+        if not isinstance(kept, dict) or kept.get("digest") != checkpoint["frozen"]:
+            raise ValueError(f"{beside} does not hold the frozen weights that belong to {path}")
+        weights = weights | kept["weights"]
+    model.load_state_dict(weights)
     return model.to(device).eval(), checkpoint

@@ -22,6 +22,7 @@ def share_entropy(confusion: Tensor) -> float:
 def collapse_warning(
     train_confusion: Tensor, confusion: Tensor, train_loss: float, class_names: list[str], *,
     lr: float, warmup_share: float, clip_norm: float, class_weights: str, label_smoothing: float, warming_up: bool,
+    from_scratch: bool = True,
 ) -> str | None:
     """One sentence if one class swallows the predictions on validation although several occur there; else None.
 
@@ -45,7 +46,7 @@ def collapse_warning(
     missing = [name for name, value in (("warm-up", warmup_share), ("clipping", clip_norm)) if not value]
     if warming_up:
         return f"{warning} Likely cause: the learning rate is still warming up; wait."
-    if missing and lr > 5e-4:
+    if from_scratch and missing and lr > 5e-4:
         return (f"{warning} Likely cause: learning rate {lr:g} without {' and '.join(missing)} is too high for a ViT "
                 f"from scratch{f' ({signs[0]})' if signs else ''}. "
                 "Try --recipe recipes/small_data.yaml, or --lr 3e-4 --warmup_share 0.1 --clip_norm 1.")

@@ -84,13 +84,15 @@ def train_step(
     precision: str = "fp32",
     clip_norm: float = 0.0,
     accumulation: int = 1,
+    last_step: int | None = None,
     progress: str = "",
 ) -> EpochScores:
     """One epoch of learning over batches of (images (B, C, H, W), labels (B,)).
 
     An optimiser step takes `accumulation` batches and follows the gradient of the mean loss over all their images, so
     uneven last batches weigh what they hold. Gradients are clipped at global norm `clip_norm` (0: not), after the
-    fp16 scale is taken out; `scheduler` moves once a step. `loss_fn` gives one loss an image, or a batch's mean.
+    fp16 scale is taken out; `scheduler` moves once a step, and at its `last_step` the epoch ends early. `loss_fn` gives
+    one loss an image, or a batch's mean.
     """
     model.train()
     sums = Sums(device, "training")
@@ -114,6 +116,8 @@ def train_step(
         optimizer.zero_grad(set_to_none=True)
         if scheduler:
             scheduler.step()
+            if scheduler.last_epoch == last_step:
+                break
     bar.close()
     return sums.scores()
 

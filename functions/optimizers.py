@@ -1,5 +1,7 @@
 """The optimiser, and which parameters weight decay may touch."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -9,23 +11,26 @@ def decayed(name: str, parameter: nn.Parameter) -> bool:
 
     Source: google-research/big_vision decays `.*/kernel$` only.
     """
-    return parameter.ndim > 1 and not name.endswith(("positions", "class_token"))
+    return parameter.ndim > 1 and not name.endswith(("positions", "pos_embedding", "class_token"))
 
 
-def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW ("adamw": decay lr·wd on matrices only) or Adam ("adam": L2 in the gradient of every parameter).
+def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float,
+                   rates: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
+    """AdamW ("adamw": decay lr·wd on matrices only), Adam or SGD ("adam", "sgd": L2 in every parameter's gradient).
 
-    Table 3's betas (0.9, 0.999). "adam" is what the replicated repository uses. Frozen parameters are left out.
-    Raises ValueError for another name.
+    Table 3's betas (0.9, 0.999), Table 4's momentum 0.9. "adam" is what the replicated repository uses. Frozen
+    parameters are left out; `rates` has a factor on `lr` for each name. Raises ValueError for another optimiser.
     """
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    fused = all(p.is_cuda for _, p in named) or None     # None: torch's own choice
-    if name == "adam":
-        return torch.optim.Adam([p for _, p in named], lr=lr, weight_decay=weight_decay, fused=fused)
-    if name != "adamw":
-        raise ValueError(f'unknown optimizer "{name}"; known: adamw, adam')
-    groups = [
-        {"params": [p for n, p in named if decayed(n, p)], "weight_decay": weight_decay},
-        {"params": [p for n, p in named if not decayed(n, p)], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999), fused=fused)
+    if name not in ("adamw", "adam", "sgd"):
+        raise ValueError(f'unknown optimizer "{name}"; known: adamw, adam, sgd')
+    groups = {}
+    for n, p in model.named_parameters():
+        if p.requires_grad:
+            decay = weight_decay if name != "adamw" or decayed(n, p) else 0.0
+            groups.setdefault((lr * (rates[n] if rates else 1.0), decay), []).append(p)
+    groups = [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+    fused = all(p.is_cuda for group in groups for p in group["params"]) or None     # None: torch's own choice
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=fused)
+    make = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return make(groups, lr=lr, betas=(0.9, 0.999), fused=fused)

@@ -7,12 +7,15 @@ import pandas as pd
 import torch
 from torch import nn
 
+from functions.diagnosis import collapse_warning
 from functions.engine import EpochScores
 from functions.recipes import describe
-from functions.results import result_lines
+from functions.results import result_lines, score_lines
+from functions.settings import Script
 from functions.speed import in_words, seconds_per_image
 
 DEMO = "PHANTOM DEMO: generated brains with a known answer, not patients"
+RANDOM = "RANDOM WEIGHTS"
 
 
 def banner(words: list[str]) -> list[str]:
@@ -23,29 +26,42 @@ def banner(words: list[str]) -> list[str]:
     return ["*" * (width + 2), *(f"*{word:^{width}}*" for word in words), "*" * (width + 2)]
 
 
-def print_start(settings: Namespace, sources: dict[str, str], model: nn.Module, device: str, precision: str,
-                notes: list[str], counts: pd.DataFrame, stamps: list[str]) -> None:
-    """The block at the start: what was resolved, the model's size, the data, patients and slices by class and split."""
-    config = model.config
-    rows, columns = config.grid
+def model_words(model: nn.Module) -> str:
+    """The size of a hand-written ViT in words."""
+    config, (rows, columns) = model.config, model.config.grid
     parameters = sum(p.numel() for p in model.parameters())
+    return (f"{parameters:,} parameters, {config.num_layers} layers of width {config.embedding_dim}, "
+            f"{rows}x{columns} patches of {config.patch_size}x{config.patch_size} pixels")
+
+
+def print_start(script: Script, settings: Namespace, sources: dict[str, str], model: str, device: str, notes: list[str],
+                counts: pd.DataFrame, stamps: list[str]) -> None:
+    """The block at the start: what was resolved, the model, the data, patients and slices by class and split."""
     for line in (
         *banner(stamps),
         f"settings (* from a flag, the rest from {settings.recipe.name} or the defaults)",
-        *describe(settings, sources),
-        f"model    {settings.model}: {parameters:,} parameters, {config.num_layers} layers of width "
-        f"{config.embedding_dim}, {rows}x{columns} patches of {config.patch_size}x{config.patch_size} pixels",
-        f"device   {device}, {precision}",
+        *describe(settings, sources, script),
+        f"model    {settings.model}: {model}",
+        f"device   {device}, {settings.precision}",
         *(f"data     {note}" for note in notes),
         *(f"         {line}" for line in counts.to_string().splitlines()),
     ):
         print(line)
 
 
-def epoch_estimate(model: nn.Module, train, scored: list) -> str:
-    """How long an epoch will take, from one small batch; names the flag for a smaller model if that is long."""
+def transfer_words(model: nn.Module, part: str, weights: str) -> str:
+    """The size of a pretrained network in words, how much of it is trained, and whose weights it has."""
+    parameters = list(model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    code = "the hand-written ViT" if model.config.backbone == "ours" else "torchvision's code"
+    return (f"{sum(p.numel() for p in parameters):,} parameters, {trained:,} trained ({part}), {code}, "
+            f"images {'x'.join(map(str, model.config.image_size))}, weights {weights}")
+
+
+def epoch_estimate(model: nn.Module, train, scored: list, count: int = 8) -> str:
+    """How long an epoch will take, from one batch of `count`; names the flag for a smaller model if that is long."""
     images, _ = next(iter(scored[0]))
-    step, forward = seconds_per_image(model, images[:8])
+    step, forward = seconds_per_image(model, images[:count])
     seconds = step * len(train.dataset) + forward * sum(len(batches.dataset) for batches in scored)
     advice = "; a smaller model: --model vit_ti_16, or --recipe recipes/mri_cpu.yaml" if seconds > 300 else ""
     return f"time     about {in_words(seconds)} an epoch{advice}"
@@ -65,13 +81,30 @@ def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: floa
     return f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f}  {left}"
 
 
+def print_epoch(epoch: int, settings: Namespace, scores: dict[str, EpochScores], lr: float, class_names: list[str],
+                from_scratch: bool) -> None:
+    """One epoch's line, and a warning if one class swallows all predictions."""
+    print(epoch_line(epoch, settings.epochs, scores, lr))
+    warning = collapse_warning(
+        scores["train"].confusion, scores["val"].confusion, scores["train"].loss, class_names,
+        lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,
+        class_weights=settings.class_weights, label_smoothing=settings.label_smoothing,
+        warming_up=epoch <= settings.warmup_share * settings.epochs, from_scratch=from_scratch)
+    if warning:
+        print(f"WARNING  {warning}")
+
+
 def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, patients_known: bool, stamps: list[str],
               left_out: list[str]) -> None:
     """The end: the test scores of the best epoch with intervals, where everything lies, the files left out."""
+    probe = [] if "probe" not in scored else [
+        "", "closed-form probe on the frozen features (regularised least squares, the paper's few-shot protocol)",
+        *score_lines(scored["probe"], patients_known)]
     for line in (
         *banner(stamps),
         f"test, epoch {best_epoch} (the last that validation patients do not clearly speak against)",
-        *result_lines(scored, largest, patients_known),
+        *result_lines(scored["test"], largest, patients_known),
+        *probe,
         f"{folder} holds the curves, predictions, metrics and checkpoints",
         *([f"{len(left_out)} files were left out:"] if left_out else []),
         *(f"  {file}" for file in left_out),

@@ -58,10 +58,10 @@ def _with_interval(score: dict) -> str:
     return f"{score['value']:.1%} " + (f"[{100 * low:.1f}–{100 * high:.1f}]" if known else "[?]")
 
 
-def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
-    """The printed table: a score a line, per slice and per patient, each beside what the constant answer scores.
+def score_lines(scored: dict, patients_known: bool) -> list[str]:
+    """A score a line, per slice and per patient, each beside what the constant answer scores.
 
-    Where patients are unknown there is nothing to say per patient, and the interval over slices is too narrow.
+    Where patients are unknown there is nothing to say per patient.
     """
     units = list(scored) if patients_known else ["slice"]
     lines = [f"{'':26}" + "".join(f"{f'per {unit}':>22}{'always largest':>16}" for unit in units)]
@@ -72,6 +72,12 @@ def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
             guess = f"{constant:.1%}" if np.isfinite(constant) else "-"
             cells += f"{_with_interval(scored[unit][name]):>22}{guess:>16}"
         lines.append(f"{WORDS[name]:26}{cells}")
+    return lines
+
+
+def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
+    """The printed table, then who was tested; where patients are unknown the interval over slices is too narrow."""
+    lines = score_lines(scored, patients_known)
     counts = scored["patient"]["classes"]
     who = "patients" if patients_known else "slices, because nobody can tell whose they are: too narrow"
     lines.append(f"test {who.split(',')[0]}: {', '.join(f'{name} {n}' for name, n in counts.items())}; "

@@ -33,9 +33,13 @@ def linear_lr(step: int, steps_per_epoch: int) -> float:
     return min(1.0, 1 / 3 + (2 / 3) * (step // steps_per_epoch) / 5)
 
 
-def make_schedule(name: str, epochs: int, steps_per_epoch: int, warmup_share: float) -> Callable[[int], float]:
-    """The schedule called `name` for a run of `epochs`, warm-up taking `warmup_share` of its steps; step → factor."""
-    total_steps = epochs * steps_per_epoch
+def make_schedule(name: str, epochs: int, steps_per_epoch: int, warmup_share: float,
+                  steps: int | None = None) -> Callable[[int], float]:
+    """The schedule called `name`, warm-up taking `warmup_share` of a run's steps; step → factor.
+
+    The run is of `epochs`, or of `steps` if that is given.
+    """
+    total_steps = steps or epochs * steps_per_epoch
     warmup_steps = round(warmup_share * total_steps)
     if name == "linear_lr":
         return lambda step: linear_lr(step, steps_per_epoch)

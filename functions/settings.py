@@ -1,6 +1,7 @@
-"""A run's settings: what there is to choose, and the command line. Imports no torch: --help is instant."""
+"""A run's settings: what there is to choose in each training script. Imports no torch: --help is instant."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,23 @@ def _one_of(*choices: str):
     return convert
 
 
+def trained_part(text: str) -> str:
+    """"head", "last:K" (the last K blocks and the head) or "all"."""
+    if not re.fullmatch(r"head|all|last:[1-9]\d*", str(text)):
+        raise argparse.ArgumentTypeError(f'"{text}" is none of head, last:K (K blocks, such as last:2), all')
+    return text
+
+
+def weights_source(text: str) -> str | Path:
+    """"random", a name of torchvision's such as IMAGENET1K_V1, or else a file."""
+    return str(text) if re.fullmatch(r"random|[A-Z0-9_]+", str(text)) else Path(text)
+
+
+def in_words(value) -> str:
+    """A value as its flag takes it."""
+    return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
+
+
 class Setting(NamedTuple):
     """One setting: its flag's name, what makes a value of a text (bool: an on/off flag), its default, what it means."""
 
@@ -60,82 +78,90 @@ class Setting(NamedTuple):
     help: str
 
 
-GROUPS = {
-    "run": [
-        Setting("epochs", _number(int, 1), 10, "passes over the training slices"),
-        Setting("name", str, None, "the run's folder under runs/ (an existing one is never overwritten)"),
-        Setting("seed", _number(int, 0, 2**31), 0, "of split, weights, order and augmentation"),
-        Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto", "auto: fp32 on CPU, bf16 or fp16 on GPU"),
-        Setting("compile", bool, False, "torch.compile the model"),
-        Setting("summary", bool, False, "print torchinfo's summary of the model"),
-        Setting("stop_after", _number(int, 1), None, "pause after this epoch; --resume goes on"),
-    ],
-    "data": [
-        Setting("train_dir", Path, None, "class folders to train on (default: data/train, else the phantom)"),
-        Setting("test_dir", Path, None, "folders to test on (default: data/test; none: cut from train, by patient)"),
-        Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
-        Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
-        Setting("split", str, "auto", "auto (folders, unless they share patients), folder, patient, slice, a CSV"),
-        Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is"),
-        Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
-        Setting("augment", bool, True, "small random rotation, shift, scale, flip and intensity changes in training"),
-        Setting("num_workers", _number(int, 0), 2, "processes that read slices when they do not fit in memory"),
-    ],
-    "model": [
-        Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, ..."),
-        Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
-        Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
-        Setting("patch_size", _number(int, 1), None, "P, instead of the model's own"),
-        Setting("num_transformer_layer", _number(int, 1), None, "L, instead of the model's own"),
-        Setting("embedding_dim", _number(int, 1), None, "D, instead of the model's own"),
-        Setting("mlp_size", _number(int, 1), None, "width of the MLP, instead of the model's own"),
-        Setting("num_heads", _number(int, 1), None, "attention heads, instead of the model's own"),
-        Setting("num_classes", _number(int, 1), None, "stop unless the data has this many classes"),
-        Setting("dropout", _number(float, 0, 0.99), 0.0, "after every dense layer but qkv, and after the positions"),
-    ],
-    "optimisation": [
-        Setting("batch_size", _number(int, 1), 32, "slices a batch"),
-        Setting("accumulation", _number(int, 1), 1, "batches a step"),
-        Setting("optimizer", _one_of("adamw", "adam"), "adamw", "adamw (decay on matrices only) or adam"),
-        Setting("lr", _number(float, 0), 3e-4, "highest learning rate"),
-        Setting("weight_decay", _number(float, 0), 0.05, "AdamW's decay; Adam's L2"),
-        Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine", "cosine, linear, constant"),
-        Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps over which the learning rate rises"),
-        Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
-        Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target spread over all classes"),
-        Setting("class_weights", _one_of("none", "sqrt", "balanced"), "none", "sqrt: 1/sqrt(n), balanced: 1/n"),
-    ],
-}
-SETTINGS = {setting.name: setting for group in GROUPS.values() for setting in group}
+RUN = [
+    Setting("epochs", _number(int, 1), 10, "passes over the training slices"),
+    Setting("name", str, None, "the run's folder under runs/ (an existing one is never overwritten)"),
+    Setting("seed", _number(int, 0, 2**31), 0, "of split, weights, order and augmentation"),
+    Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto", "auto: fp32 on CPU, bf16 or fp16 on GPU"),
+    Setting("compile", bool, False, "torch.compile the model"),
+    Setting("summary", bool, False, "print torchinfo's summary of the model"),
+    Setting("stop_after", _number(int, 1), None, "pause after this epoch; --resume goes on"),
+]
+DATA = [
+    Setting("train_dir", Path, None, "class folders to train on (default: data/train, else the phantom)"),
+    Setting("test_dir", Path, None, "folders to test on (default: data/test; none: cut from train, by patient)"),
+    Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
+    Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
+    Setting("split", str, "auto", "auto (folders, unless they share patients), folder, patient, slice, a CSV"),
+    Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is"),
+    Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
+    Setting("num_workers", _number(int, 0), 2, "processes that read slices when they do not fit in memory"),
+]
+AUGMENT = "small random rotation, shift, scale, flip and intensity changes in training"
+NUM_CLASSES = Setting("num_classes", _number(int, 1), None, "stop unless the data has this many classes")
+MODEL = [
+    Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, ..."),
+    Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
+    Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
+    Setting("patch_size", _number(int, 1), None, "P, instead of the model's own"),
+    Setting("num_transformer_layer", _number(int, 1), None, "L, instead of the model's own"),
+    Setting("embedding_dim", _number(int, 1), None, "D, instead of the model's own"),
+    Setting("mlp_size", _number(int, 1), None, "width of the MLP, instead of the model's own"),
+    Setting("num_heads", _number(int, 1), None, "attention heads, instead of the model's own"),
+    NUM_CLASSES,
+    Setting("dropout", _number(float, 0, 0.99), 0.0, "after every dense layer but qkv, and after the positions"),
+]
+PRETRAINED = [
+    Setting("model", str, "vit_b_16", "vit_b_16, vit_b_32, vit_l_16, vit_l_32, vit_h_14, resnet18 or resnet50"),
+    Setting("weights", weights_source, "DEFAULT", "torchvision's name, a .pth, .safetensors or .npz file, random"),
+    Setting("backbone", _one_of("torchvision", "ours"), "torchvision", "ours: the hand-written ViT, the same weights"),
+    Setting("train", trained_part, "head", "head (the rest frozen), last:K (K blocks and the head), all"),
+    Setting("image_size", image_size, None, "pixels, if not the weights' own; positions are then interpolated"),
+    Setting("in_channels", channels, 3, "1: gray, the RGB kernel summed; 3: RGB"),
+    NUM_CLASSES,
+    Setting("cache", bool, True, "run a frozen backbone once, and keep its features on disk"),
+    Setting("views", _number(int, 1), 4, "with a frozen backbone and --augment: augmented views kept of each slice"),
+]
+OPTIMISATION = [
+    Setting("batch_size", _number(int, 1), 32, "slices a batch"),
+    Setting("accumulation", _number(int, 1), 1, "batches a step"),
+    Setting("optimizer", _one_of("adamw", "adam", "sgd"), "adamw",
+            "adamw (decay on matrices only), adam (L2), sgd (momentum 0.9)"),
+    Setting("lr", _number(float, 0), 3e-4, "highest learning rate"),
+    Setting("weight_decay", _number(float, 0), 0.05, "AdamW's decay; Adam's and SGD's L2"),
+    Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine", "cosine, linear, constant"),
+    Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps over which the learning rate rises"),
+    Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
+    Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target spread over all classes"),
+    Setting("class_weights", _one_of("none", "sqrt", "balanced"), "none", "sqrt: 1/sqrt(n), balanced: 1/n"),
+]
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that says what is wrong in one line."""
+class Script(NamedTuple):
+    """What one training script lets its user choose, and what it goes by: run name, default recipe, the demo's."""
 
-    def error(self, message: str):
-        self.exit(2, f"error: {message} (--help lists every flag)\n")
+    run_name: str
+    groups: dict[str, list[Setting]]
+    recipe: str
+    demo_recipe: str
 
-
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """The command line: every setting a flag; what is not given is absent, so that a recipe can speak."""
-    parser = OneLineParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
-    for title, group in GROUPS.items():
-        flags = parser.add_argument_group(title)
-        for setting in group:
-            default = "" if setting.default is None else f" [{in_words(setting.default)}]"
-            how = {"action": argparse.BooleanOptionalAction} if setting.convert is bool else {"type": setting.convert}
-            text = (setting.help + default).replace("%", "%%")
-            flags.add_argument(f"--{setting.name}", help=text, **how, **_metavar(setting))
-    special = parser.add_argument_group("recipes and resuming")
-    special.add_argument("--recipe", type=Path, metavar="FILE", help="YAML of settings; flags go before it "
-                         "[recipes/small_data.yaml; recipes/demo.yaml for the phantom]")
-    special.add_argument("--resume", type=Path, metavar="RUN", help="a run folder: go on after its last finished epoch")
-    return parser
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """Every setting under its name."""
+        return {setting.name: setting for group in self.groups.values() for setting in group}
 
 
-def _metavar(setting: Setting) -> dict:
-    return {} if setting.convert is bool else {"metavar": "FILE" if setting.convert is Path else "X"}
+SCRATCH = Script("ViTModel", {
+    "run": RUN,
+    "data": [*DATA, Setting("augment", bool, True, AUGMENT)],
+    "model": MODEL,
+    "optimisation": OPTIMISATION,
+}, "small_data.yaml", "demo.yaml")
 
-
-def in_words(value) -> str:
-    return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
+TRANSFER = Script("ViTModelTransferLearning", {
+    "run": [*RUN, Setting("steps", _number(int, 1), None, "optimiser steps in all, instead of --epochs")],
+    "data": [*DATA, Setting("augment", bool, False, AUGMENT)],
+    "pretrained": PRETRAINED,
+    "optimisation": [*OPTIMISATION, Setting("layer_decay", _number(float, 0, 1), 0.75,
+                                            "each block learns at this times the rate of the block above it")],
+}, "transfer_small_data.yaml", "transfer_small_data.yaml")

@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from functions.checkpoints import load_checkpoint, make_checkpoint, restore, save_checkpoint
+from functions.checkpoints import (
+    load_checkpoint,
+    load_weights,
+    make_checkpoint,
+    restore,
+    save_checkpoint,
+    save_frozen,
+)
 from functions.engine import EpochScores
 from functions.files import write_atomically, write_json
 from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
@@ -28,29 +35,29 @@ from functions.run_folder import (
     write_table,
 )
 from functions.selection import clearly_worse, patient_losses
+from functions.settings import Script
 
-NAME = "ViTModel"
 
-
-def choose_settings(flags: dict, is_demo: Callable[[dict], bool]) -> tuple[Namespace, dict[str, str], dict | None]:
+def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
+                    script: Script) -> tuple[Namespace, dict[str, str], dict | None]:
     """(settings, where each came from, run.json of the run to go on with or None); `is_demo` judges a new run's flags.
 
     A resumed run keeps its settings and the split that it wrote down.
     """
     if "resume" not in flags:
-        check_name(flags.get("name", NAME))
-        return *resolve(flags, is_demo(flags)), None
+        check_name(flags.get("name", script.run_name))
+        return *resolve(flags, is_demo(flags), script), None
     flags["resume"] = flags["resume"].resolve()
     record = read_record(flags["resume"])
-    settings = from_plain(record["settings"], flags)
+    settings = from_plain(record["settings"], flags, script)
     return settings, dict.fromkeys(flags, "flag"), record
 
 
-def open_folder(settings: Namespace, record: dict | None, facts: dict, device: str, split: pd.DataFrame,
-                **told) -> Path:
+def open_folder(script: Script, settings: Namespace, record: dict | None, facts: dict, device: str,
+                split: pd.DataFrame, **told) -> Path:
     """The folder of the run that goes on, or of a new one. ValueError if the images are not those it was trained on."""
     if record is None:
-        return create_run(settings.name or NAME, provenance() | facts | told | {
+        return create_run(settings.name or script.run_name, provenance() | facts | told | {
             "settings": to_plain(settings), "device": device, "state": "created",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }, split)
@@ -65,7 +72,7 @@ def open_folder(settings: Namespace, record: dict | None, facts: dict, device: s
 class TrainingRun:
     """What changes from epoch to epoch, and the folder it is kept in.
 
-    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps;
+    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps, frozen;
     `val_subjects` says whose slice each validation image is.
     """
 
@@ -82,6 +89,7 @@ class TrainingRun:
 
     def resume(self) -> int:
         """Goes back to the last finished epoch, if there is one; returns its number."""
+        save_frozen(self.folder, self.model, self.facts.get("frozen", ""))
         if not (self.folder / "last.pt").exists():
             if (self.folder / "predictions.csv").exists():
                 raise ValueError(f"{self.folder} was finished but has lost its last.pt: start a new run")
@@ -129,17 +137,23 @@ class TrainingRun:
         print(f"paused after epoch {self.epochs_done}, as --stop_after asks; go on with --resume {self.folder}")
 
     def conclude(self, score_test: Callable[[], EpochScores], paths: Sequence[str], subjects: Sequence[str | None],
-                 largest: str) -> dict:
-        """Scores the best epoch on test once, writes predictions, metrics and figures; returns the scores."""
+                 largest: str, probe: np.ndarray | None = None) -> dict:
+        """Scores the best epoch on test once, writes predictions, metrics and figures; returns what was scored.
+
+        `probe` are the closed-form probe's probabilities (n, K) on test, scored beside the network's.
+        """
         started = time.perf_counter()
-        self.model.load_state_dict(load_checkpoint(self.folder / "best.pt")["weights"])
+        load_weights(self.model, load_checkpoint(self.folder / "best.pt")["weights"])
         result, class_names = score_test(), self.facts["class_names"]
         labels, probabilities = result.labels.numpy(), result.probabilities.numpy()
         predictions = prediction_table(paths, subjects, labels, probabilities, class_names)
-        scored = score_predictions(predictions, class_names, largest)
+        scored = {"test": score_predictions(predictions, class_names, largest)}
+        if probe is not None:
+            table = prediction_table(paths, subjects, labels, probe, class_names)
+            scored["probe"] = score_predictions(table, class_names, largest)
         write_table(self.folder / "predictions.csv", predictions)
-        write_json(self.folder / "metrics.json", {"test": scored, "best_epoch": self.best["epoch"], "largest": largest,
-                                                  "stamps": self.facts["stamps"]})
+        write_json(self.folder / "metrics.json", scored | {"best_epoch": self.best["epoch"], "largest": largest,
+                                                           "stamps": self.facts["stamps"]})
         title = make_title(self.folder.name, self.facts["stamps"])
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", plot_confusion_matrix(result.confusion, class_names, title))):

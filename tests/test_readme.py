@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from functions.settings import make_parser
+from functions.command_line import make_parser
+from functions.settings import SCRATCH, TRANSFER
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
-ELSEWHERE = {"--contact_sheet", "--fault", "--people", "--slices", "--no_four_numbers", "--help", "--no-augment"}
+ELSEWHERE = {"--contact_sheet", "--fault", "--people", "--slices", "--no_four_numbers", "--help"}
 
 
 @pytest.mark.parametrize("name", DOCS)
 def test_every_flag_that_is_named_exists(name):
-    known = {flag for action in make_parser("")._actions for flag in action.option_strings} | ELSEWHERE
+    known = {flag for script in (SCRATCH, TRANSFER) for action in make_parser("", script)._actions
+             for flag in action.option_strings} | ELSEWHERE
     assert set(re.findall(r"(?<![\w-])--[a-z]\w*(?:-[a-z]+)?", DOCS[name])) - known == set()
 
 

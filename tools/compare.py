@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
+from functions.command_line import OneLineParser
 from functions.exits import one_line_errors
-from functions.settings import OneLineParser
 
 NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from data_setup.dataset import SliceDataset, bytes_needed, check_unreadable, decode, list_slices, read_slice
+from data_setup.framing import Frame
 
 
 def save(path, seed, size=(12, 10)):
@@ -59,7 +60,7 @@ def test_folders_that_cannot_be_used_are_refused_by_name(folders, tmp_path):
 
 def test_decoding_keeps_pixels_and_exact_sums(folders):
     table, _ = list_slices(folders)
-    decoded = decode(table["path"].tolist(), (12, 10), 1, keep=True)
+    decoded = decode(table["path"].tolist(), Frame((12, 10)), 1, keep=True)
     assert decoded.images.shape == (18, 1, 12, 10)
     assert decoded.images.dtype == torch.uint8
     for i, path in enumerate(table["path"]):
@@ -74,22 +75,22 @@ def test_decoding_keeps_pixels_and_exact_sums(folders):
 
 def test_memory_is_counted_in_bytes(folders):
     table, _ = list_slices(folders)
-    decoded = decode(table["path"].tolist(), (12, 10), 3, keep=True)
+    decoded = decode(table["path"].tolist(), Frame((12, 10)), 3, keep=True)
     assert decoded.images.nbytes == bytes_needed(18, (12, 10), 3)
-    assert decode(table["path"].tolist(), (12, 10), 3, keep=False).images is None
+    assert decode(table["path"].tolist(), Frame((12, 10)), 3, keep=False).images is None
 
 
 def test_slices_on_disk_equal_slices_in_memory(folders):
     table, _ = list_slices(folders)
     table["subject"] = None
-    images = decode(table["path"].tolist(), (9, 10), 1, keep=True).images
+    images = decode(table["path"].tolist(), Frame((9, 10)), 1, keep=True).images
     part = table[table["split"] == "test"]
-    kept = SliceDataset(part, ["AD", "CN"], (9, 10), 1, images)
-    read = SliceDataset(part, ["AD", "CN"], (9, 10), 1, None)
+    kept = SliceDataset(part, ["AD", "CN"], Frame((9, 10)), 1, images)
+    read = SliceDataset(part, ["AD", "CN"], Frame((9, 10)), 1, None)
     assert len(kept) == len(read) == 6
     for ours, theirs in zip(kept.__getitems__([4, 0, 5]), read.__getitems__([4, 0, 5]), strict=True):
         assert torch.equal(ours, theirs)
-    assert torch.equal(kept[1][0], torch.from_numpy(read_slice(part["path"].iloc[1], (9, 10), 1).copy()))
+    assert torch.equal(kept[1][0], torch.from_numpy(read_slice(part["path"].iloc[1], Frame((9, 10)), 1).copy()))
     assert kept.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
@@ -97,7 +98,7 @@ def test_an_unreadable_file_is_named_and_the_others_are_read(folders):
     broken = folders["train"] / "AD" / "train2.png"
     broken.write_bytes(broken.read_bytes()[:60])
     table, _ = list_slices(folders)
-    decoded = decode(table["path"].tolist(), (12, 10), 1, keep=True)
+    decoded = decode(table["path"].tolist(), Frame((12, 10)), 1, keep=True)
     [(row, reason)] = decoded.errors.items()
     assert table["path"][row] == str(broken)
     assert str(broken) in reason
@@ -129,6 +130,6 @@ def test_flat_training_images_are_refused(tmp_path):
         path = tmp_path / "train" / "AD" / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 77).save(path)
-    decoded = decode([str(p) for p in sorted(tmp_path.rglob("*.png"))], (8, 8), 1, keep=True)
+    decoded = decode([str(p) for p in sorted(tmp_path.rglob("*.png"))], Frame((8, 8)), 1, keep=True)
     with pytest.raises(ValueError, match="one flat colour"):
         decoded.mean_and_std(np.array([0, 1]), 64)

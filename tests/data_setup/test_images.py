@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from data_setup.images import DEPTH_RULE, find_image_files, fit, read_image
+from data_setup.images import DEPTH_RULE, find_image_files, read_image
 
 H, W = 13, 17       # 221 pixels, all of different value
 RAMP = np.arange(H * W, dtype=np.uint8).reshape(H, W)
@@ -210,34 +210,6 @@ def test_the_array_is_writable_and_reading_is_silent(tmp_path):
 
 def test_the_depth_rule_is_a_plain_sentence():
     assert "255 * (x - min) / (max - min)" in DEPTH_RULE
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_fit_leaves_an_image_of_the_size_alone(channels):
-    image = np.repeat(RAMP[:, :, None], channels, axis=2)
-    assert fit(image, (H, W)) is image
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("shape", "size", "box"), [
-    ((208, 176), (104, 88), (0, 0, 104, 88)),      # same proportions: no padding
-    ((40, 20), (30, 30), (0, 7, 30, 15)),          # tall: black left and right
-    ((20, 40), (30, 30), (7, 0, 15, 30)),          # wide: black above and below
-    ((10, 10), (30, 31), (0, 0, 30, 30)),          # enlarged; the odd column stays right
-    ((500, 3), (20, 20), (0, 9, 20, 1)),           # never thinner than one pixel
-])
-def test_fit_keeps_proportions_centred_on_black(channels, shape, size, box):
-    fitted = fit(np.full((*shape, channels), 200, np.uint8), size)
-    top, left, height, width = box
-    expected = np.zeros((*size, channels), np.uint8)
-    expected[top:top + height, left:left + width] = 200
-    np.testing.assert_array_equal(fitted, expected)
-
-
-def test_fit_averages_when_it_shrinks():
-    """Without antialias a one-pixel chequerboard shrinks to all black or all white."""
-    board = np.indices((64, 64)).sum(0) % 2 * np.uint8(255)
-    np.testing.assert_allclose(fit(board.astype(np.uint8)[:, :, None], (16, 16)), 127.5, atol=3)
 
 
 def test_find_image_files_sorts_and_hides(tmp_path):

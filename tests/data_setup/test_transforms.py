@@ -2,6 +2,7 @@ import pytest
 import torch
 from torchvision.transforms import InterpolationMode, v2
 
+from data_setup.framing import Frame
 from data_setup.transforms import RandomBrain, affine, describe_preprocessing, image_reader, make_transforms
 
 
@@ -95,7 +96,7 @@ def test_a_file_read_for_prediction_is_what_evaluation_saw(tmp_path):
 
     pixels = np.random.default_rng(0).integers(0, 256, (26, 22), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    preprocessing = describe_preprocessing((20, 24), 1, [0.3], [0.2])
+    preprocessing = describe_preprocessing(Frame((20, 24)), 1, [0.3], [0.2])
     _, evaluation = make_transforms([0.3], [0.2], augment=True)
-    expected = evaluation(torch.from_numpy(read_slice(tmp_path / "a.png", (20, 24), 1).copy())[None])[0]
+    expected = evaluation(torch.from_numpy(read_slice(tmp_path / "a.png", Frame((20, 24)), 1).copy())[None])[0]
     assert torch.equal(image_reader(preprocessing)(tmp_path / "a.png"), expected)

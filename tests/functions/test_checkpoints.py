@@ -8,7 +8,16 @@ import torch
 from torch import nn
 
 from functions import engine
-from functions.checkpoints import load_checkpoint, load_model, make_checkpoint, restore, save_checkpoint
+from functions.checkpoints import (
+    frozen_digest,
+    frozen_names,
+    load_checkpoint,
+    load_model,
+    make_checkpoint,
+    restore,
+    save_checkpoint,
+    save_frozen,
+)
 from functions.optimizers import make_optimizer
 from functions.runtime import set_seeds
 from functions.schedules import make_schedule
@@ -114,3 +123,52 @@ def test_damaged_foreign_and_malicious_files_are_refused_in_one_line(tmp_path, m
             load_checkpoint(name)
         assert "\n" not in str(refusal.value)
     assert not (tmp_path / "trap_was_sprung").exists()
+
+
+def frozen_run():
+    run = make_run()
+    run[0].patch_embedding.requires_grad_(False)
+    run[0].encoder[0].requires_grad_(False)
+    return run[0], make_optimizer(run[0], "adamw", 1e-2, 0.1), *run[2:]
+
+
+def test_frozen_weights_are_kept_once_and_the_model_is_still_rebuilt(tmp_path):
+    run = frozen_run()
+    digest = frozen_digest(run[0])
+    save_frozen(tmp_path, run[0], digest)
+    save_checkpoint(tmp_path / "best.pt", make_checkpoint(*run, epoch=1, history={"train_loss": [0.5]},
+                                                          best={"epoch": 1}, **FACTS | {"frozen": digest}))
+    kept = load_checkpoint(tmp_path / "best.pt")["weights"]
+    assert not any(name.startswith(("patch_embedding.", "encoder.0.")) for name in kept)
+    assert {"classifier.weight", "norm.bias", "encoder.1.mlp_block.mlp.0.weight"} <= set(kept)
+    model, _ = load_model(tmp_path / "best.pt")
+    for name, value in run[0].state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+    restore(load_checkpoint(tmp_path / "best.pt"), *frozen_run())
+
+
+def test_frozen_weights_of_another_run_are_refused(tmp_path):
+    run, other = frozen_run(), frozen_run()
+    with torch.no_grad():
+        other[0].patch_embedding.class_token += 1e-3
+    digest = frozen_digest(run[0])
+    checkpoint = make_checkpoint(*run, epoch=1, history={}, best={}, **FACTS | {"frozen": digest})
+    save_checkpoint(tmp_path / "best.pt", checkpoint)
+    with pytest.raises(ValueError, match="not those that this run began with"):
+        restore(load_checkpoint(tmp_path / "best.pt"), *other)
+    with pytest.raises(ValueError, match="frozen.pt: no such file"):
+        load_model(tmp_path / "best.pt")
+    save_frozen(tmp_path, other[0], frozen_digest(other[0]))
+    with pytest.raises(ValueError, match="frozen.pt does not hold the frozen weights that belong to"):
+        load_model(tmp_path / "best.pt")
+
+
+def test_nothing_is_frozen_in_a_model_that_learns():
+    assert frozen_digest(make_run()[0]) == ""
+
+
+def test_running_statistics_of_a_frozen_norm_are_frozen_with_it():
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    net[:2].requires_grad_(False)
+    assert frozen_names(net) == {"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
+                                 "1.num_batches_tracked"}

@@ -207,3 +207,17 @@ def test_course_style_calls_work(images, labels):
     assert set(results) == {"train_loss", "train_acc", "test_loss", "test_acc"}
     expected = F.cross_entropy(model.eval()(images), labels).item()
     assert results["test_loss"][0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_run_of_steps_ends_in_the_middle_of_an_epoch(images, labels):
+    """Eleven images in batches of two are six steps an epoch; step 9 is the third of the second."""
+    model = make_model()
+    optimizer = sgd(model)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    seen = []
+    train, test = batches(images, labels, 2), batches(images, labels, 4)
+    engine.train(model, train, test, optimizer, nn.CrossEntropyLoss(), 2, CPU,
+                 scheduler=scheduler, last_step=9,
+                 after_epoch=lambda epoch, scores, history: seen.append(int(scores["train"].confusion.sum())))
+    assert scheduler.last_epoch == 9
+    assert seen == [11, 6]

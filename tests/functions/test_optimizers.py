@@ -26,12 +26,13 @@ def test_decay_touches_matrices_and_nothing_else(model):
     assert model.classifier.weight.unique().item() == pytest.approx(1 - 0.1 * 0.5)
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_every_parameter_is_handed_over_once(model, name):
     optimizer = make_optimizer(model, name, lr=1e-3, weight_decay=0.03)
     handed = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(handed) == sorted(map(id, model.parameters()))
-    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    settings = optimizer.param_groups[0]
+    assert settings["momentum"] == 0.9 if name == "sgd" else settings["betas"] == (0.9, 0.999)
 
 
 def test_adam_is_the_replicated_repositorys_l2_and_not_adamws_decay(model):
@@ -55,3 +56,25 @@ def test_frozen_parameters_are_not_handed_over(model):
 def test_unknown_optimizer_is_refused(model):
     with pytest.raises(ValueError, match="sgdx.*adamw"):
         make_optimizer(model, "sgdx", 1e-3, 0)
+
+
+def test_sgd_is_the_papers_momentum(model):
+    """Two steps of a gradient of one: the second is 1 + 0.9 times as long as the first."""
+    optimizer = make_optimizer(model, "sgd", lr=0.1, weight_decay=0.0)
+    parameter = model.classifier.bias
+    moved = []
+    for _ in range(2):
+        before = parameter.detach().clone()
+        parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        moved.append((before - parameter).detach().mean().item())
+    assert moved == pytest.approx([0.1, 0.19])
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_every_parameter_learns_at_its_own_rate(model, name):
+    rates = {n: 0.5 if n.startswith("encoder.0") else 1.0 for n, _ in model.named_parameters()}
+    optimizer = make_optimizer(model, name, lr=0.2, weight_decay=0.03, rates=rates)
+    given = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {n: given[id(p)] for n, p in model.named_parameters()} == pytest.approx(
+        {n: 0.2 * rate for n, rate in rates.items()})

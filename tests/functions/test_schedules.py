@@ -49,3 +49,10 @@ def test_a_runs_schedule_counts_steps():
     assert {constant(step) for step in range(100)} == {1.0}
     with pytest.raises(ValueError, match="step.*cosine"):
         schedules.make_schedule("step", 4, 25, 0.1)
+
+
+def test_a_run_of_steps_is_scheduled_over_its_steps():
+    """500 steps are 71 epochs of 7 and 3 steps of the 72nd."""
+    factor = schedules.make_schedule("cosine", 72, 7, 0.1, steps=500)
+    assert [factor(step) for step in range(500)] == [schedules.cosine(step, 500, 50) for step in range(500)]
+    assert factor(0) == 1 / 50

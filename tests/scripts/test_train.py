@@ -184,7 +184,7 @@ def test_a_named_folder_that_is_missing_is_never_replaced_by_the_demo(call_train
 def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monkeypatch):
     """Each setting off its default, and what the parts of a run were really given."""
     import models
-    from data_setup import dataloaders
+    from data_setup import run_data
     from functions import engine, optimizers, schedules
 
     given = {}
@@ -198,7 +198,7 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
 
         monkeypatch.setattr(module, name, noted)
 
-    for module, name in ((models, "build"), (dataloaders, "create_dataloaders"), (optimizers, "make_optimizer"),
+    for module, name in ((models, "build"), (run_data, "create_dataloaders"), (optimizers, "make_optimizer"),
                          (schedules, "make_schedule"), (engine, "train")):
         spy(module, name)
     code, _, _ = call_train(

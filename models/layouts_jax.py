@@ -1,0 +1,86 @@
+"""The authors' JAX arrays → torch's axis order, under our names.
+
+Flax keeps a dense kernel as (in, out), a convolution's as (height, width, in, out), and attention's kernels with the
+heads as an axis of their own: query, key and value (D, k, D/k), out (k, D/k, D).
+Sources: google-research/vision_transformer, vit_jax/models_vit.py; google-research/big_vision, models/vit.py.
+"""
+
+import re
+
+import torch
+from torch import Tensor
+
+PREFIXES = ("opt/target/", "params/", "")
+SPELLINGS = [(r"/MultiHeadDotProductAttention_[01]/", "/attention/"), (r"/MlpBlock_[03]/", "/mlp/"),
+             (r"/LayerNorm_[12]/", "/norm2/"), (r"/LayerNorm_0/", "/norm1/")]
+
+
+def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None, list[str]]:
+    """(tensors under our names, k heads, notes); what is unknown keeps its name, for the caller to refuse."""
+    prefix = next(prefix for prefix in PREFIXES if all(name.startswith((prefix, "opt/state/")) for name in arrays)
+                  and any(name.startswith(prefix) for name in arrays))
+    notes = []
+    if state := [name for name in arrays if name.startswith("opt/state/") and prefix == "opt/target/"]:
+        notes.append(f"{len(state)} tensors of the optimiser's state are left out")
+    named = {name.removeprefix(prefix): array for name, array in arrays.items() if name not in state}
+    for pattern, replacement in SPELLINGS:
+        named = {re.sub(pattern, replacement, name): array for name, array in named.items()}
+    tensors, blocks = {}, {}
+    for name, array in named.items():
+        if found := re.fullmatch(r"Transformer/encoderblock_(\d+)/(.+)", name):
+            blocks.setdefault(int(found[1]), {})[found[2]] = array
+        else:
+            tensors |= _top(name, array)
+    for i, block in blocks.items():
+        tensors |= _block(f"encoder.{i}.", block)
+    queries = [array.shape[1] for name, array in named.items() if name.endswith("attention/query/kernel")]
+    return tensors, queries[0] if queries else None, notes
+
+
+def _top(name: str, array: Tensor) -> dict[str, Tensor]:
+    if name == "embedding/kernel":
+        return {"patch_embedding.project.weight": _axes(name, array, 4).permute(3, 2, 0, 1).contiguous()}
+    if name == "pos_embedding":                              # big_vision's: of the patches alone
+        return {"patch_embedding.positions": torch.cat([torch.zeros_like(array[:, :1]), array], dim=1)}
+    if name in ("head/kernel", "pre_logits/kernel"):
+        array = _axes(name, array, 2).T.contiguous()
+    plain = {"embedding/bias": "patch_embedding.project.bias", "cls": "patch_embedding.class_token",
+             "Transformer/posembed_input/pos_embedding": "patch_embedding.positions",
+             "Transformer/encoder_norm/scale": "norm.weight", "Transformer/encoder_norm/bias": "norm.bias",
+             "head/kernel": "classifier.weight", "head/bias": "classifier.bias"}
+    return {plain.get(name, name): array}
+
+
+def _block(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One encoder block; q, k and v one above the other, as nn.MultiheadAttention keeps them."""
+    left, tensors = dict(arrays), {}
+
+    def move(theirs: str, ours: str, transposed: bool = False) -> None:
+        if theirs in left:
+            array = left.pop(theirs)
+            tensors[prefix + ours] = _axes(theirs, array, 2).T.contiguous() if transposed else array
+
+    for theirs, ours in (("norm1", "msa_block.norm"), ("norm2", "mlp_block.norm")):
+        move(f"{theirs}/scale", f"{ours}.weight")
+        move(f"{theirs}/bias", f"{ours}.bias")
+    for theirs, ours in (("mlp/Dense_0", "mlp_block.mlp.0"), ("mlp/Dense_1", "mlp_block.mlp.3")):
+        move(f"{theirs}/kernel", f"{ours}.weight", transposed=True)
+        move(f"{theirs}/bias", f"{ours}.bias")
+    qkv = [f"attention/{part}" for part in ("query", "key", "value")]
+    if all(f"{part}/kernel" in left for part in qkv):        # (D, k, D/k) each
+        kernels = [_axes(f"{part}/kernel", left.pop(f"{part}/kernel"), 3).flatten(1).T for part in qkv]
+        tensors[f"{prefix}msa_block.attention.in_proj_weight"] = torch.cat(kernels)
+    if all(f"{part}/bias" in left for part in qkv):          # (k, D/k) each
+        biases = [left.pop(f"{part}/bias").flatten() for part in qkv]
+        tensors[f"{prefix}msa_block.attention.in_proj_bias"] = torch.cat(biases)
+    if "attention/out/kernel" in left:                       # (k, D/k, D)
+        kernel = _axes("attention/out/kernel", left.pop("attention/out/kernel"), 3)
+        tensors[f"{prefix}msa_block.attention.out_proj.weight"] = kernel.flatten(0, 1).T.contiguous()
+    move("attention/out/bias", "msa_block.attention.out_proj.bias")
+    return tensors | {prefix + name: array for name, array in left.items()}
+
+
+def _axes(name: str, array: Tensor, count: int) -> Tensor:
+    if array.ndim != count:
+        raise ValueError(f"jax weights: {name} has {array.ndim} axes, not {count}")
+    return array

@@ -1,0 +1,168 @@
+"""A pretrained backbone and a new head: what is frozen, what is trained, and at which rate."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.vision_transformer import VisionTransformer
+
+from models.config import VARIANTS, ViTConfig
+from models.pretrained import set_forms
+from models.vit import ViT
+
+RESNETS = ("resnet18", "resnet50")
+MODELS = ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", *RESNETS)
+CHUNK = 32     # images that a frozen backbone takes at once, always
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Settings of a pretrained network with a new head; ValueError for a model, a size or a backbone that is none.
+
+    `backbone` "torchvision" is the library's own module, "ours" the hand-written ViT. `norm_eps` and `gelu` are those
+    of the source of the weights (models/layouts.py).
+    """
+
+    model: str = "vit_b_16"
+    backbone: str = "torchvision"
+    image_size: tuple[int, int] = (224, 224)
+    in_channels: int = 3
+    num_classes: int = 1000
+    norm_eps: float = 1e-6
+    gelu: str = "none"
+
+    def __post_init__(self):
+        object.__setattr__(self, "image_size", tuple(self.image_size))
+        if self.model not in MODELS:
+            raise ValueError(f'unknown pretrained model "{self.model}"; known: {", ".join(MODELS)}')
+        if self.is_vit:
+            self.vit()              # its checks
+        elif self.backbone != "torchvision":
+            raise ValueError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
+
+    @property
+    def is_vit(self) -> bool:
+        return self.model not in RESNETS
+
+    def vit(self) -> ViTConfig:
+        """The hand-written ViT of the same shape."""
+        return replace(VARIANTS[self.model], image_size=self.image_size, in_channels=self.in_channels,
+                       num_classes=self.num_classes, norm_eps=self.norm_eps, gelu=self.gelu)
+
+
+class AnySizeViT(VisionTransformer):
+    """torchvision's VisionTransformer for images of any size that patches divide, square or not, gray or RGB."""
+
+    def __init__(self, config: ViTConfig):
+        patch, width = config.patch_size, config.embedding_dim
+        super().__init__(patch, patch, config.num_layers, config.num_heads, width, config.mlp_size)
+        self.expected = (config.in_channels, *config.image_size)
+        if config.in_channels != 3:
+            self.conv_proj = nn.Conv2d(config.in_channels, width, kernel_size=patch, stride=patch)
+        self.encoder.pos_embedding = nn.Parameter(torch.empty(1, config.num_patches + 1, width).normal_(std=0.02))
+        self.heads = nn.Identity()
+        set_forms(self, config.norm_eps, config.gelu)
+
+    def _process_input(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.expected:
+            raise ValueError(f"images are {tuple(x.shape[1:])}, the model takes {self.expected}")
+        return self.conv_proj(x).flatten(2).transpose(1, 2)              # (B, N, D)
+
+
+class TransferModel(nn.Module):
+    """logits = W backbone(images) + b: images (B, C, H, W) → features (B, D) → logits (B, K).
+
+    The head begins at zero, as the paper fine-tunes (§3.2). All else is frozen until `unfreeze` says otherwise; frozen
+    parts have no gradient and stay in eval mode. A wholly frozen backbone takes its images in chunks of CHUNK, the last
+    one filled up: matrix products of one shape are summed in one order, so that an image's features are the same to
+    the last bit in whatever batch it comes, and computing them once or in every epoch makes no difference.
+    """
+
+    chunk = CHUNK
+
+    def __init__(self, config: TransferConfig):
+        super().__init__()
+        self.config = config
+        self.backbone, width = _make_backbone(config)
+        self.head = nn.Linear(width, config.num_classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.learning: list[nn.Module] = []          # the parts of the backbone that are trained
+        self.unfreeze("head")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.backbone(images) if self.learning else self.features(images))
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """What the frozen backbone makes of images (B, C, H, W): (B, D)."""
+        filled = F.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % CHUNK))
+        return torch.cat([self.backbone(chunk) for chunk in filled.split(CHUNK)])[:len(images)]
+
+    def unfreeze(self, part: str) -> None:
+        """Trains the head alone ("head"), the last K blocks and the norm behind them too ("last:K"), or "all".
+
+        A ResNet's blocks are its four stages. ValueError where there are fewer than K.
+        """
+        if part == "all":
+            self.learning = [self.backbone]
+        elif part == "head":
+            self.learning = []
+        else:
+            blocks, norm = blocks_of(self.backbone)
+            count = int(part.removeprefix("last:"))
+            if count > len(blocks):
+                raise ValueError(f"last:{count}, but {self.config.model} has {len(blocks)} blocks")
+            self.learning = [*blocks[-count:], *norm]
+        self.backbone.requires_grad_(False)
+        for trained in self.learning:
+            trained.requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "TransferModel":
+        super().train(mode)
+        self.backbone.eval()
+        for trained in self.learning:
+            trained.train(mode)
+        return self
+
+
+def _make_backbone(config: TransferConfig) -> tuple[nn.Module, int]:
+    """(images → features, their width)."""
+    if not config.is_vit:
+        net = getattr(torchvision.models, config.model)(weights=None)
+        if config.in_channels != 3:
+            net.conv1 = nn.Conv2d(config.in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        width, net.fc = net.fc.in_features, nn.Identity()
+        return net, width
+    vit = config.vit()
+    if config.backbone == "torchvision":
+        return AnySizeViT(vit), vit.embedding_dim
+    net = ViT(vit)
+    net.classifier = nn.Identity()
+    return net, vit.embedding_dim
+
+
+def blocks_of(backbone: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
+    """(blocks from image to features, the norm behind them or nothing)."""
+    if isinstance(backbone, ViT):
+        return list(backbone.encoder), [backbone.norm]
+    if isinstance(backbone, VisionTransformer):
+        return list(backbone.encoder.layers), [backbone.encoder.ln]
+    return [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4], []
+
+
+def layer_rates(model: TransferModel, decay: float) -> dict[str, float]:
+    """Parameter name → factor on the rate: decay^(L - i) in block i = 0 … L - 1, decay^(L + 1) before them, 1 after.
+
+    Source: Bao et al. 2022 (BEiT), as facebookresearch/mae, util/lr_decay.py, numbers the layers.
+    """
+    blocks, norm = blocks_of(model.backbone)
+    factor = {id(p): decay ** (len(blocks) + 1) for p in model.backbone.parameters()}
+    for i, block in enumerate(blocks):
+        factor |= {id(p): decay ** (len(blocks) - i) for p in block.parameters()}
+    after = [p for part in (*norm, model.head) for p in part.parameters()]
+    factor |= {id(p): 1.0 for p in after}
+    return {name: factor[id(p)] for name, p in model.named_parameters()}

@@ -1,0 +1,68 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+from functions.probe import PENALTIES, least_squares_probe
+
+
+def made(n, seed, views=1, noise=1.0, num_classes=3, width=7):
+    """Features whose class shows in their first axes, of unlike scales."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, num_classes, (n,), generator=generator)
+    features = noise * torch.randn(n, views, width, generator=generator)
+    features[torch.arange(n), :, labels] += 2.0
+    return SimpleNamespace(features=features * torch.linspace(0.1, 9, width) + 3, labels=labels)
+
+
+def test_the_closed_form_is_ridge_regression_on_standardised_features():
+    train, val, test = made(60, 0), made(30, 1), made(11, 2)
+    probe = least_squares_probe(train, val, test, 3)
+    assert probe.penalty in PENALTIES
+    x = train.features[:, 0].double().numpy()
+    scale = StandardScaler().fit(x)
+    y = 2.0 * np.eye(3)[train.labels] - 1
+    # the appended one is penalised as any other column, so Ridge gets it as a column too
+    def design(data):
+        return np.hstack([scale.transform(data.features[:, 0].double().numpy()), np.ones((len(data.labels), 1))])
+
+    ridge = Ridge(alpha=probe.penalty, fit_intercept=False).fit(design(train), y)
+    scores = ridge.predict(design(test))
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probe.probabilities, expected, atol=1e-4)
+
+
+def test_the_penalty_is_the_one_that_validation_likes_best():
+    """With labels that have nothing to do with the features only the strongest penalty does not hurt."""
+    train, val, test = made(40, 0, width=30), made(40, 1, width=30), made(5, 2, width=30)
+    clear = least_squares_probe(train, val, test, 3).penalty
+    generator = torch.Generator().manual_seed(3)
+    for data in (train, val):
+        data.labels = torch.randint(0, 3, (40,), generator=generator)
+    assert least_squares_probe(train, val, test, 3).penalty > clear
+
+
+def test_it_finds_what_is_there_and_uses_every_view():
+    train, val, test = made(90, 0, views=4, noise=1.5), made(60, 1, noise=1.5), made(200, 2, noise=1.5)
+    many = least_squares_probe(train, val, test, 3).probabilities
+    assert (many.argmax(1) == test.labels.numpy()).mean() > 0.6
+    one = SimpleNamespace(features=train.features[:, :1], labels=train.labels)
+    assert not np.allclose(many, least_squares_probe(one, val, test, 3).probabilities)
+    assert many.sum(axis=1) == pytest.approx(1)
+
+
+def test_test_labels_and_validation_features_do_not_leak_into_the_fit():
+    train, val, test = made(60, 0), made(30, 1), made(11, 2)
+    before = least_squares_probe(train, val, test, 3).probabilities
+    test.labels = torch.zeros_like(test.labels)
+    np.testing.assert_array_equal(before, least_squares_probe(train, val, test, 3).probabilities)
+
+
+def test_a_constant_feature_does_no_harm():
+    train, val, test = made(60, 0), made(30, 1), made(11, 2)
+    for data in (train, val, test):
+        data.features[..., 4] = 5.0
+    assert np.isfinite(least_squares_probe(train, val, test, 3).probabilities).all()

@@ -1,0 +1,250 @@
+import functools
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchvision
+
+from functions.checkpoints import load_checkpoint, load_model
+from models import VARIANTS
+from models.config import ViTConfig
+from tests.conftest import ROOT
+
+SIZES = {"patch_size": 4, "num_layers": 2, "embedding_dim": 12, "num_heads": 3, "mlp_size": 20}
+TINY = f"from models.config import VARIANTS, ViTConfig; VARIANTS['vit_b_16'] = ViTConfig(**{SIZES})"
+KILL_AT_RENAME = """
+import os, signal
+from functions import files
+rename, count = os.replace, [0]
+def replace(*paths):
+    count[0] += 1
+    if count[0] == {n}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(*paths)
+files.os.replace = replace
+"""
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A file as torchvision's, of a network that a test can afford, for images of 16x16; nothing in it is trivial."""
+    torch.manual_seed(0)
+    net = torchvision.models.VisionTransformer(16, 4, 2, 3, 12, 20, num_classes=7)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape)
+    path = tmp_path_factory.mktemp("weights") / "vit.pth"
+    torch.save(net.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def flags(slices, weights):
+    return ["--train_dir", str(slices / "train"), "--test_dir", str(slices / "test"), "--weights", str(weights),
+            "--batch_size", "16", "--seed", "3", "--lr", "0.01"]
+
+
+@pytest.fixture
+def call(call_script, monkeypatch):
+    import train_transferlearning
+
+    monkeypatch.setitem(VARIANTS, "vit_b_16", ViTConfig(**SIZES))
+    return functools.partial(call_script, train_transferlearning.main)
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    def run(*arguments, prelude=""):
+        code = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{TINY}\n{prelude}\nimport train_transferlearning; "
+                "sys.argv[0] = 'train_transferlearning.py'; train_transferlearning.main()")
+        return subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True,
+                              timeout=300)
+
+    return run
+
+
+def decided(run):
+    """All that a run decided, and nothing about when or how fast."""
+    last, best = load_checkpoint(run / "last.pt"), load_checkpoint(run / "best.pt")
+    metrics = json.loads((run / "metrics.json").read_text())
+    return last, best, (run / "predictions.csv").read_text(), pd.read_pickle(next(run.glob("*_losses.pkl"))), metrics
+
+
+def assert_same(run, other, but=()):
+    ours, theirs = decided(run), decided(other)
+    for a, b in zip(ours[:2], theirs[:2], strict=True):
+        assert a["epoch"] == b["epoch"]
+        assert a["weights"].keys() == b["weights"].keys()
+        assert all(torch.equal(value, b["weights"][name]) for name, value in a["weights"].items())
+        assert torch.equal(a["rng"]["torch"], b["rng"]["torch"])
+    assert ours[2:4] == theirs[2:4]
+    for name in set(ours[4]) - set(but):
+        assert ours[4][name] == theirs[4][name]
+
+
+def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
+    code, out, err = call("--epochs", 3, *flags)
+    assert (code, err) == (0, "")
+    run = tmp_path / "runs" / "ViTModelTransferLearning"
+    assert {path.name for path in run.iterdir()} == {
+        "run.json", "split.csv", "results.csv", "ViTModelTransferLearning_losses.pkl", "last.pt", "best.pt",
+        "frozen.pt", "predictions.csv", "metrics.json", "loss_curves.png", "confusion_matrix.png"}
+    curves = pd.read_pickle(run / "ViTModelTransferLearning_losses.pkl")
+    assert all(len(v) == 3 and all(type(x) is float for x in v) for v in curves.values())
+    split = pd.read_csv(run / "split.csv")
+    assert (split.groupby("subject")["split"].nunique() == 1).all()
+    assert "24 of 24 patients stand in both train and test: pooled and split again by patient" in out
+    record = json.loads((run / "run.json").read_text())
+    assert record["state"] == "finished"
+    assert record["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
+    assert "vit.pth" in record["weights"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {"test", "probe"} <= set(metrics)
+    assert "closed-form probe" in out
+    assert "26 trained (head)" in out
+    assert "the weights' own crop shows the middle" in out
+
+
+def test_what_is_scored_is_the_best_checkpoint_with_its_frozen_weights(call, flags, tmp_path):
+    call("--epochs", 2, *flags)
+    model, checkpoint = load_model(tmp_path / "runs/ViTModelTransferLearning/best.pt")
+    predictions = pd.read_csv(tmp_path / "runs/ViTModelTransferLearning/predictions.csv")
+    from data_setup.transforms import image_reader
+
+    read = image_reader(checkpoint["preprocessing"])
+    with torch.no_grad():
+        ours = model(torch.stack([read(path) for path in predictions["path"]])).softmax(1)
+    np.testing.assert_allclose(predictions[checkpoint["class_names"]], ours, atol=1e-5)
+
+
+def test_with_and_without_the_cache_every_number_is_the_same(call, flags, tmp_path):
+    """Batches of 16 and a last one of 12, shuffled: features do not depend on the company an image comes in."""
+    call("--epochs", 3, *flags)
+    code, out, _ = call("--epochs", 3, *flags, "--no_cache", "--name", "uncached")
+    assert code == 0
+    assert "features" not in out.split("run      runs")[1].split("closed-form")[0]
+    assert_same(tmp_path / "runs/ViTModelTransferLearning", tmp_path / "runs/uncached", but={"probe"})
+
+
+def test_a_backbone_is_run_once(call, flags, tmp_path):
+    _, out, _ = call("--epochs", 1, *flags)
+    assert "features 96 of 96 computed" in out
+    _, out, _ = call("--epochs", 2, *flags, "--seed", 9, "--lr", 0.1)
+    assert "features 0 of 96 computed" in out, "another split and rate, the same images and weights"
+    _, out, _ = call("--epochs", 1, *flags, "--image_size", "20x16")
+    assert "features 96 of 96 computed" in out
+    assert len(list((tmp_path / "runs/.features").glob("*.pt"))) == 2
+
+
+def test_augmented_views_are_kept_and_drawn_from(call, flags, tmp_path):
+    code, out, _ = call("--epochs", 3, *flags, "--augment", "--views", 3)
+    assert code == 0
+    train = (pd.read_csv(tmp_path / "runs/ViTModelTransferLearning/split.csv")["split"] == "train").sum()
+    assert f"features {96 + 2 * train} of {96 + 2 * train} computed" in out
+    _, out, _ = call("--epochs", 3, *flags, "--augment", "--views", 3, "--name", "again")
+    assert "features 0 of" in out
+    assert_same(tmp_path / "runs/ViTModelTransferLearning", tmp_path / "runs/again")
+    call("--epochs", 3, *flags, "--name", "plain")
+    with pytest.raises(AssertionError):
+        assert_same(tmp_path / "runs/ViTModelTransferLearning", tmp_path / "runs/plain")
+
+
+def test_the_hand_written_backbone_gives_the_same_numbers(call, flags, tmp_path):
+    call("--epochs", 2, *flags, "--train", "all")
+    call("--epochs", 2, *flags, "--train", "all", "--backbone", "ours", "--name", "ours")
+    theirs, ours = (pd.read_pickle(next((tmp_path / "runs" / name).glob("*_losses.pkl")))
+                    for name in ("ViTModelTransferLearning", "ours"))
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["last:1", "all"])
+def test_more_than_the_head_can_be_trained_and_resumed(call, flags, tmp_path, part):
+    call("--epochs", 3, *flags, "--train", part, "--augment")
+    call("--epochs", 3, *flags, "--train", part, "--augment", "--name", "two", "--stop_after", 1)
+    code, out, _ = call("--resume", "runs/two")
+    assert code == 0
+    assert "going on after epoch 1" in out
+    assert_same(tmp_path / "runs/two", tmp_path / "runs/ViTModelTransferLearning")
+    before = torch.load(tmp_path / "runs/two/last.pt", weights_only=True)["weights"]
+    assert ("backbone.conv_proj.weight" in before) == (part == "all")
+
+
+@pytest.mark.parametrize("n", [1, 4, 7, 9, 12, 20])
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(run_script, call, flags, tmp_path, n):
+    """Renames in order: features of three splits, run.json, frozen.pt, each epoch's files, the results."""
+    killed = run_script("--epochs", "3", *flags, prelude=KILL_AT_RENAME.format(n=n))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    whole = tmp_path / "runs/whole"
+    call("--epochs", 3, *flags, "--name", "whole")
+    if (tmp_path / "runs/ViTModelTransferLearning").exists():
+        code, _, err = call("--resume", "runs/ViTModelTransferLearning")
+    else:
+        code, _, err = call("--epochs", 3, *flags)
+    assert (code, err) == (0, "")
+    assert_same(tmp_path / "runs/ViTModelTransferLearning", whole)
+
+
+def test_the_papers_recipe_takes_steps_not_epochs(call, flags, tmp_path):
+    """Three batches of 16 an epoch; seven steps are two epochs and a third of one more."""
+    code, _, _ = call("--recipe", ROOT / "recipes/transfer_paper.yaml", *flags, "--accumulation", 1,
+                        "--image_size", 16, "--steps", 7)
+    assert code == 0
+    checkpoint = load_checkpoint(tmp_path / "runs/ViTModelTransferLearning/last.pt")
+    assert checkpoint["schedule"]["step"] == 7
+    assert checkpoint["optimizer"]["param_groups"][0]["momentum"] == 0.9
+    code, _, err = call(*flags, "--steps", 7, "--epochs", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--epochs and --steps exclude each other" in err
+
+
+def test_random_weights_are_stamped_everywhere(call, flags, tmp_path):
+    code, out, _ = call("--epochs", 1, *flags, "--weights", "random", "--image_size", "16x12")
+    assert code == 0
+    assert out.count("RANDOM WEIGHTS") >= 2
+    run = tmp_path / "runs/ViTModelTransferLearning"
+    assert json.loads((run / "run.json").read_text())["stamps"] == ["RANDOM WEIGHTS"]
+    assert load_checkpoint(run / "best.pt")["stamps"] == ["RANDOM WEIGHTS"]
+
+
+def test_no_data_is_the_phantom_here_too(call, weights, tmp_path):
+    code, out, err = call("--epochs", 1, "--weights", weights)
+    assert (code, err) == (0, "")
+    assert "PHANTOM DEMO" in out
+    assert "ceiling" in out
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        (["--weights", "nowhere.pth"], "nowhere.pth"),
+        (["--weights", "IMAGENET22K"], "IMAGENET22K"),
+        (["--model", "vit_q"], 'unknown pretrained model "vit_q"'),
+        (["--model", "resnet18", "--backbone", "ours"], "resnet18"),
+        (["--train", "last:9"], "last:9, but vit_b_16 has 2 blocks"),
+        (["--image_size", "17x12"], "image size 17x12 is not a multiple"),
+        (["--train_dir", "nowhere"], "train folder nowhere does not exist"),
+        (["--num_classes", "5"], "--num_classes 5, but the data has 2 classes"),
+        (["--patch_size", "8"], "--patch_size"),
+        (["--recipe", str(ROOT / "recipes/demo.yaml")], "not a setting"),
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(call, flags, tmp_path, extra, complaint):
+    code, _, err = call("--epochs", 1, *flags, *extra)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert complaint in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("runs/ViT*"))
+
+
+def test_a_scratch_run_is_not_resumed_by_the_wrong_script(call, call_train, arguments):
+    call_train("--epochs", 1, "--stop_after", 1, *arguments)
+    code, _, err = call("--resume", "runs/ViTModel")
+    assert code == 2
+    assert "another script" in err

@@ -1,0 +1,128 @@
+"""Fine-tunes torchvision's pretrained ViT-B/16, or another network: python train_transferlearning.py --epochs 10"""
+
+from functions.command_line import make_parser
+from functions.exits import one_line_errors, raise_if_interrupted
+from functions.settings import TRANSFER
+
+
+def main() -> None:
+    """The command line, and one line instead of a traceback where the user or an interruption is the reason."""
+    with one_line_errors():
+        flags = vars(make_parser(__doc__, TRANSFER).parse_args())    # before torch is loaded: --help answers at once
+        train(flags)
+
+
+def train(flags: dict) -> None:
+    """Settings, seed, weights, data, model, features, optimiser, epochs, results: one story, from top to bottom."""
+    import torch
+
+    from data_setup.feature_batches import with_features
+    from data_setup.folders import is_demo
+    from data_setup.framing import Frame
+    from data_setup.phantom_ceiling import ceiling
+    from data_setup.run_data import load_run_data
+    from data_setup.split_notes import UNKNOWN
+    from data_setup.splits import count_table, split_hash
+    from functions import engine, reporting, runtime
+    from functions.checkpoints import frozen_digest
+    from functions.features import frozen_features
+    from functions.optimizers import make_optimizer
+    from functions.probe import least_squares_probe
+    from functions.recipes import steps_or_epochs
+    from functions.results import patient_ids
+    from functions.run_folder import recorded
+    from functions.schedules import make_schedule
+    from functions.training_run import TrainingRun, choose_settings, open_folder
+    from models.transfer import layer_rates
+    from models.transfer_weights import find_pretrained, load_transfer
+
+    # Settings and seed
+    settings, sources, record = choose_settings(flags, is_demo, TRANSFER)
+    steps_or_epochs(settings, sources)
+    runtime.set_seeds(settings.seed)
+    device = runtime.pick_device()
+    settings.precision = precision = runtime.resolve_precision(settings.precision, device)
+
+    # Weights, and how they want their images; data: class folders → patients → train, val, test
+    pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
+                                 settings.in_channels)
+    own = Frame(pretrained.config.image_size, **pretrained.frame).describe()
+    data, folders = load_run_data(settings, settings.resume / "split.csv" if record else settings.split, device,
+                                  own | {"mean": pretrained.mean, "std": pretrained.std})
+    stamps = [reporting.DEMO] * settings.demo + [reporting.RANDOM] * (pretrained.weights is None) + data.stamps
+
+    # Model: what is frozen, what is trained; loss, optimiser, schedule
+    model = load_transfer(pretrained, len(data.class_names)).to(device)
+    model.unfreeze(settings.train)
+    if settings.compile:
+        model.backbone.compile()
+    weights = data.class_weights({"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[settings.class_weights]).to(device)
+    loss_fn = torch.nn.CrossEntropyLoss(weights, reduction="none", label_smoothing=settings.label_smoothing)
+    optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay,
+                               layer_rates(model, settings.layer_decay))
+    steps_per_epoch = -(-len(data.train) // settings.accumulation)
+    settings.epochs = -(-settings.steps // steps_per_epoch) if settings.steps else settings.epochs
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule(
+        settings.schedule, settings.epochs, steps_per_epoch, settings.warmup_share, settings.steps))
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    # What was resolved, once
+    words = reporting.transfer_words(model, settings.train, pretrained.source)
+    notes = [*(f"weights: {note}" for note in pretrained.notes), *data.notes]
+    reporting.print_start(TRANSFER, settings, sources, words, runtime.describe_device(device), notes,
+                          count_table(data.table), stamps)
+    if settings.summary:
+        reporting.print_summary(model, device)
+
+    # A frozen backbone is run once: from here on its features stand for the images, and the head for the model
+    frozen, seconds, learner, streams = frozen_digest(model), 0.0, model, data
+    if settings.train == "head" and settings.cache:
+        features, seconds = frozen_features(model, data, settings, device, frozen)
+        streams, learner = with_features(data, features), model.head
+    elif device.type == "cpu":
+        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], count=model.chunk))
+
+    # The run's folder: a new one, or the one to go on in
+    facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
+             "split_hash": split_hash(data.table), "fingerprint": data.fingerprint, "frozen": frozen}
+    folder = open_folder(TRANSFER, settings, record, facts, runtime.describe_device(device), data.table, notes=notes,
+                         left_out=data.left_out, weights=pretrained.source, weights_sha256=pretrained.sha256,
+                         feature_seconds=seconds)
+    val = data.val.dataset
+    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts, patient_ids(val.subjects, val.paths))
+    runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
+    done = run.resume()
+    print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
+
+    def after_epoch(epoch: int, scores: dict[str, engine.EpochScores], history: dict[str, list[float]]) -> bool:
+        lr = max(scheduler.base_lrs) * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
+        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=False)
+        run.save_epoch(epoch, scores, history, lr)
+        raise_if_interrupted()
+        return epoch == settings.stop_after
+
+    # Epochs
+    with recorded(folder):
+        print(reporting.EPOCH_HEAD)
+        engine.train(learner, streams.train, streams.test, optimizer, loss_fn, settings.epochs, device,
+                     val_dataloader=streams.val, history=run.history, after_epoch=after_epoch, precision=precision,
+                     scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
+                     accumulation=settings.accumulation, last_step=settings.steps)
+        if run.epochs_done < settings.epochs:
+            run.pause()
+            return
+
+        # Results: the best epoch, once, on the test patients, and the closed-form probe beside it
+        test = data.test.dataset
+        probe = None if streams is data else least_squares_probe(
+            streams.train.dataset, streams.val.dataset, streams.test.dataset, len(data.class_names)).probabilities
+        scored = run.conclude(lambda: engine.test_step(learner, streams.test, loss_fn, device, precision=precision),
+                              test.paths, test.subjects, data.largest_class, probe)
+        reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, UNKNOWN not in stamps, stamps,
+                            data.left_out)
+        if folders.phantom:
+            print(reporting.ceiling_line(ceiling(folders.phantom, set(test.subjects))))
+
+
+if __name__ == "__main__":
+    main()
