@@ -159,10 +159,11 @@ def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """W_q, W_k, W_v (D, D) one above the other, as nn.MultiheadAttention keeps them: (3D, D); biases alike."""
     fused = dict(tensors)
     for name in tensors:
-        if found := re.fullmatch(r"(layers\.\d+\.attention)\.q\.(weight|bias)", name):
+        if (found := re.fullmatch(r"(layers\.\d+\.attention)\.[qkv]\.(weight|bias)", name)) and name in fused:
             parts = [f"{found[1]}.{part}.{found[2]}" for part in "qkv"]
-            if all(part in fused for part in parts):
-                fused[f"{found[1]}.qkv.{found[2]}"] = torch.cat([fused.pop(part) for part in parts])
+            if missing := [part for part in parts if part not in fused]:
+                raise ValueError(f"huggingface weights: {missing[0]} is missing")
+            fused[f"{found[1]}.qkv.{found[2]}"] = torch.cat([fused.pop(part) for part in parts])
     return fused
 
 

@@ -67,6 +67,9 @@ def _block(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
         move(f"{theirs}/kernel", f"{ours}.weight", transposed=True)
         move(f"{theirs}/bias", f"{ours}.bias")
     qkv = [f"attention/{part}" for part in ("query", "key", "value")]
+    for what in ("kernel", "bias"):
+        if 0 < len(missing := [part for part in qkv if f"{part}/{what}" not in left]) < 3:
+            raise ValueError(f"jax weights: {prefix}{missing[0]}/{what} is missing")
     if all(f"{part}/kernel" in left for part in qkv):        # (D, k, D/k) each
         kernels = [_axes(f"{part}/kernel", left.pop(f"{part}/kernel"), 3).flatten(1).T for part in qkv]
         tensors[f"{prefix}msa_block.attention.in_proj_weight"] = torch.cat(kernels)

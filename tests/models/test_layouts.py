@@ -1,0 +1,125 @@
+import pytest
+import torch
+
+from models import ViT
+from models.layouts import MARKS, convert, recognise
+from models.pretrained import to_torchvision
+from tests.models import parity
+from tests.models.test_pretrained import SMALL, small_arrays
+
+
+def tensors_of(source):
+    if source == "jax":
+        return {name: torch.from_numpy(array) for name, array in small_arrays().items()}
+    if source == "ours":
+        return parity.perturbed(ViT(SMALL), 0).state_dict()
+    if source == "torchvision":
+        return to_torchvision(parity.perturbed(ViT(SMALL), 0))
+    net = {"timm": parity.timm_net, "huggingface": parity.transformers_net}[source]
+    return parity.perturbed(net(SMALL), 0).state_dict()
+
+
+SOURCES = ("torchvision", "timm", "huggingface", "jax", "ours")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_is_recognised_by_its_names(source):
+    assert recognise(tensors_of(source)) == source
+
+
+def test_what_nobody_wrote_is_refused_with_those_known():
+    with pytest.raises(ValueError, match=r"layer1.conv.*no Vision Transformer known here: torchvision, timm"):
+        recognise(["layer1.conv.weight"])
+    assert len(MARKS) == 6
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_tensor_is_used_once_and_becomes_a_whole_vit(source):
+    converted = convert(tensors_of(source))
+    expected = {name: value.shape for name, value in ViT(SMALL).state_dict().items()}
+    found = {name: value.shape for name, value in converted.weights.items()}
+    if source in ("timm", "huggingface"):
+        expected["classifier.weight"], expected["classifier.bias"] = (parity.CLASSES, 12), (parity.CLASSES,)
+    assert {name: tuple(shape) for name, shape in found.items()} == {n: tuple(s) for n, s in expected.items()}
+    assert sum(t.numel() for t in converted.weights.values()) == sum(t.numel() for t in tensors_of(source).values())
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_without_any_one_tensor_it_is_refused_by_name(source):
+    whole = tensors_of(source)
+    for name in whole:
+        if name.split("/")[0].split(".")[-1] in ("head", "classifier", "heads") or "head." in name \
+                or name.startswith(("head", "classifier")):
+            continue
+        with pytest.raises(ValueError, match="is missing|has no place|no Vision Transformer"):
+            convert({other: tensor for other, tensor in whole.items() if other != name})
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_half_a_head_is_refused(source):
+    whole = tensors_of(source)
+    bias = next(name for name in whole if name.startswith(("head", "classifier")) and name.endswith("bias"))
+    with pytest.raises(ValueError, match="missing"):
+        convert({name: tensor for name, tensor in whole.items() if name != bias})
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_tensor_too_many_is_refused_by_name(source):
+    with pytest.raises(ValueError, match="surplus.* has no place"):
+        convert(tensors_of(source) | {"surplus": torch.ones(3)})
+
+
+@pytest.mark.parametrize("name", ["fc_norm.weight", "reg_token", "blocks.0.ls1.gamma", "blocks.0.attn.q_norm.weight"])
+def test_relatives_of_the_vit_are_refused(name):
+    """Global average pooling, registers, layer scale, normalised queries: their logits would silently be others."""
+    with pytest.raises(ValueError, match=f"{name} has no place"):
+        convert(tensors_of("timm") | {name: torch.ones(12)})
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("torchvision", "encoder.layers.encoder_layer_1.mlp.3.weight"), ("timm", "blocks.0.attn.qkv.weight"),
+     ("huggingface", "vit.layers.1.mlp.fc1.weight"), ("ours", "encoder.0.mlp_block.mlp.0.weight")],
+)
+def test_a_transposed_matrix_is_refused_by_its_shape(source, name):
+    tensors = tensors_of(source)
+    tensors[name] = tensors[name].T
+    with pytest.raises(ValueError, match="expected"):
+        convert(tensors)
+
+
+def test_an_array_with_too_few_axes_is_refused():
+    arrays = tensors_of("jax")
+    name = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1/key/kernel"
+    with pytest.raises(ValueError, match="key/kernel has 2 axes, not 3"):
+        convert(arrays | {name: arrays[name].flatten(1)})
+
+
+def test_forms_go_with_the_source():
+    forms = {source: (convert(tensors_of(source)).norm_eps, convert(tensors_of(source)).gelu) for source in SOURCES}
+    assert forms == {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"),
+                     "jax": (1e-6, "tanh"), "ours": (1e-6, "none")}
+
+
+def test_torchvisions_older_names_are_read():
+    new = tensors_of("torchvision")
+    old = {name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): t for name, t in new.items()}
+    assert set(old) != set(new)
+    ours, theirs = convert(new).weights, convert(old).weights
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_an_optimisers_state_beside_the_weights_is_left_out_and_said():
+    arrays = {f"opt/target/{name}": array for name, array in tensors_of("jax").items()}
+    converted = convert(arrays | {"opt/state/step": torch.ones(()), "opt/state/param_states/cls/mu": torch.ones(2)})
+    assert converted.notes == ("2 tensors of the optimiser's state are left out",)
+
+
+@pytest.mark.parametrize("backbone", ["torchvision", "ours"])
+def test_our_fine_tuned_networks_are_read(backbone):
+    state = tensors_of(backbone)
+    head = "heads.head." if backbone == "torchvision" else "classifier."
+    tuned = {f"head.{name.removeprefix(head)}" if name.startswith(head) else f"backbone.{name}": tensor
+             for name, tensor in state.items()}
+    found, expected = convert(tuned).weights, convert(state).weights
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
