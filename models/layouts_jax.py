@@ -17,12 +17,7 @@ SPELLINGS = [(r"/MultiHeadDotProductAttention_[01]/", "/attention/"), (r"/MlpBlo
 
 def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None, list[str]]:
     """(tensors under our names, k heads, notes); what is unknown keeps its name, for the caller to refuse."""
-    prefix = next(prefix for prefix in PREFIXES if all(name.startswith((prefix, "opt/state/")) for name in arrays)
-                  and any(name.startswith(prefix) for name in arrays))
-    notes = []
-    if state := [name for name in arrays if name.startswith("opt/state/") and prefix == "opt/target/"]:
-        notes.append(f"{len(state)} tensors of the optimiser's state are left out")
-    named = {name.removeprefix(prefix): array for name, array in arrays.items() if name not in state}
+    named, notes = without_prefix(arrays)
     for pattern, replacement in SPELLINGS:
         named = {re.sub(pattern, replacement, name): array for name, array in named.items()}
     tensors, blocks = {}, {}
@@ -35,6 +30,15 @@ def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int |
         tensors |= _block(f"encoder.{i}.", block)
     queries = [array.shape[1] for name, array in named.items() if name.endswith("attention/query/kernel")]
     return tensors, queries[0] if queries else None, notes
+
+
+def without_prefix(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """(the network's arrays without the prefix that their names share; a note if an optimiser's were left out)."""
+    prefix = next(prefix for prefix in PREFIXES if all(name.startswith((prefix, "opt/state/")) for name in arrays)
+                  and any(name.startswith(prefix) for name in arrays))
+    state = [name for name in arrays if name.startswith("opt/state/") and prefix == "opt/target/"]
+    notes = [f"{len(state)} tensors of the optimiser's state are left out"] if state else []
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name not in state}, notes
 
 
 def _top(name: str, array: Tensor) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def adapt(converted: Converted, config: ViTConfig,
     elif kernel.shape[1] != config.in_channels:
         raise ValueError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels}")
     positions = weights["patch_embedding.positions"]
-    grid = converted.grid or _square(positions.shape[1] - 1, config.grid)
+    grid = converted.grid or grid_of(positions.shape[1] - 1, config.grid)
     if grid != config.grid:
         mode = POSITION_MODES.get(source, source)
         weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, mode)
@@ -80,7 +80,7 @@ def adapt(converted: Converted, config: ViTConfig,
     return weights, replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu), tuple(notes)
 
 
-def _square(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
+def grid_of(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
     """The grid of `count` positions: the wanted one if it has so many, else a square; ValueError if it is none."""
     side = round(count**0.5)
     if side**2 == count:

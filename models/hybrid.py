@@ -1,0 +1,182 @@
+"""The paper's hybrids: patches are cut from a ResNet's feature map instead of the image (§3.1)."""
+
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.config import VARIANTS, ViTConfig
+from models.layouts import convert
+from models.layouts_jax import without_prefix
+from models.positions import resize_positions
+from models.pretrained import grid_of, set_forms
+from models.vit import ViT
+from models.weight_files import read_weights
+
+
+class Hybrid(NamedTuple):
+    """A stem's units a stage, the patch size on its map, the pixels a token stands for, and the ViT behind it."""
+
+    units: tuple[int, ...]
+    patch: int
+    stride: int
+    vit: str
+
+
+HYBRIDS = {      # vit_jax/configs/models.py; R50's fourth stage is folded into its third, to keep 16 pixels a token
+    "r50_vit_b_16": Hybrid((3, 4, 9), 1, 16, "vit_b_16"),
+    "r26_vit_b_32": Hybrid((2, 2, 2, 2), 1, 32, "vit_b_32"),
+    "r_vit_ti_16": Hybrid((), 8, 32, "vit_ti_16"),
+}
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
+    """Pads (…, H, W) so that ⌈H/stride⌉ windows fit, as JAX's SAME does: the odd pixel below and on the right."""
+    totals = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]]
+    (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+class StdConv2d(nn.Conv2d):
+    """Convolution with standardised kernels, (W - mean) / (std + 1e-5) for each output channel, SAME padding, no bias.
+
+    Source: vit_jax/models_resnet.py; timm's StdConv2dSame divides by √(var + 1e-8) instead.
+    """
+
+    def __init__(self, channels: int, features: int, kernel: int, stride: int = 1):
+        super().__init__(channels, features, kernel, stride, bias=False)
+        nn.init.trunc_normal_(self.weight, std=(channels * kernel**2) ** -0.5 / 0.87962566103423978, a=-2, b=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        std, mean = torch.std_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
+        weight = (self.weight - mean) / (std + 1e-5)
+        return F.conv2d(pad_same(x, self.kernel_size[0], self.stride[0]), weight, stride=self.stride)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Flax's defaults: 32 groups, epsilon 1e-6."""
+    return nn.GroupNorm(32, channels, eps=1e-6)
+
+
+class ResidualUnit(nn.Module):
+    """relu(gn3(conv3(relu(gn2(conv2(relu(gn1(conv1(x)))))))) + x): (B, C, H, W) → (B, 4F, H/s, W/s).
+
+    x is projected where its shape changes. The last norm begins at zero, the unit as its shortcut.
+    """
+
+    def __init__(self, channels: int, features: int, stride: int):
+        super().__init__()
+        if stride != 1 or channels != 4 * features:
+            self.conv_proj, self.gn_proj = StdConv2d(channels, 4 * features, 1, stride), group_norm(4 * features)
+        self.conv1, self.gn1 = StdConv2d(channels, features, 1), group_norm(features)
+        self.conv2, self.gn2 = StdConv2d(features, features, 3, stride), group_norm(features)
+        self.conv3, self.gn3 = StdConv2d(features, 4 * features, 1), group_norm(4 * features)
+        nn.init.zeros_(self.gn3.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.gn_proj(self.conv_proj(x)) if hasattr(self, "conv_proj") else x
+        x = F.relu(self.gn1(self.conv1(x)))
+        x = F.relu(self.gn2(self.conv2(x)))
+        return F.relu(self.gn3(self.conv3(x)) + shortcut)
+
+
+class ResNetStem(nn.Module):
+    """Images (B, C, H, W) → a map: (B, 64, H/4, W/4) without stages, (B, 128·2^S, H/2^(S+1), W/2^(S+1)) after S."""
+
+    def __init__(self, units: tuple[int, ...], in_channels: int, width: int = 64):
+        super().__init__()
+        self.conv_root, self.gn_root = StdConv2d(in_channels, width, 7, 2), group_norm(width)
+        self.channels, stages = width, OrderedDict()
+        for stage, count in enumerate(units):
+            features, made = width * 2**stage, OrderedDict()
+            for unit in range(count):
+                stride = 2 if stage and unit == 0 else 1
+                made[f"unit{unit + 1}"] = ResidualUnit(self.channels, features, stride)
+                self.channels = 4 * features
+            stages[f"block{stage + 1}"] = nn.Sequential(made)
+        self.stages = nn.Sequential(stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.relu(self.gn_root(self.conv_root(images)))
+        x = F.max_pool2d(pad_same(x, 3, 2, value=float("-inf")), 3, 2)
+        return self.stages(x)
+
+
+class HybridViT(ViT):
+    """The ViT whose Eq. 1 projects patches of a ResNet's map: images (B, C, H, W) → logits (B, K).
+
+    `config.patch_size` is the pixels a token stands for; the rest is the ViT, parameter names too.
+    """
+
+    def __init__(self, config: ViTConfig, units: tuple[int, ...], patch: int, width: int = 64):
+        super().__init__(config)
+        stem = ResNetStem(units, config.in_channels, width)
+        patches = nn.Conv2d(stem.channels, config.embedding_dim, patch, patch)
+        nn.init.trunc_normal_(patches.weight, std=(stem.channels * patch**2) ** -0.5 / 0.87962566103423978, a=-2, b=2)
+        nn.init.zeros_(patches.bias)
+        self.patch_embedding.project = nn.Sequential(OrderedDict(stem=stem, patches=patches))
+
+
+def build_hybrid(name: str, **overrides) -> HybridViT:
+    """The hybrid called `name` in HYBRIDS with fields of its ViTConfig overridden; ValueError for unknown names."""
+    if name not in HYBRIDS:
+        raise ValueError(f'unknown hybrid "{name}"; known: {", ".join(HYBRIDS)}')
+    hybrid = HYBRIDS[name]
+    config = replace(VARIANTS[hybrid.vit], **{"patch_size": hybrid.stride} | overrides)
+    return HybridViT(config, hybrid.units, hybrid.patch)
+
+
+def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tensor]) -> HybridViT:
+    """Puts the weights of the authors' .npz file of a hybrid into `model`, as strictly as `load_pretrained`.
+
+    Raises ValueError, naming the tensor, for one that is missing, left over or of another shape; the model then stays
+    as it was.
+    """
+    arrays = path_or_arrays if isinstance(path_or_arrays, Mapping) else read_weights(path_or_arrays).tensors
+    named, _ = without_prefix({name: torch.as_tensor(array) for name, array in arrays.items()})
+    of_stem = {name: array for name, array in named.items() if re.match(r"(conv|gn)_root/|block\d+/", name)}
+    converted = convert({name: array for name, array in named.items() if name not in of_stem})
+    weights, notes, config = dict(converted.weights), list(converted.notes), model.config
+    for what in ("weight", "bias"):
+        weights[f"patch_embedding.project.patches.{what}"] = weights.pop(f"patch_embedding.project.{what}")
+    for name, array in of_stem.items():
+        ours, tensor = _stem_tensor(name, array)
+        weights[f"patch_embedding.project.stem.{ours}"] = tensor
+    positions = weights["patch_embedding.positions"]
+    grid = grid_of(positions.shape[1] - 1, config.grid)
+    if grid != config.grid:
+        weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, "jax")
+        notes.append(f"positions interpolated from a grid of {grid[0]}x{grid[1]} to {config.grid[0]}x{config.grid[1]}")
+    own = model.state_dict()
+    if "classifier.weight" not in weights or len(weights["classifier.weight"]) != config.num_classes:
+        classes = len(weights.pop("classifier.weight", ()))
+        weights["classifier.weight"], weights["classifier.bias"] = own["classifier.weight"], own["classifier.bias"]
+        notes.append(f"the head of {classes} classes is left out, the model has {config.num_classes}")
+    for name in sorted(own.keys() ^ weights.keys()):
+        raise ValueError(f"these weights are of another hybrid: {name} is {'missing' if name in own else 'left over'}")
+    for name, tensor in weights.items():
+        if tensor.shape != own[name].shape:
+            raise ValueError(f"these weights are of another hybrid: {name} is {tuple(tensor.shape)}, the model's "
+                             f"{tuple(own[name].shape)}")
+    model.load_state_dict(weights)
+    set_forms(model, converted.norm_eps, converted.gelu)
+    model.config = model.patch_embedding.config = replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu)
+    for note in notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return model
+
+
+def _stem_tensor(name: str, array: Tensor) -> tuple[str, Tensor]:
+    """One array of the stem under our name: kernels (H, W, in, out) → (out, in, H, W), norms (1, 1, 1, C) → (C,)."""
+    *path, what = name.split("/")
+    ours = ".".join(["stages", *path] if path[0].startswith("block") else path)
+    if what == "kernel":
+        return f"{ours}.weight", array.permute(3, 2, 0, 1).contiguous()
+    return f"{ours}.{'weight' if what == 'scale' else what}", array.flatten()
