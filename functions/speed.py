@@ -9,16 +9,15 @@ from torch import Tensor, nn
 def seconds_per_image(model: nn.Module, images: Tensor) -> tuple[float, float]:
     """Wall-clock seconds that (a training step, a forward pass) takes for each image of a small batch (B, C, H, W).
 
-    Leaves weights, gradients and random numbers as they were.
+    Leaves weights, running statistics, gradients and random numbers as they were: everything is timed in eval mode.
     """
     with torch.random.fork_rng(devices=[]):
-        model.train()
+        model.eval()
         model(images[:1]).sum().backward()          # the first pass sets things up and would be counted
         started = time.perf_counter()
         model(images).sum().backward()
         trained = time.perf_counter()
         model.zero_grad(set_to_none=True)
-        model.eval()
         with torch.inference_mode():
             model(images)
         return (trained - started) / len(images), (time.perf_counter() - trained) / len(images)

@@ -24,10 +24,8 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
     for gray images, and a head of another class count is left out, the model's own staying: each is said in a
     UserWarning. Raises ValueError, one line, and leaves the model as it was, if anything does not fit.
     """
-    if isinstance(path_or_state_dict, Mapping):
-        converted = convert(dict(path_or_state_dict))
-    else:
-        converted = convert(*read_weights(path_or_state_dict))
+    given = path_or_state_dict
+    converted = convert(dict(given)) if isinstance(given, Mapping) else convert(*read_weights(given))
     if converted.left_out_classes == model.config.num_classes:
         raise ValueError(f"{converted.source} weights: their {model.config.num_classes} classes stand on a hidden "
                          "layer that this ViT has not: build the model with the classes you want to fine-tune it for")

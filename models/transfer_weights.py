@@ -60,10 +60,13 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         config = replace(config, image_size=image_size or tuple(preset.crop_size * 2)[:2])
         weights, notes = _resnet_weights(file.tensors, config, path)
         return Pretrained(config, weights, words, digest, *_of_preset(preset, in_channels), notes)
-    converted = convert(file.tensors, file.config)
-    native = _native_size(converted, model)
-    config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
-    weights, _, notes = adapt(converted, config.vit(), keep_head=False)
+    try:
+        converted = convert(file.tensors, file.config)
+        native = _native_size(converted, model)
+        config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
+        weights, _, notes = adapt(converted, config.vit(), keep_head=False)
+    except ValueError as error:
+        raise ValueError(f"{path} for --model {model}: {error}") from None
     if backbone == "torchvision":
         weights = torchvision_names(weights)
     return Pretrained(config, weights, words, digest,

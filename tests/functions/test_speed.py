@@ -18,6 +18,14 @@ def test_measuring_leaves_no_trace():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_measuring_leaves_running_statistics_alone():
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten())
+    before = net[1].running_mean.clone()
+    seconds_per_image(net, 5 + torch.randn(4, 1, 3, 3))
+    assert torch.equal(net[1].running_mean, before)
+    assert net[1].num_batches_tracked == 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )

@@ -183,7 +183,7 @@ def test_what_is_not_there_is_refused_in_one_line(model, source, complaint, tmp_
 def test_weights_of_another_network_are_refused(file, monkeypatch):
     monkeypatch.setitem(VARIANTS, "vit_b_16", ViTConfig(patch_size=4, num_layers=3, embedding_dim=12, num_heads=3,
                                                         mlp_size=20))
-    with pytest.raises(ValueError, match="layers"):
+    with pytest.raises(ValueError, match="weights.pth for --model vit_b_16: .* have 2 layers, the model has 3"):
         find_pretrained("vit_b_16", file, "torchvision", None, 3)
 
 
