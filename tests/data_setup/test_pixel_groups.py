@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import completeness_score, homogeneity_score
+
+from data_setup.phantom import make_phantom
+from data_setup.pixel_groups import ALPHA, FEWEST, _parts, group_by_pixels
+
+REAL = Path(__file__).resolve().parents[3] / "shared/data/alzheimer_mri_4class"
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    """50 generated people with 20 slices each: (pictures, whose they are)."""
+    out = tmp_path_factory.mktemp("phantom") / "p"
+    make_phantom(out, people=50, slices=20, seed=3)
+    table = pd.read_csv(out / "manifest.csv")
+    pictures = np.stack([np.asarray(Image.open(out / path)) for path in table["path"]])
+    return pictures, pd.factorize(table["subject"])[0]
+
+
+def scores(groups, people):
+    """(purity, completeness): a slice that cannot be told is a group of its own."""
+    labels = np.where(groups < 0, groups.max() + 1 + np.arange(len(groups)), groups)
+    return homogeneity_score(people, labels), completeness_score(people, labels)
+
+
+@pytest.mark.parametrize("change", ["none", "flipped", "relit", "turned"])
+def test_slices_of_one_scan_are_put_together_whatever_was_done_to_copies(phantom, change):
+    pictures, people = phantom
+    generator = np.random.default_rng(0)
+    if change == "flipped":
+        mirrored = generator.random(len(pictures)) < 0.5
+        pictures = np.where(mirrored[:, None, None], pictures[:, :, ::-1], pictures)
+    elif change == "relit":
+        gain = generator.uniform(0.7, 1.3, len(pictures))[:, None, None]
+        pictures = np.clip(pictures * gain + generator.uniform(0, 25, gain.shape), 0, 255).astype(np.uint8)
+    elif change == "turned":
+        pictures = [np.asarray(Image.fromarray(p).rotate(angle, Image.Resampling.BILINEAR))
+                    for p, angle in zip(pictures, generator.uniform(-10, 10, len(pictures)), strict=True)]
+    found = group_by_pixels(list(pictures))
+    purity, completeness = scores(found.groups, people)
+    assert purity > 0.995
+    assert completeness > 0.7
+    assert found.false_link_rate < 0.1
+    assert "people by their pixels" in found.verdict
+
+
+def test_the_order_of_files_does_not_matter(phantom):
+    pictures, people = phantom
+    order = np.random.default_rng(1).permutation(len(pictures))
+    first, second = group_by_pixels(list(pictures)).groups, group_by_pixels(list(pictures[order])).groups
+    together = first[:, None] == first[None]
+    again = second[:, None] == second[None]
+    assert (together[np.ix_(order, order)] == again)[np.ix_(second >= 0, second >= 0)].mean() > 0.9999
+
+
+def test_one_slice_a_person_cannot_be_told(phantom):
+    """Everybody's tenth slice: the most alike are strangers, and nothing may be linked."""
+    pictures, people = phantom
+    found = group_by_pixels([pictures[np.flatnonzero(people == k)[10]] for k in range(50)])
+    assert (found.groups == -1).all()
+    assert found.verdict.startswith("cannot tell")
+
+
+def test_noise_cannot_be_told():
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:60, :50]
+    inside = ((y - 30) / 26) ** 2 + ((x - 25) / 20) ** 2 < 1
+    found = group_by_pixels([(inside * generator.integers(60, 200, (60, 50))).astype(np.uint8) for _ in range(300)])
+    assert (found.groups == -1).mean() > 0.97
+    assert found.links <= 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_stated_share_of_false_links_is_no_promise_too_much(tmp_path, seed):
+    make_phantom(tmp_path / "p", people=30, slices=12, seed=seed)
+    table = pd.read_csv(tmp_path / "p" / "manifest.csv")
+    people = pd.factorize(table["subject"])[0]
+    found = group_by_pixels([np.asarray(Image.open(tmp_path / "p" / path)) for path in table["path"]])
+    mixed = sum(len(set(people[found.groups == k])) - 1 for k in range(found.groups.max() + 1))
+    assert mixed <= max(1, 2 * found.false_link_rate * found.links)
+
+
+def test_too_few_slices_and_empty_pictures_do_no_harm():
+    assert (group_by_pixels([np.zeros((20, 20), np.uint8)] * (FEWEST - 1)).groups == -1).all()
+    assert (group_by_pixels([np.zeros((20, 20), np.uint8)] * 60).groups == -1).all()
+
+
+def test_mirroring_changes_the_sign_of_the_odd_half():
+    x = np.random.default_rng(0).normal(size=(3, 4 * 6)).astype(np.float32)
+    even, odd = _parts(x, (4, 6))
+    mirrored_even, mirrored_odd = _parts(x.reshape(3, 4, 6)[:, :, ::-1].reshape(3, -1), (4, 6))
+    np.testing.assert_allclose(mirrored_even, even, atol=1e-6)
+    np.testing.assert_allclose(mirrored_odd, -odd, atol=1e-6)
+    np.testing.assert_allclose(even @ even.T + odd @ odd.T, x @ x.T, atol=1e-5)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real slices are not here")
+def test_all_patients_of_the_real_set_are_found():
+    table = pd.read_csv(REAL / "subjects.csv")
+    table = table[table["class"] != "NonDemented"]
+    pictures = [np.asarray(Image.open(REAL / path).convert("L")) for path in table["path"]]
+    found = group_by_pixels(pictures)
+    assert scores(found.groups, pd.factorize(table["subject"])[0]) == (pytest.approx(1), pytest.approx(1))
+    assert found.groups.max() + 1 == 79
+    assert found.false_link_rate < ALPHA

@@ -1,0 +1,114 @@
+"""Patients found from pixels alone in copies of a set whose names were destroyed: tools/grouping_table.py DATA TABLE"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
+
+from functions.command_line import OneLineParser
+from functions.exits import one_line_errors
+
+
+def copies(pictures: list, generator) -> dict:
+    """name → (rows kept, pictures): what re-packaging does to a set of equally large gray pictures (n, H, W)."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    n, everyone = len(pictures), np.arange(len(pictures))
+    bilinear = Image.Resampling.BILINEAR
+
+    def jpeg(picture):
+        file = io.BytesIO()
+        Image.fromarray(picture).resize((128, 128), bilinear).save(file, "JPEG", quality=60)
+        return np.asarray(Image.open(file))
+
+    def relit(picture, brightness, contrast):
+        bright = picture * brightness
+        return np.clip((bright - bright.mean()) * contrast + bright.mean(), 0, 255).astype(np.uint8)
+
+    def turned(degrees):
+        angles = generator.uniform(-degrees, degrees, n)
+        return [np.asarray(Image.fromarray(p).rotate(a, bilinear)) for p, a in zip(pictures, angles, strict=True)]
+
+    def shifted(picture, dy, dx):
+        moved = Image.fromarray(picture).transform(picture.shape[::-1], Image.Transform.AFFINE, (1, 0, -dx, 0, 1, -dy))
+        return np.asarray(moved)
+
+    light, mirrored = generator.uniform(0.7, 1.3, (n, 2)), generator.random(n) < 0.5
+    moves, order = generator.integers(-10, 11, (n, 2)).tolist(), generator.permutation(n)
+    return {
+        "nothing else": (everyone, pictures),
+        "128x128 JPEG 60": (everyone, [jpeg(p) for p in pictures]),
+        "brightness and contrast ±30 %": (everyone, [relit(p, *by) for p, by in zip(pictures, light, strict=True)]),
+        "half of them mirrored": (everyone, [p[:, ::-1] if m else p for p, m in zip(pictures, mirrored, strict=True)]),
+        "turned by ±5°": (everyone, turned(5)),
+        "turned by ±15°": (everyone, turned(15)),
+        "shifted by ±10 pixels": (everyone, [shifted(p, *by) for p, by in zip(pictures, moves, strict=True)]),
+        "every second slice": (everyone, None),
+        "every third slice": (everyone, None),
+        "a random half": (np.sort(order[:n // 2]), pictures),
+        "a random quarter": (np.sort(order[:n // 4]), pictures),
+    }
+
+
+def plain(pictures: list):
+    """The plain method: 52x44 pixels, mean removed, unit norm, mutual two nearest, connected components → labels."""
+    import numpy as np
+    from PIL import Image
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    small = [Image.fromarray(picture).resize((44, 52), Image.Resampling.BOX) for picture in pictures]
+    x = np.stack([np.asarray(picture, np.float32).ravel() for picture in small])
+    x -= x.mean(axis=1, keepdims=True)
+    x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+    similar = x @ x.T
+    np.fill_diagonal(similar, -np.inf)
+    links = np.zeros(similar.shape, bool)
+    links[np.arange(len(x))[:, None], np.argpartition(-similar, 2, axis=1)[:, :2]] = True
+    return connected_components(coo_matrix(links & links.T))[1]
+
+
+def main() -> None:
+    """A row for each kind of copy: purity and completeness (scikit-learn's homogeneity and completeness scores)."""
+    with one_line_errors():
+        parser = OneLineParser(description=__doc__)
+        parser.add_argument("data", type=Path, metavar="DATA", help="folder that the table's paths start from")
+        parser.add_argument("table", type=Path, metavar="TABLE", help="CSV with path, subject, slice: the truth")
+        arguments = parser.parse_args()
+
+        import time
+
+        import numpy as np
+        import pandas as pd
+        from sklearn.metrics import completeness_score, homogeneity_score
+
+        from data_setup.images import read_image
+        from data_setup.pixel_groups import group_by_pixels
+
+        table = pd.read_csv(arguments.table).dropna(subset=["subject"]).reset_index(drop=True)
+        pictures = [read_image(arguments.data / path, 1)[:, :, 0] for path in table["path"]]
+        people, levels = pd.factorize(table["subject"])[0], table["slice"].to_numpy()
+
+        def cell(labels, truth) -> str:
+            alone = np.where(labels < 0, labels.max() + 1 + np.arange(len(labels)), labels)
+            return f"{homogeneity_score(truth, alone):.3f} / {completeness_score(truth, alone):.3f}"
+
+        print("| copies with names destroyed and | plain method: purity / completeness | ours | cannot tell | links | "
+              "expected between strangers, at most | seconds |\n|---|---|---|---|---|---|---|")
+        for name, (rows, changed) in copies(pictures, np.random.default_rng(0)).items():
+            if changed is None:
+                rows, changed = np.flatnonzero(levels % (2 if "second" in name else 3) == 0), pictures
+            chosen = [changed[row] for row in rows]
+            started = time.perf_counter()
+            found = group_by_pixels(chosen)
+            seconds = time.perf_counter() - started
+            print(f"| {name} | {cell(plain(chosen), people[rows])} | {cell(found.groups, people[rows])} | "
+                  f"{(found.groups < 0).mean():.1%} | {found.links:,} | {found.false_link_rate:.1%} | {seconds:.0f} |",
+                  flush=True)
+
+
+if __name__ == "__main__":
+    main()
