@@ -65,11 +65,11 @@ def steps_or_epochs(settings: argparse.Namespace, sources: dict[str, str]) -> No
 
 
 def to_plain(settings: argparse.Namespace) -> dict:
-    """Settings as JSON can hold them."""
-    plain = {}
+    """Settings as JSON can hold them; paths as they were given, and the folder they start from."""
+    plain = {"cwd": str(Path.cwd())}
     for name, value in vars(settings).items():
         if name != "resume":
-            value = str(value.absolute()) if isinstance(value, Path) else value
+            value = str(value) if isinstance(value, Path) else value
             plain[name] = list(value) if isinstance(value, tuple) else value
     return plain
 
@@ -84,6 +84,9 @@ def from_plain(values: dict, changes: dict, script: Script) -> argparse.Namespac
     if missing := set(script.settings) - set(restored):
         raise ValueError(f"run.json lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
     restored["recipe"] = Path(str(values.get("recipe")))
+    start = Path(values.get("cwd", Path.cwd()))
+    if start != Path.cwd():                # resumed from elsewhere: paths still mean what they meant
+        restored |= {name: start / value for name, value in restored.items() if isinstance(value, Path)}
     restored["stop_after"] = None
     return argparse.Namespace(**restored | changes)
 

@@ -117,3 +117,16 @@ def test_what_was_resolved_is_shown_and_flags_carry_a_star():
 def test_flags_of_the_replicated_repository_are_there():
     assert {"epochs", "batch_size", "lr", "train_dir", "test_dir", "patch_size", "num_transformer_layer",
             "embedding_dim", "mlp_size", "num_heads", "num_classes"} <= set(SETTINGS)
+
+
+def test_paths_mean_the_same_when_a_run_is_resumed_from_elsewhere(tmp_path, monkeypatch):
+    """And stay as they were given when it is resumed from the same folder: predictions name the same files."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    plain = to_plain(resolve(parse("--train_dir", "data/train", "--subjects", "/a/b.csv"), False, SCRATCH)[0])
+    assert from_plain(plain, {"resume": Path("runs/x")}, SCRATCH).train_dir == Path("data/train")
+    monkeypatch.chdir(there)
+    again = from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
+    assert (again.train_dir, again.subjects) == (here / "data/train", Path("/a/b.csv"))
