@@ -63,6 +63,6 @@ def _resample(image: np.ndarray, axes: Axes | None, size: tuple[int, int], turn:
     y, x = y - (height - 1) / 2, x - (width - 1) / 2
     step = np.sqrt(axes.area / (FILL * height * width))                  # pixels that one small pixel stands for
     cos, sin = (np.cos(axes.angle), np.sin(axes.angle)) if turn else (1.0, 0.0)
-    smooth = ndimage.uniform_filter(image.astype(np.float32), max(1, round(step)))
+    smooth = ndimage.uniform_filter(image.astype(np.float32), 2 * int(step / 2) + 1)    # odd, so that nothing moves
     places = [axes.y + step * (cos * y - sin * x), axes.x + step * (sin * y + cos * x)]
     return ndimage.map_coordinates(smooth, places, order=1, mode="nearest").ravel()

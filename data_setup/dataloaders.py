@@ -20,6 +20,7 @@ from data_setup.dataset import (
 )
 from data_setup.framing import Frame, from_description
 from data_setup.images import read_image
+from data_setup.pixel_groups import subjects_from_pixels
 from data_setup.splits import apply_split
 from data_setup.subjects import find_subjects
 from data_setup.transforms import describe_preprocessing, make_transforms
@@ -125,7 +126,7 @@ def create_dataloaders(
     frame = from_description(preprocessing) if preprocessing else Frame(image_size)
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
     table, others = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
-    table["subject"] = find_subjects(table["path"].tolist(), subjects, subject_pattern)
+    table["subject"], told = whose(table["path"].tolist(), subjects, subject_pattern, isinstance(split, Path))
     num_bytes = bytes_needed(len(table), frame.size, channels)
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
     decoded = decode(table["path"].tolist(), frame, channels, keep)
@@ -151,7 +152,7 @@ def create_dataloaders(
     left_out = [*decoded.errors.values(), *others]
     where = f"in memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
         f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half the free memory), read by {num_workers} workers")
-    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *chosen.notes]
+    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *told, *chosen.notes]
     if frame.mode == "crop":
         shape = read_image(final["path"].iloc[0], 1).shape[:2]
         down, across = frame.kept(shape)
@@ -164,6 +165,21 @@ def create_dataloaders(
         final.reset_index(drop=True), describe_preprocessing(frame, channels, mean, std),
         _fingerprint(table, decoded.digests), notes, list(chosen.stamps), left_out,
     )
+
+
+def whose(paths: list[str], subjects: str | Path | None, pattern: str | None,
+          written_down: bool) -> tuple[list[str | None], list[str]]:
+    """(an id a path or None, notes); `subjects` "auto": from the names if these tell all, else from the pixels alone.
+
+    Where a split was written down, the people are in it, and pixels are not asked again.
+    """
+    if str(subjects) != "auto":
+        return find_subjects(paths, subjects, pattern), []
+    known = find_subjects(paths)
+    if all(known) or written_down:
+        return known, []
+    ids, verdict = subjects_from_pixels(paths, lambda path: read_image(path, 1)[:, :, 0])
+    return ids, [f"patients from the pixels alone: {verdict}"]
 
 
 def _fingerprint(table: pd.DataFrame, digests: list[str]) -> str:

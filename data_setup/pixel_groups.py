@@ -11,7 +11,9 @@
 5. Connected slices are one person. A slice without a link is -1: cannot tell.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,7 @@ ALPHA, LOOSE = 0.005, 0.05
 SIZE, SMALL_SIZE, MANY = (52, 44), (26, 22), 20_000      # the smaller one for more than MANY slices
 FEWEST = 40                                              # slices, below which there is no null to speak of
 BLOCK = 256
+PREFIX = "pixels-"                                       # of ids that were found here
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def group_by_pixels(images: Sequence[np.ndarray]) -> PixelGroups:
     if n < FEWEST:
         return _nothing(n, f"cannot tell: {n} slices are too few to know how alike strangers are")
     x = align(images, SIZE if n <= MANY else SMALL_SIZE)
-    even, odd = _own(*_parts(x, SIZE if n <= MANY else SMALL_SIZE))
+    even, odd = _own(*parts(x, SIZE if n <= MANY else SMALL_SIZE))
     places, values, level, rate = _nearest(even, odd)
     tails = np.minimum(values - level[:, None], values - level[places]) / rate      # in units of β, on the worse side
     pairs, total = _link(places, tails, _rank(n))
@@ -61,11 +64,29 @@ def group_by_pixels(images: Sequence[np.ndarray]) -> PixelGroups:
     return PixelGroups(groups, len(pairs), total / len(pairs), verdict)
 
 
+def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]) -> tuple[list[str | None], str]:
+    """(an id a path or None, the verdict); `read` makes a gray picture of a path, ValueError: left without an id."""
+    def one(path: str) -> np.ndarray | None:
+        try:
+            return read(path)
+        except ValueError:
+            return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pictures = list(pool.map(one, paths))
+    good = [row for row, picture in enumerate(pictures) if picture is not None]
+    found = group_by_pixels([pictures[row] for row in good])
+    ids: list[str | None] = [None] * len(paths)
+    for row, group in zip(good, found.groups, strict=True):
+        ids[row] = f"{PREFIX}{group:04d}" if group >= 0 else None
+    return ids, found.verdict
+
+
 def _nothing(n: int, verdict: str) -> PixelGroups:
     return PixelGroups(np.full(n, -1), 0, 0.0, verdict)
 
 
-def _parts(x: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def parts(x: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Even and odd half of each picture (n, h·w) under mirroring: the mirror image is even - odd."""
     mirrored = x.reshape(-1, *size)[:, :, ::-1].reshape(len(x), -1)
     half = np.arange(size[0] * size[1]).reshape(size)[:, :(size[1] + 1) // 2].ravel()

@@ -93,7 +93,7 @@ DATA = [
     Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
     Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
     Setting("split", str, "auto", "auto (folders, unless they share patients), folder, patient, slice, a CSV"),
-    Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is"),
+    Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is; auto: from the pixels"),
     Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
     Setting("num_workers", _number(int, 0), 2, "processes that read slices when they do not fit in memory"),
 ]

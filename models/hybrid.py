@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import VARIANTS, ViTConfig
-from models.layouts import convert
+from models.layouts import convert, recognise
 from models.layouts_jax import without_prefix
 from models.positions import resize_positions
 from models.pretrained import grid_of, set_forms
@@ -44,6 +44,12 @@ def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
+def lecun_normal_(weight: Tensor) -> None:
+    """N(0, 1/fan_in), cut at ±2σ and widened to keep its variance: Flax's default for convolutions."""
+    std = weight[0].numel() ** -0.5 / 0.87962566103423978
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
 class StdConv2d(nn.Conv2d):
     """Convolution with standardised kernels, (W - mean) / (std + 1e-5) for each output channel, SAME padding, no bias.
 
@@ -52,7 +58,7 @@ class StdConv2d(nn.Conv2d):
 
     def __init__(self, channels: int, features: int, kernel: int, stride: int = 1):
         super().__init__(channels, features, kernel, stride, bias=False)
-        nn.init.trunc_normal_(self.weight, std=(channels * kernel**2) ** -0.5 / 0.87962566103423978, a=-2, b=2)
+        lecun_normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         std, mean = torch.std_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
@@ -112,14 +118,17 @@ class ResNetStem(nn.Module):
 class HybridViT(ViT):
     """The ViT whose Eq. 1 projects patches of a ResNet's map: images (B, C, H, W) → logits (B, K).
 
-    `config.patch_size` is the pixels a token stands for; the rest is the ViT, parameter names too.
+    `config.patch_size` is the pixels a token stands for (ValueError if not); the rest is the ViT, its names too.
     """
 
     def __init__(self, config: ViTConfig, units: tuple[int, ...], patch: int, width: int = 64):
+        stride = patch * 2 ** max(len(units) + 1, 2)                     # the root's 4, and 2 a stage after the first
+        if config.patch_size != stride:
+            raise ValueError(f"patch_size is {config.patch_size}: a token of this hybrid stands for {stride} pixels")
         super().__init__(config)
         stem = ResNetStem(units, config.in_channels, width)
         patches = nn.Conv2d(stem.channels, config.embedding_dim, patch, patch)
-        nn.init.trunc_normal_(patches.weight, std=(stem.channels * patch**2) ** -0.5 / 0.87962566103423978, a=-2, b=2)
+        lecun_normal_(patches.weight)
         nn.init.zeros_(patches.bias)
         self.patch_embedding.project = nn.Sequential(OrderedDict(stem=stem, patches=patches))
 
@@ -128,43 +137,47 @@ def build_hybrid(name: str, **overrides) -> HybridViT:
     """The hybrid called `name` in HYBRIDS with fields of its ViTConfig overridden; ValueError for unknown names."""
     if name not in HYBRIDS:
         raise ValueError(f'unknown hybrid "{name}"; known: {", ".join(HYBRIDS)}')
-    hybrid = HYBRIDS[name]
-    config = replace(VARIANTS[hybrid.vit], **{"patch_size": hybrid.stride} | overrides)
-    return HybridViT(config, hybrid.units, hybrid.patch)
+    if unknown := sorted(set(overrides) - set(ViTConfig.__dataclass_fields__)):
+        raise ValueError(f"ViTConfig has no field {', '.join(unknown)}")
+    units, patch, stride, vit = HYBRIDS[name]
+    return HybridViT(replace(VARIANTS[vit], **{"patch_size": stride} | overrides), units, patch)
 
 
 def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tensor]) -> HybridViT:
     """Puts the weights of the authors' .npz file of a hybrid into `model`, as strictly as `load_pretrained`.
 
-    Raises ValueError, naming the tensor, for one that is missing, left over or of another shape; the model then stays
-    as it was.
+    Positions of another grid are interpolated and a head of another class count is left out, the model's own staying:
+    each is said in a UserWarning. Raises ValueError, one line, and leaves the model as it was, for a tensor that is
+    missing, left over or of another shape, and for another number of heads.
     """
-    arrays = path_or_arrays if isinstance(path_or_arrays, Mapping) else read_weights(path_or_arrays).tensors
-    named, _ = without_prefix({name: torch.as_tensor(array) for name, array in arrays.items()})
-    of_stem = {name: array for name, array in named.items() if re.match(r"(conv|gn)_root/|block\d+/", name)}
-    converted = convert({name: array for name, array in named.items() if name not in of_stem})
-    weights, notes, config = dict(converted.weights), list(converted.notes), model.config
-    for what in ("weight", "bias"):
-        weights[f"patch_embedding.project.patches.{what}"] = weights.pop(f"patch_embedding.project.{what}")
-    for name, array in of_stem.items():
-        ours, tensor = _stem_tensor(name, array)
-        weights[f"patch_embedding.project.stem.{ours}"] = tensor
-    positions = weights["patch_embedding.positions"]
+    given, config, own = path_or_arrays, model.config, model.state_dict()
+    arrays = dict(given) if isinstance(given, Mapping) else read_weights(given).tensors
+    if (source := recognise(arrays)) != "jax":
+        raise ValueError(f"{source} weights: a hybrid takes the arrays of the authors' .npz files only")
+    named, notes = without_prefix({name: torch.as_tensor(array) for name, array in arrays.items()})
+    stem, rest = stem_from_jax(named)
+    converted = convert(rest)
+    if converted.left_out_classes == config.num_classes:
+        raise ValueError(f"their {config.num_classes} classes stand on a hidden layer that this ViT has not: build the "
+                         "model with the classes you want to fine-tune it for")
+    weights = {re.sub(r"(?<=embedding\.project\.)", "patches.", name): t for name, t in converted.weights.items()}
+    weights |= {f"patch_embedding.project.stem.{name}": tensor for name, tensor in stem.items()}
+    positions, notes = weights["patch_embedding.positions"], [*notes, *converted.notes]
     grid = grid_of(positions.shape[1] - 1, config.grid)
+    weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, "jax")
     if grid != config.grid:
-        weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, "jax")
         notes.append(f"positions interpolated from a grid of {grid[0]}x{grid[1]} to {config.grid[0]}x{config.grid[1]}")
-    own = model.state_dict()
-    if "classifier.weight" not in weights or len(weights["classifier.weight"]) != config.num_classes:
-        classes = len(weights.pop("classifier.weight", ()))
-        weights["classifier.weight"], weights["classifier.bias"] = own["classifier.weight"], own["classifier.bias"]
-        notes.append(f"the head of {classes} classes is left out, the model has {config.num_classes}")
+    head = weights.get("classifier.weight", ())
+    if len(head) != config.num_classes:
+        weights |= {name: own[name] for name in ("classifier.weight", "classifier.bias")}
+        if len(head):
+            notes.append(f"the head of {len(head)} classes is left out, the model has {config.num_classes}")
     for name in sorted(own.keys() ^ weights.keys()):
         raise ValueError(f"these weights are of another hybrid: {name} is {'missing' if name in own else 'left over'}")
-    for name, tensor in weights.items():
-        if tensor.shape != own[name].shape:
-            raise ValueError(f"these weights are of another hybrid: {name} is {tuple(tensor.shape)}, the model's "
-                             f"{tuple(own[name].shape)}")
+    shapes = {name: (tuple(weights[name].shape), tuple(own[name].shape)) for name in own}
+    for what, (theirs, ours) in (shapes | {"heads": (converted.num_heads, config.num_heads)}).items():
+        if theirs != ours:
+            raise ValueError(f"these weights are of another hybrid: {what} is {theirs}, the model's {ours}")
     model.load_state_dict(weights)
     set_forms(model, converted.norm_eps, converted.gelu)
     model.config = model.patch_embedding.config = replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu)
@@ -173,10 +186,14 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
     return model
 
 
-def _stem_tensor(name: str, array: Tensor) -> tuple[str, Tensor]:
-    """One array of the stem under our name: kernels (H, W, in, out) → (out, in, H, W), norms (1, 1, 1, C) → (C,)."""
-    *path, what = name.split("/")
-    ours = ".".join(["stages", *path] if path[0].startswith("block") else path)
-    if what == "kernel":
-        return f"{ours}.weight", array.permute(3, 2, 0, 1).contiguous()
-    return f"{ours}.{'weight' if what == 'scale' else what}", array.flatten()
+def stem_from_jax(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(ResNetStem's tensors, all other arrays): kernels (H, W, in, out) → (out, in, H, W), norms (1, 1, 1, C) → C."""
+    stem, rest = {}, {}
+    for name, array in arrays.items():
+        if found := re.fullmatch(r"(block\d+/unit\d+/)?(conv\w+/kernel|gn\w+/(scale|bias))", name):
+            ours = re.sub("/(kernel|scale)$", "/weight", "stages/" * bool(found[1]) + name).replace("/", ".")
+            kernel = found[3] is None and array.ndim == 4
+            stem[ours] = array.permute(3, 2, 0, 1).contiguous() if kernel else array.squeeze()
+        else:
+            rest[name] = array
+    return stem, rest

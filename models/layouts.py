@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.layouts_jax import to_torch_layout
+from models.layouts_jax import renamed, to_torch_layout
 
 # LayerNorm's epsilon and the GELU's form are not in a file of weights: they go with the source.
 FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
@@ -59,6 +59,10 @@ SPELLINGS = {
                     (r"\.attention\.(q|k|v)_proj\.", r".attention.\1."),
                     (r"\.intermediate\.dense\.", ".mlp.fc1."), (r"(layers\.\d+)\.output\.dense\.", r"\1.mlp.fc2.")],
 }
+# What may be left out: a pre-training head's hidden layer, and the pooler of a bare ViTModel.
+HIDDEN = {"torchvision": ("heads.pre_logits.weight", "heads.pre_logits.bias"),
+          "timm": ("pre_logits.fc.weight", "pre_logits.fc.bias"), "jax": ("pre_logits/kernel", "pre_logits/bias")}
+POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
 
 
 @dataclass(frozen=True)
@@ -90,32 +94,33 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
 
     Raises ValueError, naming the tensor, for one that is missing, has no place, or has the wrong number of axes.
     """
-    tensors = _without_backbone({name: torch.as_tensor(tensor) for name, tensor in tensors.items()})
+    tensors = _without_backbone({name: _tensor(name, value) for name, value in tensors.items()})
     source = recognise(tensors)
     norm_eps, gelu = FORMS[source]
     notes, grid, num_heads = [], None, (config or {}).get("num_heads")
-    if config and "norm_eps" in config:
-        norm_eps, gelu = config["norm_eps"], config["gelu"]
+    norm_eps, gelu = (config or {}).get("norm_eps", norm_eps), (config or {}).get("gelu", gelu)
     if config and "patch_size" in config:
         grid = tuple(side // config["patch_size"] for side in config["image_size"])
     if source == "jax":
         tensors, num_heads, more = to_torch_layout(tensors)             # under our own names
         notes += more
     else:
-        for pattern, replacement in SPELLINGS.get(source, []):
-            tensors = {re.sub(pattern, replacement, name): tensor for name, tensor in tensors.items()}
+        tensors = renamed(source, tensors, SPELLINGS.get(source, []))
     if source == "huggingface":
         tensors = _fused(tensors)
-        if pooler := [name for name in tensors if name.startswith("pooler.")]:
+        if POOLER & tensors.keys():
             notes.append("the pooler, which no classifier reads, is left out")
-            tensors = {name: tensor for name, tensor in tensors.items() if name not in pooler}
-    hidden = [name for name in tensors if "pre_logits" in name]
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in POOLER}
+    hidden = [name for name in HIDDEN.get(source, ()) if name in tensors]
+    if len(hidden) == 1:
+        raise ValueError(f"{source} weights: {hidden[0]} stands alone, weight or bias of this layer is missing")
     names = _names("ours" if source == "jax" else source, tensors)
     left_out = None
     if hidden:
         head = [names[name] for name in ("classifier.weight", "classifier.bias") if names[name] in tensors]
-        left_out = len(tensors[head[0]]) if head else None
-        notes.append(f"the pre-training head, {left_out} classes on a hidden layer, is left out (§3.2)")
+        left_out = tensors[head[0]].shape[:1].numel() if head else None
+        what = f"{left_out} classes on a hidden layer" if head else "a hidden layer"
+        notes.append(f"the pre-training head, {what}, is left out (§3.2)")
         tensors = {name: tensor for name, tensor in tensors.items() if name not in (*hidden, *head)}
     if not any(name.startswith("classifier.") and theirs in tensors for name, theirs in names.items()):
         names = {name: theirs for name, theirs in names.items() if not name.startswith("classifier.")}
@@ -128,7 +133,7 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     return Converted(source, weights, norm_eps, gelu, grid, num_heads, left_out, tuple(notes))
 
 
-def _names(source: str, tensors: Iterable[str]) -> dict[str, str]:
+def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
     """Ours → theirs, every tensor of a ViT with as many blocks as there are."""
     if source == "ours":
         top, (prefix, block) = {name: name for name in TOP["timm"]}, ("encoder.{}.", OURS)
@@ -137,13 +142,20 @@ def _names(source: str, tensors: Iterable[str]) -> dict[str, str]:
     pattern = re.escape(prefix).replace(r"\{\}", r"(\d+)")
     layers = {int(found[1]) for name in tensors if (found := re.match(pattern, name))}
     pairs = dict(top)
-    for i in range(max(layers, default=-1) + 1):
+    for i in range(min(max(layers, default=-1) + 1, len(tensors))):     # no name makes this long
         pairs |= {f"encoder.{i}.{ours}": prefix.format(i) + theirs for ours, theirs in zip(OURS, block, strict=True)}
     names = {}
     for ours, theirs in pairs.items():
         ends = ("weight", "bias") if ours.endswith(".") else ("",)
         names |= {ours + end: theirs + end for end in ends}
     return names
+
+
+def _tensor(name: str, value: object) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} is {type(value).__name__}, not a tensor of numbers") from None
 
 
 def _without_backbone(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -163,17 +175,26 @@ def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             parts = [f"{found[1]}.{part}.{found[2]}" for part in "qkv"]
             if missing := [part for part in parts if part not in fused]:
                 raise ValueError(f"huggingface weights: {missing[0]} is missing")
-            fused[f"{found[1]}.qkv.{found[2]}"] = torch.cat([fused.pop(part) for part in parts])
+            shapes = [tuple(fused[part].shape) for part in parts]
+            if len(set(shapes)) > 1 or not shapes[0] or (whole := f"{found[1]}.qkv.{found[2]}") in fused:
+                raise ValueError(f"huggingface weights: {name} does not fit its like: {', '.join(map(str, shapes))}")
+            fused[whole] = torch.cat([fused.pop(part) for part in parts])
     return fused
 
 
 def _check_axes(source: str, weights: dict[str, Tensor], names: dict[str, str]) -> None:
+    """ValueError, naming the source's tensor, for a shape that does not go with the others'; -1: of any length."""
     width = weights["patch_embedding.class_token"].numel()
-    mlp = weights["encoder.0.mlp_block.mlp.0.weight"].shape[0] if "encoder.0.mlp_block.mlp.0.weight" in weights else 0
+    side = weights["patch_embedding.project.weight"].shape[-1:]
+    first, head = (weights[name].shape[:1] if name in weights else ()
+                   for name in ("encoder.0.mlp_block.mlp.0.weight", "classifier.weight"))
     shapes = {"in_proj_weight": (3 * width, width), "in_proj_bias": (3 * width,), "out_proj.weight": (width, width),
-              "out_proj.bias": (width,), "norm.weight": (width,), "norm.bias": (width,), "mlp.0.weight": (mlp, width),
-              "mlp.0.bias": (mlp,), "mlp.3.weight": (width, mlp), "mlp.3.bias": (width,), "class_token": (1, 1, width)}
+              "out_proj.bias": (width,), "norm.weight": (width,), "norm.bias": (width,), "mlp.0.bias": tuple(first),
+              "mlp.0.weight": (*first, width), "mlp.3.weight": (width, *first), "mlp.3.bias": (width,),
+              "class_token": (1, 1, width), "positions": (1, -1, width), "project.weight": (width, -1, *side, *side),
+              "project.bias": (width,), "classifier.weight": (-1, width), "classifier.bias": tuple(head)}
     for name, tensor in weights.items():
-        expected = next((shape for end, shape in shapes.items() if name.endswith(end)), None)
-        if expected and tuple(tensor.shape) != expected:
-            raise ValueError(f"{source} weights: {names[name]} is {tuple(tensor.shape)}, expected {expected}")
+        expected = next(shape for end, shape in shapes.items() if name.endswith(end))
+        shape = tuple(tensor.shape)
+        if len(shape) != len(expected) or any(b not in (-1, a) for a, b in zip(shape, expected, strict=True)):
+            raise ValueError(f"{source} weights: {names[name]} is {shape}, expected {expected}")

@@ -18,18 +18,38 @@ SPELLINGS = [(r"/MultiHeadDotProductAttention_[01]/", "/attention/"), (r"/MlpBlo
 def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None, list[str]]:
     """(tensors under our names, k heads, notes); what is unknown keeps its name, for the caller to refuse."""
     named, notes = without_prefix(arrays)
-    for pattern, replacement in SPELLINGS:
-        named = {re.sub(pattern, replacement, name): array for name, array in named.items()}
+    named = renamed("jax", named, SPELLINGS)
     tensors, blocks = {}, {}
     for name, array in named.items():
+        if "." in name:                                      # never in theirs; it could pass for one of ours
+            raise ValueError(f"jax weights: {name} has no place in this ViT")
         if found := re.fullmatch(r"Transformer/encoderblock_(\d+)/(.+)", name):
             blocks.setdefault(int(found[1]), {})[found[2]] = array
         else:
-            tensors |= _top(name, array)
+            top = _top(name, array)
+            if top.keys() & tensors.keys():
+                raise ValueError(f"jax weights: {name} has no place beside another of the same meaning")
+            tensors |= top
     for i, block in blocks.items():
         tensors |= _block(f"encoder.{i}.", block)
-    queries = [array.shape[1] for name, array in named.items() if name.endswith("attention/query/kernel")]
-    return tensors, queries[0] if queries else None, notes
+    heads = {array.shape[1] for name, array in named.items() if name.endswith("attention/query/kernel")}
+    if len(heads) > 1:
+        raise ValueError(f"jax weights: blocks of {min(heads)} heads and of {max(heads)}, where all have one number")
+    return tensors, heads.pop() if heads else None, notes
+
+
+def renamed(source: str, tensors: dict[str, Tensor], spellings: list[tuple[str, str]]) -> dict[str, Tensor]:
+    """The tensors under one spelling of their names; ValueError where two would get the same name."""
+    new = {}
+    for name, tensor in tensors.items():
+        one = name
+        for pattern, replacement in spellings:
+            one = re.sub(pattern, replacement, one)
+        if one in new:
+            other = next(known for known in tensors if known != name and new[one] is tensors[known])
+            raise ValueError(f"{source} weights: {name} has no place beside {other}, another spelling of it")
+        new[one] = tensor
+    return new
 
 
 def without_prefix(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -45,6 +65,7 @@ def _top(name: str, array: Tensor) -> dict[str, Tensor]:
     if name == "embedding/kernel":
         return {"patch_embedding.project.weight": _axes(name, array, 4).permute(3, 2, 0, 1).contiguous()}
     if name == "pos_embedding":                              # big_vision's: of the patches alone
+        array = _axes(name, array, 3)
         return {"patch_embedding.positions": torch.cat([torch.zeros_like(array[:, :1]), array], dim=1)}
     if name in ("head/kernel", "pre_logits/kernel"):
         array = _axes(name, array, 2).T.contiguous()
@@ -74,6 +95,7 @@ def _block(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
     for what in ("kernel", "bias"):
         if 0 < len(missing := [part for part in qkv if f"{part}/{what}" not in left]) < 3:
             raise ValueError(f"jax weights: {prefix}{missing[0]}/{what} is missing")
+    _check_attention(prefix, left, qkv)
     if all(f"{part}/kernel" in left for part in qkv):        # (D, k, D/k) each
         kernels = [_axes(f"{part}/kernel", left.pop(f"{part}/kernel"), 3).flatten(1).T for part in qkv]
         tensors[f"{prefix}msa_block.attention.in_proj_weight"] = torch.cat(kernels)
@@ -85,6 +107,18 @@ def _block(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
         tensors[f"{prefix}msa_block.attention.out_proj.weight"] = kernel.flatten(0, 1).T.contiguous()
     move("attention/out/bias", "msa_block.attention.out_proj.bias")
     return tensors | {prefix + name: array for name, array in left.items()}
+
+
+def _check_attention(prefix: str, arrays: dict[str, Tensor], qkv: list[str]) -> None:
+    """One number of heads and one width of a head, k and D/k, in all of a block's attention."""
+    if "attention/query/kernel" not in arrays:
+        return
+    width, heads, deep = _axes("attention/query/kernel", arrays["attention/query/kernel"], 3).shape
+    shapes = {"attention/out/kernel": (heads, deep, width)}
+    shapes |= {f"{part}/kernel": (width, heads, deep) for part in qkv} | {f"{part}/bias": (heads, deep) for part in qkv}
+    for name, shape in shapes.items():
+        if name in arrays and tuple(_axes(name, arrays[name], len(shape)).shape) != shape:
+            raise ValueError(f"jax weights: {prefix}{name} is {tuple(arrays[name].shape)}, expected {shape}")
 
 
 def _axes(name: str, array: Tensor, count: int) -> Tensor:

@@ -30,8 +30,12 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
         raise ValueError(f"{converted.source} weights: their {model.config.num_classes} classes stand on a hidden "
                          "layer that this ViT has not: build the model with the classes you want to fine-tune it for")
     weights, config, notes = adapt(converted, model.config)
-    own_head = {name: value for name, value in model.state_dict().items() if name.startswith("classifier.")}
-    model.load_state_dict(own_head | weights)
+    own = model.state_dict()
+    weights = {name: value for name, value in own.items() if name.startswith("classifier.")} | weights
+    if strange := {name for name in own.keys() | weights.keys()
+                   if name not in own or name not in weights or own[name].shape != weights[name].shape}:
+        raise ValueError(f"{converted.source} weights do not fit this model: {min(strange)}")    # before any is copied
+    model.load_state_dict(weights)
     set_forms(model, config.norm_eps, config.gelu)
     model.config = model.patch_embedding.config = config
     for note in notes:
@@ -64,7 +68,8 @@ def adapt(converted: Converted, config: ViTConfig,
     elif kernel.shape[1] != config.in_channels:
         raise ValueError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels}")
     positions = weights["patch_embedding.positions"]
-    grid = converted.grid or grid_of(positions.shape[1] - 1, config.grid)
+    same = source == "ours" and positions.shape[1] - 1 == config.num_patches
+    grid = converted.grid or (config.grid if same else grid_of(positions.shape[1] - 1, config.grid))
     if grid != config.grid:
         mode = POSITION_MODES.get(source, source)
         weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, mode)
@@ -79,7 +84,7 @@ def adapt(converted: Converted, config: ViTConfig,
 
 
 def grid_of(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
-    """The grid of `count` positions: the wanted one if it has so many, else a square; ValueError if it is none."""
+    """The grid of `count` positions: a square, or else the wanted one if it has so many; ValueError if neither."""
     side = round(count**0.5)
     if side**2 == count:
         return side, side
@@ -115,8 +120,12 @@ def torchvision_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def to_torchvision(model: ViT) -> dict[str, Tensor]:
     """The state dict that torchvision's VisionTransformer of the same sizes loads strictly.
 
-    ValueError where its epsilon or GELU is not torchvision's, whose code has them fixed: its logits would differ.
+    ValueError where its epsilon or GELU is not torchvision's, whose code has them fixed, or its images are not square:
+    the logits would differ.
     """
+    height, width = model.config.image_size
+    if height != width:
+        raise ValueError(f"torchvision's ViT takes square images, this one {height}x{width}: its logits would differ")
     if (model.config.norm_eps, model.config.gelu) != (1e-6, "none"):
         raise ValueError(f"torchvision's ViT has LayerNorm epsilon 1e-06 and the exact GELU, this one has "
                          f"{model.config.norm_eps} and {model.config.gelu}: its logits would differ")

@@ -3,13 +3,11 @@
 import hashlib
 import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -33,7 +31,8 @@ def file_hash(path: str | Path) -> str:
 def read_weights(path: str | Path) -> Weights:
     """The tensors of a .pth, .pt, .bin, .safetensors or .npz file.
 
-    A name that ends in -<hash>, as torchvision's files do, must be the beginning of the file's SHA-256. Raises
+    A name that ends in -<hash>, as torchvision's files do, must be the beginning of the file's SHA-256 (-20261123 is
+    taken for a date). Raises
     ValueError, one line, for a file that is missing, damaged, of another kind, or holds anything but tensors.
     """
     path = Path(path)
@@ -44,7 +43,7 @@ def read_weights(path: str | Path) -> Weights:
         raise ValueError(f'weights {path}: ending "{path.suffix}" is none of {", ".join(readers)}')
     if path.stat().st_size == 0:
         raise ValueError(f"weights {path}: empty file (0 bytes)")
-    promised = re.search(r"-([0-9a-f]{8,64})$", path.stem)
+    promised = re.search(r"-(?!20\d{6}$)([0-9a-f]{8,64})$", path.stem)
     if promised and not (found := file_hash(path)).startswith(promised[1]):
         raise ValueError(f"weights {path}: damaged or another file: its SHA-256 begins with {found[:8]}, not with the "
                          f"{promised[1]} in its name; delete it and get it again")
@@ -54,7 +53,7 @@ def read_weights(path: str | Path) -> Weights:
         what = re.search(r"GLOBAL (\S+)", str(error))
         raise ValueError(f"weights {path}: holds code or objects beside tensors, which could do anything when opened: "
                          f"refused{f' ({what[1]})' if what else ''}") from None
-    except (OSError, ValueError, RuntimeError, KeyError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+    except Exception as error:       # a damaged file makes its reader fail in any way: zlib.error, struct.error, …
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise ValueError(f"weights {path}: damaged, cut short, or not what its name says ({reason})") from None
     return _unpack(content, path)
@@ -62,15 +61,18 @@ def read_weights(path: str | Path) -> Weights:
 
 def _read_torch(path: Path) -> object:
     with open(path, "rb") as file:
-        start = file.read(64).lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"{", b"version https://git-lfs")):
-        raise ValueError("a text or web page, not weights")
+        start = file.read(2)
+    if start != b"PK" and start[:1] != b"\x80":
+        raise ValueError("neither a zip archive nor a pickle: a text or web page?")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     tensors = {}
-    with np.load(path, allow_pickle=False) as archive:
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("one array without a name, not an archive of arrays")
+    with archive:
         for name in archive.files:
             array = archive[name]
             if array.dtype == np.dtype("V2"):                            # bfloat16, which NumPy has no name for
@@ -89,13 +91,13 @@ def _unpack(content: object, path: Path) -> Weights:
         inside = next((key for key in CONTAINERS if isinstance(content.get(key), dict)), None)
         if inside is None:
             break
-        config = content.get("config") if inside == "weights" else config
+        if inside == "weights" and isinstance(content.get("config"), dict):
+            config = content["config"]
         content = content[inside]
     if not isinstance(content, dict) or not content or not _all_tensors(content):
         raise ValueError(f"weights {path}: holds no tensors by name")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
+    while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), None):
+        content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
     return Weights(dict(content), config)
 
 

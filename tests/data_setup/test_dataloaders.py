@@ -160,3 +160,27 @@ def test_the_package_offers_its_front_door():
     assert data_setup.create_dataloaders is create_dataloaders
     with pytest.raises(AttributeError):
         getattr(data_setup, "nothing_of_the_kind")  # noqa: B009 - a bare attribute would be a statement without effect
+
+
+def test_without_names_patients_come_from_the_pixels_if_asked(tmp_path):
+    """Leaky folders of nameless files: with "auto" nobody stands on both sides, and the split says who is who."""
+    from data_setup.phantom import make_phantom
+
+    make_phantom(tmp_path / "p", people=60, slices=12, seed=1, faults=("leak",))
+    truth = {}
+    for number, path in enumerate(sorted((tmp_path / "p").rglob("*.png"))):
+        renamed = path.with_name(f"{number:05d}.png")
+        truth[str(renamed)] = path.name.split("_")[0]
+        path.rename(renamed)
+    options = {"image_size": (24, 20), "channels": 1, "device": CPU}
+    data = create_dataloaders(tmp_path / "p/train", tmp_path / "p/test", 9, subjects="auto", **options)
+    assert any("patients from the pixels alone" in note for note in data.notes)
+    told = data.table[data.table["subject"].notna()]
+    assert len(told) > 0.9 * len(data.table)
+    assert (told.groupby("subject")["split"].nunique() == 1).all()
+    people = told["path"].map(truth)
+    assert (people.groupby(told["subject"]).nunique() == 1).mean() > 0.97
+    data.table.to_csv(tmp_path / "split.csv", index=False)
+    again = create_dataloaders(tmp_path / "p/train", tmp_path / "p/test", 9, subjects="auto",
+                               split=tmp_path / "split.csv", **options)
+    assert again.table.equals(data.table)

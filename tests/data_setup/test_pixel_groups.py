@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.metrics import completeness_score, homogeneity_score
 
 from data_setup.phantom import make_phantom
-from data_setup.pixel_groups import ALPHA, FEWEST, _parts, group_by_pixels
+from data_setup.pixel_groups import ALPHA, FEWEST, group_by_pixels, parts
 
 REAL = Path(__file__).resolve().parents[3] / "shared/data/alzheimer_mri_4class"
 
@@ -92,8 +92,8 @@ def test_too_few_slices_and_empty_pictures_do_no_harm():
 
 def test_mirroring_changes_the_sign_of_the_odd_half():
     x = np.random.default_rng(0).normal(size=(3, 4 * 6)).astype(np.float32)
-    even, odd = _parts(x, (4, 6))
-    mirrored_even, mirrored_odd = _parts(x.reshape(3, 4, 6)[:, :, ::-1].reshape(3, -1), (4, 6))
+    even, odd = parts(x, (4, 6))
+    mirrored_even, mirrored_odd = parts(x.reshape(3, 4, 6)[:, :, ::-1].reshape(3, -1), (4, 6))
     np.testing.assert_allclose(mirrored_even, even, atol=1e-6)
     np.testing.assert_allclose(mirrored_odd, -odd, atol=1e-6)
     np.testing.assert_allclose(even @ even.T + odd @ odd.T, x @ x.T, atol=1e-5)

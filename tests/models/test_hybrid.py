@@ -1,101 +1,37 @@
+import types
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from models.config import ViTConfig
-from models.hybrid import HYBRIDS, HybridViT, ResNetStem, StdConv2d, build_hybrid, group_norm, load_hybrid
-from tests.models import jax_reference
+from models.hybrid import (
+    HYBRIDS,
+    HybridViT,
+    ResNetStem,
+    StdConv2d,
+    build_hybrid,
+    group_norm,
+    load_hybrid,
+    pad_same,
+    stem_from_jax,
+)
+from models.vit import build
+from tests.models import hybrid_reference, jax_reference
 
 WIDTH, UNITS = 32, (2, 1)
 SMALL = ViTConfig(image_size=(16, 24), patch_size=8, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20,
                   num_classes=5)
 
 
-def stem_arrays(units=UNITS, width=WIDTH, seed=5):
-    """A stem as the authors' .npz files name and shape it, norms with their axes of one."""
-    draw = np.random.default_rng(seed)
-    arrays = {}
-
-    def conv(name, size, channels, features):
-        arrays[f"{name}/kernel"] = draw.normal(0.1, 0.5, (size, size, channels, features)).astype(np.float32)
-
-    def norm(name, channels):
-        arrays[f"{name}/scale"] = draw.normal(1, 0.3, (1, 1, 1, channels)).astype(np.float32)
-        arrays[f"{name}/bias"] = draw.normal(0, 0.3, (1, 1, 1, channels)).astype(np.float32)
-
-    conv("conv_root", 7, 3, width)
-    norm("gn_root", width)
-    channels = width
-    for stage, count in enumerate(units):
-        features = width * 2**stage
-        for unit in range(count):
-            at = f"block{stage + 1}/unit{unit + 1}"
-            if unit == 0:
-                conv(f"{at}/conv_proj", 1, channels, 4 * features)
-                norm(f"{at}/gn_proj", 4 * features)
-            for number, (size, before, after) in enumerate(((1, channels, features), (3, features, features),
-                                                            (1, features, 4 * features)), 1):
-                conv(f"{at}/conv{number}", size, before, after)
-                norm(f"{at}/gn{number}", after)
-            channels = 4 * features
-    return arrays
-
-
-def hybrid_arrays(**options):
-    arrays = jax_reference.make_arrays(1, 12, 3, 20, 2, (2, 3), 5, **options)
-    draw = np.random.default_rng(8)
-    arrays["embedding/kernel"] = draw.normal(0, 0.05, (1, 1, WIDTH * 8, 12)).astype(np.float32)
-    return arrays | stem_arrays()
-
-
-def windows(x, size, stride, fill):
-    """Every SAME window of x (B, H, W, C): (B, ⌈H/s⌉, ⌈W/s⌉, size, size, C); the odd pixel of padding comes last."""
-    pads = []
-    for side in x.shape[1:3]:
-        total = max((-(-side // stride) - 1) * stride + size - side, 0)
-        pads.append((total // 2, total - total // 2))
-    x = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
-    view = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))[:, ::stride, ::stride]
-    return view.transpose(0, 1, 2, 4, 5, 3)
-
-
-def conv(x, kernel, stride=1):
-    kernel = kernel - kernel.mean(axis=(0, 1, 2))
-    kernel = kernel / (kernel.std(axis=(0, 1, 2)) + 1e-5)
-    return np.einsum("bhwijc,ijcd->bhwd", windows(x, len(kernel), stride, 0.0), kernel, optimize=True)
-
-
-def norm(x, scale, bias):
-    b, h, w, channels = x.shape
-    groups = x.reshape(b, h * w, 32, channels // 32)
-    mean = groups.mean(axis=(1, 3), keepdims=True)
-    groups = (groups - mean) / np.sqrt(((groups - mean) ** 2).mean(axis=(1, 3), keepdims=True) + 1e-6)
-    return groups.reshape(x.shape) * scale.ravel() + bias.ravel()
-
-
-def stem_forward(arrays, images):
-    """The stem's map (B, H', W', C) of images (B, H, W, 3), float64, from vit_jax/models_resnet.py's definitions."""
-    a = {name: array.astype(np.float64) for name, array in arrays.items()}
-
-    def step(x, at, number, stride=1):
-        x = conv(x, a[f"{at}conv{number}/kernel"], stride)
-        return norm(x, a[f"{at}gn{number}/scale"], a[f"{at}gn{number}/bias"])
-
-    x = np.maximum(step(images.astype(np.float64), "", "_root", 2), 0)
-    x = windows(x, 3, 2, -np.inf).max(axis=(3, 4))
-    for stage, count in enumerate(UNITS):
-        for unit in range(count):
-            at, stride = f"block{stage + 1}/unit{unit + 1}/", 2 if stage and unit == 0 else 1
-            shortcut = step(x, at, "_proj", stride) if unit == 0 else x
-            x = np.maximum(step(x, at, 1), 0)
-            x = np.maximum(step(x, at, 2, stride), 0)
-            x = np.maximum(step(x, at, 3) + shortcut, 0)
-    return x
+def hybrid_arrays(units=UNITS, width=WIDTH, patch=1, **options):
+    return hybrid_reference.make_arrays(units, width, patch, **options)
 
 
 def images(size=(16, 24)):
@@ -103,8 +39,7 @@ def images(size=(16, 24)):
 
 
 def reference_logits(arrays, pictures):
-    feature_map = stem_forward(arrays, pictures.permute(0, 2, 3, 1).numpy())
-    return jax_reference.forward(arrays, feature_map)
+    return hybrid_reference.forward(arrays, pictures.permute(0, 2, 3, 1).numpy())
 
 
 def small(**changes):
@@ -130,8 +65,36 @@ def test_a_token_stands_for_as_many_pixels_as_promised(name):
     with torch.device("meta"):
         model = build_hybrid(name, image_size=(64, 96), num_layers=1)
         assert model(torch.empty(2, 3, 64, 96)).shape == (2, 1000)
-    with pytest.raises(ValueError, match="not a multiple of the patch size"):
-        build_hybrid(name, image_size=(64, 88 + 4))
+    with pytest.raises(ValueError, match="image size 64x92 is not a multiple of the patch size"):
+        build_hybrid(name, image_size=(64, 92))
+
+
+def test_what_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match='unknown hybrid "r50"; known: r50_vit_b_16, '):
+        build_hybrid("r50")
+    with pytest.raises(ValueError, match="ViTConfig has no field colour"):
+        build_hybrid("r_vit_ti_16", colour=3)
+    with pytest.raises(ValueError, match="patch_size is 16: a token of this hybrid stands for 32 pixels"):
+        build_hybrid("r_vit_ti_16", patch_size=16)
+
+
+def test_new_kernels_are_drawn_as_the_vits():
+    """N(0, 1/fan_in), cut at ±2σ of the wider normal: PatchEmbedding's draw."""
+    torch.manual_seed(0)
+    hybrid = build_hybrid("r_vit_ti_16", num_layers=1).patch_embedding.project
+    patches = build("vit_ti_16", num_layers=1).patch_embedding.project
+    for module in (hybrid.patches, hybrid.stem.conv_root, patches):
+        unit = module.weight * module.weight[0].numel() ** 0.5
+        assert 0.97 < unit.std() < 1.03
+        assert 2.2 < unit.abs().max() < 2 / 0.8796
+
+
+def test_a_hybrid_is_the_vit_but_for_the_stem():
+    hybrid, vit = small(), build("vit_ti_16", num_layers=2, embedding_dim=12, mlp_size=20)
+    own = {name for name in hybrid.state_dict() if not name.startswith("patch_embedding.project.")}
+    assert own == {name for name in vit.state_dict() if not name.startswith("patch_embedding.project.")}
+    assert not hybrid.classifier.weight.any()
+    assert not hybrid.classifier.bias.any()
 
 
 @pytest.mark.parametrize("prefix", ["", "params/", "opt/target/"])
@@ -143,12 +106,66 @@ def test_logits_are_those_of_the_authors_formulas(tmp_path, prefix):
     assert (model.config.norm_eps, model.config.gelu) == (1e-6, "tanh")
 
 
-def symmetric_padding(model, monkeypatch):
-    def pad(x, kernel, stride, value=0.0):
-        half = (kernel - 1) // 2 if stride == 1 else kernel // 2
-        return F.pad(x, (half, half, half, half), value=value)
+@pytest.mark.parametrize(("name", "width"), [("r50_vit_b_16", 32), ("r26_vit_b_32", 32), ("r_vit_ti_16", 64)])
+def test_the_papers_stems_give_the_logits_of_the_authors_formulas(name, width):
+    """Their real units, patches and strides, and a map whose sides differ; narrower, and with two encoder blocks."""
+    units, patch, stride, _ = HYBRIDS[name]
+    size, arrays = (2 * stride, 3 * stride), hybrid_arrays(units, width, patch)
+    model = HybridViT(replace(SMALL, image_size=size, patch_size=stride), units, patch, width)
+    load_hybrid(model, arrays).eval()
+    with torch.no_grad():
+        difference = model(images(size)).numpy() - reference_logits(arrays, images(size))
+    assert np.abs(difference).max() < 1e-4
 
-    monkeypatch.setattr("models.hybrid.pad_same", pad)
+
+@pytest.mark.parametrize(("theirs", "name"), [("vit_base_r50_s16_224", "r50_vit_b_16"),
+                                              ("vit_tiny_r_s16_p8_224", "r_vit_ti_16")])
+def test_timm_reads_the_same_file_to_the_same_logits(tmp_path, monkeypatch, theirs, name):
+    """In float64. timm divides kernels by √(var + 1e-8) and its GroupNorm has 1e-5; alike in both, nothing differs."""
+    units, patch, stride, _ = HYBRIDS[name]
+    size = (2 * stride, 3 * stride)
+    np.savez(tmp_path / "hybrid.npz", **hybrid_arrays(units, 64, patch))
+    other = timm.create_model(theirs, img_size=size, num_classes=5, embed_dim=12, depth=2, num_heads=3,
+                              mlp_ratio=20 / 12, act_layer=partial(nn.GELU, approximate="tanh"))
+    other.load_pretrained(tmp_path / "hybrid.npz")
+    model = HybridViT(replace(SMALL, image_size=size, patch_size=stride), units, patch)
+    load_hybrid(model, tmp_path / "hybrid.npz")
+    x = images(size).double()
+    with torch.no_grad():
+        expected = other.double().eval()(x)
+        torch.testing.assert_close(model.double().eval()(x), expected, rtol=0, atol=3e-4)
+
+        for module in other.modules():
+            if isinstance(module, nn.GroupNorm):
+                module.eps = 1e-6
+
+        def forward(self, x):
+            var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
+            weight = (self.weight - mean) / torch.sqrt(var + 1e-8)
+            return F.conv2d(pad_same(x, self.kernel_size[0], self.stride[0]), weight, stride=self.stride)
+
+        monkeypatch.setattr(StdConv2d, "forward", forward)
+        torch.testing.assert_close(model(x), other(x), rtol=0, atol=1e-10)
+
+
+def symmetric(x, kernel, stride, value=0.0):
+    half = (kernel - 1) // 2 if stride == 1 else kernel // 2
+    return F.pad(x, (half, half, half, half), value=value)
+
+
+def symmetric_padding_of_convolutions(model, monkeypatch):
+    monkeypatch.setattr("models.hybrid.pad_same",
+                        lambda x, *how, **value: (pad_same if value else symmetric)(x, *how, **value))
+
+
+def symmetric_padding_of_the_pool(model, monkeypatch):
+    monkeypatch.setattr("models.hybrid.pad_same",
+                        lambda x, *how, **value: (symmetric if value else pad_same)(x, *how, **value))
+
+
+def kernels_not_standardised(model, monkeypatch):
+    monkeypatch.setattr(StdConv2d, "forward", lambda self, x: F.conv2d(
+        pad_same(x, self.kernel_size[0], self.stride[0]), self.weight, stride=self.stride))
 
 
 def fewer_groups(model, monkeypatch):
@@ -157,12 +174,24 @@ def fewer_groups(model, monkeypatch):
             module.num_groups = 16
 
 
-def kernels_not_permuted(model, monkeypatch):
+def kernel_transposed(model, monkeypatch):
     conv2 = model.patch_embedding.project.stem.stages.block1.unit1.conv2.weight
     conv2.data = conv2.data.transpose(2, 3).contiguous()
 
 
-@pytest.mark.parametrize("mutate", [symmetric_padding, fewer_groups, kernels_not_permuted])
+def square_kernel_not_transposed(model, monkeypatch):
+    conv2 = model.patch_embedding.project.stem.stages.block1.unit1.conv2.weight
+    conv2.data = conv2.data.transpose(0, 1).contiguous()
+
+
+def scale_and_bias_exchanged(model, monkeypatch):
+    norm = model.patch_embedding.project.stem.stages.block2.unit1.gn_proj
+    norm.weight, norm.bias = norm.bias, norm.weight
+
+
+@pytest.mark.parametrize("mutate", [
+    symmetric_padding_of_convolutions, symmetric_padding_of_the_pool, kernels_not_standardised, fewer_groups,
+    kernel_transposed, square_kernel_not_transposed, scale_and_bias_exchanged])
 def test_mutants_are_noticed(monkeypatch, mutate):
     arrays = hybrid_arrays()
     model = load_hybrid(small(), arrays)
@@ -170,15 +199,43 @@ def test_mutants_are_noticed(monkeypatch, mutate):
     assert difference(model, arrays) > 1e-3
 
 
+def test_every_relu_is_noticed(monkeypatch):
+    """One after the other is left out: the root's, and three of each of the three units."""
+    arrays, calls = hybrid_arrays(), []
+    model, expected = load_hybrid(small(), arrays).eval(), reference_logits(arrays, images())
+    for left_out in range(1 + 3 * sum(UNITS)):
+        calls.clear()
+
+        def relu(x, left_out=left_out):
+            calls.append(x)
+            return x if len(calls) == left_out + 1 else torch.relu(x)
+
+        functions = types.SimpleNamespace(pad=F.pad, conv2d=F.conv2d, max_pool2d=F.max_pool2d, relu=relu)
+        monkeypatch.setattr("models.hybrid.F", functions)
+        with torch.no_grad():
+            assert np.abs(model(images()).numpy() - expected).max() > 1e-3, left_out
+        assert len(calls) == 1 + 3 * sum(UNITS)
+
+
+@pytest.mark.parametrize(("side", "kernel", "stride", "before", "after"), [
+    (6, 7, 2, 2, 3), (7, 7, 2, 3, 3), (6, 3, 2, 0, 1), (5, 3, 2, 1, 1), (5, 3, 1, 1, 1), (6, 1, 2, 0, 0)])
+def test_same_padding_keeps_the_odd_pixel_for_the_end(side, kernel, stride, before, after):
+    """Both sides by hand, from TensorFlow's rule: (⌈side/stride⌉ - 1)·stride + kernel - side pixels in all."""
+    row = [0] * before + [1] * side + [0] * after
+    padded = pad_same(torch.ones(1, 1, side, side), kernel, stride)[0, 0]
+    assert padded.amax(0).tolist() == row
+    assert padded.amax(1).tolist() == row
+
+
 def test_kernels_are_standardised_with_the_authors_epsilon_and_no_bessel():
     """A kernel of tiny spread, where 1e-5 on the standard deviation and 27 - 1 for 27 both count."""
     convolution = StdConv2d(3, 4, 3, 2)
-    kernel = np.random.default_rng(0).normal(1.0, 1e-4, (3, 3, 3, 4))
-    convolution.weight.data = torch.from_numpy(kernel.astype(np.float32)).permute(3, 2, 0, 1).contiguous()
+    kernel = np.random.default_rng(0).normal(1.0, 1e-4, (3, 3, 3, 4)).astype(np.float32)
+    convolution.weight.data = torch.from_numpy(kernel).permute(3, 2, 0, 1).contiguous()
     x = torch.randn(2, 3, 6, 9, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         ours = convolution(x).permute(0, 2, 3, 1).numpy()
-    expected = conv(x.permute(0, 2, 3, 1).double().numpy(), kernel.astype(np.float32).astype(np.float64), 2)
+    expected = hybrid_reference.conv(x.permute(0, 2, 3, 1).double().numpy(), kernel.astype(np.float64), 2)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=0.01 * expected.std())
     assert expected.std() * (np.sqrt(27 / 26) - 1) > 0.01 * expected.std(), "Bessel's correction would be seen"
 
@@ -187,7 +244,7 @@ def test_group_norm_has_the_authors_epsilon():
     x = 1e-3 * torch.randn(2, 64, 3, 5, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         ours = group_norm(64)(x).permute(0, 2, 3, 1).numpy()
-    expected = norm(x.permute(0, 2, 3, 1).double().numpy(), np.ones(64), np.zeros(64))
+    expected = hybrid_reference.norm(x.permute(0, 2, 3, 1).double().numpy(), np.ones(64), np.zeros(64))
     np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
@@ -199,28 +256,92 @@ def test_a_new_unit_is_its_shortcut():
     torch.testing.assert_close(unit(x), x)
 
 
-@pytest.mark.parametrize("name", ["conv_root/kernel", "block1/unit2/gn3/bias", "block2/unit1/conv_proj/kernel",
-                                  "embedding/kernel", "Transformer/encoder_norm/scale"])
-def test_a_missing_or_surplus_array_is_refused_and_the_model_stays(name):
-    arrays, model = hybrid_arrays(), small()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    with pytest.raises(ValueError, match="missing|no Vision Transformer"):
-        load_hybrid(model, {key: array for key, array in arrays.items() if key != name})
-    with pytest.raises(ValueError, match="left over|no place"):
-        load_hybrid(model, arrays | {"block1/unit2/conv4/kernel": np.ones((1, 1, 2, 2), np.float32)})
-    with pytest.raises(ValueError, match="of another hybrid"):
-        load_hybrid(HybridViT(SMALL, UNITS, 1, 64), arrays)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+def test_the_stem_is_told_from_the_rest():
+    arrays = {name: torch.from_numpy(array) for name, array in hybrid_arrays().items()}
+    stem, rest = stem_from_jax(arrays)
+    assert set(rest) == {name for name in arrays if name.startswith(("embedding", "cls", "Transformer", "head"))}
+    expected = ResNetStem(UNITS, 3, WIDTH).state_dict()
+    assert {name: tensor.shape for name, tensor in stem.items()} == {name: t.shape for name, t in expected.items()}
+    kernel = arrays["block2/unit1/conv2/kernel"]
+    assert stem["stages.block2.unit1.conv2.weight"][5, 3, 2, 1] == kernel[2, 1, 3, 5]
+
+
+def refused(arrays, match, **changes):
+    """Loading raises ValueError, of one line, and the model stays as it was."""
+    model = small(**changes)
+    config, before = model.config, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(ValueError, match=match) as caught:
+        load_hybrid(model, arrays)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert model.config is config
+
+
+@pytest.mark.parametrize("name", hybrid_arrays())
+def test_each_array_is_needed(name):
+    arrays = {key: array for key, array in hybrid_arrays().items() if key != name}
+    refused(arrays, "no Vision Transformer" if name == "embedding/kernel" else "missing")
+
+
+@pytest.mark.parametrize(("name", "shape", "match"), [
+    ("block1/unit2/conv4/kernel", (1, 1, 2, 2), r"block1\.unit2\.conv4\.weight is left over"),
+    ("block1/unit3/gn1/bias", (32,), r"block1\.unit3\.gn1\.bias is left over"),
+    ("gn_root/weight", (1, 1, 1, 32), "gn_root/weight has no place"),        # would fall on gn_root/scale
+    ("gn_root/kernel", (1, 1, 1, 32), "gn_root/kernel has no place"),
+    ("gn_root/scale", (2, 16), r"gn_root\.weight is \(2, 16\), the model's \(32,\)"),
+    ("gn_root/scale", (1, 1, 32, 2), r"gn_root\.weight is \(32, 2\)"),
+    ("conv_root/kernel", (32, 3, 7, 7), r"conv_root\.weight is \(7, 7, 32, 3\), the model's \(32, 3, 7, 7\)"),
+    ("conv_root/kernel", (7, 7, 3), r"conv_root\.weight is \(7, 7, 3\)"),
+    ("embedding/kernel", (2, 2, 256, 12), r"project\.patches\.weight is \(12, 256, 2, 2\)"),
+])
+def test_a_surplus_array_or_another_shape_is_refused(name, shape, match):
+    refused(hybrid_arrays() | {name: np.ones(shape, np.float32)}, match)
+
+
+def test_another_network_is_refused():
+    refused(hybrid_arrays(), "heads is 3, the model's 4", num_heads=4)       # all shapes are the same
+    refused(hybrid_arrays(), r"encoder\.2\..* is missing", num_layers=3)
+    refused(hybrid_arrays(), r"is \(20, 12\), the model's \(24, 12\)", mlp_size=24)
+    refused(hybrid_arrays(), r"conv_root\.weight is \(32, 3, 7, 7\)", in_channels=1)
+    refused(hybrid_arrays(width=64), r"conv_root\.weight is \(64, 3, 7, 7\)")
+    refused(hybrid_arrays(units=(1, 1)), r"block1\.unit2\..* is missing")
+    refused(jax_reference.make_arrays(8, 12, 3, 20, 2, (2, 3), 5), r"stem\..* is missing")
+    refused(build("vit_ti_16", num_layers=1).state_dict(), "ours weights: a hybrid takes the arrays of the authors'")
+    refused({}, "no Vision Transformer")
+
+
+def test_a_head_on_a_hidden_layer_is_left_out_or_refused():
+    arrays = hybrid_arrays(hidden=9)
+    refused(arrays, "their 5 classes stand on a hidden layer")
+    model = small(num_classes=4)
+    with pytest.warns(UserWarning, match="5 classes on a hidden layer, is left out"):
+        load_hybrid(model, arrays)
+    assert not model.classifier.weight.any()
+
+
+def test_a_file_with_the_optimisers_state_or_without_a_head_loads():
+    arrays = {f"opt/target/{name}": array for name, array in hybrid_arrays().items()}
+    with pytest.warns(UserWarning, match="1 tensors of the optimiser's state are left out"):
+        model = load_hybrid(small(), arrays | {"opt/state/step": np.ones(1, np.float32)})
+    assert difference(model, hybrid_arrays()) < 1e-4
+    model = small()
+    model.classifier.weight.data.fill_(0.5)
+    load_hybrid(model, {name: array for name, array in hybrid_arrays().items() if not name.startswith("head/")})
+    assert (model.classifier.weight == 0.5).all()
 
 
 def test_other_classes_and_another_size_are_said():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         arrays = hybrid_arrays()
-        square = jax_reference.make_arrays(1, 12, 3, 20, 2, (3, 3), 5)["Transformer/posembed_input/pos_embedding"]
+        square = jax_reference.make_arrays(1, 12, 3, 20, 2, (4, 4), 5)["Transformer/posembed_input/pos_embedding"]
         arrays["Transformer/posembed_input/pos_embedding"] = square
         model = load_hybrid(small(num_classes=4), arrays)
     words = " | ".join(str(warning.message) for warning in caught)
-    assert "positions interpolated from a grid of 3x3 to 2x3" in words
+    assert "positions interpolated from a grid of 4x4 to 2x3" in words
     assert "the head of 5 classes is left out, the model has 4" in words
     assert not model.classifier.weight.any()
+    old = square[0, 1:].reshape(4, 4, 12)                    # linearly between corners: rows 0, 3; columns 0, 1.5, 3
+    expected = np.stack([old[[0, 3], 0], (old[[0, 3], 1] + old[[0, 3], 2]) / 2, old[[0, 3], 3]], axis=1).reshape(6, 12)
+    positions = model.patch_embedding.positions.detach().numpy()[0]
+    np.testing.assert_allclose(positions, np.concatenate([square[0, :1], expected]), atol=1e-7)

@@ -51,8 +51,10 @@ def test_without_any_one_tensor_it_is_refused_by_name(source):
         if name.split("/")[0].split(".")[-1] in ("head", "classifier", "heads") or "head." in name \
                 or name.startswith(("head", "classifier")):
             continue
-        with pytest.raises(ValueError, match="is missing|has no place|no Vision Transformer"):
+        with pytest.raises(ValueError, match="is missing|has no place|no Vision Transformer") as refusal:
             convert({other: tensor for other, tensor in whole.items() if other != name})
+        if source not in ("jax", "huggingface") and "no Vision Transformer" not in str(refusal.value):
+            assert name in str(refusal.value)
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -93,6 +95,65 @@ def test_an_array_with_too_few_axes_is_refused():
     name = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1/key/kernel"
     with pytest.raises(ValueError, match="key/kernel has 2 axes, not 3"):
         convert(arrays | {name: arrays[name].flatten(1)})
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("torchvision", "encoder.layers.encoder_layer_0.mlp.linear_1.weight"), ("huggingface", "layernorm.weight"),
+     ("huggingface", "vit.encoder.layer.0.intermediate.dense.weight"),
+     ("jax", "Transformer/encoderblock_0/LayerNorm_1/scale"),
+     ("jax", "Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/bias"), ("jax", "norm.weight"),
+     ("jax", "Transformer/encoderblock_0/mlp_block.norm.weight"), ("torchvision", "encoder.0.pre_logits.weight"),
+     ("jax", "extra_pre_logits/kernel"), ("huggingface", "pooler.extra")],
+)
+def test_the_same_tensor_twice_or_one_like_those_left_out_is_refused_by_name(source, name):
+    with pytest.raises(ValueError, match=f"{name}.* has no place"):
+        convert(tensors_of(source) | {name: torch.ones(12)})
+
+
+def test_beside_a_pooler_nothing_else_is_left_out():
+    pooler = {"pooler.dense.weight": torch.ones(12, 12), "pooler.dense.bias": torch.ones(12)}
+    assert convert(tensors_of("huggingface") | pooler).notes
+    with pytest.raises(ValueError, match="pooler.extra has no place"):
+        convert(tensors_of("huggingface") | pooler | {"pooler.extra": torch.ones(12)})
+
+
+def test_positions_under_both_of_the_authors_names_are_refused():
+    with pytest.raises(ValueError, match="has no place beside another"):
+        convert(tensors_of("jax") | {"pos_embedding": torch.ones(1, 9, 12)})
+
+
+@pytest.mark.parametrize(("source", "name"), [("jax", "pre_logits/kernel"), ("torchvision", "heads.pre_logits.bias")])
+def test_half_a_hidden_layer_is_refused(source, name):
+    with pytest.raises(ValueError, match=f"{name} stands alone"):
+        convert(tensors_of(source) | {name: torch.ones(12, 12) if "/" in name else torch.ones(12)})
+
+
+def test_query_key_and_value_of_other_sizes_are_refused_though_their_sum_is_right():
+    at = "vit.layers.0.attention"
+    odd = {f"{at}.q_proj.weight": torch.ones(16, 12), f"{at}.k_proj.weight": torch.ones(8, 12)}
+    with pytest.raises(ValueError, match=r"attention.q.weight does not fit its like: \(16, 12\), \(8, 12\)"):
+        convert(tensors_of("huggingface") | odd)
+    with pytest.raises(ValueError, match=r"\(12, 13\)"):
+        convert(tensors_of("huggingface") | {f"{at}.k_proj.weight": torch.ones(12, 13)})
+    fused = "layers.0.attention.qkv.weight"
+    with pytest.raises(ValueError, match="does not fit its like"):
+        convert(tensors_of("huggingface") | {fused: torch.ones(36, 12)})
+
+
+def test_a_blocks_number_costs_nothing_however_large():
+    with pytest.raises(ValueError, match="blocks.99999999999.norm1.weight has no place"):
+        convert(tensors_of("timm") | {"blocks.99999999999.norm1.weight": torch.ones(12)})
+
+
+def test_what_is_no_tensor_is_refused_by_name():
+    with pytest.raises(ValueError, match="comment is str, not a tensor"):
+        convert(tensors_of("timm") | {"comment": "trained at home"})
+
+
+def test_a_configuration_may_bring_one_form_alone():
+    converted = convert(tensors_of("ours"), {"norm_eps": 1e-5})
+    assert (converted.norm_eps, converted.gelu) == (1e-5, "none")
 
 
 def test_forms_go_with_the_source():

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from models.layouts_jax import to_torch_layout
@@ -29,6 +30,26 @@ def test_dense_layers_are_transposed_and_contiguous():
     weight = tensors["encoder.0.mlp_block.mlp.0.weight"]
     assert weight.is_contiguous()
     assert torch.equal(weight.T, ARRAYS["Transformer/encoderblock_0/MlpBlock_3/Dense_0/kernel"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("key/kernel", (12, 6, 2)), ("value/bias", (4, 3)), ("out/kernel", (4, 3, 12)), ("query/kernel", (3, 12, 4))],
+)
+def test_heads_of_another_number_or_order_are_refused_though_their_product_is_right(name, shape):
+    full = f"Transformer/encoderblock_1/MultiHeadDotProductAttention_1/{name}"
+    with pytest.raises(ValueError, match=r"encoder.1.attention/\w+/kernel is|encoder.1.attention/value/bias is"):
+        to_torch_layout(ARRAYS | {full: ARRAYS[full].reshape(shape)})
+
+
+def test_blocks_of_different_numbers_of_heads_are_refused():
+    at, odd = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1/", {}
+    for name, array in ARRAYS.items():
+        if name.startswith(at) and name != f"{at}out/bias":
+            shapes = {2: (6, 2), 3: (6, 2, 12) if "out" in name else (12, 6, 2)}
+            odd[name] = array.reshape(shapes[array.ndim])
+    with pytest.raises(ValueError, match="blocks of 3 heads and of 6"):
+        to_torch_layout(ARRAYS | odd)
 
 
 def test_what_is_unknown_keeps_its_name():

@@ -176,6 +176,39 @@ def test_a_checkpoint_of_the_wrong_size_leaves_the_model_as_it_was():
     assert model.config == SMALL
 
 
+@pytest.mark.parametrize("name", list(ViT(SMALL).state_dict()))
+def test_a_tensor_of_another_shape_is_refused_by_name_before_any_is_copied(name):
+    state = parity.perturbed(ViT(SMALL), 3).state_dict()
+    model = ViT(SMALL)
+    before = copy.deepcopy(model.state_dict())
+    for odd in (torch.cat([state[name], state[name]], dim=-1), state[name].unsqueeze(0), torch.ones(())):
+        with pytest.raises(ValueError, match="expected") as refusal:
+            load_pretrained(model, state | {name: odd})
+        assert name in str(refusal.value) or name in ("patch_embedding.class_token", "patch_embedding.project.weight",
+                                                      "encoder.0.mlp_block.mlp.0.weight", "classifier.weight")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_model_with_more_than_a_vit_is_refused_before_any_is_copied():
+    model = ViT(SMALL)
+    model.extra = torch.nn.Linear(2, 2)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="do not fit this model: extra.bias"):
+        load_pretrained(model, small_arrays())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_our_own_weights_of_a_grid_that_could_be_a_square_are_left_alone():
+    """4x9 patches are as many as 6x6."""
+    config = replace(SMALL, image_size=(16, 36))
+    model = parity.perturbed(ViT(config), 3)
+    again, words = said(lambda: load_pretrained(ViT(config), model.state_dict()))
+    assert words == ""
+    assert torch.equal(again.patch_embedding.positions, model.patch_embedding.positions)
+    with pytest.raises(ValueError, match="takes square images, this one 16x36"):
+        to_torchvision(model)
+
+
 def test_parameter_counts_of_the_published_shapes_are_what_torchvision_has():
     with torch.device("meta"):
         for name in ("vit_b_16", "vit_l_32", "vit_h_14"):

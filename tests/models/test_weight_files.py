@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import random
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def test_big_visions_bfloat16_is_read(tmp_path):
     lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s, "optimizer": {"lr": 0.1}},
     lambda s: {"model_state_dict": {f"module.{name}": t for name, t in s.items()}},
     lambda s: {f"_orig_mod.{name}": t for name, t in s.items()},
+    lambda s: {f"_orig_mod.module.{name}": t for name, t in s.items()},
 ])
 def test_wrappings_are_taken_off(tmp_path, wrap):
     torch.save(wrap(STATE), tmp_path / "w.pth")
@@ -68,6 +70,9 @@ def test_the_hash_in_a_name_is_the_files(tmp_path):
     for path in (right, wrong):
         path.write_bytes((tmp_path / "w.pth").read_bytes())
     same(read_weights(right).tensors)
+    dated = tmp_path / "best-20261123.pth"
+    dated.write_bytes((tmp_path / "w.pth").read_bytes())
+    same(read_weights(dated).tensors)
     with pytest.raises(ValueError, match=f"SHA-256 begins with {digest[:8]}, not with the 0123abcd"):
         read_weights(wrong)
 
@@ -87,6 +92,14 @@ def test_damaged_foreign_and_malicious_files_are_refused_in_one_line(tmp_path, m
     torch.save({"a": torch.ones(2), "trap": Trap()}, "trap.pth")
     np.savez("trap.npz", a=np.array([Trap()], dtype=object))
     np.savez("words.npz", a=np.array(["word"]))
+    for protocol in (0, 4):
+        (tmp_path / f"pickle_{protocol}.pth").write_bytes(pickle.dumps(Trap(), protocol))
+    np.savez("long.npz", a=np.ones(3, dtype=np.longdouble))
+    np.save("one.npy", np.ones(3))
+    (tmp_path / "one.npy").rename("one.npz")
+    torch.save(STATE, "older.pth", _use_new_zipfile_serialization=False)
+    older = (tmp_path / "older.pth").read_bytes()
+    (tmp_path / "older.pth").write_bytes(older[: len(older) // 2])
     torch.save([1, 2], "list.pth")
     torch.save({}, "nothing.pth")
     torch.save({"a": 1}, "numbers.pth")
@@ -101,3 +114,34 @@ def test_damaged_foreign_and_malicious_files_are_refused_in_one_line(tmp_path, m
     assert not (tmp_path / "trap_was_sprung").exists()
     with pytest.raises(ValueError, match="could do anything when opened: refused"):
         read_weights("trap.pth")
+    with pytest.raises(ValueError, match="one array without a name"):
+        read_weights("one.npz")
+    for name in ("page.pth", "older.pth"):
+        with pytest.raises(ValueError, match="damaged, cut short, or not what its name says"):
+            read_weights(name)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pth", ".safetensors", "_older.pth"])
+def test_a_file_damaged_anywhere_is_read_or_refused_in_one_line(tmp_path, suffix):
+    """Readers fail in many ways: zlib.error, struct.error, IndexError, AssertionError, TypeError were all met."""
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".npz":
+        np.savez_compressed(path, **{name: tensor.numpy() for name, tensor in STATE.items()})
+    elif suffix == ".safetensors":
+        save_file(STATE, path)
+    else:
+        torch.save(STATE, path, _use_new_zipfile_serialization=suffix == ".pth")
+    whole, draw, refusals = path.read_bytes(), random.Random(0), []
+    damaged = [whole[:len(whole) * part // 60] for part in range(60)]
+    for _ in range(240):
+        flipped = bytearray(whole)
+        flipped[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        damaged.append(bytes(flipped))
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            read_weights(path)
+        except ValueError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 60
+    assert not any("\n" in words for words in refusals)

@@ -1,0 +1,53 @@
+"""What is wrong with a data set, before a GPU hour is spent on it: python audit.py DATA"""
+
+import sys
+from pathlib import Path
+
+from functions.command_line import OneLineParser
+from functions.exits import one_line_errors
+
+
+def main() -> None:
+    """Reads a folder (or a split.csv), prints a page, writes audit.json, audit.html and subjects.csv."""
+    with one_line_errors():
+        parser = OneLineParser(description=__doc__)
+        parser.add_argument("data", type=Path, metavar="DATA",
+                            help="class folders, or train/, test/ and val/ of class folders, or a split.csv")
+        parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject")
+        parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
+        parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the report [runs/audit-DATA]")
+        parser.add_argument("--strict", action="store_true", help="exit code 1 if anything is wrong")
+        arguments = parser.parse_args()
+        wrong = audit_data(arguments)
+    sys.exit(1 if arguments.strict and wrong else 0)
+
+
+def audit_data(arguments) -> int:
+    """The audit, printed and written; how many findings are faults."""
+    from tqdm import tqdm
+
+    from data_setup.audit import audit, list_data
+    from data_setup.images import read_image
+    from functions import html_page
+    from functions.audit_report import audit_lines, audit_sections
+    from functions.files import write_json, write_text
+    from functions.run_folder import provenance, write_table
+
+    table, others = list_data(arguments.data)
+    found = audit(table, others, arguments.subjects, arguments.subject_pattern,
+                  lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))
+    for line in audit_lines(found.findings, found.numbers, arguments.data):
+        print(line)
+    out = arguments.out or Path("runs", f"audit-{arguments.data.resolve().stem}")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "audit.json", {"data": str(arguments.data), "findings": found.findings} | found.numbers
+               | provenance())
+    write_table(out / "subjects.csv", found.by_pixels())
+    sections = audit_sections(found.findings, found.numbers, found.examples, lambda path: read_image(path, 1)[:, :, 0])
+    write_text(out / "audit.html", html_page.page(f"Audit of {arguments.data}", [], sections))
+    print(f"{out} holds audit.html, audit.json, and subjects.csv: whose slice is whose by the pixels, for --subjects")
+    return sum(finding["wrong"] for finding in found.findings)
+
+
+if __name__ == "__main__":
+    main()

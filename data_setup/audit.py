@@ -1,0 +1,186 @@
+"""What is wrong with a data set, before a GPU hour is spent on it: patients, copies, shortcuts, damage, balance."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import adjusted_rand_score
+
+from data_setup.copies import find_copies
+from data_setup.damage import Files, read_files
+from data_setup.dataset import list_slices
+from data_setup.leak_worth import leak_worth
+from data_setup.path_tables import read_path_table
+from data_setup.pixel_groups import PREFIX, group_by_pixels
+from data_setup.shortcuts import find_shortcuts
+from data_setup.split_notes import overlap
+from data_setup.subjects import find_subjects
+
+FEW = 5                       # patients of a class, below which nothing can be measured
+ICC = 0.9                     # how alike a patient's slices are: for the effective sample size
+
+
+@dataclass
+class Audit:
+    """Findings, and the numbers behind them, in plain types; `table` has path, class, split, subject, digest, group."""
+
+    table: pd.DataFrame
+    findings: list[dict] = field(default_factory=list)       # what (leak, copies, …), wrong (True: with --strict), text
+    numbers: dict = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)     # heading → paths to show
+
+    def by_pixels(self) -> pd.DataFrame:
+        """A subject table (path, subject) of the groups that the pixels tell, for --subjects."""
+        told = self.table[self.table["group"] >= 0]
+        return pd.DataFrame({"path": told["path"], "subject": [f"{PREFIX}{group:04d}" for group in told["group"]]})
+
+    def add(self, what: str, text: str, wrong: bool = True) -> None:
+        """One finding, in words; `wrong`: a fault, not only something to know."""
+        self.findings.append({"what": what, "wrong": wrong, "text": text})
+
+
+def list_data(data: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Rows (path, class, split), and files that are no images with their reasons, of whatever DATA is.
+
+    train/, test/ and val/ of class folders, class folders alone (all "train"), or a CSV with path, class and split.
+    """
+    if data.is_file():
+        table = read_path_table(data, ["path", "class", "split"])
+        near = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
+        return table.assign(path=near), []
+    folders = {split: data / split for split in ("train", "test", "val") if (data / split).is_dir()}
+    return list_slices(folders if "train" in folders else {"train": data})
+
+
+def audit(table: pd.DataFrame, others: list[str], subjects=None, pattern: str | None = None,
+          progress: Callable = lambda work, total: work) -> Audit:
+    """Audits slices in rows of (path, class, split); `others` are files that are no images, each with its reason.
+
+    `subjects` and `pattern` are those of `find_subjects`; `progress(iterable, total)` may show a bar.
+    """
+    paths = table["path"].tolist()
+    files = read_files(paths, progress)
+    found = Audit(table.assign(subject=find_subjects(paths, subjects, pattern), digest=files.digests))
+    _damage(found, files, others)
+    good = [row for row in range(len(table)) if row not in files.unreadable]
+    if not good:
+        raise ValueError(f"none of the {len(table)} files can be read; the first: {files.unreadable[0]}")
+    found.table = found.table.iloc[good].reset_index(drop=True)
+    pictures, made_of = [files.pictures[row] for row in good], [files.traces[row] for row in good]
+    _patients(found, pictures)
+    _balance(found)
+    _copies(found, pictures)
+    _leak(found, pictures)
+    people = found.table["who"].to_numpy()
+    labels = pd.factorize(found.table["class"], sort=True)[0]
+    shortcuts = find_shortcuts(made_of, labels, people)
+    for shortcut in shortcuts:
+        if shortcut.found:
+            text = (f"the class can be told from the {shortcut.trace} alone: AUROC {shortcut.auroc:.2f} over people "
+                    f"never seen, {shortcut.shuffled:.2f} at best on shuffled labels")
+            if shortcut.trace == "name":
+                text += " (no network sees names; they say that the classes come from different hands)"
+            found.add("shortcut", text, wrong=shortcut.trace != "name")
+    found.numbers["shortcuts"] = [shortcut._asdict() for shortcut in shortcuts]
+    return found
+
+
+def _damage(found: Audit, files: Files, others: list[str]) -> None:
+    paths = found.table["path"]
+    found.numbers["damage"] = {"unreadable": list(files.unreadable.values()), "no images": others,
+                               "odd": [f"{paths[row]}: {why}" for row, why in files.odd.items()]}
+    if files.unreadable:
+        found.add("damage", f"{len(files.unreadable)} of {len(paths)} files cannot be read; the first: "
+                            f"{next(iter(files.unreadable.values()))}")
+    for why, count in Counter(files.odd.values()).most_common():
+        flat = why in ("all black", "of one flat colour")
+        found.add("damage", f"{count} slices are {why}" + ("" if flat else ", which is unusual"), wrong=flat)
+    sizes = Counter(size for size in files.sizes if size)
+    found.numbers["sizes"] = {f"{height}x{width}": count for (height, width), count in sizes.most_common(10)}
+    if len(sizes) > 1:
+        (height, width), count = sizes.most_common(1)[0]
+        found.add("damage", f"slices have {len(sizes)} sizes; {count} are {height}x{width}", wrong=False)
+    found.examples["unusual files"] = [paths[row] for row in list(files.odd)[:8]]
+
+
+def _patients(found: Audit, pictures: list[np.ndarray]) -> None:
+    """Column `who`: the known patient, else the group of its pixels, else the slice itself."""
+    table, groups = found.table, group_by_pixels(pictures)
+    table["group"] = groups.groups
+    known = table["subject"].notna()
+    by_pixels = table["group"].map(lambda group: f"{PREFIX}{group:04d}" if group >= 0 else None)
+    table["who"] = table["subject"].where(known, by_pixels if not known.any() else None)
+    table["who"] = table["who"].where(table["who"].notna(), table["path"])
+    found.numbers["patients"] = {"known by name or table": int(table["subject"].nunique()),
+                                 "slices without a known patient": int((~known).sum()), "from pixels": groups.verdict,
+                                 "links": groups.links, "false_link_rate": groups.false_link_rate}
+    both = (known & (table["group"] >= 0)).to_numpy()
+    if both.sum() > 1:
+        agree = adjusted_rand_score(table["subject"][both], table["group"][both])
+        found.numbers["patients"]["agreement of pixels with names (adjusted Rand index)"] = float(agree)
+    if not known.any():
+        found.add("patients", f"no name says whose slice is whose; {groups.verdict}", wrong=groups.links == 0)
+    elif not known.all():
+        found.add("patients", f"nobody can tell by name whose {(~known).sum()} of {len(table)} slices are")
+
+
+def _balance(found: Audit) -> None:
+    table = found.table
+    counts = table.groupby("class").agg(slices=("path", "size"), patients=("who", "nunique"))
+    m = len(table) / max(table["who"].nunique(), 1)
+    effective = len(table) / (1 + (m - 1) * ICC)
+    found.numbers["balance"] = {
+        "classes": counts.to_dict("index"), "patients": int(table["who"].nunique()), "slices": len(table),
+        "effective sample size": float(effective), "largest class": str(counts["slices"].idxmax()),
+        "accuracy of always answering it": float(counts["slices"].max() / len(table)),
+        "by split": {"/".join(key): int(n) for key, n in table.groupby(["split", "class"]).size().items()}}
+    few = counts.index[counts["patients"] < FEW].tolist()
+    if few:
+        found.add("balance", "not measurable, fewer than five patients: "
+                  + ", ".join(f"{name} ({counts['patients'][name]})" for name in few), wrong=False)
+
+
+def _copies(found: Audit, pictures: list[np.ndarray]) -> None:
+    table = found.table
+    copies = find_copies(pictures, table["digest"].tolist())
+    rows = [{"kind": copy.kind, "first": table["path"][copy.first], "second": table["path"][copy.second],
+             "across splits": bool(table["split"][copy.first] != table["split"][copy.second]),
+             "two labels": bool(table["class"][copy.first] != table["class"][copy.second]),
+             "distance": copy.distance} for copy in copies]
+    found.numbers["copies"] = rows
+    for kind, words in (("exact", "pixel for pixel the same"), ("near", "altered copies of one slice")):
+        pairs = [row for row in rows if row["kind"] == kind]
+        if pairs:
+            across = sum(row["across splits"] for row in pairs)
+            found.add("copies", f"{len(pairs)} pairs of files are {words}"
+                                + (f", {across} of them across splits" if across else ""))
+            found.examples[words] = [path for row in pairs[:4] for path in (row["first"], row["second"])]
+    if labels := [row for row in rows if row["two labels"]]:
+        found.add("copies", f"{len(labels)} pairs of copies carry two labels; the first: {labels[0]['first']} and "
+                            f"{labels[0]['second']}")
+
+
+def _leak(found: Audit, pictures: list[np.ndarray]) -> None:
+    table = found.table
+    if table["split"].nunique() < 2:
+        return
+    for column, how in (("subject", "by name"), ("group", "by their pixels")):
+        told = table[table[column].notna() & (table[column] != -1)]
+        both = overlap(told.assign(subject=told[column])) if len(told) else []
+        everybody = told[told["split"] == "test"][column].nunique()
+        found.numbers.setdefault("leak", {})[how] = {
+            "in several splits": len(both), "patients": int(told[column].nunique()), "in test": int(everybody)}
+        if both:
+            found.add("leak", f"{len(both)} of {told[column].nunique()} patients stand in more than one split, {how}")
+    test = (table["split"] == "test").to_numpy()
+    labels = pd.factorize(table["class"], sort=True)[0]
+    worth = leak_worth(pictures, labels, pd.factorize(table["who"])[0], test)
+    if worth:
+        found.numbers["leak"]["nearest neighbour"] = worth._asdict()
+        if worth.gap[1] > 0:
+            found.add("leak", f"a nearest neighbour gets {worth.as_split[0]:.1%} of the test slices right as split and "
+                      f"{worth.strangers_only[0]:.1%} without the patient's own: the leak is worth "
+                      f"{100 * worth.gap[0]:.0f} points [{100 * worth.gap[1]:.0f} to {100 * worth.gap[2]:.0f}]")

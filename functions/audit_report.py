@@ -1,0 +1,70 @@
+"""An audit as printed lines and as a page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from functions import html_page
+
+
+def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
+    """What is printed: how much there is of what, then the findings, faults first."""
+    balance, patients = numbers["balance"], numbers["patients"]
+    lines = [f"{data}: {balance['slices']:,} slices of {balance['patients']:,} people, "
+             f"effective sample size about {balance['effective sample size']:,.0f}"]
+    lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} people"
+              for name, counts in balance["classes"].items()]
+    constant = balance["accuracy of always answering it"]
+    lines += [f"  always answering {balance['largest class']}: accuracy {constant:.1%}",
+              f"  patients known by name or table: {patients['known by name or table']:,}; from pixels alone: "
+              f"{patients['from pixels']}"]
+    neighbour = numbers.get("leak", {}).get("nearest neighbour")
+    if neighbour:
+        lines.append(f"  a nearest neighbour gets {neighbour['as_split'][0]:.1%} of the test slices right as split, "
+                     f"{neighbour['strangers_only'][0]:.1%} without the patient's own slices, "
+                     f"always the largest class {neighbour['largest_class']:.1%}")
+    ordered = sorted(findings, key=lambda finding: not finding["wrong"])
+    lines += [f"{'WRONG' if finding['wrong'] else 'note '}  {finding['text']}" for finding in ordered]
+    return lines if findings else [*lines, "nothing wrong was found"]
+
+
+def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list[str]],
+                   read: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
+    """(heading, HTML) for a page; `read` makes a gray picture of a path."""
+    balance = numbers["balance"]
+    ordered = sorted(findings, key=lambda finding: not finding["wrong"])
+    found = html_page.items([(finding["text"], finding["wrong"]) for finding in ordered])
+    classes = [[name, f"{c['slices']:,}", f"{c['patients']:,}"] for name, c in balance["classes"].items()]
+    sections = [
+        ("Findings", found if findings else html_page.words("Nothing wrong was found.")),
+        ("Classes", html_page.table(["class", "slices", "people"], classes) + html_page.words(
+            f"{balance['slices']:,} slices of {balance['patients']:,} people: as much information as about "
+            f"{balance['effective sample size']:,.0f} independent ones.")),
+        ("Patients", html_page.table(["what", "value"], [[key, _short(value)] for key, value in
+                                                         numbers["patients"].items()])),
+    ]
+    if "leak" in numbers:
+        rows = [[how, _short(value)] for how, value in numbers["leak"].items()]
+        sections.append(("Patients in several splits, and what it is worth", html_page.table(["how", "numbers"], rows)))
+    if numbers.get("shortcuts"):
+        rows = [[s["trace"], f"{s['auroc']:.2f}", f"{s['shuffled']:.2f}"] for s in numbers["shortcuts"]]
+        sections.append(("Can the class be told without the brain?", html_page.table(
+            ["from the", "AUROC of the class told best", "best of the runs on shuffled labels"], rows)))
+    for heading, paths in examples.items():
+        if paths:
+            thumbs = html_page.thumbnails([(read(path), "/".join(Path(path).parts[-3:])) for path in paths])
+            sections.append((f"Examples: {heading}", thumbs))
+    damage = numbers["damage"]
+    files = [*damage["unreadable"], *damage["odd"], *damage["no images"]]
+    if files:
+        sections.append(("Files left out or unusual", html_page.items([(file, False) for file in files])))
+    return sections
+
+
+def _short(value) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_short(part)}" for key, part in value.items())
+    if isinstance(value, (tuple, list)):
+        return f"{value[0]:.3f} [{value[1]:.3f} to {value[2]:.3f}]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,103 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from data_setup.audit import audit, list_data
+from data_setup.phantom import make_phantom
+
+
+def findings(folder, wrong=True):
+    found = audit(*list_data(folder))
+    return found, {finding["what"] for finding in found.findings if finding["wrong"] or not wrong}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_wrong_with_a_clean_set(tmp_path, seed):
+    make_phantom(tmp_path / "p", people=60, slices=8, seed=seed)
+    found, what = findings(tmp_path / "p")
+    assert what == set(), found.findings
+    assert found.numbers["patients"]["known by name or table"] == 60
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [("leak", {"leak"}), ("duplicates", {"copies", "leak"}), ("damaged", {"damage"}),
+     ("synthetic", {"shortcut", "patients"})],
+)
+def test_a_planted_fault_is_found(tmp_path, fault, what):
+    make_phantom(tmp_path / "p", people=100, slices=8, seed=0, faults=(fault,))
+    found, named = findings(tmp_path / "p", wrong=False)
+    assert named == what, found.findings
+
+
+def test_the_leak_is_counted_and_its_worth_measured(tmp_path):
+    make_phantom(tmp_path / "p", people=40, slices=10, seed=1, faults=("leak",))
+    found, _ = findings(tmp_path / "p")
+    leak = found.numbers["leak"]
+    assert leak["by name"]["in several splits"] >= 38
+    assert leak["nearest neighbour"]["as_split"][0] > leak["nearest neighbour"]["strangers_only"][0] + 0.2
+    assert any("the leak is worth" in finding["text"] for finding in found.findings)
+
+
+def test_without_names_people_come_from_the_pixels(tmp_path):
+    make_phantom(tmp_path / "p", people=60, slices=16, seed=1, faults=("leak",))
+    truth = {}
+    for number, path in enumerate(sorted((tmp_path / "p").rglob("*.png"))):
+        renamed = path.with_name(f"{number * 7919 % 10007:05d}.png")
+        truth[str(renamed)] = path.name.split("_")[0]
+        path.rename(renamed)
+    found, wrong = findings(tmp_path / "p")
+    assert "leak" in wrong
+    assert any("no name says whose slice is whose" in finding["text"] for finding in found.findings)
+    assert found.numbers["leak"]["by their pixels"]["in several splits"] > 45
+    given = found.by_pixels()
+    people = given["path"].map(truth)
+    assert (people.groupby(given["subject"]).nunique() == 1).mean() > 0.98
+
+
+def test_copies_with_two_labels_are_a_finding_of_their_own(tmp_path):
+    make_phantom(tmp_path / "p", people=40, slices=8, seed=0)
+    source = sorted((tmp_path / "p/train/NonDemented").glob("*.png"))[3]
+    (tmp_path / "p/train/MildDemented/sub-900_ses-1_z03.png").write_bytes(source.read_bytes())
+    found, _ = findings(tmp_path / "p")
+    texts = " ".join(finding["text"] for finding in found.findings)
+    assert "1 pairs of files are pixel for pixel the same" in texts
+    assert "1 pairs of copies carry two labels" in texts
+
+
+def test_a_class_of_few_people_is_named_as_not_measurable(tmp_path):
+    make_phantom(tmp_path / "p", people=40, slices=8, seed=0)
+    for path in (tmp_path / "p").rglob("MildDemented/*.png"):
+        if path.name.split("_")[0] not in ("sub-001", "sub-002", "sub-003") and len(list(path.parent.iterdir())) > 9:
+            path.unlink()
+    found, _ = findings(tmp_path / "p", wrong=False)
+    assert any("not measurable" in f["text"] and "MildDemented" in f["text"] for f in found.findings)
+
+
+def test_what_data_can_be(tmp_path):
+    for split in ("train", "test"):
+        for name in ("AD", "CN"):
+            folder = tmp_path / "both" / split / name
+            folder.mkdir(parents=True)
+            Image.fromarray(np.full((8, 8), 9, np.uint8)).save(folder / f"sub-{name}1_a.png")
+    assert set(list_data(tmp_path / "both")[0]["split"]) == {"train", "test"}
+    assert set(list_data(tmp_path / "both" / "train")[0]["split"]) == {"train"}
+    table = list_data(tmp_path / "both")[0]
+    table.assign(path=[str(p).removeprefix(f"{tmp_path}/") for p in table["path"]]).to_csv(tmp_path / "split.csv")
+    again, _ = list_data(tmp_path / "split.csv")
+    assert again["path"].tolist() == table["path"].tolist()
+    for name in "AB":
+        (tmp_path / "bad" / name).mkdir(parents=True)
+        (tmp_path / "bad" / name / "x.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="none of the 2 files can be read"):
+        audit(*list_data(tmp_path / "bad"))
+
+
+def test_a_table_gives_the_patients(tmp_path):
+    make_phantom(tmp_path / "p", people=20, slices=4, seed=0)
+    paths = sorted((tmp_path / "p").rglob("*.png"))
+    pd.DataFrame({"path": [str(p) for p in paths], "subject": [f"p{i % 7}" for i in range(len(paths))]}).to_csv(
+        tmp_path / "s.csv", index=False)
+    found = audit(*list_data(tmp_path / "p"), subjects=tmp_path / "s.csv")
+    assert found.numbers["patients"]["known by name or table"] == 7

@@ -1,0 +1,56 @@
+import json
+
+import pandas as pd
+import pytest
+
+from data_setup.phantom import make_phantom
+from tests.functions.test_html_page import read
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory):
+    out = tmp_path_factory.mktemp("phantom") / "leaky"
+    make_phantom(out, people=40, slices=8, seed=0, faults=("leak",))
+    return out
+
+
+@pytest.fixture
+def call_audit(call_script):
+    import audit
+
+    return lambda *arguments: call_script(audit.main, *arguments)
+
+
+def test_a_leak_is_printed_written_and_makes_strict_fail(call_audit, leaky, tmp_path):
+    code, out, err = call_audit(leaky, "--strict")
+    assert code == 1
+    assert "WRONG  40 of 40 patients stand in more than one split, by name" in out
+    report = tmp_path / "runs" / "audit-leaky"
+    found = json.loads((report / "audit.json").read_text())
+    assert found["leak"]["by name"]["in several splits"] == 40
+    assert {"command", "commit", "versions"} <= set(found)
+    assert "40 of 40 patients" in " ".join(read((report / "audit.html").read_text()).text)
+    assert {"path", "subject"} == set(pd.read_csv(report / "subjects.csv").columns)
+    assert call_audit(leaky)[0] == 0, "without --strict a finding is no failure"
+
+
+def test_groups_from_the_pixels_can_be_given_to_a_run(call_audit, leaky, tmp_path):
+    from data_setup.subjects import find_subjects
+
+    call_audit(leaky, "--out", tmp_path / "report")
+    paths = [str(path) for path in sorted(leaky.rglob("*.png"))]
+    subjects = find_subjects(paths, tmp_path / "report" / "subjects.csv")
+    told = sum(subject is not None for subject in subjects)
+    assert told == len(pd.read_csv(tmp_path / "report" / "subjects.csv")) > 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [(["nowhere"], "nowhere does not exist"), ([], "DATA"), (["{leaky}", "--subject_pattern", "("], "(")],
+)
+def test_bad_input_is_one_line_and_exit_code_2(call_audit, leaky, arguments, complaint):
+    code, _, err = call_audit(*(argument.format(leaky=leaky) for argument in arguments))
+    assert code == 2
+    assert err.startswith("error: ")
+    assert complaint in err
+    assert err.count("\n") == 1
