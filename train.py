@@ -65,10 +65,11 @@ def train(flags: dict) -> None:
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
              "split_hash": split_hash(data.table), "fingerprint": data.fingerprint}
+    seen = {"seen": data.seen}          # in the checkpoint, not in run.json
     folder = open_folder(SCRATCH, settings, record, facts, runtime.describe_device(device), data.table,
                          notes=data.notes, left_out=data.left_out)
     val = data.val.dataset
-    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts, patient_ids(val.subjects, val.paths))
+    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | seen, patient_ids(val.subjects, val.paths))
     runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
     done = run.resume()
     print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))

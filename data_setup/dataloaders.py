@@ -81,6 +81,13 @@ class Data:
         """The class with most training slices: what a guesser would always answer."""
         return self.class_names[int(torch.bincount(self.train.dataset.labels).argmax())]
 
+    @property
+    def seen(self) -> dict[str, list[str]]:
+        """Whom training and selection saw: patients' ids, and hashes of the pixels at the model's size."""
+        sides = (self.train.dataset, self.val.dataset)
+        return {"subjects": sorted({subject for side in sides for subject in side.subjects if subject is not None}),
+                "digests": sorted({digest for side in sides for digest in side.digests})}
+
     def class_weights(self, power: float) -> Tensor:
         """w_k ∝ n_k^-power over the n_k training slices of class k, mean 1 over all slices; 0 for a class without any.
 

@@ -80,10 +80,12 @@ def make_checkpoint(
     fingerprint: str,
     stamps: list[str],
     frozen: str = "",
+    seen: dict[str, list[str]] | None = None,
 ) -> dict:
     """Everything that the next epoch, or a reader of this model, depends on, RNG states included.
 
-    `frozen` is the hash of the weights in frozen.pt, which are left out here; "": none are.
+    `frozen` is the hash of the weights in frozen.pt, which are left out here; "": none are. `seen` are the patients and
+    the hashes of the slices that training and selection saw.
     """
     left_out = frozen_names(model) if frozen else set()
     return {
@@ -103,6 +105,7 @@ def make_checkpoint(
         "split_hash": split_hash,
         "fingerprint": fingerprint,
         "stamps": stamps,
+        "seen": seen or {"subjects": [], "digests": []},
     }
 
 

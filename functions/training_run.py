@@ -23,6 +23,7 @@ from functions.engine import EpochScores
 from functions.files import write_atomically, write_json
 from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.recipes import from_plain, resolve, to_plain
+from functions.report import write_report
 from functions.results import prediction_table, score_predictions
 from functions.run_folder import (
     check_free,
@@ -72,8 +73,8 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
 class TrainingRun:
     """What changes from epoch to epoch, and the folder it is kept in.
 
-    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps, frozen;
-    `val_subjects` says whose slice each validation image is.
+    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps, frozen,
+    seen; `val_subjects` says whose slice each validation image is.
     """
 
     folder: Path
@@ -160,4 +161,5 @@ class TrainingRun:
             write_atomically(self.folder / file, lambda out, figure=figure: figure.savefig(out, format="png", dpi=120))
         seconds = {"train": sum(row["train_seconds"] for row in self.extra), "final": time.perf_counter() - started}
         update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")
+        write_report(self.folder)
         return scored

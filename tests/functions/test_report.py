@@ -1,0 +1,58 @@
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from functions.report import model_card, write_report
+from tests.functions.test_html_page import read
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def run(call_train, arguments, tmp_path):
+    call_train("--epochs", 2, "--split", "folder", *arguments)
+    return tmp_path / "runs" / "ViTModel"
+
+
+def test_the_report_of_a_training_says_what_was_run_on_whom_and_how_it_went(run):
+    text = (run / "report.html").read_text(encoding="utf-8")
+    shown = " ".join(read(text).text)
+    record = json.loads((run / "run.json").read_text())
+    for words in ("LEAKY SPLIT", "Run ViTModel", record["command"], record["fingerprint"], "balanced accuracy",
+                  "always", "not stated", "slices: 24 patients stand in several partitions", "label_smoothing"):
+        assert words in shown, words
+    assert all(source.startswith("data:") for source in read(text).sources)
+
+
+def test_an_evaluation_adds_its_sections(run):
+    write_report(run, [("Worst mistakes", "<p>three of them</p>")])
+    assert "three of them" in (run / "report.html").read_text()
+
+
+def test_the_card_says_at_which_level_partitions_are_disjoint(run):
+    import pandas as pd
+
+    record = json.loads((run / "run.json").read_text())
+    split = pd.DataFrame({"path": ["a", "b", "c"], "class": "AD", "subject": ["1", "1", "2"],
+                          "split": ["train", "train", "test"]})
+    cards = dict(model_card(record, split))
+    assert cards["Level at which partitions are disjoint"] == "patients: disjoint"
+    unknown = dict(model_card(record, split.assign(subject="")))
+    assert unknown["Level at which partitions are disjoint"] == "patients unknown"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the report in")
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_opens_in_a_browser(run, tmp_path, width, scheme):
+    dark = ["--force-dark-mode", "--enable-features=WebContentsForceDark"] if scheme == "dark" else []
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *dark, f"--window-size={width},900",
+               f"--screenshot={tmp_path / 'page.png'}", (run / "report.html").as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    from PIL import Image
+
+    with Image.open(tmp_path / "page.png") as picture:
+        assert picture.width == width
+        assert len(picture.convert("L").getcolors()) > 20, "something is on the page"
