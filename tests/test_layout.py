@@ -81,7 +81,7 @@ def test_importing_a_script_does_nothing_and_loads_no_torch(path, tmp_path):
 
 
 def test_every_directory_of_the_map_is_there():
-    for name in ("train.py", "train_transferlearning.py", "audit.py", "README.md",
+    for name in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "docs/HONESTY.md", "README.md",
                  "LICENSE", "Makefile", "env.yml", "requirements.txt", "requirements-dev.txt",
                  "pyproject.toml", ".ci/run", "notebooks/loss_curves.ipynb", "docs/RESULTS.md", "docs/LOG.md",
                  "docs/HOWTO.md"):

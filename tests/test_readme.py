@@ -13,7 +13,8 @@ from functions.settings import SCRATCH, TRANSFER
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
-ELSEWHERE = {"--strict", "--out", "--contact_sheet", "--fault", "--people", "--slices", "--no_four_numbers", "--help"}
+ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--figure",
+             "--contact_sheet", "--fault", "--people", "--slices", "--no_four_numbers", "--help"}
 
 
 @pytest.mark.parametrize("name", DOCS)
