@@ -44,7 +44,7 @@ def draw(runs: dict[str, dict]):
 
     figure = Figure(figsize=(8, 1.2 + 0.8 * len(runs)), layout="constrained")
     axis = figure.subplots()
-    for row, (name, result) in enumerate(runs.items()):
+    for row, result in enumerate(runs.values()):
         score, neighbour = result["slice"]["scores"]["accuracy"], result["nearest neighbour"]
         span = [[score["value"] - score["low"]], [score["high"] - score["value"]]]
         axis.errorbar(score["value"], row, xerr=span, fmt="o", color="#0072B2", capsize=4,
