@@ -35,10 +35,23 @@ def write_report(run: Path, more: Sequence[tuple[str, str]] = ()) -> Path:
         ("Settings", html_page.table(["setting", "value"], sorted(record["settings"].items()))),
         ("Model card", html_page.table(["item", "what is known"], model_card(record, split))),
     ]
+    if findings := _audited(run, split):
+        sections.insert(len(more) + 1, ("What the audit of these slices found", html_page.items(findings)))
     if left_out := record.get("left_out"):
         sections.append(("Files left out", html_page.items([(file, False) for file in left_out])))
     write_text(run / "report.html", html_page.page(title, record["stamps"], sections))
     return run / "report.html"
+
+
+def _audited(run: Path, split: pd.DataFrame) -> list[tuple[str, bool]]:
+    """(finding, whether it is a fault) of the audits beside the run whose data this run's slices are."""
+    findings = []
+    for path in sorted(run.parent.glob("audit-*/audit.json")):
+        audit = json.loads(path.read_text(encoding="utf-8"))
+        data = Path(audit["data"]).resolve()
+        if all(data in Path(slice_path).resolve().parents for slice_path in split["path"]):
+            findings += [(finding["text"], finding["wrong"]) for finding in audit["findings"]]
+    return findings
 
 
 def score_rows(scored: dict, unit: str) -> list[list[str]]:

@@ -31,6 +31,17 @@ def test_an_evaluation_adds_its_sections(run):
     assert "three of them" in (run / "report.html").read_text()
 
 
+def test_what_an_audit_of_the_same_slices_found_is_in_the_report(run, slices):
+    for name, data in (("audit-slices", slices), ("audit-other", run)):
+        folder = run.parent / name
+        folder.mkdir()
+        findings = [{"what": "leak", "wrong": True, "text": f"found in {name}"}]
+        (folder / "audit.json").write_text(json.dumps({"data": str(data), "findings": findings}))
+    shown = " ".join(read(write_report(run).read_text()).text)
+    assert "found in audit-slices" in shown
+    assert "found in audit-other" not in shown, "another data set's"
+
+
 def test_the_card_says_at_which_level_partitions_are_disjoint(run):
     import pandas as pd
 
