@@ -72,7 +72,7 @@ def _resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.
     if image.shape[:2] == size:
         return image
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    return np.asarray(picture.resize(size[::-1], INTERPOLATION[interpolation])).reshape(*size, image.shape[2])
+    return np.array(picture.resize(size[::-1], INTERPOLATION[interpolation])).reshape(*size, image.shape[2])
 
 
 def _middle(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -71,6 +71,12 @@ def test_stretching_fills_the_size():
     assert (Frame((24, 24), "stretch")(image) == 99).all()
 
 
+@pytest.mark.parametrize("mode", ["fit", "crop", "stretch"])
+def test_what_comes_out_may_be_written_to(mode):
+    """Pillow's own buffers may not, and torch warns of each such slice."""
+    assert Frame((12, 10), mode, 0.8 if mode == "crop" else 1.0)(np.zeros((24, 20, 1), np.uint8)).flags.writeable
+
+
 @pytest.mark.parametrize("frame", [Frame((8, 6)), Frame((8, 6), "crop", 0.875, "bicubic"), Frame((8, 6), "stretch")])
 def test_a_frame_is_made_again_from_its_description(frame):
     assert from_description(frame.describe()) == frame
