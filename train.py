@@ -21,18 +21,23 @@ def train(flags: dict) -> None:
     from data_setup.run_data import load_run_data
     from data_setup.split_notes import UNKNOWN
     from data_setup.splits import count_table, split_hash
-    from functions import engine, reporting, runtime
+    from functions import distributed, engine, reporting, runtime
+    from functions.memory import checkpoint_activations, shard
     from functions.optimizers import make_optimizer
+    from functions.profiling import step_profiler
     from functions.results import patient_ids
     from functions.run_folder import recorded
     from functions.schedules import make_schedule
+    from functions.speed import measure_speed
+    from functions.sums import EpochScores
     from functions.training_run import TrainingRun, choose_settings, open_folder
     from models import build
 
-    # Settings and seed
+    # Device, settings and seed
+    device = runtime.pick_device()
+    distributed.join(device)
     settings, sources, record = choose_settings(flags, is_demo, SCRATCH)
     runtime.set_seeds(settings.seed)
-    device = runtime.pick_device()
     settings.precision = precision = runtime.resolve_precision(settings.precision, device)
 
     # Data: class folders → patients → train, val, test
@@ -46,6 +51,11 @@ def train(flags: dict) -> None:
     model = build(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
                   num_classes=len(data.class_names), dropout=settings.dropout,
                   **{name: size for name, size in sizes.items() if size is not None}).to(device)
+    speed = measure_speed(model, device, precision)
+    if settings.checkpoint_activations:
+        checkpoint_activations(model.encoder)
+    if settings.shard:
+        shard(model, model.encoder, precision)
     weights = data.class_weights({"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[settings.class_weights]).to(device)
     loss_fn = torch.nn.CrossEntropyLoss(weights, reduction="none", label_smoothing=settings.label_smoothing)
     optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
@@ -76,20 +86,20 @@ def train(flags: dict) -> None:
     if settings.compile:
         model.compile()
 
-    def after_epoch(epoch: int, scores: dict[str, engine.EpochScores], history: dict[str, list[float]]) -> bool:
+    def after_epoch(epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]]) -> bool:
         lr = scheduler.base_lrs[0] * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
-        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=True)
+        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=True, speed=speed)
         run.save_epoch(epoch, scores, history, lr)
         raise_if_interrupted()
         return epoch == settings.stop_after
 
     # Epochs
-    with recorded(folder):
+    with recorded(folder), step_profiler(settings.profile, folder, device) as profiler:
         print(reporting.EPOCH_HEAD)
         engine.train(model, data.train, data.test, optimizer, loss_fn, settings.epochs, device,
                      val_dataloader=data.val, history=run.history, after_epoch=after_epoch, precision=precision,
                      scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
-                     accumulation=settings.accumulation)
+                     accumulation=settings.accumulation, after_step=profiler)
         if run.epochs_done < settings.epochs:
             run.pause()
             return

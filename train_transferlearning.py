@@ -23,24 +23,29 @@ def train(flags: dict) -> None:
     from data_setup.run_data import load_run_data
     from data_setup.split_notes import UNKNOWN
     from data_setup.splits import count_table, split_hash
-    from functions import engine, reporting, runtime
+    from functions import distributed, engine, reporting, runtime
     from functions.checkpoints import frozen_digest
     from functions.features import frozen_features
+    from functions.memory import checkpoint_activations, shard
     from functions.optimizers import make_optimizer
     from functions.probe import least_squares_probe
+    from functions.profiling import step_profiler
     from functions.recipes import steps_or_epochs
     from functions.results import patient_ids
     from functions.run_folder import recorded
     from functions.schedules import make_schedule
+    from functions.speed import measure_speed
+    from functions.sums import EpochScores
     from functions.training_run import TrainingRun, choose_settings, open_folder
-    from models.transfer import layer_rates
+    from models.transfer import blocks_of, layer_rates
     from models.transfer_weights import find_pretrained, load_transfer
 
-    # Settings and seed
+    # Device, settings and seed
+    device = runtime.pick_device()
+    distributed.join(device)
     settings, sources, record = choose_settings(flags, is_demo, TRANSFER)
     steps_or_epochs(settings, sources)
     runtime.set_seeds(settings.seed)
-    device = runtime.pick_device()
     settings.precision = precision = runtime.resolve_precision(settings.precision, device)
 
     # Weights, and how they want their images; data: class folders → patients → train, val, test
@@ -54,6 +59,12 @@ def train(flags: dict) -> None:
     # Model: what is frozen, what is trained; loss, optimiser, schedule
     model = load_transfer(pretrained, len(data.class_names)).to(device)
     model.unfreeze(settings.train)
+    speed, blocks = measure_speed(model, device, precision), blocks_of(model.backbone)[0]
+    frozen = frozen_digest(model)
+    if settings.checkpoint_activations:
+        checkpoint_activations(blocks)
+    if settings.shard:
+        shard(model, blocks, precision)
     if settings.compile:
         model.backbone.compile()
     weights = data.class_weights({"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[settings.class_weights]).to(device)
@@ -75,10 +86,10 @@ def train(flags: dict) -> None:
         reporting.print_summary(model, device)
 
     # A frozen backbone is run once: from here on its features stand for the images, and the head for the model
-    frozen, seconds, learner, streams = frozen_digest(model), 0.0, model, data
+    seconds, learner, streams = 0.0, model, data
     if settings.train == "head" and settings.cache:
         features, seconds = frozen_features(model, data, settings, device, frozen)
-        streams, learner = with_features(data, features), model.head
+        streams, learner, speed = with_features(data, features), model.head, None
     elif device.type == "cpu":
         print(reporting.epoch_estimate(model, data.train, [data.val, data.test], count=model.chunk))
 
@@ -95,20 +106,20 @@ def train(flags: dict) -> None:
     done = run.resume()
     print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
 
-    def after_epoch(epoch: int, scores: dict[str, engine.EpochScores], history: dict[str, list[float]]) -> bool:
+    def after_epoch(epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]]) -> bool:
         lr = max(scheduler.base_lrs) * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
-        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=False)
+        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=False, speed=speed)
         run.save_epoch(epoch, scores, history, lr)
         raise_if_interrupted()
         return epoch == settings.stop_after
 
     # Epochs
-    with recorded(folder):
+    with recorded(folder), step_profiler(settings.profile, folder, device) as profiler:
         print(reporting.EPOCH_HEAD)
         engine.train(learner, streams.train, streams.test, optimizer, loss_fn, settings.epochs, device,
                      val_dataloader=streams.val, history=run.history, after_epoch=after_epoch, precision=precision,
                      scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
-                     accumulation=settings.accumulation, last_step=settings.steps)
+                     accumulation=settings.accumulation, last_step=settings.steps, after_step=profiler)
         if run.epochs_done < settings.epochs:
             run.pause()
             return

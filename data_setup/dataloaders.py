@@ -1,15 +1,14 @@
 """From folders to the three streams of batches that a run needs, and everything there is to say about them."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
 
+from data_setup.batches import Batches
 from data_setup.dataset import (
     SliceDataset,
     bytes_needed,
@@ -24,41 +23,6 @@ from data_setup.pixel_groups import subjects_from_pixels
 from data_setup.splits import apply_split
 from data_setup.subjects import find_subjects
 from data_setup.transforms import describe_preprocessing, make_transforms
-
-
-class Batches:
-    """A DataLoader whose uint8 batches arrive on the device, transformed there: (images (B, C, H, W), labels (B,)).
-
-    Every pass takes one number from torch's global generator and nothing else, however slices are read: so an epoch's
-    order is the same in memory and from disk, before and after a run was resumed.
-    """
-
-    def __init__(self, dataset: SliceDataset, batch_size: int, shuffle: bool, transform: nn.Module,
-                 device: torch.device, num_workers: int):
-        self.order = torch.Generator()
-        sampler = RandomSampler(dataset, generator=self.order) if shuffle else SequentialSampler(dataset)
-        self.loader = DataLoader(dataset, batch_size, sampler=sampler, collate_fn=take_as_is, num_workers=num_workers,
-                                 generator=torch.Generator(), pin_memory=device.type == "cuda",
-                                 persistent_workers=num_workers > 0)
-        self.transform, self.device = transform.to(device), device
-
-    @property
-    def dataset(self) -> SliceDataset:
-        return self.loader.dataset
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        self.order.manual_seed(int(torch.randint(2**31, ())))
-        for pixels, labels in self.loader:
-            pixels = pixels.to(self.device, non_blocking=True)
-            yield self.transform(pixels), labels.to(self.device, non_blocking=True)
-
-    def in_order(self, rows: list[int], batch_size: int) -> "Batches":
-        """These slices of it in this order, transformed as ever."""
-        return Batches(Subset(self.dataset, rows), batch_size, False, self.transform, self.device,
-                       self.loader.num_workers)
 
 
 @dataclass(frozen=True)
@@ -97,11 +61,6 @@ class Data:
         counts = torch.bincount(self.train.dataset.labels, minlength=len(self.class_names)).double()
         weights = torch.where(counts > 0, counts.clamp(min=1) ** -power, 0.0)
         return (weights * counts.sum() / (weights * counts).sum()).float()
-
-
-def take_as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """SliceDataset cuts whole batches already; nothing is left to collate."""
-    return batch
 
 
 def create_dataloaders(
@@ -151,13 +110,15 @@ def create_dataloaders(
     class_names = sorted(final["class"].unique())
 
     def batches(name: str, transform: nn.Module) -> Batches:
-        dataset = SliceDataset(final.loc[rows[name]], class_names, frame, channels, decoded.images,
-                               decoded.digests)
-        return Batches(dataset, batch_size, name == "train", transform, device, 0 if keep else num_workers)
+        dataset = SliceDataset(final.loc[rows[name]], class_names, frame, channels, images, decoded.digests)
+        return Batches(dataset, batch_size, name == "train", transform, device, from_disk=not keep,
+                       num_workers=num_workers)
 
+    on_gpu = keep and device.type == "cuda" and num_bytes <= torch.cuda.mem_get_info(device)[0] / 4
+    images = decoded.images.to(device) if on_gpu else decoded.images
     training, evaluation = make_transforms(mean, std, augment)
     left_out = [*decoded.errors.values(), *others]
-    where = f"in memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
+    where = f"in {'GPU ' * on_gpu}memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
         f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half the free memory), read by {num_workers} workers")
     notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *told, *chosen.notes]
     if frame.mode == "crop":

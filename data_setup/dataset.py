@@ -149,10 +149,11 @@ class SliceDataset(Dataset):
 
     def __init__(self, table: pd.DataFrame, class_names: list[str], frame: Frame, channels: int,
                  images: Tensor | None, digests: Sequence[str] = ()):
-        self.rows = torch.tensor(table.index.to_numpy().copy())
+        where = "cpu" if images is None else images.device
+        self.rows = torch.tensor(table.index.to_numpy().copy(), device=where)
         self.paths = table["path"].tolist()
         self.subjects = table["subject"].tolist()
-        self.labels = torch.tensor([class_names.index(name) for name in table["class"]], dtype=torch.long)
+        self.labels = torch.tensor([class_names.index(name) for name in table["class"]], device=where)
         self.frame, self.channels, self.images = frame, channels, images
         self.digests = [digests[row] for row in table.index] if digests else []
 

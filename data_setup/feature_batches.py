@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data_setup.dataloaders import Batches, Data
+from data_setup.batches import Batches
+from data_setup.dataloaders import Data
 from data_setup.dataset import SliceDataset
 
 
@@ -42,7 +43,8 @@ class OneView(nn.Module):
 def with_features(data: Data, features: dict[str, Tensor]) -> Data:
     """The data with each split's images replaced by their features (n, V, D); nothing else is different."""
     def batches(old: Batches, shuffle: bool, new: Tensor) -> Batches:
-        return Batches(FeatureDataset(old.dataset, new), old.loader.batch_size, shuffle, OneView(), old.device, 0)
+        features = FeatureDataset(old.dataset, new.to(old.dataset.labels.device))
+        return Batches(features, old.batch_size, shuffle, OneView(), old.device)
 
     return replace(data, train=batches(data.train, True, features["train"]),
                    val=batches(data.val, False, features["val"]), test=batches(data.test, False, features["test"]))

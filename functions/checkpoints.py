@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from functions.files import write_atomically
+from functions.memory import load_optimizer, parted, whole
 from functions.runtime import restore_rng_states, rng_states
 from models import ViT, ViTConfig
 
@@ -49,7 +50,7 @@ def frozen_names(model: nn.Module) -> set[str]:
 
 def frozen_digest(model: nn.Module) -> str:
     """A hash of the frozen tensors, names included; "" if there are none."""
-    names, state = sorted(frozen_names(model)), model.state_dict()
+    names, state = sorted(frozen_names(model)), whole(model.state_dict(), everywhere=True)
     digest = hashlib.blake2b(digest_size=16)
     for name in names:
         digest.update(f"{name} {tuple(state[name].shape)} {state[name].dtype}".encode())
@@ -61,7 +62,7 @@ def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
     """Writes the frozen weights, whose hash is `digest`, unless there are none or they are there."""
     if digest and not (folder / FROZEN).exists():
         names = frozen_names(model)
-        weights = {name: value for name, value in model.state_dict().items() if name in names}
+        weights = whole({name: value for name, value in model.state_dict().items() if name in names})
         save_checkpoint(folder / FROZEN, {"digest": digest, "weights": weights})
 
 
@@ -84,19 +85,21 @@ def make_checkpoint(
 ) -> dict:
     """Everything that the next epoch, or a reader of this model, depends on, RNG states included.
 
+    Where weights are sharded all processes must call it.
+
     `frozen` is the hash of the weights in frozen.pt, which are left out here; "": none are. `seen` are the patients and
     the hashes of the slices that training and selection saw.
     """
     left_out = frozen_names(model) if frozen else set()
     return {
         "format": FORMAT,
-        "weights": {name: value for name, value in model.state_dict().items() if name not in left_out},
+        "weights": whole({name: value for name, value in model.state_dict().items() if name not in left_out}),
         "frozen": frozen,
         "config": config_to_plain(model.config),
         "class_names": class_names,
         "preprocessing": preprocessing,
         "epoch": epoch,
-        "optimizer": optimizer.state_dict(),
+        "optimizer": whole(optimizer.state_dict()),
         "schedule": {"step": scheduler.last_epoch},
         "scaler": scaler.state_dict(),
         "rng": rng_states(),
@@ -149,7 +152,7 @@ def restore(
     if checkpoint.get("frozen", "") != frozen_digest(model):
         raise ValueError("the frozen weights are not those that this run began with: start a new run")
     load_weights(model, checkpoint["weights"])
-    optimizer.load_state_dict(checkpoint["optimizer"])
+    load_optimizer(optimizer, checkpoint["optimizer"])
     scheduler.last_epoch = checkpoint["schedule"]["step"]
     factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
     for group, base_lr in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
@@ -160,10 +163,11 @@ def restore(
 
 def load_weights(model: nn.Module, weights: dict) -> None:
     """Loads all weights that are not frozen, strictly; ValueError where a name is missing or too many."""
-    wrong = set(model.state_dict()) - frozen_names(model) ^ set(weights)
+    state = model.state_dict()
+    wrong = set(state) - frozen_names(model) ^ set(weights)
     if wrong:
         raise ValueError(f"the checkpoint is of another model: {sorted(wrong)[0]} is missing there or here")
-    model.load_state_dict(weights, strict=False)
+    model.load_state_dict({name: parted(value, state[name]) for name, value in weights.items()}, strict=False)
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict]:

@@ -2,74 +2,34 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from functions.distributed import (
+    IGNORED,
+    averaging,
+    count_images,
+    is_main,
+    replicated,
+    same_buffers,
+    together,
+    world_size,
+)
 from functions.runtime import autocast
+from functions.sums import EpochScores, Sums
 
 
-@dataclass(frozen=True)
-class EpochScores:
-    """One pass over a data set: loss and accuracies (fractions), how often each class was predicted for each truth."""
-
-    loss: float
-    acc: float
-    balanced_acc: float                    # mean recall over the classes that occur
-    confusion: Tensor                      # (K, K) counts, truth down, prediction across
-    seconds: float                         # wall clock
-    probabilities: Tensor | None = None    # (n, K), in the data's order; from test_step only
-    labels: Tensor | None = None           # (n,)
-
-
-class Sums:
-    """Loss and confusion counts, summed on the device and divided once: right however the batches were cut."""
-
-    def __init__(self, device: torch.device, what: str):
-        self.what = what                                                  # "training" or "scoring"
-        self.loss = torch.zeros((), device=device)
-        self.confusion = None                                             # (K, K), made when K is known
-        self.first_bad_step = torch.full((), torch.inf, device=device)
-        self.count = 0
-        self.started = time.perf_counter()
-
-    def add(self, logits: Tensor, labels: Tensor, loss: Tensor, step: int) -> None:
-        """Adds a batch whose mean loss is `loss`; remembers the first step whose loss was not finite."""
-        num_classes = logits.shape[1]
-        if self.confusion is None:
-            self.confusion = torch.zeros(num_classes * num_classes, dtype=torch.long, device=logits.device)
-        cell = labels * num_classes + logits.argmax(dim=1)
-        self.confusion.index_add_(0, cell, torch.ones_like(cell))
-        self.loss += loss.detach().float() * len(labels)
-        self.first_bad_step = torch.where(loss.isfinite(), self.first_bad_step, self.first_bad_step.clamp(max=step))
-        self.count += len(labels)
-
-    def scores(self, **predictions: Tensor) -> EpochScores:
-        """The epoch's only synchronisation; FloatingPointError names the first step whose loss was not finite."""
-        if self.count == 0:
-            raise ValueError("the data set holds no images: nothing was trained or scored")
-        loss, bad = self.loss.item() / self.count, self.first_bad_step.item()
-        if bad != float("inf"):
-            raise FloatingPointError(
-                f"the loss is not finite at step {bad + 1:.0f} of this epoch's {self.what}: "
-                "try a lower --lr, a longer --warmup_share, --clip_norm 1, or --precision fp32"
-            )
-        confusion = self.confusion.cpu().view(round(len(self.confusion) ** 0.5), -1)
-        occurring = confusion.sum(dim=1) > 0
-        recall = confusion.diagonal()[occurring] / confusion.sum(dim=1)[occurring]
-        acc = confusion.diagonal().sum().item() / self.count
-        seconds = time.perf_counter() - self.started
-        return EpochScores(loss, acc, recall.double().mean().item(), confusion, seconds, **predictions)
-
-
-def in_groups(batches: Iterable, size: int) -> Iterator[list]:
-    """Lists of `size` batches, the last one shorter."""
+def in_groups(batches: Iterable, size: int) -> Iterator[tuple[list, float]]:
+    """(lists of `size` batches, the last one shorter; seconds that had to be waited for each)."""
     batches = iter(batches)
-    while group := list(islice(batches, size)):
-        yield group
+    while True:
+        asked = time.perf_counter()
+        if not (group := list(islice(batches, size))):
+            return
+        yield group, time.perf_counter() - asked
 
 
 def train_step(
@@ -85,6 +45,7 @@ def train_step(
     clip_norm: float = 0.0,
     accumulation: int = 1,
     last_step: int | None = None,
+    after_step: Callable[[], None] | None = None,
     progress: str = "",
 ) -> EpochScores:
     """One epoch of learning over batches of (images (B, C, H, W), labels (B,)).
@@ -92,20 +53,22 @@ def train_step(
     An optimiser step takes `accumulation` batches and follows the gradient of the mean loss over all their images, so
     uneven last batches weigh what they hold. Gradients are clipped at global norm `clip_norm` (0: not), after the
     fp16 scale is taken out; `scheduler` moves once a step, and at its `last_step` the epoch ends early. `loss_fn` gives
-    one loss an image, or a batch's mean.
+    one loss an image, or a batch's mean (several processes need the former). `after_step` is called after each step.
     """
     model.train()
-    sums = Sums(device, "training")
+    sums, waited = Sums(device, "training"), 0.0
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
-    bar = tqdm(total=len(dataloader), desc=progress, leave=False, disable=None if progress else True)
-    for step, group in enumerate(in_groups(dataloader, accumulation)):
-        num_images = sum(len(labels) for _, labels in group)
-        for images, labels in group:
+    bar = _bar(dataloader, progress)
+    for step, (group, seconds) in enumerate(in_groups(dataloader, accumulation)):
+        waited += seconds
+        num_images = count_images(group, device) / world_size()           # gradients are averaged over processes
+        for i, (images, labels) in enumerate(group):
             images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-            with autocast(precision, device):
-                logits = model(images)
-                loss = loss_fn(logits, labels).mean()
-            scaler.scale(loss * (len(labels) / num_images)).backward()
+            with averaging(model, last=i == len(group) - 1):
+                with autocast(precision, device):
+                    logits = model(images)
+                    loss = loss_fn(logits, labels).mean()
+                scaler.scale(loss * (len(labels) / num_images)).backward()
             sums.add(logits, labels, loss, step)
             bar.update()
         if clip_norm:
@@ -114,12 +77,19 @@ def train_step(
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
+        if after_step:
+            after_step()
         if scheduler:
             scheduler.step()
             if scheduler.last_epoch == last_step:
                 break
     bar.close()
-    return sums.scores()
+    same_buffers(model)
+    return sums.scores(waited=waited)
+
+
+def _bar(dataloader: Iterable, progress: str) -> tqdm:
+    return tqdm(total=len(dataloader), desc=progress, leave=False, disable=None if progress and is_main() else True)
 
 
 @torch.inference_mode()
@@ -136,8 +106,8 @@ def test_step(
     model.eval()
     sums = Sums(device, "scoring")
     probabilities, truth = [], []
-    for step, (images, labels) in enumerate(tqdm(dataloader, desc=progress, leave=False,
-                                                 disable=None if progress else True)):
+    bar = _bar(dataloader, progress)
+    for step, (images, labels) in enumerate(dataloader):
         images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         with autocast(precision, device):
             logits = model(images)
@@ -145,9 +115,13 @@ def test_step(
         sums.add(logits, labels, loss, step)
         probabilities.append(logits.float().softmax(dim=1))
         truth.append(labels)
+        bar.update()
+    bar.close()
     if not truth:
         return sums.scores()
-    return sums.scores(probabilities=torch.cat(probabilities).cpu(), labels=torch.cat(truth).cpu())
+    probabilities, truth = together(torch.cat(probabilities)), together(torch.cat(truth))
+    real = truth != IGNORED
+    return sums.scores(probabilities=probabilities[real].cpu(), labels=truth[real].cpu())
 
 
 test_step.__test__ = False    # the replicated repository's name for it; pytest would take it for a test
@@ -176,8 +150,9 @@ def train(
     scored = {"val": val_dataloader, "test": test_dataloader}
     scored = {split: loader for split, loader in scored.items() if loader is not None}
     history = history or {f"{split}_{what}": [] for split in ("train", *scored) for what in ("loss", "acc")}
+    learner = replicated(model)
     for epoch in range(len(history["train_loss"]) + 1, epochs + 1):
-        scores = {"train": train_step(model, train_dataloader, loss_fn, optimizer, device, precision=precision,
+        scores = {"train": train_step(learner, train_dataloader, loss_fn, optimizer, device, precision=precision,
                                       progress=f"epoch {epoch}", **step_options)}
         for split, loader in scored.items():
             scores[split] = test_step(model, loader, loss_fn, device, precision=precision, progress=split)

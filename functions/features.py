@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from functions.checkpoints import config_to_plain
+from functions.distributed import from_main, is_main, together, world_size
 from functions.files import write_atomically
 from functions.runtime import autocast, set_seeds
 
@@ -37,11 +38,12 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
 
         def compute(rows: list[int], batches=batches, split=split) -> Tensor:
             in_order = batches.in_order(rows, model.chunk)
-            return extract(model.features, in_order, device, settings.precision, f"features, {split}")
+            return extract(model.features, in_order, device, settings.precision, f"features, {split}")[:len(rows)]
 
         views = []
         for view in range(settings.views if augmented else 1):
             own = {"view": view, "seed": settings.seed, "slices": digests} if augmented else {}
+            own |= {"processes": world_size()} if augmented and world_size() > 1 else {}
             set_seeds(settings.seed + view)
             found, computed = cached_features(FOLDER / f"{cache_key(**depends_on, **own)}.pt", digests, compute,
                                               len(digests) if augmented else 1024)
@@ -56,12 +58,15 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
 @torch.inference_mode()
 def extract(features: Callable[[Tensor], Tensor], dataloader: Iterable, device: torch.device, precision: str,
             progress: str) -> Tensor:
-    """features(images (B, C, H, W)) → (B, D) over all batches, in their order: (n, D) float32 on the CPU."""
+    """features(images (B, C, H, W)) → (B, D) over all batches, in their order: (n, D) float32 on the CPU.
+
+    Of several processes each computes its share, and all get all rows, fillers of the last batch at the end.
+    """
     rows = []
-    for images, _ in tqdm(dataloader, desc=progress, leave=False, disable=None):
+    for images, _ in tqdm(dataloader, desc=progress, leave=False, disable=None if is_main() else True):
         with autocast(precision, device):
-            rows.append(features(images).float().cpu())
-    return torch.cat(rows)
+            rows.append(features(images).float())
+    return together(torch.cat(rows)).cpu()
 
 
 def cache_key(**parts) -> str:
@@ -77,7 +82,7 @@ def cached_features(file: Path, digests: Sequence[str], compute: Callable[[list[
     asked for those it lacks, each once, `block` at a time, and they are added at least every half minute: an
     interruption costs no more. A damaged file counts as empty.
     """
-    known, features = _read(file)
+    known, features = from_main(_read(file))
     place = {digest: row for row, digest in enumerate(known)}
     missing = {digest: index for index, digest in enumerate(digests) if digest not in place}
     lacking, saved = list(missing), time.monotonic()

@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk never leaves half of one."""
+"""Writing files so that a kill or a full disk never leaves half of one; of several processes only process 0 writes."""
 
 import contextlib
 import json
@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from functions.distributed import is_main
+
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Lets `write(file)` fill a temporary neighbour, flushes it to the disk, then renames it to `path`.
 
     Readers see the old file or the whole new one. If writing fails the old file stands and the error goes on.
     """
+    if not is_main():
+        return
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

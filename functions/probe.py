@@ -46,5 +46,5 @@ def least_squares_probe(train, val, test, num_classes: int) -> Probe:
 
 def _rows(data) -> tuple[np.ndarray, np.ndarray]:
     """Features (n·V, D) in float64 and their labels (n·V,)."""
-    features = data.features.numpy().astype(np.float64)
-    return features.reshape(-1, features.shape[-1]), np.repeat(data.labels.numpy(), features.shape[1])
+    features = data.features.cpu().numpy().astype(np.float64)
+    return features.reshape(-1, features.shape[-1]), np.repeat(data.labels.cpu().numpy(), features.shape[1])

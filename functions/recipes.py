@@ -8,8 +8,9 @@ import yaml
 from functions.settings import Script, Setting, in_words
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-NOT_IN_RECIPES = {"name", "demo", "summary", "stop_after", "train_dir", "test_dir", "val_dir", "subjects"}
-CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers"}
+NOT_IN_RECIPES = {"name", "demo", "summary", "stop_after", "profile", "train_dir", "test_dir", "val_dir", "subjects"}
+CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers", "profile", "checkpoint_activations",
+                     "shard"}
 
 
 def read_recipe(path: Path, script: Script) -> dict:
@@ -81,13 +82,15 @@ def from_plain(values: dict, changes: dict, script: Script) -> argparse.Namespac
         raise ValueError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
     restored = {name: _checked(script.settings[name], value, "run.json")
                 for name, value in values.items() if name in script.settings}
+    newer = {"profile", "checkpoint_activations", "shard"}           # a run of before they were there has them off
+    restored |= {name: script.settings[name].default for name in newer - set(restored)}
     if missing := set(script.settings) - set(restored):
         raise ValueError(f"run.json lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
     restored["recipe"] = Path(str(values.get("recipe")))
     start = Path(values.get("cwd", Path.cwd()))
     if start != Path.cwd():                # resumed from elsewhere: paths still mean what they meant
         restored |= {name: start / value for name, value in restored.items() if isinstance(value, Path)}
-    restored["stop_after"] = None
+    restored["stop_after"] = restored["profile"] = None
     return argparse.Namespace(**restored | changes)
 
 

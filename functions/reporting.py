@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from functions.diagnosis import collapse_warning
-from functions.engine import EpochScores
 from functions.recipes import describe
 from functions.results import result_lines, score_lines
 from functions.settings import Script
-from functions.speed import in_words, seconds_per_image
+from functions.speed import Speed, in_words, seconds_per_image
+from functions.sums import EpochScores
 
 DEMO = "PHANTOM DEMO: generated brains with a known answer, not patients"
 RANDOM = "RANDOM WEIGHTS"
@@ -67,24 +67,31 @@ def epoch_estimate(model: nn.Module, train, scored: list, count: int = 8) -> str
     return f"time     about {in_words(seconds)} an epoch{advice}"
 
 
-EPOCH_HEAD = f"{'epoch':>9}  {'loss':^17}  {'accuracy':^20}  {'balanced accuracy':^20}  {'rate':>7}  images/s  left\n" \
+EPOCH_HEAD = f"{'epoch':>9}  {'loss':^17}  {'accuracy':^20}  {'balanced accuracy':^20}  {'rate':>7}  images/s  " \
+             f"wait  peak  left\n" \
              f"{'':9}  {'train/val/test':^17}  {'train/val/test':^20}  {'train/val/test':^20}"
 
 
-def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: float) -> str:
-    """One epoch: loss, accuracy, balanced accuracy on train/val/test, learning rate, training images/s, time left."""
+def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: float, speed: Speed | None) -> str:
+    """One epoch: loss, accuracy, balanced accuracy on train/val/test, learning rate, speed of training, time left.
+
+    Speed is images a second, the share of the time that was waited for data, and that of the device's measured peak.
+    """
     loss = "/".join(f"{result.loss:.3f}" for result in scores.values())
     acc = "/".join(f"{result.acc:.1%}" for result in scores.values())
     balanced = "/".join(f"{result.balanced_acc:.1%}" for result in scores.values())
-    rate = scores["train"].confusion.sum().item() / scores["train"].seconds
+    train = scores["train"]
+    rate, wait = train.images_per_second, f"{train.waited / train.seconds:.1%}"
+    peak = f"{speed.used(rate):.0%}" if speed else "-"
     left = in_words((epochs - epoch) * sum(result.seconds for result in scores.values()))
-    return f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f}  {left}"
+    return (f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f} "
+            f"{wait:>5} {peak:>5}  {left}")
 
 
 def print_epoch(epoch: int, settings: Namespace, scores: dict[str, EpochScores], lr: float, class_names: list[str],
-                from_scratch: bool) -> None:
+                from_scratch: bool, speed: Speed | None) -> None:
     """One epoch's line, and a warning if one class swallows all predictions."""
-    print(epoch_line(epoch, settings.epochs, scores, lr))
+    print(epoch_line(epoch, settings.epochs, scores, lr, speed))
     warning = collapse_warning(
         scores["train"].confusion, scores["val"].confusion, scores["train"].loss, class_names,
         lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,

@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import torch
 
+from functions.distributed import is_main, others_lost
 from functions.files import write_atomically, write_json
 
 LOCK = "process.pid"
@@ -91,8 +92,11 @@ def check_free(run: Path) -> None:
 def recorded(run: Path) -> Iterator[None]:
     """Keeps a run to one process, and writes into run.json how it ended: interrupted, failed with its traceback, …
 
-    ValueError if another process is training it.
+    ValueError if another process is training it. Of those that torchrun started, process 0 does this for all.
     """
+    if not is_main():
+        yield
+        return
     check_free(run)
     lock = run / LOCK
     lock.write_text(str(os.getpid()))
@@ -102,8 +106,11 @@ def recorded(run: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         update_record(run, state="interrupted")
         raise KeyboardInterrupt(f"all finished epochs are saved; go on with --resume {run}") from None
-    except BaseException:
+    except BaseException as error:
         update_record(run, state="failed", error=traceback.format_exc())
+        if others_lost(error):
+            raise ConnectionError("another process of this run has died (its own message is above or below); "
+                                  f"all finished epochs are saved; go on with --resume {run}") from None
         raise
     finally:
         lock.unlink(missing_ok=True)

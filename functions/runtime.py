@@ -1,9 +1,12 @@
 """Seeds, device and precision: each in one place."""
 
+import os
 import random
 
 import numpy as np
 import torch
+
+from functions.distributed import world_size
 
 
 def set_seeds(seed: int) -> None:
@@ -14,10 +17,19 @@ def set_seeds(seed: int) -> None:
 
 
 def pick_device() -> torch.device:
-    """CUDA where there is a GPU (its fp32 products then use TF32), else Apple's MPS, else the CPU."""
+    """CUDA where there is a GPU (its fp32 products then use TF32), else Apple's MPS, else the CPU.
+
+    Of several processes (torchrun) each takes a GPU of its own; ValueError if there are fewer GPUs than processes.
+    """
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
-        return torch.device("cuda")
+        number = int(os.environ.get("LOCAL_RANK", 0))
+        if number >= torch.cuda.device_count():
+            raise ValueError(f"process {number} has no GPU: there are {torch.cuda.device_count()} "
+                             "(torchrun --nproc_per_node is how many processes a machine starts)")
+        device = torch.device("cuda", number)
+        torch.cuda.set_device(device)
+        return device
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -44,10 +56,11 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 
 def describe_device(device: torch.device) -> str:
-    """A device in words: the GPU's name, or the CPU and how many threads torch uses on it."""
+    """A device in words: the GPU's name, or the CPU and how many threads torch uses on it; how many processes."""
+    together = f", {world_size()} processes" if world_size() > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
+        return torch.cuda.get_device_name(device) + together
+    return f"{device.type}, {torch.get_num_threads()} threads{together}"
 
 
 def rng_states() -> dict:

@@ -85,6 +85,9 @@ RUN = [
     Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto", "auto: fp32 on CPU, bf16 or fp16 on GPU"),
     Setting("compile", bool, False, "torch.compile the model"),
     Setting("summary", bool, False, "print torchinfo's summary of the model"),
+    Setting("checkpoint_activations", bool, False, "less memory, a third more work: blocks are run twice a step"),
+    Setting("shard", bool, False, "with torchrun: each process keeps a part of the weights (FSDP2)"),
+    Setting("profile", _number(int, 1), None, "record this many steps: a trace, the ten costliest operations"),
     Setting("stop_after", _number(int, 1), None, "pause after this epoch; --resume goes on"),
 ]
 DATA = [
@@ -123,7 +126,7 @@ PRETRAINED = [
     Setting("views", _number(int, 1), 4, "with a frozen backbone and --augment: augmented views kept of each slice"),
 ]
 OPTIMISATION = [
-    Setting("batch_size", _number(int, 1), 32, "slices a batch"),
+    Setting("batch_size", _number(int, 1), 32, "slices a batch, in each process"),
     Setting("accumulation", _number(int, 1), 1, "batches a step"),
     Setting("optimizer", _one_of("adamw", "adam", "sgd"), "adamw",
             "adamw (decay on matrices only), adam (L2), sgd (momentum 0.9)"),

@@ -1,9 +1,17 @@
-"""How long an epoch will take, measured before it starts."""
+"""How long an epoch will take, measured before it starts; what a step costs, and how much of the device it uses."""
 
+import copy
 import time
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from functions.distributed import world_size
+from functions.runtime import autocast
+
+COUNTED = 32      # images: as many as a frozen backbone takes at once
 
 
 def seconds_per_image(model: nn.Module, images: Tensor) -> tuple[float, float]:
@@ -31,3 +39,55 @@ def in_words(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+class Speed(NamedTuple):
+    """What a training step costs, and what all processes' devices could do: FLOP an image, FLOP/s."""
+
+    flop: float
+    peak: float
+
+    def used(self, images_per_second: float) -> float:
+        """Model-FLOP utilisation: the share of the measured peak (Chowdhery et al. 2022, B)."""
+        return self.flop * images_per_second / self.peak
+
+
+def training_flop(model: nn.Module) -> float:
+    """FLOP of a training step for one image, forward and backward: a multiply-add is two, recomputation not counted.
+
+    Counted by torch on tensors without content, so it costs neither time nor memory. Needs `model.config`; call it
+    before activations are checkpointed or weights sharded.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    memo = {id(t): torch.empty_like(t, device="meta") for t in tensors}
+    memo |= {id(p): nn.Parameter(memo[id(p)], p.requires_grad) for p in model.parameters()}
+    empty, config = copy.deepcopy(model, memo), model.config
+    images = torch.empty(COUNTED, config.in_channels, *config.image_size, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        empty(images).sum().backward()
+    return counter.get_total_flops() / COUNTED
+
+
+def measured_peak(device: torch.device, precision: str) -> float:
+    """FLOP/s of this device's best of five products of two large square matrices at `precision`."""
+    side = {"cuda": 8192, "mps": 4096}.get(device.type, 1024)
+    a, best = torch.randn(side, side, device=device), float("inf")
+    with autocast(precision, device), torch.inference_mode():
+        a = a @ a / side                         # warms up, and has the precision's own type
+        for _ in range(5):
+            _finish(device)
+            started = time.perf_counter()
+            a @ a
+            _finish(device)
+            best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
+
+
+def measure_speed(model: nn.Module, device: torch.device, precision: str) -> Speed:
+    """A Speed of this model and these devices."""
+    return Speed(training_flop(model), measured_peak(device, precision) * world_size())
+
+
+def _finish(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

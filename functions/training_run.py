@@ -19,7 +19,7 @@ from functions.checkpoints import (
     save_checkpoint,
     save_frozen,
 )
-from functions.engine import EpochScores
+from functions.distributed import from_main, is_main, share_step, wait, world_size
 from functions.files import write_atomically, write_json
 from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.recipes import from_plain, resolve, to_plain
@@ -37,6 +37,7 @@ from functions.run_folder import (
 )
 from functions.selection import clearly_worse, patient_losses
 from functions.settings import Script
+from functions.sums import EpochScores
 
 
 def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
@@ -51,21 +52,28 @@ def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
     flags["resume"] = flags["resume"].resolve()
     record = read_record(flags["resume"])
     settings = from_plain(record["settings"], flags, script)
+    settings.batch_size, settings.accumulation = share_step(
+        settings.batch_size, settings.accumulation, record.get("processes", 1), world_size())
     return settings, dict.fromkeys(flags, "flag"), record
 
 
 def open_folder(script: Script, settings: Namespace, record: dict | None, facts: dict, device: str,
                 split: pd.DataFrame, **told) -> Path:
-    """The folder of the run that goes on, or of a new one. ValueError if the images are not those it was trained on."""
+    """The folder of the run that goes on, or of a new one. ValueError if the images are not those it was trained on.
+
+    Process 0 makes it and tells the others.
+    """
     if record is None:
-        return create_run(settings.name or script.run_name, provenance() | facts | told | {
-            "settings": to_plain(settings), "device": device, "state": "created",
+        return from_main(is_main() and create_run(settings.name or script.run_name, provenance() | facts | told | {
+            "settings": to_plain(settings), "device": device, "processes": world_size(), "state": "created",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }, split)
+        }, split))
     if record["fingerprint"] != facts["fingerprint"]:
         raise ValueError(f"the images are not those that {settings.resume} was trained on: start a new run")
-    check_free(settings.resume)
-    update_record(settings.resume, settings=to_plain(settings), commands=[*record.get("commands", []), this_command()])
+    if is_main():
+        check_free(settings.resume)
+        update_record(settings.resume, settings=to_plain(settings), processes=world_size(),
+                      commands=[*record.get("commands", []), this_command()])
     return settings.resume
 
 
@@ -103,7 +111,7 @@ class TrainingRun:
             save_checkpoint(self.folder / "best.pt", checkpoint)
         elif load_checkpoint(self.folder / "best.pt")["epoch"] != self.best["epoch"]:
             raise ValueError(f"{self.folder}/best.pt is not of epoch {self.best['epoch']}: start a new run")
-        for unfinished in self.folder.glob(".*.part"):
+        for unfinished in self.folder.glob(".*.part") if is_main() else ():
             unfinished.unlink()
         return checkpoint["epoch"]
 
@@ -112,7 +120,8 @@ class TrainingRun:
         """Everything of a finished epoch: it counts as finished once last.pt is written; best.pt is a copy of that."""
         self.history = history
         self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
-                          | {"learning_rate": lr, "train_seconds": scores["train"].seconds})
+                          | {"learning_rate": lr, "train_seconds": scores["train"].seconds,
+                             "train_waited": scores["train"].waited})
         losses = patient_losses(scores["val"].probabilities.numpy(), scores["val"].labels.numpy(), self.val_subjects)
         lowest = self.best.get("lowest", losses)
         is_best = not clearly_worse(losses, lowest)
@@ -144,6 +153,7 @@ class TrainingRun:
         `probe` are the closed-form probe's probabilities (n, K) on test, scored beside the network's.
         """
         started = time.perf_counter()
+        wait()                                       # for process 0 to have written the best epoch
         load_weights(self.model, load_checkpoint(self.folder / "best.pt")["weights"])
         result, class_names = score_test(), self.facts["class_names"]
         labels, probabilities = result.labels.numpy(), result.probabilities.numpy()
@@ -152,14 +162,19 @@ class TrainingRun:
         if probe is not None:
             table = prediction_table(paths, subjects, labels, probe, class_names)
             scored["probe"] = score_predictions(table, class_names, largest)
+        if is_main():
+            self._write_results(predictions, scored, result.confusion, largest, started)
+        return scored
+
+    def _write_results(self, predictions: pd.DataFrame, scored: dict, confusion: torch.Tensor, largest: str,
+                       started: float) -> None:
         write_table(self.folder / "predictions.csv", predictions)
         write_json(self.folder / "metrics.json", scored | {"best_epoch": self.best["epoch"], "largest": largest,
                                                            "stamps": self.facts["stamps"]})
-        title = make_title(self.folder.name, self.facts["stamps"])
+        title, class_names = make_title(self.folder.name, self.facts["stamps"]), self.facts["class_names"]
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
-                             ("confusion_matrix.png", plot_confusion_matrix(result.confusion, class_names, title))):
+                             ("confusion_matrix.png", plot_confusion_matrix(confusion, class_names, title))):
             write_atomically(self.folder / file, lambda out, figure=figure: figure.savefig(out, format="png", dpi=120))
         seconds = {"train": sum(row["train_seconds"] for row in self.extra), "final": time.perf_counter() - started}
         update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")
         write_report(self.folder)
-        return scored

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from functions.speed import in_words, seconds_per_image
-from models import ViT, ViTConfig
+from functions.speed import Speed, in_words, measured_peak, seconds_per_image, training_flop
+from models import ViT, ViTConfig, build
+from models.transfer import TransferConfig, TransferModel
+from tests.functions.test_engine import make_model
 
 
 def test_measuring_leaves_no_trace():
@@ -31,3 +33,35 @@ def test_measuring_leaves_running_statistics_alone():
 )
 def test_durations_in_words(seconds, words):
     assert in_words(seconds) == words
+
+
+def test_flop_of_a_step_are_those_of_the_formula():
+    """ViT-B/16 at 224: 17.6 G multiply-adds forward, twice that on the way back, less the first layer's input."""
+    tokens, d, layers, mlp = 197, 768, 12, 3072
+    per_layer = tokens * (4 * d * d + 2 * d * mlp) + 2 * tokens * tokens * d
+    embedding = 196 * d * 768
+    assert training_flop(build("vit_b_16")) == pytest.approx(6 * (layers * per_layer + embedding), rel=0.01)
+
+
+def test_frozen_parts_cost_a_third():
+    model = TransferModel(TransferConfig(num_classes=4))
+    model.unfreeze("head")
+    frozen = training_flop(model)
+    model.unfreeze("all")
+    assert training_flop(model) / frozen == pytest.approx(3, rel=0.02)
+
+
+def test_counting_leaves_the_model_alone():
+    model = make_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training_flop(model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(p.grad is None and p.device.type == "cpu" for p in model.parameters())
+
+
+def test_the_share_of_the_peak_that_is_used():
+    assert Speed(flop=100e9, peak=50e12).used(images_per_second=250) == pytest.approx(0.5)
+
+
+def test_the_peak_is_measured_not_known():
+    assert 1e8 < measured_peak(torch.device("cpu"), "fp32") < 1e14

@@ -1,0 +1,76 @@
+"""Slices as batches on the device: in which order, whose share of them, from memory, the GPU's memory, or the disk."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from data_setup.shares import IGNORED, pass_number, place, shares
+
+
+class Batches:
+    """uint8 slices, transformed on the device, as batches (images (B, C, H, W), labels (B,)); anew in every pass.
+
+    `dataset.__getitems__(places)` gives a whole batch. Slices in memory are taken from there, on the device if they lie
+    there; `from_disk` has `num_workers` processes read them. Every pass takes one number from torch's global generator
+    and nothing else, however slices are read: so an epoch's order is the same in memory and from disk, before and after
+    a run was resumed. Among several processes a batch is this one's share of it (data_setup/shares.py). `rows` are the
+    places to go through, if not all.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool, transform: nn.Module, device: torch.device,
+                 *, from_disk: bool = False, num_workers: int = 0, rows: Sequence[int] | None = None):
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.transform, self.device = transform.to(device), device
+        self.rows = torch.arange(len(dataset)) if rows is None else torch.tensor(rows)
+        self.lists: list[list[int]] = []         # the places of a pass, batch by batch, for the reading processes
+        self.loader = DataLoader(dataset, batch_sampler=_Again(self), collate_fn=take_as_is, num_workers=num_workers,
+                                 generator=torch.Generator(), pin_memory=device.type == "cuda",
+                                 persistent_workers=num_workers > 0) if from_disk else None
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // (self.batch_size * place()[1]))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(pass_number(self.device))
+        order = self.rows[torch.randperm(len(self.rows), generator=generator)] if self.shuffle else self.rows
+        parts = list(shares(order, self.batch_size, *place()))
+        for (pixels, labels), (_, count) in zip(self._read(order, parts), parts, strict=True):
+            pixels = pixels.to(self.device, non_blocking=True)
+            labels = labels.to(self.device, non_blocking=True)
+            if count < len(labels):
+                labels[count:] = IGNORED
+            yield self.transform(pixels), labels
+
+    def _read(self, order: Tensor, parts: list[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.loader is not None:
+            self.lists = [places.tolist() for places, _ in parts]
+            yield from self.loader
+        else:
+            there = self.dataset.labels.device       # the order goes there once, not batch by batch
+            for places, _ in shares(order.to(there), self.batch_size, *place()):
+                yield self.dataset.__getitems__(places)
+
+    def in_order(self, rows: Sequence[int], batch_size: int) -> "Batches":
+        """These slices of it in this order, transformed as ever."""
+        workers = {"from_disk": True, "num_workers": self.loader.num_workers} if self.loader else {}
+        return Batches(self.dataset, batch_size, False, self.transform, self.device, rows=rows, **workers)
+
+
+class _Again:
+    """A DataLoader's batch sampler: in each pass the lists that its Batches made for it."""
+
+    def __init__(self, batches: Batches):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches.lists)
+
+
+def take_as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """A whole batch comes from `__getitems__` already; nothing is left to collate."""
+    return batch

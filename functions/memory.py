@@ -1,0 +1,68 @@
+"""Larger models in the memory there is: activations made again instead of kept, weights spread over processes."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
+    """Each block keeps its input alone and computes the rest again on the way back: less memory, a third more work.
+
+    Outputs, gradients and random numbers stay as they were. Chen et al. 2016, arXiv 1604.06174.
+    """
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32") -> None:
+    """Spreads weights, gradients and the optimiser's state over all processes (FSDP2), block by block.
+
+    Before the optimiser is made. ValueError without torchrun, and for fp16, whose scaler would see only this process's
+    part of a gradient.
+    """
+    if not dist.is_initialized():
+        raise ValueError("--shard spreads the weights over several processes: start them with torchrun, or go on with "
+                         "--no_shard")
+    if precision == "fp16":
+        raise ValueError("--shard needs --precision bf16 or fp32: fp16 scales by gradients that no process has whole")
+    from torch.distributed.fsdp import fully_shard  # takes a second to load
+
+    for block in blocks:
+        fully_shard(block)
+    fully_shard(model)
+
+
+def whole(state, everywhere: bool = False):
+    """A state_dict, or any nest of dicts and lists, with every sharded tensor gathered on the CPU of process 0.
+
+    All processes must call it; the others get tensors without content, unless `everywhere`. What is not sharded stays.
+    """
+    if isinstance(state, dict):
+        return {name: whole(value, everywhere) for name, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return [whole(value, everywhere) for value in state]
+    if not hasattr(state, "full_tensor"):
+        return state
+    gathered = state.full_tensor()
+    return gathered.cpu() if everywhere or dist.get_rank() == 0 else gathered.to("meta")
+
+
+def parted(value: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor, cut up as the sharded `like` is; unchanged where `like` is whole, or no tensor of its shape."""
+    if not hasattr(like, "full_tensor") or value.shape != like.shape:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """`optimizer.load_state_dict` of a whole state, cut up where this run's weights are."""
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    parts = {number: {name: parted(value, params[number]) if isinstance(value, Tensor) else value
+                      for name, value in entries.items()} for number, entries in state["state"].items()}
+    optimizer.load_state_dict({"state": parts, "param_groups": state["param_groups"]})

@@ -1,0 +1,66 @@
+"""One training in one process or several, for the tests of these: python -m tests.functions.several FILE WAY …"""
+
+import sys
+
+import torch
+from torch import nn
+
+from data_setup.batches import Batches
+from functions import distributed, engine
+from functions.checkpoints import make_checkpoint
+from functions.memory import shard
+from functions.optimizers import make_optimizer
+from functions.runtime import set_seeds
+from functions.schedules import make_schedule
+from models import ViT, ViTConfig
+
+CPU = torch.device("cpu")
+IMAGES, EPOCHS, SIZE = 37, 4, 4      # 37 images in steps of 8: 5 are left over, which two cannot share evenly
+
+
+class Pictures:
+    """Random images in memory, as a SliceDataset holds them."""
+
+    def __init__(self, count):
+        generator = torch.Generator().manual_seed(count)
+        self.pixels = torch.randn(count, 1, 8, 8, generator=generator)
+        self.labels = torch.randint(3, (count,), generator=generator)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitems__(self, places):
+        return self.pixels[places], self.labels[places]
+
+
+def trained(batch_size, accumulation=1, way="ddp"):
+    """(checkpoint, train scores, test scores) of EPOCHS · 5 steps, deterministic but for the order of sums."""
+    set_seeds(1)
+    model = ViT(ViTConfig(image_size=8, patch_size=4, in_channels=1, num_layers=2, embedding_dim=12, num_heads=3,
+                          mlp_size=20, num_classes=3))
+    nn.init.normal_(model.classifier.weight, std=0.3)
+    if way == "shard":
+        shard(model, model.encoder)
+    # not AdamW: it divides a gradient by its own size, also the key bias's, which is nothing but rounding
+    optimizer = make_optimizer(model, "sgd", lr=0.3, weight_decay=1e-3)
+    train, test = (Batches(Pictures(count), batch_size, shuffle, nn.Identity(), CPU)
+                   for count, shuffle in ((IMAGES, True), (13, False)))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", EPOCHS, 5, 0.1))
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    loss_fn = nn.CrossEntropyLoss(torch.tensor([0.5, 1.0, 2.0]), reduction="none", label_smoothing=0.1)
+    seen = []
+    history = engine.train(model, train, test, optimizer, loss_fn, EPOCHS, CPU, scheduler=scheduler, scaler=scaler,
+                           clip_norm=1.0, accumulation=accumulation, after_epoch=lambda *told: seen.append(told[1]))
+    checkpoint = make_checkpoint(model, optimizer, scheduler, scaler, epoch=EPOCHS, history=history, best={},
+                                 class_names=[], preprocessing={}, split_hash="", fingerprint="", stamps=[])
+    scores = {split: {"confusion": result.confusion, "loss": result.loss} for split, result in seen[-1].items()}
+    return {"checkpoint": checkpoint, "steps": scheduler.last_epoch, "scores": scores,
+            "probabilities": seen[-1]["test"].probabilities, "labels": seen[-1]["test"].labels}
+
+
+if __name__ == "__main__":
+    distributed.join(CPU)
+    results = {way: trained(SIZE // (2 if way == "accumulate" else 1), 2 if way == "accumulate" else 1, way)
+               for way in sys.argv[2:]}
+    if distributed.is_main():
+        torch.save(results, sys.argv[1])

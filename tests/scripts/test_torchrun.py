@@ -1,0 +1,91 @@
+"""Both scripts as torchrun starts them, two processes over Gloo."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from functions.checkpoints import load_checkpoint
+from tests.conftest import ROOT
+
+EVEN = ["--no_augment", "--dropout", "0"]         # what is drawn at random is drawn by each process for itself
+# Process 1 is killed at its ninth optimiser step.
+DIES = """
+import os, signal, sys, torch
+sys.path.insert(0, {root!r})
+step, count = torch.optim.AdamW.step, [0]
+def counted(self, *arguments, **options):
+    count[0] += 1
+    if os.environ["RANK"] == "1" and count[0] == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments, **options)
+torch.optim.AdamW.step = counted
+import train
+sys.argv[0] = "train.py"
+train.main()
+"""
+
+
+@pytest.fixture
+def torchrun(tmp_path):
+    def run(script, *arguments):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+        return subprocess.run([*command, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True,
+                              timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    return run
+
+
+def test_begun_by_two_and_finished_by_one_equals_one_process(torchrun, call_train, arguments, tmp_path):
+    """Batches of 8 in each of two processes, weights spread over both, are batches of 16 in one."""
+    done = torchrun(ROOT / "train.py", "--epochs", 4, "--stop_after", 2, *arguments, "--batch_size", 8, *EVEN,
+                    "--shard", "--checkpoint_activations", "--name", "together")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("paused after epoch 2") == 1, "one process prints"
+    assert ", 2 processes" in done.stdout
+    code, out, err = call_train("--resume", "runs/together")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--no_shard" in err
+    code, out, err = call_train("--resume", "runs/together", "--no_shard", "--no_checkpoint_activations")
+    assert code == 0, err
+    assert "accumulation=2" in out, "as many images a step as before"
+    call_train("--epochs", 4, *arguments, *EVEN, "--name", "alone")
+    ours, theirs = (load_checkpoint(tmp_path / "runs" / name / "last.pt") for name in ("together", "alone"))
+    assert ours["epoch"] == theirs["epoch"] == 4
+    for name, value in theirs["weights"].items():
+        torch.testing.assert_close(ours["weights"][name], value, rtol=0, atol=1e-4, msg=name)
+    assert ours["history"]["test_acc"] == pytest.approx(theirs["history"]["test_acc"])
+    ours, theirs = (pd.read_csv(tmp_path / "runs" / name / "predictions.csv") for name in ("together", "alone"))
+    assert ours["path"].tolist() == theirs["path"].tolist(), "every test slice once, in order"
+
+
+def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun, arguments, tmp_path):
+    script = tmp_path / "dies.py"
+    script.write_text(DIES.format(root=str(ROOT)))
+    done = torchrun(script, "--epochs", 9, *arguments)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "another process of this run has died" in lines[0]
+    assert "--resume runs/ViTModel" in lines[0]
+    run = tmp_path / "runs" / "ViTModel"
+    assert json.loads((run / "run.json").read_text())["state"] == "failed"
+    assert load_checkpoint(run / "last.pt")["epoch"] == load_checkpoint(run / "best.pt")["epoch"] >= 1
+
+
+def test_frozen_features_are_computed_in_shares_and_come_out_the_same(torchrun, call_script, slices, tmp_path):
+    import train_transferlearning
+
+    given = ["--model", "resnet18", "--weights", "random", "--image_size", "32x32", "--train_dir", slices / "train",
+             "--test_dir", slices / "test", "--epochs", 2, "--seed", 3, "--optimizer", "sgd"]
+    done = torchrun(ROOT / "train_transferlearning.py", *given, "--batch_size", 8, "--name", "together")
+    assert done.returncode == 0, done.stderr
+    code, out, err = call_script(train_transferlearning.main, *given, "--batch_size", 16, "--name", "alone")
+    assert code == 0, err
+    assert "features 0 of" in out, "known from the run before, to the last image"
+    ours, theirs = (pd.read_csv(tmp_path / "runs" / name / "predictions.csv") for name in ("together", "alone"))
+    pd.testing.assert_frame_equal(ours, theirs, rtol=0, atol=1e-5)
