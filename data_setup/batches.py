@@ -24,8 +24,8 @@ class Batches:
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.transform, self.device = transform.to(device), device
         self.rows = torch.arange(len(dataset)) if rows is None else torch.tensor(rows)
-        self.lists: list[list[int]] = []         # the places of a pass, batch by batch, for the reading processes
-        self.loader = DataLoader(dataset, batch_sampler=_Again(self), collate_fn=take_as_is, num_workers=num_workers,
+        self.places = _Places()                  # of a pass, for the processes that read them
+        self.loader = DataLoader(dataset, batch_sampler=self.places, collate_fn=take_as_is, num_workers=num_workers,
                                  generator=torch.Generator(), pin_memory=device.type == "cuda",
                                  persistent_workers=num_workers > 0) if from_disk else None
 
@@ -45,7 +45,7 @@ class Batches:
 
     def _read(self, order: Tensor, parts: list[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, Tensor]]:
         if self.loader is not None:
-            self.lists = [places.tolist() for places, _ in parts]
+            self.places.batches = [places.tolist() for places, _ in parts]
             yield from self.loader
         else:
             there = self.dataset.labels.device       # the order goes there once, not batch by batch
@@ -58,17 +58,19 @@ class Batches:
         return Batches(self.dataset, batch_size, False, self.transform, self.device, rows=rows, **workers)
 
 
-class _Again:
-    """A DataLoader's batch sampler: in each pass the lists that its Batches made for it."""
+class _Places:
+    """A DataLoader's batch sampler: the lists it was given last. It knows no Batches: a circle would leave the reading
+    processes to the garbage collector, which waits ten seconds for them.
+    """
 
-    def __init__(self, batches: Batches):
-        self.batches = batches
+    def __init__(self):
+        self.batches: list[list[int]] = []
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches.lists)
+        return iter(self.batches)
 
 
 def take_as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
