@@ -27,3 +27,18 @@ def test_autocast_is_off_at_fp32():
         assert not torch.is_autocast_enabled("cpu")
     with runtime.autocast("bf16", CPU):
         assert torch.is_autocast_enabled("cpu")
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", taken.append)
+    assert runtime.pick_device() == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert runtime.pick_device() == torch.device("cuda", 1)
+    assert taken == ["high", torch.device("cuda", 0), "high", torch.device("cuda", 1)]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ValueError, match="process 2 has no GPU: there are 2"):
+        runtime.pick_device()

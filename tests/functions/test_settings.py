@@ -130,3 +130,14 @@ def test_paths_mean_the_same_when_a_run_is_resumed_from_elsewhere(tmp_path, monk
     monkeypatch.chdir(there)
     again = from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
     assert (again.train_dir, again.subjects) == (here / "data/train", Path("/a/b.csv"))
+
+
+def test_a_run_of_before_a_setting_was_there_goes_on_without_it():
+    plain = to_plain(resolve({}, False, SCRATCH)[0])
+    for name in ("shard", "checkpoint_activations", "profile"):
+        del plain[name]
+    again = from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
+    assert (again.shard, again.checkpoint_activations, again.profile) == (False, False, None)
+    del plain["lr"]
+    with pytest.raises(ValueError, match="run.json lacks the setting lr"):
+        from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
