@@ -78,3 +78,8 @@ def test_every_parameter_learns_at_its_own_rate(model, name):
     given = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert {n: given[id(p)] for n, p in model.named_parameters()} == pytest.approx(
         {n: 0.2 * rate for n, rate in rates.items()})
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_all_parameters_are_updated_in_one_pass(model, name):
+    assert all(group["fused"] for group in make_optimizer(model, name, 1e-3, 0.1).param_groups)

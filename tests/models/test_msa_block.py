@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -91,6 +92,35 @@ def test_attention_weights_are_never_formed_while_training():
     with ShapesMade() as made:
         block.attention(z, z, z, need_weights=True)
     assert [shape for shape in made.shapes if shape.count(37) > 1], "the check itself must be able to see them"
+
+
+class Operations(TorchDispatchMode):
+    """Counts every operation by its name."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counts[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_tensor_is_copied_on_the_way(config, dtype):
+    """q, k and v are views of one product; on the way back their gradients are laid side by side once, and that is all.
+
+    nn.MultiheadAttention's own forward and backward copy nine times, which the check must be able to see.
+    """
+    block = MSABlock(config).to(dtype)
+    z = torch.randn(2, 7, 12, dtype=dtype, requires_grad=True)
+    with Operations() as ours:
+        block(z).sum().backward()
+    with Operations() as torchs:
+        block.attention(z, z, z, need_weights=False)[0].sum().backward()
+    copies = ("clone", "copy_", "_to_copy", "contiguous", "cat")
+    assert {name: ours.counts[name] for name in copies if ours.counts[name]} == {"cat": 1}
+    assert sum(torchs.counts[name] for name in copies) > 5
 
 
 def test_dropout_follows_the_output_projection_only(config, randomise):
