@@ -61,8 +61,13 @@ def parted(value: Tensor, like: Tensor) -> Tensor:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
-    """`optimizer.load_state_dict` of a whole state, cut up where this run's weights are."""
+    """`optimizer.load_state_dict` of a whole state, cut up where this run's weights are.
+
+    Whether its step is fused is this run's own: that hangs on the device, and on whether weights are sharded.
+    """
     params = [p for group in optimizer.param_groups for p in group["params"]]
     parts = {number: {name: parted(value, params[number]) if isinstance(value, Tensor) else value
                       for name, value in entries.items()} for number, entries in state["state"].items()}
-    optimizer.load_state_dict({"state": parts, "param_groups": state["param_groups"]})
+    groups = [theirs | {"fused": ours["fused"]}
+              for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True)]
+    optimizer.load_state_dict({"state": parts, "param_groups": groups})

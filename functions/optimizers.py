@@ -32,6 +32,7 @@ def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float,
     tested = {"cpu", "cuda"}            # one pass over all parameters: on a CPU five times as fast as a loop over them
     fused = all(p.device.type in tested for group in groups for p in group["params"]) or None
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=fused)
+        sharded = any(hasattr(p, "full_tensor") for p in model.parameters())       # torch has no fused SGD for those
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=None if sharded else fused)
     make = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     return make(groups, lr=lr, betas=(0.9, 0.999), fused=fused)

@@ -61,4 +61,7 @@ def test_what_is_whole_stays_what_it_is():
     other = torch.optim.AdamW(model.parameters(), lr=0.5)
     load_optimizer(other, whole(state))
     assert other.param_groups[0]["lr"] == 1e-3
+    fused = torch.optim.AdamW(model.parameters(), fused=True)
+    load_optimizer(fused, state)
+    assert fused.param_groups[0]["fused"], "as this run's device takes it, not as the checkpoint's did"
     assert torch.equal(other.state_dict()["state"][3]["exp_avg"], state["state"][3]["exp_avg"])
