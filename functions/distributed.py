@@ -25,7 +25,8 @@ def join(device: torch.device) -> None:
 
     All but process 0 print nothing from here on.
     """
-    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
+    told = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)      # some clusters set one of them
+    if told and not dist.is_initialized():
         which = {"device_id": device} if device.type == "cuda" else {}
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE, **which)
         atexit.register(leave)
