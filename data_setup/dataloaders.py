@@ -110,7 +110,8 @@ def create_dataloaders(
     class_names = sorted(final["class"].unique())
 
     def batches(name: str, transform: nn.Module) -> Batches:
-        dataset = SliceDataset(final.loc[rows[name]], class_names, frame, channels, images, decoded.digests)
+        dataset = SliceDataset(final.loc[rows[name]], class_names, frame, channels, images, decoded.digests,
+                               decoded.checksums)
         return Batches(dataset, batch_size, name == "train", transform, device, from_disk=not keep,
                        num_workers=num_workers)
 
