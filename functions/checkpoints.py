@@ -5,6 +5,8 @@ change in a run, a frozen backbone's, are kept once, in frozen.pt beside the che
 """
 
 import hashlib
+import zipfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,11 +61,18 @@ def frozen_digest(model: nn.Module) -> str:
 
 
 def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
-    """Writes the frozen weights, whose hash is `digest`, unless there are none or they are there."""
-    if digest and not (folder / FROZEN).exists():
+    """Writes the frozen weights, whose hash is `digest`, unless there are none or they are there, undamaged."""
+    if digest and not _holds(folder / FROZEN, digest):
         names = frozen_names(model)
         weights = whole({name: value for name, value in model.state_dict().items() if name in names})
         save_checkpoint(folder / FROZEN, {"digest": digest, "weights": weights})
+
+
+def _holds(path: Path, digest: str) -> bool:
+    try:
+        return _open(path)["digest"] == digest
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def make_checkpoint(
@@ -112,15 +121,18 @@ def make_checkpoint(
     }
 
 
-def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
+def save_checkpoint(path: str | Path, checkpoint: dict, before_renaming: Callable[[], None] = lambda: None) -> None:
     """Writes a checkpoint atomically: `path` is the old one or the whole new one, whatever happens."""
-    write_atomically(path, lambda file: torch.save(checkpoint, file))
+    write_atomically(path, lambda file: torch.save(checkpoint, file), before_renaming)
 
 
 def _open(path: Path):
     if not path.is_file():
         raise ValueError(f"checkpoint {path}: no such file")
     try:
+        with zipfile.ZipFile(path) as records:        # torch.load checks no sums: flipped bits would be other weights
+            if bad := records.testzip():
+                raise ValueError(f"{bad} does not fit its checksum")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:    # an unpickler of damaged bytes can raise anything
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -1,5 +1,6 @@
 """How a script ends: 0 done, 1 our fault (a traceback), 2 the user's input (one line), 130 interrupted. Torch-free."""
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -8,19 +9,55 @@ from contextlib import contextmanager
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
 
 
+def interrupted() -> bool:
+    """Whether a signal came that asks the program to stop."""
+    return bool(_signals)
+
+
 def raise_if_interrupted() -> None:
     """KeyboardInterrupt if a signal came whose own KeyboardInterrupt was lost; called where a run can stop."""
-    if _signals:
+    if interrupted():
         raise KeyboardInterrupt
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Nothing cuts short what is done inside: a second Ctrl-C is ignored, and so is the end of a DataLoader's worker.
+
+    Windows has SIGINT and SIGTERM (`kill` there ends a process outright) but no SIGCHLD.
+    """
+    before = {}
+    try:
+        for name, action in (("SIGINT", signal.SIG_IGN), ("SIGTERM", signal.SIG_IGN), ("SIGCHLD", signal.SIG_DFL)):
+            if hasattr(signal, name):
+                before[getattr(signal, name)] = signal.signal(getattr(signal, name), action)
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:             # None: not Python's own
+                signal.signal(number, handler)
 
 
 def _out_of_memory(error: BaseException) -> bool:
     return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
+def _worker_died(error: BaseException) -> bool:
+    return re.match(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)", str(error)) is not None
+
+
 def in_one_line(error: BaseException) -> str:
-    """An error's message on one line, with what to do where the library's own message does not say."""
-    message = " ".join(str(error).split()) or type(error).__name__
+    """An error's message on one line, with what to do where the library's own message does not say.
+
+    Of an error in a DataLoader's worker, which brings its whole traceback as its message, the last line is kept.
+    """
+    message = str(error)
+    if caught := re.match(r"Caught (\w+) in DataLoader worker process", message):
+        message = message.rpartition(f"\n{caught[1]}: ")[2]
+    message = " ".join(message.split()) or type(error).__name__
+    if _worker_died(error):
+        return (f"a process that reads slices died, as it does where memory is full (try fewer --num_workers): "
+                f"{message[:200]}")
     if _out_of_memory(error):
         return ("memory is full: try a smaller --batch_size (and --accumulation to make up for it) or a smaller model. "
                 f"{message[:200]}")
@@ -47,13 +84,12 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interruption:
+        for number in (signal.SIGINT, signal.SIGTERM):       # once is enough: the program is ending
+            signal.signal(number, signal.SIG_IGN)
         print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {in_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except (RuntimeError, MemoryError) as error:
-        if not (_out_of_memory(error) or isinstance(error, MemoryError)):
+    except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error)):
             raise
         print(f"error: {in_one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,7 @@
 """A run's folder: made whole or not at all, and the record of what was run."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shlex
@@ -13,28 +14,25 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import torch
+from filelock import FileLock, Timeout
 
 from functions.distributed import is_main, others_lost
+from functions.exits import in_one_line, interrupted, signals_held
 from functions.files import write_atomically, write_json
+from functions.run_names import check_name
 
-LOCK = "process.pid"
+LOCK, HOLDER = "process.lock", "process.pid"     # held by the process that trains the run; its number, for people
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow")
-
-
-def check_name(name: str) -> None:
-    """ValueError unless a run can be called so: a plain folder name that leaves room for its files' endings."""
-    plain = Path(name).name == name and not name.startswith(".") and name.isprintable()
-    if not name or not plain or len(name.encode()) > 150:
-        raise ValueError(f"run name {name!r} is not a plain folder name of at most 150 bytes")
+_claims = {}     # this process's: run folder → its lock
 
 
 def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("runs")) -> Path:
     """Makes `root/name` (or name-2, name-3, … if taken) holding run.json and split.csv, and returns it.
 
     The folder is built aside and renamed, so a run that exists can always be resumed, and two runs started at once
-    under one name get two folders. ValueError for a name that is no plain folder name.
+    under one name get two folders. A name that differs only in case is taken, too: Windows and macOS would not tell
+    the two apart. ValueError for a name that is no plain folder name.
     """
     check_name(name)
     if root.exists() and not root.is_dir():
@@ -44,16 +42,18 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     split.to_csv(draft / "split.csv", index=False)
+    record = record | {"split_sha256": _sha256(draft / "split.csv")}
+    taken = {path.name.casefold() for path in root.iterdir()}
     number = 1
     while True:
         final = root / (name if number == 1 else f"{name}-{number}")
         write_json(draft / "run.json", record | {"name": final.name})
         try:
-            if final.exists():
+            if final.exists() or final.name.casefold() in taken:
                 raise FileExistsError
             os.rename(draft, final)
-        except OSError:
-            if not final.exists():
+        except OSError as error:
+            if not (final.exists() or isinstance(error, FileExistsError)):
                 raise
             number += 1
             continue
@@ -75,17 +75,48 @@ def read_record(run: Path) -> dict:
     return record
 
 
+def check_split(run: Path, record: dict) -> None:
+    """ValueError unless split.csv is what this run wrote: other patients on another side would be another run."""
+    path = run / "split.csv"
+    if not path.is_file():
+        raise ValueError(f"{run} has lost its split.csv: put it back, or start a new run")
+    if record.get("split_sha256", _sha256(path)) != _sha256(path):
+        raise ValueError(f"{path} is damaged or was changed since this run began: put the old one back, or start a new "
+                         f"run, with --split {path} if the change was meant")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def update_record(run: Path, **changes) -> None:
     """Changes entries of run.json, atomically."""
     write_json(run / "run.json", read_record(run) | changes)
 
 
-def check_free(run: Path) -> None:
-    """ValueError if another process is training this run."""
-    lock = run / LOCK
-    other = lock.read_text() if lock.exists() else ""
-    if other.isdigit() and int(other) != os.getpid() and psutil.pid_exists(int(other)):
-        raise ValueError(f"{run} is being trained by process {other} (if that is something else, delete {lock})")
+def claim(run: Path) -> None:
+    """Keeps a run to this process until it releases the run or ends, however it ends: the system holds the lock.
+
+    ValueError if another process is training it.
+    """
+    if run.resolve() in _claims:
+        return
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = (run / HOLDER).read_text() if (run / HOLDER).exists() else "?"
+        raise ValueError(f"{run} is being trained by process {holder}: wait for it, or stop it first") from None
+    _claims[run.resolve()] = lock
+    (run / HOLDER).write_text(str(os.getpid()))
+
+
+def release(run: Path) -> None:
+    """Lets other processes have the run."""
+    (run / HOLDER).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):       # Windows does not remove what is open, and then the library does it
+        (run / LOCK).unlink(missing_ok=True)
+    _claims.pop(run.resolve()).release()
 
 
 @contextlib.contextmanager
@@ -97,23 +128,27 @@ def recorded(run: Path) -> Iterator[None]:
     if not is_main():
         yield
         return
-    check_free(run)
-    lock = run / LOCK
-    lock.write_text(str(os.getpid()))
-    update_record(run, state="running", error=None)
+    claim(run)
+    go_on = f"all finished epochs are saved; go on with --resume {run}"
     try:
+        update_record(run, state="running", error=None)
         yield
-    except KeyboardInterrupt:
-        update_record(run, state="interrupted")
-        raise KeyboardInterrupt(f"all finished epochs are saved; go on with --resume {run}") from None
     except BaseException as error:
-        update_record(run, state="failed", error=traceback.format_exc())
+        stopped = isinstance(error, KeyboardInterrupt) or interrupted()
+        ended = {"state": "interrupted"} if stopped else {"state": "failed", "error": traceback.format_exc()}
+        with signals_held(), contextlib.suppress(OSError):      # a full disk is the reason, not what is to be told
+            update_record(run, **ended)
+        if stopped:
+            raise KeyboardInterrupt(go_on) from None
         if others_lost(error):
             raise ConnectionError("another process of this run has died (its own message is above or below); "
-                                  f"all finished epochs are saved; go on with --resume {run}") from None
+                                  f"{go_on}") from None
+        if isinstance(error, OSError):
+            raise OSError(f"{in_one_line(error)}; {go_on}") from error
         raise
     finally:
-        lock.unlink(missing_ok=True)
+        with signals_held():
+            release(run)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

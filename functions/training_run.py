@@ -11,14 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from functions.checkpoints import (
-    load_checkpoint,
-    load_weights,
-    make_checkpoint,
-    restore,
-    save_checkpoint,
-    save_frozen,
-)
+from functions.checkpoint_files import find_best, keep, mend
+from functions.checkpoints import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
 from functions.distributed import from_main, is_main, share_step, wait, world_size
 from functions.files import write_atomically, write_json
 from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
@@ -26,8 +20,8 @@ from functions.recipes import from_plain, resolve, to_plain
 from functions.report import write_report
 from functions.results import prediction_table, score_predictions
 from functions.run_folder import (
-    check_free,
-    check_name,
+    check_split,
+    claim,
     create_run,
     provenance,
     read_record,
@@ -35,6 +29,7 @@ from functions.run_folder import (
     update_record,
     write_table,
 )
+from functions.run_names import check_name, check_writable
 from functions.selection import clearly_worse, patient_losses
 from functions.settings import Script
 from functions.sums import EpochScores
@@ -48,9 +43,12 @@ def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
     """
     if "resume" not in flags:
         check_name(flags.get("name", script.run_name))
+        check_writable(Path("runs"))
         return *resolve(flags, is_demo(flags), script), None
     flags["resume"] = flags["resume"].resolve()
     record = read_record(flags["resume"])
+    check_split(flags["resume"], record)
+    check_writable(flags["resume"])
     settings = from_plain(record["settings"], flags, script)
     settings.batch_size, settings.accumulation = share_step(
         settings.batch_size, settings.accumulation, record.get("processes", 1), world_size())
@@ -64,14 +62,17 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
     Process 0 makes it and tells the others.
     """
     if record is None:
-        return from_main(is_main() and create_run(settings.name or script.run_name, provenance() | facts | told | {
+        folder = from_main(is_main() and create_run(settings.name or script.run_name, provenance() | facts | told | {
             "settings": to_plain(settings), "device": device, "processes": world_size(), "state": "created",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }, split))
+        if is_main():
+            claim(folder)
+        return folder
     if record["fingerprint"] != facts["fingerprint"]:
         raise ValueError(f"the images are not those that {settings.resume} was trained on: start a new run")
     if is_main():
-        check_free(settings.resume)
+        claim(settings.resume)
         update_record(settings.resume, settings=to_plain(settings), processes=world_size(),
                       commands=[*record.get("commands", []), this_command()])
     return settings.resume
@@ -99,25 +100,22 @@ class TrainingRun:
     def resume(self) -> int:
         """Goes back to the last finished epoch, if there is one; returns its number."""
         save_frozen(self.folder, self.model, self.facts.get("frozen", ""))
-        if not (self.folder / "last.pt").exists():
-            if (self.folder / "predictions.csv").exists():
-                raise ValueError(f"{self.folder} was finished but has lost its last.pt: start a new run")
-            return 0
-        checkpoint = load_checkpoint(self.folder / "last.pt")
-        restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
-        self.history, self.best = checkpoint["history"], checkpoint["best"]
-        self.extra = checkpoint["extra"]
-        if self.best["epoch"] == checkpoint["epoch"]:            # a kill may have come between last.pt and best.pt
-            save_checkpoint(self.folder / "best.pt", checkpoint)
-        elif load_checkpoint(self.folder / "best.pt")["epoch"] != self.best["epoch"]:
-            raise ValueError(f"{self.folder}/best.pt is not of epoch {self.best['epoch']}: start a new run")
         for unfinished in self.folder.glob(".*.part") if is_main() else ():
             unfinished.unlink()
+        checkpoint, told = mend(self.folder) if is_main() else (None, [])      # the others read what it has mended
+        if from_main(is_main() and checkpoint is None):
+            return 0
+        checkpoint = checkpoint or load_checkpoint(self.folder / "last.pt")
+        restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
+        self.history, self.best, self.extra = checkpoint["history"], checkpoint["best"], checkpoint["extra"]
+        for line in told:
+            print(line)
+        self._write_curves()                 # a kill may have come between them and last.pt, or they are damaged
         return checkpoint["epoch"]
 
     def save_epoch(self, epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]],
                    lr: float) -> None:
-        """Everything of a finished epoch: it counts as finished once last.pt is written; best.pt is a copy of that."""
+        """Everything of a finished epoch: it counts as finished once last.pt is written."""
         self.history = history
         self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
                           | {"learning_rate": lr, "train_seconds": scores["train"].seconds,
@@ -128,14 +126,16 @@ class TrainingRun:
         self.best = {"epoch": epoch if is_best else self.best["epoch"], "lowest": min(losses, lowest, key=np.mean)}
         checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
                                      history=history, best=self.best, **self.facts) | {"extra": self.extra}
-        name = self.folder.name
-        write_atomically(self.folder / f"{name}_losses.pkl", lambda file: pickle.dump(history, file))
-        table = pd.DataFrame(history).join(pd.DataFrame(self.extra))
-        table.insert(0, "epoch", range(1, epoch + 1))
+        self._write_curves()
+        keep(self.folder, checkpoint, is_best)
+
+    def _write_curves(self) -> None:
+        """Loss and accuracy of every epoch, as a pickle and as a table."""
+        path = self.folder / f"{self.folder.name}_losses.pkl"
+        write_atomically(path, lambda file: pickle.dump(self.history, file))
+        table = pd.DataFrame(self.history).join(pd.DataFrame(self.extra))
+        table.insert(0, "epoch", range(1, self.epochs_done + 1))
         write_table(self.folder / "results.csv", table)
-        save_checkpoint(self.folder / "last.pt", checkpoint)
-        if is_best:
-            save_checkpoint(self.folder / "best.pt", checkpoint)
 
     @property
     def epochs_done(self) -> int:
@@ -153,8 +153,9 @@ class TrainingRun:
         `probe` are the closed-form probe's probabilities (n, K) on test, scored beside the network's.
         """
         started = time.perf_counter()
+        best = find_best(self.folder, self.best["epoch"])[0] if is_main() else None
         wait()                                       # for process 0 to have written the best epoch
-        load_weights(self.model, load_checkpoint(self.folder / "best.pt")["weights"])
+        load_weights(self.model, (best or load_checkpoint(self.folder / "best.pt"))["weights"])
         result, class_names = score_test(), self.facts["class_names"]
         labels, probabilities = result.labels.numpy(), result.probabilities.numpy()
         predictions = prediction_table(paths, subjects, labels, probabilities, class_names)

@@ -1,5 +1,6 @@
 import os
 import shlex
+import subprocess
 import sys
 import threading
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from functions.run_folder import create_run, provenance, read_record, recorded, this_command, update_record
+from tests.conftest import ROOT
 
 RECORD = {"settings": {}, "fingerprint": "f", "state": "created", "stamps": [], "class_names": ["AD", "CN"]}
 SPLIT = pd.DataFrame({"path": ["a"], "class": ["AD"], "subject": ["s"], "split": ["train"]})
@@ -70,10 +72,15 @@ def test_a_run_belongs_to_one_process_and_remembers_how_it_ended(tmp_path):
     run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
     with recorded(run):
         assert read_record(run)["state"] == "running"
-        (run / "process.pid").write_text(str(os.getppid()))
-        with pytest.raises(ValueError, match=f"being trained by process {os.getppid()}"), recorded(run):
-            pass
-    assert not (run / "process.pid").exists()
+        assert subprocess.run([sys.executable, "-c", f"""if True:
+            from pathlib import Path
+            from functions.run_folder import claim
+            try:
+                claim(Path({str(run)!r}))
+            except ValueError as error:
+                print(error)"""], cwd=ROOT, capture_output=True, text=True).stdout.strip().startswith(
+            f"{run} is being trained by process {os.getpid()}")
+    assert {path.name for path in run.iterdir()} == {"run.json", "split.csv"}
     (run / "process.pid").write_text("999999999")        # of a process that was killed long ago
     with pytest.raises(KeyboardInterrupt, match="--resume"), recorded(run):
         raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from functions.checkpoints import load_checkpoint
 from tests.conftest import ROOT
@@ -130,12 +131,14 @@ def test_slices_read_from_disk_go_on_bit_for_bit_too(call_train, arguments, tmp_
 def test_a_run_that_another_process_trains_is_left_untouched(call_train, arguments, tmp_path):
     call_train("--epochs", 2, "--stop_after", 1, *arguments)
     run = tmp_path / "runs" / "ViTModel"
-    (run / "process.pid").write_text(str(os.getppid()))
+    other = FileLock(run / "process.lock")
+    other.acquire()
+    (run / "process.pid").write_text("4321")
     (run / ".last.pt.1.part").write_bytes(b"what the other process is writing just now")
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     code, _, err = call_train("--resume", "runs/ViTModel")
     assert code == 2
-    assert f"being trained by process {os.getppid()}" in err
+    assert "being trained by process 4321" in err
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -151,16 +154,19 @@ def test_a_longer_run_stays_longer_whatever_interrupts_it(call_train, arguments,
 def test_damaged_or_lost_checkpoints_are_refused_before_anything_is_trained(call_train, arguments, tmp_path):
     call_train("--epochs", 2, *arguments)
     run = tmp_path / "runs" / "ViTModel"
-    whole = (run / "last.pt").read_bytes()
-    (run / "last.pt").write_bytes(whole[:1000])
+    checkpoint = load_checkpoint(run / "last.pt")
+    for path in run.glob("*.pt"):
+        path.write_bytes(path.read_bytes()[:1000])
     code, _, err = call_train("--resume", "runs/ViTModel", "--epochs", 3)
     assert code == 2
     assert "last.pt is damaged" in err
-    (run / "last.pt").unlink()
+    assert "previous.pt is damaged" in err
+    for path in run.glob("*.pt"):
+        path.unlink()
     code, _, err = call_train("--resume", "runs/ViTModel")
     assert code == 2
-    assert "has lost its last.pt" in err
-    torch.save(load_checkpoint(run / "best.pt") | {"config": {}}, run / "last.pt")
+    assert "last.pt: no such file" in err
+    torch.save(checkpoint | {"config": {}}, run / "last.pt")
     code, _, err = call_train("--resume", "runs/ViTModel")
     assert code == 2
     assert "of another model" in err

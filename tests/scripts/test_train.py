@@ -16,9 +16,8 @@ def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_p
     assert (code, err) == (0, "")
     run = tmp_path / "runs" / "ViTModel"
     assert {path.name for path in run.iterdir()} == {
-        "run.json", "split.csv", "results.csv", "ViTModel_losses.pkl", "last.pt", "best.pt", "predictions.csv",
-        "metrics.json", "loss_curves.png", "confusion_matrix.png",
-        "report.html"}
+        "run.json", "split.csv", "results.csv", "ViTModel_losses.pkl", "last.pt", "previous.pt", "best.pt",
+        "predictions.csv", "metrics.json", "loss_curves.png", "confusion_matrix.png", "report.html"}
 
     with open(run / "ViTModel_losses.pkl", "rb") as file:
         curves = pickle.load(file)

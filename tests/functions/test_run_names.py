@@ -1,0 +1,49 @@
+import re
+import warnings
+from pathlib import PureWindowsPath
+
+import pytest
+
+from functions.run_names import check_name, check_writable
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\\b", "..", ".hidden", "/tmp", "a\nb", "n" * 151, "ü" * 76, "CON", "con",
+                                  "nul.txt", "COM1", "lpt9.old.csv", "aux ", "AUX .x", "COM²", "ends.", "ends ",
+                                  *(f"a{sign}b" for sign in '<>:"|?*'), "C:", "\udcff"])
+def test_a_name_that_some_system_cannot_have_is_refused_everywhere(name):
+    with pytest.raises(ValueError, match="plain folder name") as refusal:
+        check_name(name)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["ViTModel", "two words", "ünï cödé 脳", "a.b", "CONS", "COM10", "nul-a", "n" * 150])
+def test_any_other_name_is_fine_and_windows_agrees(name):
+    check_name(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert not getattr(PureWindowsPath(name), "is_reserved", lambda: False)()
+    assert PureWindowsPath(name).name == name
+    assert not PureWindowsPath(name).drive
+
+
+@pytest.mark.parametrize("name", ["CON", "nul.txt", "COM1", "lpt9.old.csv", "aux", "prn.x"])
+def test_windows_agrees_on_the_devices(name):
+    if not hasattr(PureWindowsPath, "is_reserved"):
+        pytest.skip("this Python has no PureWindowsPath.is_reserved any more")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert PureWindowsPath(name).is_reserved()
+
+
+def test_a_folder_that_is_not_there_yet_is_asked_of_the_one_it_will_be_made_in(tmp_path):
+    check_writable(tmp_path / "runs" / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("functions.run_names.tempfile.TemporaryFile", refuse)
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path} cannot be written to (Permission denied)")):
+        check_writable(tmp_path / "runs")
