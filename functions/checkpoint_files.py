@@ -67,21 +67,21 @@ def find_best(folder: Path, epoch: int) -> tuple[dict, str]:
 
     That one then becomes best.pt. ValueError, one line saying what to do, if there is none.
     """
-    reasons = []
+    why_not = ""
     for name in (BEST, LAST, PREVIOUS, PREVIOUS_BEST):
         try:
             checkpoint = load_checkpoint(folder / name)
         except ValueError as error:
-            reasons.append(str(error))
+            why_not = why_not or str(error)
             continue
-        if checkpoint["epoch"] == epoch:
-            if name == BEST:
-                return checkpoint, ""
+        if checkpoint["epoch"] != epoch:       # best.pt too, if a kill came after last.pt was written, or before it was
+            continue
+        if name != BEST:
             link(folder / name, folder / BEST)
-            return checkpoint, f"{reasons[0]}: using {folder / name}, which is of the same epoch {epoch}"
-        reasons.append(f"{folder / name} is of epoch {checkpoint['epoch']}, not {epoch}")
-    raise ValueError(f"{reasons[0]}, and no other checkpoint there holds the best epoch, {epoch}: put a copy of {BEST} "
-                     "back, or start a new run")
+        told = why_not and f"{why_not}: using {folder / name}, which is of the same epoch {epoch}"
+        return checkpoint, told
+    raise ValueError(f"{why_not or f'{folder / BEST} is of another epoch'}, and no other checkpoint there holds the "
+                     f"best epoch, {epoch}: put a copy of {BEST} back, or start a new run")
 
 
 def mend(folder: Path) -> tuple[dict | None, list[str]]:

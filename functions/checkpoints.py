@@ -184,7 +184,12 @@ def load_weights(model: nn.Module, weights: dict) -> None:
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict]:
     """The model a checkpoint holds, ready to predict, and the checkpoint itself (class names, preprocessing, …)."""
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except ValueError as error:
+        folder = Path(path).parent
+        raise ValueError(f"{error}: --resume {folder} takes another checkpoint of that run if there is one"
+                         if (folder / "run.json").exists() else str(error)) from None
     model = build_model(checkpoint["config"])
     weights = checkpoint["weights"]
     if checkpoint.get("frozen"):

@@ -20,17 +20,22 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def _hold_signals(before: dict) -> None:
+    """Ignores a second Ctrl-C, and the end of a DataLoader's worker, which torch would make an error; for good.
+
+    `before` receives the handlers that were there. Windows has SIGINT and SIGTERM but no SIGCHLD.
+    """
+    for name, action in (("SIGINT", signal.SIG_IGN), ("SIGTERM", signal.SIG_IGN), ("SIGCHLD", signal.SIG_DFL)):
+        if hasattr(signal, name):
+            before[getattr(signal, name)] = signal.signal(getattr(signal, name), action)
+
+
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Nothing cuts short what is done inside: a second Ctrl-C is ignored, and so is the end of a DataLoader's worker.
-
-    Windows has SIGINT and SIGTERM (`kill` there ends a process outright) but no SIGCHLD.
-    """
+    """Nothing cuts short what is done inside."""
     before = {}
     try:
-        for name, action in (("SIGINT", signal.SIG_IGN), ("SIGTERM", signal.SIG_IGN), ("SIGCHLD", signal.SIG_DFL)):
-            if hasattr(signal, name):
-                before[getattr(signal, name)] = signal.signal(getattr(signal, name), action)
+        _hold_signals(before)
         yield
     finally:
         for number, handler in before.items():
@@ -84,12 +89,12 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):       # once is enough: the program is ending
-            signal.signal(number, signal.SIG_IGN)
+        _hold_signals({})
         print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error)):
             raise
+        _hold_signals({})
         print(f"error: {in_one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""A run goes on after any interruption, bit for bit as if nothing had happened."""
+"""A run goes on after a pause, bit for bit as if nothing had happened; tests/survival/ is about kills and worse."""
 
 import json
 import os
@@ -14,30 +14,6 @@ from filelock import FileLock
 
 from functions.checkpoints import load_checkpoint
 from tests.conftest import ROOT
-
-# Ends the process at the n-th rename: just before a finished file would replace the old one.
-KILL_AT_RENAME = """
-import os, signal
-from functions import files
-rename, count = os.replace, [0]
-def replace(*paths):
-    count[0] += 1
-    if count[0] == {n}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(*paths)
-files.os.replace = replace
-"""
-# Ends the process in the middle of an epoch: at the n-th optimiser step.
-KILL_AT_STEP = """
-import os, signal, torch
-step, count = torch.optim.AdamW.step, [0]
-def counted(self, *arguments, **options):
-    count[0] += 1
-    if count[0] == {n}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, *arguments, **options)
-torch.optim.AdamW.step = counted
-"""
 
 
 def state_of(run):
@@ -76,28 +52,6 @@ def test_two_epochs_and_two_more_equal_four(call_train, arguments, tmp_path, who
     assert code == 0
     assert "going on after epoch 2" in out
     assert_same(tmp_path / "runs/ViTModel", whole)
-
-
-@pytest.mark.parametrize(
-    "prelude",
-    [
-        KILL_AT_STEP.format(n=2),       # in the first epoch: nothing of it is saved yet
-        KILL_AT_STEP.format(n=11),      # in a later one
-        KILL_AT_RENAME.format(n=2),     # before run.json says that it runs
-        KILL_AT_RENAME.format(n=3),     # between the files of the first epoch
-        KILL_AT_RENAME.format(n=5),     # before the first last.pt
-        KILL_AT_RENAME.format(n=6),     # between last.pt and best.pt
-        KILL_AT_RENAME.format(n=9),     # between the files of the second
-        KILL_AT_RENAME.format(n=19),    # after the last epoch, among the results
-    ],
-)
-def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(run_train, call_train, arguments, tmp_path, whole, prelude):
-    killed = run_train("--epochs", "4", *arguments, prelude=prelude)
-    assert killed.returncode == -signal.SIGKILL
-    code, _, err = call_train("--resume", "runs/ViTModel")
-    assert (code, err) == (0, "")
-    assert_same(tmp_path / "runs/ViTModel", whole)
-    assert json.loads((tmp_path / "runs/ViTModel/run.json").read_text())["state"] == "finished"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,128 @@
+"""Runs of train.py in processes forked from one that has loaded torch, each with a fault; and what must be the same."""
+
+import contextlib
+import functools
+import json
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import pandas as pd
+import torch
+
+from functions.checkpoints import load_checkpoint
+from tests.conftest import ROOT
+
+RUN = Path("runs/ViTModel")
+LOADED = ["tests.survival.faults", "tests.survival.runs", "train", "functions.training_run", "data_setup.run_data",
+          "functions.reporting", "functions.optimizers", "sklearn.metrics", "matplotlib.backends.backend_agg", "models",
+          "data_setup.phantom_ceiling", "scipy.optimize", "torch.utils.data", "pytest", "torch._dynamo"]
+
+
+class Ended(NamedTuple):
+    """How a run ended: its exit code (-9: killed) and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@functools.cache
+def _context():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
+    with contextlib.chdir(ROOT), mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
+        multiprocessing.forkserver.ensure_running()
+    return context
+
+
+def _child(folder, arguments, fault):
+    import train
+    from tests.survival import faults
+
+    torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)      # for a DataLoader's workers: the others load torch anew
+    os.setpgid(0, 0)
+    os.chdir(folder)
+    for number, name in ((1, "out.txt"), (2, "err.txt")):
+        os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+    sys.argv = ["train.py", *map(str, arguments)]
+    faults.log_epochs()
+    if fault:
+        fault()
+    train.main()
+
+
+def start(folder, *arguments, fault=None):
+    """Starts train.py with these arguments in `folder`; `fault` is called in its process first."""
+    process = _context().Process(target=_child, args=(str(folder), arguments, fault))
+    process.start()
+    return process
+
+
+def until(condition, process, seconds=120):
+    """Waits until a running process has brought something about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.exitcode is None, process
+        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
+        time.sleep(0.02)
+
+
+def finish(process, folder, seconds=120):
+    """Waits for the end."""
+    process.join(seconds)
+    assert process.exitcode is not None, f"{folder}: still running after {seconds} s: it hangs"
+    return Ended(process.exitcode, *((Path(folder) / name).read_text() for name in ("out.txt", "err.txt")))
+
+
+def run(folder, *arguments, fault=None):
+    return finish(start(folder, *arguments, fault=fault), folder)
+
+
+def go_on(folder, arguments, fault=None):
+    """What a user does after an interruption: --resume, or the same command where there is no run yet."""
+    again = ["--resume", RUN] if (Path(folder) / RUN).exists() else arguments
+    return run(folder, *again, fault=fault)
+
+
+def one_line(ended, code, *words):
+    """The exit code, one line on stderr with these words, no traceback."""
+    assert ended.code == code, ended
+    assert len(ended.err.strip().splitlines()) == 1, ended.err
+    for word in words:
+        assert word in ended.err, ended.err
+
+
+def equal(ours, theirs):
+    """Equality of nested plain types and tensors, bit for bit; wall-clock times aside."""
+    if isinstance(ours, torch.Tensor):
+        return torch.equal(ours, theirs)
+    if isinstance(ours, dict):
+        keys = set(ours) - {"train_seconds"}
+        return keys == set(theirs) - {"train_seconds"} and all(equal(ours[key], theirs[key]) for key in keys)
+    if isinstance(ours, (list, tuple)):
+        return len(ours) == len(theirs) and all(map(equal, ours, theirs))
+    return ours == theirs
+
+
+def assert_same(folder, other):
+    """Two finished runs decided the same, and nothing else is left of what happened to one of them."""
+    ours, theirs = Path(folder) / RUN, Path(other) / RUN
+    for name in ("last.pt", "best.pt"):
+        checkpoint, expected = load_checkpoint(ours / name), load_checkpoint(theirs / name)
+        for key in expected:
+            assert equal(checkpoint[key], expected[key]), (name, key)
+    for name in ("predictions.csv", "split.csv", "metrics.json"):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+    assert pd.read_pickle(ours / "ViTModel_losses.pkl") == pd.read_pickle(theirs / "ViTModel_losses.pkl")
+    tables = [pd.read_csv(run / "results.csv").drop(columns="train_seconds") for run in (ours, theirs)]
+    assert tables[0].equals(tables[1])
+    assert json.loads((ours / "run.json").read_text())["state"] == "finished"
+    kept = {"previous.pt", "previous_best.pt"}
+    assert {path.name for path in ours.iterdir()} - kept == {path.name for path in theirs.iterdir()} - kept

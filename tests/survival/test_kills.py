@@ -1,0 +1,49 @@
+"""A run killed at any moment, and killed again while it goes on, ends as if nothing had happened."""
+
+import json
+import random
+from functools import partial
+
+import pytest
+
+from tests.survival import runs
+from tests.survival.faults import kill_at, kill_at_rename
+
+PHASES = ["start-up", "epoch", "checkpoint", "results"]
+
+
+def draw(whole, phase, generator):
+    """A call of the undisturbed run, in this phase."""
+    spans = [span for span in json.loads((whole / "calls.json").read_text()) if span[0] == phase]
+    _, first, last = generator.choice(spans)
+    return generator.randint(first, last)
+
+
+def survive(folder, whole, command, first, second=None):
+    """Kill, perhaps kill again, go on: the same run, with at most one epoch repeated for each kill."""
+    kills = 0
+    if runs.run(folder, *command, fault=partial(kill_at, first)).code == -9:
+        kills += 1
+    if second and runs.go_on(folder, command, partial(kill_at, second)).code == -9:
+        kills += 1
+    ended = runs.go_on(folder, command)
+    assert (ended.code, ended.err) == (0, "")
+    runs.assert_same(folder, whole)
+    assert len((folder / "epochs.txt").read_text().splitlines()) <= 3 + kills
+    return kills
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path, whole, command, seed):
+    generator = random.Random(seed)
+    first = draw(whole, PHASES[seed % 4], generator)
+    second = draw(whole, PHASES[seed % 3], generator) if seed % 2 else None
+    assert survive(tmp_path, whole, command, first, second) >= 1
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 9, 14])    # run.json, the curves, the table, last.pt, best.pt, the results
+def test_a_run_killed_between_two_of_its_files_goes_on(tmp_path, whole, command, n):
+    assert runs.run(tmp_path, *command, fault=partial(kill_at_rename, n)).code == -9
+    ended = runs.go_on(tmp_path, command)
+    assert (ended.code, ended.err) == (0, "")
+    runs.assert_same(tmp_path, whole)
