@@ -13,10 +13,8 @@ TINY = ["--model", "vit_ti_16", "--image_size", "16x12", "--patch_size", "4", "-
         "12", "--num_heads", "3", "--mlp_size", "20", "--num_transformer_layer", "2", "--batch_size", "16"]
 
 
-@pytest.fixture(scope="session")
-def slices(tmp_path_factory):
+def make_slices(root):
     """12 people of each of two classes with 4 slices; CN is brighter; every person stands in train and in test."""
-    root = tmp_path_factory.mktemp("slices")
     generator = np.random.default_rng(0)
     for name, level in (("AD", 90), ("CN", 150)):
         for person in range(12):
@@ -26,6 +24,13 @@ def slices(tmp_path_factory):
                 folder.mkdir(parents=True, exist_ok=True)
                 pixels = np.clip(generator.normal(bright, 20, (16, 12)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"sub-{name}{person:02d}_z{z}.png")
+
+
+@pytest.fixture(scope="session")
+def slices(tmp_path_factory):
+    """The folder of some slices (`make_slices`)."""
+    root = tmp_path_factory.mktemp("slices")
+    make_slices(root)
     return root
 
 

@@ -1,6 +1,5 @@
 import pytest
 
-from tests.conftest import TINY
 from tests.survival import runs
 from tests.survival.faults import count_calls
 
@@ -8,7 +7,7 @@ from tests.survival.faults import count_calls
 @pytest.fixture(scope="session")
 def command(slices):
     """A run of three short epochs."""
-    return ["--train_dir", slices / "train", "--test_dir", slices / "test", *TINY, "--seed", "3", "--epochs", "3"]
+    return runs.command(slices)
 
 
 @pytest.fixture(scope="session")

@@ -159,12 +159,14 @@ def read_from_disk(then=None):
         then()
 
 
-def fill_the_disk(epoch, filler):
-    """Nothing more fits on the run's disk when this process's n-th checkpoint is written: `filler` takes it all."""
+def fill_the_disk(epoch, filler, left=0):
+    """`left` bytes fit on the run's disk when this process's n-th checkpoint is written: `filler` takes the rest."""
     def fill():
-        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(4096))
+        with open(filler, "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            file.truncate(os.path.getsize(filler) - left)
 
     _at_checkpoint(epoch, fill)
 

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from functions.checkpoints import load_checkpoint
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
 
 RUN = Path("runs/ViTModel")
 LOADED = ["tests.survival.faults", "tests.survival.runs", "train", "functions.training_run", "data_setup.run_data",
@@ -32,6 +32,11 @@ class Ended(NamedTuple):
     err: str
 
 
+def command(slices):
+    """A run of three short epochs."""
+    return ["--train_dir", slices / "train", "--test_dir", slices / "test", *TINY, "--seed", "3", "--epochs", "3"]
+
+
 @functools.cache
 def _context():
     context = multiprocessing.get_context("forkserver")
@@ -41,12 +46,12 @@ def _context():
     return context
 
 
-def _child(folder, arguments, fault):
+def _child(folder, arguments, fault, readers):
     import train
     from tests.survival import faults
 
     torch.set_num_threads(1)
-    multiprocessing.set_start_method("fork", force=True)      # for a DataLoader's workers: the others load torch anew
+    multiprocessing.set_start_method(readers, force=True)     # all but "fork" load torch anew
     os.setpgid(0, 0)
     os.chdir(folder)
     for number, name in ((1, "out.txt"), (2, "err.txt")):
@@ -58,9 +63,12 @@ def _child(folder, arguments, fault):
     train.main()
 
 
-def start(folder, *arguments, fault=None):
-    """Starts train.py with these arguments in `folder`; `fault` is called in its process first."""
-    process = _context().Process(target=_child, args=(str(folder), arguments, fault))
+def start(folder, *arguments, fault=None, readers="fork"):
+    """Starts train.py with these arguments in `folder`; `fault` is called in its process first.
+
+    `readers` is how the processes that read slices are started.
+    """
+    process = _context().Process(target=_child, args=(str(folder), arguments, fault, readers))
     process.start()
     return process
 
@@ -81,8 +89,8 @@ def finish(process, folder, seconds=120):
     return Ended(process.exitcode, *((Path(folder) / name).read_text() for name in ("out.txt", "err.txt")))
 
 
-def run(folder, *arguments, fault=None):
-    return finish(start(folder, *arguments, fault=fault), folder)
+def run(folder, *arguments, **options):
+    return finish(start(folder, *arguments, **options), folder)
 
 
 def go_on(folder, arguments, fault=None):
