@@ -187,9 +187,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         checkpoint = load_checkpoint(path)
     except ValueError as error:
-        folder = Path(path).parent
-        raise ValueError(f"{error}: --resume {folder} takes another checkpoint of that run if there is one"
-                         if (folder / "run.json").exists() else str(error)) from None
+        raise ValueError(f"{error}; if it is a run's, --resume mends it where another checkpoint allows") from None
     model = build_model(checkpoint["config"])
     weights = checkpoint["weights"]
     if checkpoint.get("frozen"):

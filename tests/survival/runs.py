@@ -19,6 +19,7 @@ from functions.checkpoints import load_checkpoint
 from tests.conftest import ROOT, TINY
 
 RUN = Path("runs/ViTModel")
+TIMES = {"train_seconds", "train_waited"}
 LOADED = ["tests.survival.faults", "tests.survival.runs", "train", "functions.training_run", "data_setup.run_data",
           "functions.reporting", "functions.optimizers", "sklearn.metrics", "matplotlib.backends.backend_agg", "models",
           "data_setup.phantom_ceiling", "scipy.optimize", "torch.utils.data", "pytest", "torch._dynamo"]
@@ -112,8 +113,8 @@ def equal(ours, theirs):
     if isinstance(ours, torch.Tensor):
         return torch.equal(ours, theirs)
     if isinstance(ours, dict):
-        keys = set(ours) - {"train_seconds"}
-        return keys == set(theirs) - {"train_seconds"} and all(equal(ours[key], theirs[key]) for key in keys)
+        keys = set(ours) - TIMES
+        return keys == set(theirs) - TIMES and all(equal(ours[key], theirs[key]) for key in keys)
     if isinstance(ours, (list, tuple)):
         return len(ours) == len(theirs) and all(map(equal, ours, theirs))
     return ours == theirs
@@ -129,7 +130,7 @@ def assert_same(folder, other):
     for name in ("predictions.csv", "split.csv", "metrics.json"):
         assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
     assert pd.read_pickle(ours / "ViTModel_losses.pkl") == pd.read_pickle(theirs / "ViTModel_losses.pkl")
-    tables = [pd.read_csv(run / "results.csv").drop(columns="train_seconds") for run in (ours, theirs)]
+    tables = [pd.read_csv(run / "results.csv").drop(columns=TIMES) for run in (ours, theirs)]
     assert tables[0].equals(tables[1])
     assert json.loads((ours / "run.json").read_text())["state"] == "finished"
     kept = {"previous.pt", "previous_best.pt"}

@@ -1,12 +1,17 @@
 """A disk that is full while a checkpoint is written: one line, the one before is whole, no half of one is left."""
 
 import json
+import multiprocessing
+import resource
+import signal
 import subprocess
+import sys
 from functools import partial
 
 import pytest
+import torch
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpoints import load_checkpoint, save_checkpoint
 from tests.survival import runs
 from tests.survival.faults import files_of_at_most, fill_the_disk
 
@@ -50,3 +55,25 @@ def test_a_limit_on_files_does_the_same_without_a_disk_of_its_own(tmp_path, whol
     ended = runs.go_on(tmp_path, command)
     assert (ended.code, ended.err) == (0, "")
     runs.assert_same(tmp_path, whole)
+
+
+def _says(path, limit):
+    """What saving 2 MB says in a process whose files cannot grow beyond a limit."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        save_checkpoint(path, {"weights": [torch.ones(100_000) for _ in range(5)]})
+    except OSError as error:
+        sys.exit(0 if f"File too large: {path} could not be written" in str(error) else str(error))
+    except BaseException as error:
+        sys.exit(f"{type(error)}: {error}")
+
+
+@pytest.mark.parametrize("limit", [100, 500_000, 1_999_000])
+def test_the_disk_is_named_wherever_it_is_full(tmp_path, limit):
+    """Within a tensor torch.save tells of its own positions only, as a RuntimeError."""
+    child = multiprocessing.get_context("fork").Process(target=_says, args=(tmp_path / "x.pt", limit))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert list(tmp_path.iterdir()) == []
