@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from functions.exits import in_one_line, one_line_errors, raise_if_interrupted
+from functions.exits import in_one_line, one_line_errors, raise_if_interrupted, signals_held
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,28 @@ def test_full_memory_says_what_to_do_and_our_own_bugs_keep_their_traceback(capsy
     for bug in (RuntimeError("mat1 and mat2"), KeyError("x"), AssertionError()):
         with pytest.raises(type(bug)), one_line_errors():
             raise bug
+
+
+def test_of_an_error_in_a_reading_process_the_last_line_is_told():
+    text = ("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+            "  File x, line 3\nValueError: inner\n\nThe above ...\nValueError: a.png has changed: put it back\n")
+    assert in_one_line(ValueError(text)) == "a.png has changed: put it back"
+
+
+def test_a_reading_process_that_died_is_no_fault_of_ours(capsys):
+    for text in ("DataLoader worker (pid 7) is killed by signal: Killed. ",
+                 "DataLoader worker (pid(s) 7, 8) exited unexpectedly"):
+        assert end_of(RuntimeError(text)) == 2
+        assert "a process that reads slices died" in capsys.readouterr().err
+
+
+def test_a_second_signal_does_not_cut_short_what_the_first_one_began():
+    before = signal.getsignal(signal.SIGINT)
+    with signals_held():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        time.sleep(0.05)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def _send_sigterm():

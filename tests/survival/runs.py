@@ -104,6 +104,7 @@ def one_line(ended, code, *words):
     """The exit code, one line on stderr with these words, no traceback."""
     assert ended.code == code, ended
     assert len(ended.err.strip().splitlines()) == 1, ended.err
+    assert "Traceback" not in ended.err, ended.err
     for word in words:
         assert word in ended.err, ended.err
 
