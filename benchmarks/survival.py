@@ -91,8 +91,8 @@ class Bench:
     def disk_full(self, folder, draw, number):
         disk = folder / "runs"
         disk.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode:
-            pytest.skip("nothing can be mounted here")
+        if refusal := runs.mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", disk):
+            pytest.skip(f"nothing can be mounted here: {refusal}")
         try:
             left = 4096 * draw.randrange((self.whole / runs.RUN / "last.pt").stat().st_size // 4096)
             epoch = draw.choice([1, 2, 3])

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,15 @@ TIMES = {"train_seconds", "train_waited"}
 LOADED = ["tests.survival.faults", "tests.survival.runs", "train", "functions.training_run", "data_setup.run_data",
           "functions.reporting", "functions.optimizers", "sklearn.metrics", "matplotlib.backends.backend_agg", "models",
           "data_setup.phantom_ceiling", "scipy.optimize", "torch.utils.data", "pytest", "torch._dynamo"]
+
+
+def mount(*arguments):
+    """What speaks against mounting something here; "" if it is done."""
+    try:
+        done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
+    except FileNotFoundError as error:
+        return str(error)
+    return (done.stderr.strip() or "mount fails") if done.returncode else ""
 
 
 class Ended(NamedTuple):

@@ -29,10 +29,8 @@ def small_disk(tmp_path):
     """A disk of 3 MB for the runs, where this user may mount one."""
     disk = tmp_path / "runs"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], capture_output=True,
-                             text=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    if refusal := runs.mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", disk):
+        pytest.skip(f"a small disk cannot be mounted here: {refusal}")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
 

@@ -33,7 +33,7 @@ def survive(folder, whole, command, first, second=None):
     return kills
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path, whole, command, seed):
     generator = random.Random(seed)
     first = draw(whole, PHASES[seed % 4], generator)
@@ -41,7 +41,7 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path, whole, 
     assert survive(tmp_path, whole, command, first, second) >= 1
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 9, 14])    # run.json, the curves, the table, last.pt, best.pt, the results
+@pytest.mark.parametrize("n", [2, 6, 10])    # before run.json says it runs, last.pt | best.pt, previous.pt | last.pt
 def test_a_run_killed_between_two_of_its_files_goes_on(tmp_path, whole, command, n):
     assert runs.run(tmp_path, *command, fault=partial(kill_at_rename, n)).code == -9
     ended = runs.go_on(tmp_path, command)

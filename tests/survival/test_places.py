@@ -39,11 +39,10 @@ def test_a_folder_of_another_user_is_one_line_before_anything_is_read(tmp_path, 
 
 def test_a_disk_that_is_read_only_is_one_line_for_a_new_run_and_for_one_that_goes_on(tmp_path, command):
     runs.run(tmp_path, *command, "--stop_after", 1)
-    bound = subprocess.run(["mount", "--bind", "runs", "runs"], cwd=tmp_path, capture_output=True, text=True)
-    if bound.returncode:
-        pytest.skip(f"nothing can be mounted here: {bound.stderr.strip()}")
+    if refusal := runs.mount("--bind", tmp_path / "runs", tmp_path / "runs"):
+        pytest.skip(f"nothing can be mounted here: {refusal}")
     try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", "runs"], cwd=tmp_path, check=True)
+        assert runs.mount("-o", "remount,ro,bind", tmp_path / "runs") == ""
         for arguments in (command, ["--resume", runs.RUN]):
             ended = runs.run(tmp_path, *arguments)
             runs.one_line(ended, 2, "cannot be written to (Read-only file system)")
