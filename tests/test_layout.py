@@ -37,6 +37,7 @@ def test_imports_point_down_only(path):
     others = (imported(path) & set(PACKAGES)) - {mine}
     assert others <= ALLOWED.get(f"{mine}/{path.name}", set())
     assert not imported(path) & {script.stem for script in SCRIPTS}, "nothing imports a script"
+    assert "benchmarks" not in imported(path), "nothing imports a benchmark"
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
@@ -67,7 +68,7 @@ def test_no_file_is_longer_than_promised():
     def longer(paths, limit):
         return [str(path) for path in paths if len(path.read_text(encoding="utf-8").splitlines()) > limit]
 
-    assert longer(modules(), 200) == []
+    assert longer([*modules(), *ROOT.glob("benchmarks/*.py")], 200) == []
     assert longer(SCRIPTS, 150) == []
 
 
@@ -84,5 +85,5 @@ def test_every_directory_of_the_map_is_there():
     for name in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "docs/HONESTY.md", "README.md",
                  "LICENSE", "Makefile", "env.yml", "requirements.txt", "requirements-dev.txt",
                  "pyproject.toml", ".ci/run", "notebooks/loss_curves.ipynb", "docs/RESULTS.md", "docs/LOG.md",
-                 "docs/HOWTO.md"):
+                 "docs/HOWTO.md", "docs/BENCHMARKS.md", "benchmarks/__main__.py"):
         assert (ROOT / name).is_file(), name

@@ -1,0 +1,1 @@
+"""Peers measured side by side: python -m benchmarks"""

@@ -1,0 +1,94 @@
+"""Measured side by side: python -m benchmarks [ROW ...] prints Markdown tables and writes them to a folder."""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+ROWS = ("step", "gpu", "job", "frozen", "memory", "growth")
+
+
+def main() -> None:
+    """The command line, then one row after the other, each written as soon as it is there."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all but gpu)")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: does it run at all?")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="class folders in train/ (default: a phantom)")
+    parser.add_argument("--slices", type=int, nargs="+", help="how many (job, frozen: one number)")
+    parser.add_argument("--rounds", type=int, help="rounds a row (default: its own)")
+    parser.add_argument("--model", nargs="+")
+    parser.add_argument("--image_size", type=int, nargs="+")
+    parser.add_argument("--batch_size", type=int, nargs="+")
+    parser.add_argument("--party", nargs="+", help="ours, torchvision, timm, transformers (step, gpu)")
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"])
+    parser.add_argument("--compile", nargs="+", choices=["eager", "compile"])
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder of the tables")
+    options = parser.parse_args()
+    for row in options.rows:
+        if row not in ROWS:
+            parser.error(f'no row "{row}": it is one of {", ".join(ROWS)}')
+    run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the rows in `options.rows` and writes one Markdown file a row."""
+    import torch
+
+    from functions.run_folder import provenance
+    from functions.runtime import describe_device, pick_device
+
+    options.device = pick_device()
+    torch.manual_seed(0)
+    options.out.mkdir(parents=True, exist_ok=True)
+    facts = provenance()
+    versions = ", ".join(f"{name} {number}" for name, number in (facts["versions"] | peer_versions()).items())
+    where = f"{describe_device(options.device)}, {os.cpu_count()} cores"
+    command = f"python -m benchmarks {shlex.join(sys.argv[1:])}"
+    for row in options.rows or [row for row in ROWS if row != "gpu"]:
+        chosen = with_defaults(options, row)
+        head = (f"### {row}\n\n`{command}`, commit {facts['commit']}, {where}; {versions}. "
+                f"Medians and quartiles of {chosen.rounds} round(s).\n")
+        text = f"{head}\n{function_of(row)(chosen)}\n"
+        (options.out / f"{row}.md").write_text(text, encoding="utf-8")
+        print(text, flush=True)
+
+
+def with_defaults(options: argparse.Namespace, row: str) -> argparse.Namespace:
+    """The options with a row's own number of rounds, and with tiny sizes if they are to be quick."""
+    rounds = {"step": 15, "gpu": 5, "job": 5, "frozen": 3, "memory": 1, "growth": 3}[row]
+    chosen = argparse.Namespace(**vars(options) | {"rounds": options.rounds or (1 if options.quick else rounds)})
+    if options.quick:
+        chosen.model, chosen.image_size, chosen.batch_size = ["vit_ti_16"], [32], [2]
+        chosen.slices, chosen.compile, chosen.precision = [24], ["eager"], ["fp32"]
+    return chosen
+
+
+def peer_versions() -> dict[str, str]:
+    """Versions of the peers that are installed."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("timm", "transformers")}
+
+
+def function_of(row: str):
+    """A row's function; its imports come with it."""
+    if row in ("step", "gpu"):
+        from benchmarks import steps
+
+        return {"step": steps.row_step, "gpu": steps.row_gpu}[row]
+    if row in ("job", "frozen"):
+        from benchmarks import jobs
+
+        return {"job": jobs.row_job, "frozen": jobs.row_frozen}[row]
+    if row == "memory":
+        from benchmarks.memory import row_memory
+
+        return row_memory
+    from benchmarks.growth import row_growth
+
+    return row_growth
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Folders of slices for the benchmarks: some of a real set, or as many generated ones as wanted."""
+
+from pathlib import Path
+
+import numpy as np
+
+from data_setup.images import find_image_files
+from data_setup.phantom import draw_slices, encode_png
+from data_setup.phantom_people import CLASSES
+
+
+def some_slices(data: Path | None, count: int, out: Path) -> Path:
+    """OUT/train/<class>/…: `count` slices spread evenly over DATA/train, as links; without data generated ones."""
+    if data is None:
+        return generate(out, count)
+    files = [(folder.name, file) for folder in sorted((data / "train").iterdir()) if folder.is_dir()
+             for file in find_image_files(folder)[0]]
+    for row in np.linspace(0, len(files) - 1, min(count, len(files))).astype(int):
+        name, file = files[row]
+        link = out / "train" / name / file.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file.resolve())
+    return out
+
+
+def generate(out: Path, count: int, seed: int = 0) -> Path:
+    """OUT/train/<class>/*.png: `count` (at least 12) gray slices of 96x80, 20 a person where that leaves 12 people.
+
+    Drawing a phantom takes longer than reading a file: 20 people are drawn, and everybody else is one of them plus
+    noise. For times only: no score on these pictures means anything.
+    """
+    generator, stack = np.random.default_rng(seed), min(20, count // 12)
+    drawn = draw_slices(20, stack, seed, confounded=False)
+    for name in CLASSES:
+        (out / "train" / name).mkdir(parents=True)
+    for number in range(count):
+        person, z = divmod(number, stack)
+        source = drawn[(person % 20) * stack + z]
+        noise = generator.integers(-3, 4, source.pixels.shape, dtype=np.int16)
+        pixels = np.clip(source.pixels + noise * (source.pixels > 0), 0, 255).astype(np.uint8)
+        file = out / "train" / CLASSES[person % len(CLASSES)] / f"sub-{person:05d}_ses-1_z{z:02d}.png"
+        file.write_bytes(encode_png(pixels))
+    return out

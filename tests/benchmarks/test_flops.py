@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.flops import ceiling, forward_flops, training_flops
+from benchmarks.peers import PEERS
+from models import VARIANTS, ViT, ViTConfig
+
+
+def counted(model, config, backward):
+    images = torch.randn(2, config.in_channels, *config.image_size, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        loss = F.cross_entropy(model(images), torch.zeros(2, dtype=torch.long, device="meta"))
+        if backward:
+            loss.backward()
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("config", [
+    VARIANTS["vit_b_16"], VARIANTS["vit_ti_16"], replace(VARIANTS["vit_s_32"], image_size=(384, 256)),
+    ViTConfig(image_size=(48, 32), patch_size=4, in_channels=1, num_classes=5, num_layers=3, embedding_dim=24,
+              num_heads=3, mlp_size=40)], ids=["b/16", "ti/16", "s/32", "odd"])
+def test_the_formula_is_what_torch_counts(config):
+    """To 2 %: some attention kernels compute their scores twice on the way back, which torch counts and we do not."""
+    with torch.device("meta"):
+        model = ViT(config)
+    assert forward_flops(config) == pytest.approx(counted(model, config, backward=False), rel=0.001)
+    assert training_flops(config) == pytest.approx(counted(model, config, backward=True), rel=0.02)
+
+
+def test_vit_b_16_costs_what_is_published():
+    """35.1 GFLOP an image (17.58 GMAC by torchvision's count), three times that in training but for the image.s own gradient."""
+    assert forward_flops(VARIANTS["vit_b_16"]) == pytest.approx(35.1e9, rel=0.003)
+    assert training_flops(VARIANTS["vit_b_16"]) == pytest.approx(105.5e9, rel=0.005)
+
+
+def test_every_peer_is_the_same_network():
+    """As many parameters and products as ours, so a faster one is faster code and not a smaller model."""
+    config = replace(VARIANTS["vit_ti_16"], image_size=64, num_classes=5, num_layers=2)
+    for name, build in PEERS.items():
+        with torch.device("meta"):
+            model = build(config).train()
+        assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in ViT(config).parameters()), name
+        assert counted(model, config, backward=False) == pytest.approx(forward_flops(config), rel=0.02), name
+
+
+def test_the_ceiling_is_a_rate():
+    """Between a billion products a second and what no device can do."""
+    assert 1e9 < ceiling(torch.device("cpu"), "fp32", side=512, tries=3) < 1e16
