@@ -1,11 +1,5 @@
-"""What a ViT must compute, by formula, and what the device can, by measurement."""
+"""What a ViT must compute, by formula; `functions.speed.training_flop` counts the same for any network."""
 
-import time
-
-import torch
-
-from benchmarks.timing import synchronise
-from functions.runtime import autocast
 from models import ViTConfig
 
 
@@ -29,18 +23,3 @@ def training_flops(config: ViTConfig) -> int:
     """
     patches = 2 * config.num_patches * config.patch_size**2 * config.in_channels * config.embedding_dim
     return 3 * forward_flops(config) - patches
-
-
-def ceiling(device: torch.device, precision: str, side: int = 8192, tries: int = 10) -> float:
-    """FLOP/s of the best of some products of two side×side matrices at this precision: what the device can at most."""
-    a = torch.randn(side, side, device=device)
-    best = float("inf")
-    with autocast(precision, device), torch.no_grad():
-        a = (a @ a) / side                       # warms up, and has the precision's own type
-        for _ in range(tries):
-            synchronise(device)
-            started = time.perf_counter()
-            a @ a
-            synchronise(device)
-            best = min(best, time.perf_counter() - started)
-    return 2 * side**3 / best

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.flops import ceiling, training_flops
+from benchmarks.flops import training_flops
 from benchmarks.peers import PEERS
 from benchmarks.timing import alternate, fastest_peer, ratios, summarise, table
 from functions.runtime import autocast
+from functions.speed import measured_peak
 from models import VARIANTS, ViTConfig
 
 
@@ -74,7 +75,7 @@ def row_gpu(options: Namespace) -> str:
     models, sizes = options.model or ["vit_b_16"], options.image_size or [224, 384]
     steps = 5 if cuda and not options.quick else 1
     precisions = options.precision or (["fp32", "bf16"] if cuda else ["fp32"])
-    peak = {p: ceiling(options.device, p, 8192 if cuda else 1024) for p in precisions}
+    peak = {p: measured_peak(options.device, p) for p in precisions}
     grid = product(models, sizes, precisions, options.compile or ["eager", "compile"],
                    options.batch_size or [32, 128, 256, 512, 1024])
     for model, size, precision, how, count in grid:
