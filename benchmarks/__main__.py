@@ -17,10 +17,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="class folders in train/ (default: a phantom)")
     parser.add_argument("--slices", type=int, nargs="+", help="how many (job, frozen: one number)")
     parser.add_argument("--rounds", type=int, help="rounds a row (default: its own)")
-    parser.add_argument("--model", nargs="+")
+    parser.add_argument("--model", nargs="+", help="names in VARIANTS; small: mri_cpu.yaml's network (job)")
     parser.add_argument("--image_size", type=int, nargs="+")
     parser.add_argument("--batch_size", type=int, nargs="+")
-    parser.add_argument("--party", nargs="+", help="ours, torchvision, timm, transformers (step, gpu)")
+    parser.add_argument("--party", nargs="+", choices=["ours", "torchvision", "timm", "transformers"])
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"])
     parser.add_argument("--compile", nargs="+", choices=["eager", "compile"])
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder of the tables")
@@ -28,6 +28,11 @@ def main() -> None:
     for row in options.rows:
         if row not in ROWS:
             parser.error(f'no row "{row}": it is one of {", ".join(ROWS)}')
+    from models import VARIANTS
+
+    for model in options.model or []:
+        if model not in VARIANTS and not (model == "small" and options.rows == ["job"]):
+            parser.error(f'no model "{model}": it is one of {", ".join(VARIANTS)}, or small for the row job')
     run(options)
 
 

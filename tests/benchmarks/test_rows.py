@@ -43,6 +43,9 @@ def test_a_row_that_does_not_exist_is_refused(benchmarks, capsys):
     with pytest.raises(SystemExit, match="2"):
         benchmarks("stpe")
     assert 'no row "stpe": it is one of step, gpu' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        benchmarks("step", "--model", "small")
+    assert 'no model "small": it is one of vit_ti_16' in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_said_and_the_others_are_timed(monkeypatch):
