@@ -28,6 +28,7 @@ from models import VARIANTS, ViT, ViTConfig
 from models.transfer_weights import find_pretrained, load_transfer
 
 THEIRS = "the replicated loop"
+BATCH = 32       # theirs
 # recipes/mri_cpu.yaml's network, but for RGB, which is what the replicated loop reads
 SMALL = replace(VARIANTS["vit_ti_16"], image_size=(96, 80), num_layers=4, embedding_dim=64, num_heads=4, mlp_size=256)
 
@@ -91,7 +92,7 @@ def theirs(config: ViTConfig, data: Data, folder: Path, batch_size: int,
 def row_job(options: Namespace) -> str:
     """An epoch of training and scoring from files on the disk; all parties have the same slices and the same model."""
     device, rows = options.device, []
-    cuda, batch_size = device.type == "cuda", (options.batch_size or [32])[0]
+    cuda, batch_size = device.type == "cuda", (options.batch_size or [BATCH])[0]
     count = (options.slices or [10**6 if options.data else 2000] if cuda else options.slices or [192])[0]
     precisions = options.precision or [resolve_precision("auto", device)]
     if not cuda and not options.precision and torch.cpu._is_amx_tile_supported():
@@ -120,11 +121,11 @@ def row_job(options: Namespace) -> str:
                   "times as fast"], rows)
 
 
-def frozen_ours(model_name: str, folder: Path, batch_size: int, epochs: int, device: torch.device) -> None:
+def frozen_ours(model_name: str, size: int, folder: Path, epochs: int, device: torch.device) -> None:
     """Everything from files to a trained head: decoding, features once, epochs of the head alone."""
-    pretrained = find_pretrained(model_name, "random", "torchvision", None, 3)
+    pretrained = find_pretrained(model_name, "random", "torchvision", (size, size), 3)
     own = Frame(pretrained.config.image_size, **pretrained.frame).describe()
-    data = create_dataloaders(folder, None, batch_size, channels=3, device=device, augment=False,
+    data = create_dataloaders(folder, None, BATCH, channels=3, device=device, augment=False,
                               preprocessing=own | {"mean": pretrained.mean, "std": pretrained.std})
     model = load_transfer(pretrained, len(data.class_names)).to(device)
     settings = Namespace(precision=resolve_precision("auto", device), augment=False, views=1, seed=0)
@@ -135,15 +136,16 @@ def frozen_ours(model_name: str, folder: Path, batch_size: int, epochs: int, dev
                  nn.CrossEntropyLoss(reduction="none"), epochs, device, val_dataloader=streams.val)
 
 
-def frozen_theirs(model_name: str, folder: Path, paths: tuple[list[str], list[str]], batch_size: int, epochs: int,
+def frozen_theirs(model_name: str, size: int, folder: Path, paths: tuple[list[str], list[str]], epochs: int,
                   device: torch.device) -> None:
     """The same by the replicated loop: the frozen network runs on every image in every epoch."""
-    model = getattr(torchvision.models, model_name)(weights=None).requires_grad_(False)
+    sized = {"image_size": size} if model_name.startswith("vit") else {}
+    model = getattr(torchvision.models, model_name)(weights=None, **sized).requires_grad_(False)
     head = "fc" if hasattr(model, "fc") else "heads"
     width = (model.fc if head == "fc" else model.heads.head).in_features
     setattr(model, head, nn.Linear(width, len(list(folder.iterdir()))))
     model, optimizer = model.to(device), replicated_loop.make_optimizer(model)
-    train, test = (replicated_loop.loader(folder, p, (224, 224), batch_size, p is paths[0]) for p in paths)
+    train, test = (replicated_loop.loader(folder, p, (size, size), BATCH, p is paths[0]) for p in paths)
     for _ in range(epochs):
         replicated_loop.train_epoch(model, train, optimizer, device)
         replicated_loop.test_epoch(model, test, device)
@@ -152,17 +154,17 @@ def frozen_theirs(model_name: str, folder: Path, paths: tuple[list[str], list[st
 def row_frozen(options: Namespace) -> str:
     """Ten epochs of a new head on a frozen network of random weights, from files to the trained head."""
     device, rows = options.device, []
-    count, batch_size = (options.slices or [1000 if device.type == "cuda" else 128])[0], 32
+    count, size = (options.slices or [1000 if device.type == "cuda" else 128])[0], (options.image_size or [224])[0]
     epochs = 2 if options.quick else 10
     for name in ["resnet18"] if options.quick else options.model or ["vit_b_16"]:
         with tempfile.TemporaryDirectory() as folder:
             folder = some_slices(options.data, count, Path(folder)) / "train"
-            data = create_dataloaders(folder, None, batch_size, image_size=(32, 32), channels=3, device=device)
+            data = create_dataloaders(folder, None, BATCH, image_size=(32, 32), channels=3, device=device)
             train = data.train.dataset.paths + data.val.dataset.paths     # they have no validation
             paths = train, data.test.dataset.paths
             seconds = alternate({
-                THEIRS: lambda: frozen_theirs(name, folder, paths, batch_size, epochs, device),      # noqa: B023
-                "ours": lambda: frozen_ours(name, folder, batch_size, epochs, device),               # noqa: B023
+                THEIRS: lambda: frozen_theirs(name, size, folder, paths, epochs, device),      # noqa: B023
+                "ours": lambda: frozen_ours(name, size, folder, epochs, device),                    # noqa: B023
             }, options.rounds, device, warmup=0)
         for who in seconds:
             rows.append([name, len(data.table), epochs, who, summarise(seconds[who]).text(),

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--figure",
-             "--contact_sheet", "--fault", "--people", "--slices", "--no_four_numbers", "--help",
-             "--nproc_per_node", "--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
+             "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
+             "--no_four_numbers", "--help", "--nproc_per_node", "--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
 
 
 @pytest.mark.parametrize("name", DOCS)
@@ -27,8 +27,8 @@ def test_every_flag_that_is_named_exists(name):
 
 @pytest.mark.parametrize("name", DOCS)
 def test_every_file_that_is_named_exists(name):
-    named = set(re.findall(r"(?<![\w/])((?:recipes|tools|docs|functions|data_setup|models|notebooks|tests)/\w+\.\w+)",
-                           DOCS[name]))
+    folders = "recipes|tools|docs|functions|data_setup|models|notebooks|tests|benchmarks"
+    named = set(re.findall(rf"(?<![\w/])((?:{folders})/\w+\.\w+)", DOCS[name]))
     assert {path for path in named if not (ROOT / path).exists()} == set()
     links = re.findall(r"\]\((?!http)([^)#]+)\)", DOCS[name])
     folder = ROOT if name == "README.md" else ROOT / "docs"
