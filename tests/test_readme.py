@@ -15,7 +15,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--figure",
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
-             "--no_four_numbers", "--help", "--nproc_per_node", "--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
+             "--no_four_numbers", "--help", "--nproc_per_node", "--nnodes",
+             "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
 
 
 @pytest.mark.parametrize("name", DOCS)
