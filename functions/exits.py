@@ -1,5 +1,6 @@
 """How a script ends: 0 done, 1 our fault (a traceback), 2 the user's input (one line), 130 interrupted. Torch-free."""
 
+import os
 import re
 import signal
 import sys
@@ -73,7 +74,8 @@ def in_one_line(error: BaseException) -> str:
 def one_line_errors() -> Iterator[None]:
     """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
 
-    SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark.
+    SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. Of
+    the processes that torchrun started, all but the first say which they are, and nothing of an interruption.
     """
 
     def interrupt(signum, frame):
@@ -81,6 +83,8 @@ def one_line_errors() -> Iterator[None]:
         raise KeyboardInterrupt
 
     _signals.clear()
+    rank = os.environ.get("RANK", "0")
+    who = "" if rank == "0" else f"process {rank}: "
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     for stream in (sys.stdout, sys.stderr):
@@ -90,11 +94,12 @@ def one_line_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt as interruption:
         _hold_signals({})
-        print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
+        if not who:
+            print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error)):
             raise
         _hold_signals({})
-        print(f"error: {in_one_line(error)}", file=sys.stderr)
+        print(f"{who}error: {in_one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -125,11 +125,15 @@ def recorded(run: Path) -> Iterator[None]:
 
     ValueError if another process is training it. Of those that torchrun started, process 0 does this for all.
     """
+    go_on = f"all finished epochs are saved; go on with --resume {run}"
+    lost = ConnectionError(f"another process of this run has died (its own message is above or below); {go_on}")
     if not is_main():
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            raise (lost if others_lost(error) else error) from None
         return
     claim(run)
-    go_on = f"all finished epochs are saved; go on with --resume {run}"
     try:
         update_record(run, state="running", error=None)
         yield
@@ -141,8 +145,7 @@ def recorded(run: Path) -> Iterator[None]:
         if stopped:
             raise KeyboardInterrupt(go_on) from None
         if others_lost(error):
-            raise ConnectionError("another process of this run has died (its own message is above or below); "
-                                  f"{go_on}") from None
+            raise lost from None
         if isinstance(error, OSError):
             raise OSError(f"{in_one_line(error)}; {go_on}") from error
         raise

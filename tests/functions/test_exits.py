@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from functions import exits
 from functions.exits import in_one_line, one_line_errors, raise_if_interrupted, signals_held
 
 
@@ -11,6 +12,7 @@ from functions.exits import in_one_line, one_line_errors, raise_if_interrupted, 
 def _keep_the_handler():
     before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
+    exits._signals.clear()
     for number, handler in before:
         signal.signal(number, handler)
 
@@ -35,6 +37,13 @@ def end_of(error):
 def test_a_users_mistake_is_one_line_with_its_code(capsys, error, code, line):
     assert end_of(error) == code
     assert capsys.readouterr().err == line
+
+
+def test_of_several_processes_the_others_say_who_they_are_and_are_silent_when_all_are_stopped(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    assert end_of(ValueError("no such file")) == 2
+    assert end_of(KeyboardInterrupt("go on")) == 130
+    assert capsys.readouterr().err == "process 3: error: no such file\n"
 
 
 def test_full_memory_says_what_to_do_and_our_own_bugs_keep_their_traceback(capsys):
