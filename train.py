@@ -70,7 +70,7 @@ def train(flags: dict) -> None:
     if settings.summary:
         reporting.print_summary(model, device)
     if device.type == "cpu":
-        print(reporting.epoch_estimate(model, data.train, [data.val, data.test]))
+        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision))
 
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,

@@ -91,7 +91,7 @@ def train(flags: dict) -> None:
         features, seconds = frozen_features(model, data, settings, device, frozen)
         streams, learner, speed = with_features(data, features), model.head, None
     elif device.type == "cpu":
-        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], count=model.chunk))
+        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision, count=model.chunk))
 
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,

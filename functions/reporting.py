@@ -10,6 +10,7 @@ from torch import nn
 from functions.diagnosis import collapse_warning
 from functions.recipes import describe
 from functions.results import result_lines, score_lines
+from functions.runtime import autocast
 from functions.settings import Script
 from functions.speed import Speed, in_words, seconds_per_image
 from functions.sums import EpochScores
@@ -58,10 +59,11 @@ def transfer_words(model: nn.Module, part: str, weights: str) -> str:
             f"images {'x'.join(map(str, model.config.image_size))}, weights {weights}")
 
 
-def epoch_estimate(model: nn.Module, train, scored: list, count: int = 8) -> str:
+def epoch_estimate(model: nn.Module, train, scored: list, precision: str, count: int = 8) -> str:
     """How long an epoch will take, from one batch of `count`; names the flag for a smaller model if that is long."""
     images, _ = next(iter(scored[0]))
-    step, forward = seconds_per_image(model, images[:count])
+    with autocast(precision, images.device):
+        step, forward = seconds_per_image(model, images[:count])
     seconds = step * len(train.dataset) + forward * sum(len(batches.dataset) for batches in scored)
     advice = "; a smaller model: --model vit_ti_16, or --recipe recipes/mri_cpu.yaml" if seconds > 300 else ""
     return f"time     about {in_words(seconds)} an epoch{advice}"

@@ -36,7 +36,7 @@ def pick_device() -> torch.device:
 def resolve_precision(precision: str, device: torch.device) -> str:
     """"auto" → bf16 on a GPU that has it, fp16 on other GPUs, fp32 elsewhere; ValueError for what cannot run here.
 
-    bf16 on a CPU without AMX is hundreds of times slower than fp32: refused.
+    bf16 on a CPU without AMX is hundreds of times slower than fp32: refused. With AMX it is faster: done if asked for.
     """
     if precision == "auto":
         if device.type != "cuda":
@@ -44,9 +44,17 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if precision not in ("fp32", "bf16", "fp16"):
         raise ValueError(f'unknown precision "{precision}"; known: auto, fp32, bf16, fp16')
+    if precision == "bf16" and device.type == "cpu" and _has_amx():
+        return precision
     if precision != "fp32" and device.type != "cuda":
-        raise ValueError(f"precision {precision} needs a CUDA GPU, this is a {device.type} run: use --precision fp32")
+        raise ValueError(f"precision {precision} needs a CUDA GPU (bf16: or a CPU with AMX), this is a {device.type} "
+                         "run: use --precision fp32")
     return precision
+
+
+def _has_amx() -> bool:
+    """Whether the CPU multiplies bf16 matrices in hardware."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16")) if hasattr(torch.cpu, "get_capabilities") else False
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

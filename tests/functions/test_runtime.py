@@ -6,13 +6,22 @@ from functions import runtime
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def test_precision_is_fp32_on_a_cpu():
+def test_precision_is_fp32_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
     assert runtime.resolve_precision("auto", CPU) == "fp32"
     for wanted in ("bf16", "fp16"):
         with pytest.raises(ValueError, match=f"{wanted}.*cpu"):
             runtime.resolve_precision(wanted, CPU)
     with pytest.raises(ValueError, match="fp8"):
         runtime.resolve_precision("fp8", CPU)
+
+
+def test_bf16_runs_on_a_cpu_that_has_it_in_hardware_but_only_if_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": True}, raising=False)
+    assert runtime.resolve_precision("bf16", CPU) == "bf16"
+    assert runtime.resolve_precision("auto", CPU) == "fp32"
+    with pytest.raises(ValueError, match="fp16.*cpu"):
+        runtime.resolve_precision("fp16", CPU)
 
 
 @pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp16")])

@@ -125,7 +125,7 @@ def test_files_left_out_are_named_at_the_end(call_train, arguments, slices, tmp_
         (["--subject_pattern", "("], "("),
         (["--recipe", "none.yaml"], "none.yaml"),
         (["--resume", "runs/none"], "runs/none"),
-        (["--precision", "bf16"], "bf16"),
+        (["--precision", "fp16"], "fp16"),
         (["--name", "a/b"], "a/b"),
         (["--demo"], "--demo and --"),
     ],
