@@ -17,48 +17,83 @@ def main() -> None:
         parser.add_argument("--against", type=Path, metavar="RUN", help="another run, compared on the same slices")
         parser.add_argument("--order", metavar="A,B,C", help="the classes from the mildest stage to the worst")
         parser.add_argument("--allow_seen", action="store_true", help="score patients trained on, and stamp it")
-        parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results [RUN/evaluation]")
+        parser.add_argument("--out", type=Path, metavar="DIR",
+                            help="folder for the results [RUN/evaluation, or RUN/evaluation-DATA]")
         evaluate_checkpoint(parser.parse_args())
 
 
 def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, who was seen, probabilities, scores, figures, report: one story."""
     from data_setup.predict_data import rows_to_score
-    from functions import evaluation_report, runtime
+    from functions import evaluation_report, evaluation_words, runtime
     from functions.checkpoints import load_model
+    from functions.report import check_reportable
     from functions.stages import stage_order
 
     # The checkpoint, and the slices it is scored on
-    folder = arguments.run if arguments.run.is_dir() else None
-    checkpoint_file = folder / "best.pt" if folder else arguments.run
+    folder, checkpoint_file = run_and_checkpoint(arguments.run)
     device = runtime.pick_device()
     model, checkpoint = load_model(checkpoint_file, device)
     order = stage_order(checkpoint["class_names"], arguments.order)
+    if folder and arguments.data is None:
+        check_reportable(folder)
     rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern)
-
-    # Nobody who was trained on, unless asked for
-    stamps = list(checkpoint["stamps"])
-    if rows.seen:
-        if not arguments.allow_seen:
-            raise ValueError(f"{rows.seen} of {len(rows.test)} slices are of patients or pixels that {checkpoint_file} "
-                             "was trained on: give slices of other patients, or --allow_seen, which stamps the result")
-        stamps.append(evaluation_report.SEEN)
-
-    # Probabilities and scores
-    probabilities = {name: rows.predict(model, part, device) for name, part in rows.parts.items()}
-    other = None
+    networks, other = [(checkpoint_file, checkpoint)], None
     if arguments.against:
-        rival, theirs = load_model(arguments.against / "best.pt", device)
+        rival_file = run_and_checkpoint(arguments.against)[1]
+        rival, theirs = load_model(rival_file, device)
+        networks.append((rival_file, theirs))
         if theirs["class_names"] != checkpoint["class_names"]:
             raise ValueError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
-        other = rows.predict(rival, rows.test, device, theirs["preprocessing"])
-    result = evaluation_report.evaluate_all(probabilities, rows.parts, checkpoint["class_names"], order, rows.largest,
-                                            other, rows.nearest_neighbour())
-    for line in evaluation_report.lines(result, stamps, str(checkpoint_file), str(arguments.against)):
+
+    # Nobody who was trained on, unless asked for
+    stamps = stamps_of(rows, checkpoint["stamps"], arguments)
+    for file, its in networks:
+        stamps += [stamp for stamp in who_was_met(rows, file, its, arguments.allow_seen) if stamp not in stamps]
+
+    # Probabilities and scores
+    name = "evaluation" if arguments.data is None else f"evaluation-{arguments.data.resolve().name}"
+    out = arguments.out or checkpoint_file.parent / name
+    out.mkdir(parents=True, exist_ok=True)             # what cannot be written is said before the work, not after it
+    probabilities = {part: rows.predict(model, part, device, checkpoint["preprocessing"])
+                     for part in ("test", "val") if part in rows.parts}
+    if arguments.against:
+        other = rows.predict(rival, "test", device, theirs["preprocessing"])
+    result = evaluation_report.evaluate_all(
+        probabilities, rows.parts, checkpoint["class_names"], order, rows.largest, other, rows.nearest_neighbour(),
+        met=evaluation_report.SEEN in stamps)
+    for line in (*rows.notes, *evaluation_words.lines(result, stamps, str(checkpoint_file), str(arguments.against))):
         print(line)
-    out = arguments.out or (folder or checkpoint_file.parent) / "evaluation"
-    evaluation_report.write(out, result, stamps, rows.thumbnail, folder if arguments.data is None else None)
+    evaluation_report.write(out, result, stamps, str(checkpoint_file), rows.thumbnail,
+                            folder if arguments.data is None else None)
     print(f"{out} holds predictions.csv, metrics.json, figures and report.html")
+
+
+def stamps_of(rows, trained: list[str], arguments) -> list[str]:
+    """The checkpoint's stamps, but that of its own split if other slices are scored; and whether anybody is unknown."""
+    from data_setup.split_notes import LEAKY, UNKNOWN
+
+    stamps = [stamp for stamp in trained if arguments.data is None or stamp != LEAKY]
+    return [*stamps, UNKNOWN] if rows.test["subject"].isna().any() and UNKNOWN not in stamps else stamps
+
+
+def who_was_met(rows, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
+    """The stamp that a network deserves for whom it has met among the slices; ValueError unless that is `allowed`."""
+    from functions.evaluation_report import SEEN, UNKNOWN_TRAINING
+
+    met = rows.met(checkpoint)
+    if met is None:
+        return [UNKNOWN_TRAINING]
+    if any(met) and not allowed:
+        raise ValueError(f"{met[0]} of {len(rows.test)} slices are of patients, by their ids, and {met[1]} have pixels "
+                         f"that {file} was trained on: give slices of other patients, or --allow_seen, which stamps "
+                         "the result")
+    return [SEEN] if any(met) else []
+
+
+def run_and_checkpoint(path: Path) -> tuple[Path | None, Path]:
+    """(run folder or None, checkpoint) of what was named."""
+    return (path, path / "best.pt") if path.is_dir() else (None, path)
 
 
 if __name__ == "__main__":

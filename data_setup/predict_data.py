@@ -1,7 +1,7 @@
 """The slices a checkpoint is to be scored on, prepared as it wants them; and whether it has met their patients."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,37 +9,34 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from data_setup.audit import list_data
 from data_setup.dataset import decode
 from data_setup.framing import from_description
-from data_setup.images import read_image
-from data_setup.leak_worth import leak_worth
+from data_setup.images import find_image_files, read_image
+from data_setup.nearest_picture import nearest_labels
+from data_setup.path_tables import read_path_table
 from data_setup.subjects import find_subjects
 from data_setup.transforms import make_transforms
 
 
 @dataclass
 class RowsToScore:
-    """Tables of (path, class, label, subject, who): `test`, and `val` and `train` where a run's own split has them.
+    """Tables of (path, class, label, subject, who): `test`, and `val` and `train` where a run's own split is here.
 
-    `seen` counts test slices whose patient or pixels the checkpoint was trained on.
+    `who` is the patient, or the slice itself where nobody knows; `notes` are sentences for the reader.
     """
 
     parts: dict[str, pd.DataFrame]
-    preprocessing: dict
-    seen: int
-    largest: int
+    largest: int                                  # the class with most training slices (test slices, if unknown)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def test(self) -> pd.DataFrame:
         return self.parts["test"]
 
-    def predict(self, model: nn.Module, table: pd.DataFrame, device: torch.device,
-                preprocessing: dict | None = None) -> np.ndarray:
-        """Class probabilities (n, K) of a table's slices."""
-        images, _ = _decoded(table["path"].tolist(), preprocessing or self.preprocessing)
-        own = preprocessing or self.preprocessing
-        _, transform = make_transforms(own["mean"], own["std"], augment=False)
+    def predict(self, model: nn.Module, part: str, device: torch.device, preprocessing: dict) -> np.ndarray:
+        """Class probabilities (n, K) of a part's slices."""
+        images, _ = _decoded(self.parts[part]["path"].tolist(), preprocessing)
+        _, transform = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)
         transform, rows = transform.to(device), []
         with torch.inference_mode():
             for start in range(0, len(images), 32):
@@ -47,15 +44,31 @@ class RowsToScore:
                 rows.append(model(transform(pixels)).float().softmax(dim=1).cpu())
         return torch.cat(rows).double().numpy()
 
-    def nearest_neighbour(self) -> dict | None:
-        """What the nearest training picture's class scores on the test slices: as split, and among strangers."""
+    def met(self, checkpoint: dict) -> tuple[int, int] | None:
+        """How many test slices are of patients, and how many have the pixels, that the checkpoint was trained on.
+
+        None: nobody knows whom it was trained on, neither the checkpoint, which is an old one, nor its split.
+        """
+        known = checkpoint.get("seen") or {"subjects": [], "digests": []}
+        if not known["digests"]:
+            tables = [self.parts[name] for name in ("train", "val") if name in self.parts]
+            if not tables:
+                return None
+            table = pd.concat(tables)
+            known = {"subjects": table["subject"].dropna().tolist(),
+                     "digests": _decoded(table["path"].tolist(), checkpoint["preprocessing"])[1]}
+        _, digests = _decoded(self.test["path"].tolist(), checkpoint["preprocessing"])
+        return (int(self.test["subject"].isin(set(known["subjects"])).sum()),
+                int(pd.Series(digests).isin(set(known["digests"])).sum()))
+
+    def nearest_neighbour(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The class of each test slice's nearest training picture, as split and among strangers; None without any."""
         if "train" not in self.parts:
             return None
         both = pd.concat([self.parts["train"], self.test], ignore_index=True)
         pictures = [self.thumbnail(path) for path in both["path"]]
         test = np.arange(len(both)) >= len(self.parts["train"])
-        worth = leak_worth(pictures, both["label"].to_numpy(), pd.factorize(both["who"])[0], test)
-        return worth._asdict() if worth else None
+        return nearest_labels(pictures, both["label"].to_numpy(), pd.factorize(both["who"])[0], test)
 
     @staticmethod
     def thumbnail(path: str) -> np.ndarray:
@@ -65,21 +78,18 @@ class RowsToScore:
 
 def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subjects: Path | None,
                   pattern: str | None) -> RowsToScore:
-    """The run's own split, or the slices of `data` (its test/ if it has one). ValueError for classes it has not."""
+    """The run's own split, or in place of its test slices those of `data`. ValueError for classes the model has not."""
     if data is None and run is None:
         raise ValueError("a checkpoint without its run folder needs --data: the slices to score")
-    if data is None:
-        if not (run / "split.csv").is_file():
-            raise ValueError(f"{run} holds no split.csv: name slices with --data")
-        table = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
-        table["subject"] = table["subject"].astype(object).where(table["subject"] != "", None)
-        start = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"].get("cwd", ".")
-        table["path"] = [path if Path(path).exists() else str(Path(start, path)) for path in table["path"]]
-    else:
-        table, _ = list_data(data)
-        table = table[table["split"] == "test"] if (table["split"] == "test").any() else table.assign(split="test")
-        table = table.reset_index(drop=True)
-        table["subject"] = find_subjects(table["path"].tolist(), subjects, pattern)
+    if data is None and (subjects or pattern):
+        raise ValueError("--subjects and --subject_pattern say whose the slices of --data are: there is no --data")
+    if data is None and not (run / "split.csv").is_file():
+        raise ValueError(f"{run} holds no split.csv: name slices with --data")
+    table, notes = _own_split(run), []
+    if data is not None:
+        new, notes = _list(data)
+        new["subject"] = pd.Series(find_subjects(new["path"].tolist(), subjects, pattern), dtype=object)
+        table = pd.concat([table[table["split"] != "test"], new], ignore_index=True)
     names = checkpoint["class_names"]
     if strange := sorted(set(table["class"]) - set(names)):
         raise ValueError(f'class "{strange[0]}" is none of the model\'s: {", ".join(names)}')
@@ -88,16 +98,58 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     parts = {split: part.reset_index(drop=True) for split, part in table.groupby("split")}
     if "test" not in parts:
         raise ValueError("there are no test slices to score")
-    known = checkpoint.get("seen", {"subjects": [], "digests": []})
-    _, digests = _decoded(parts["test"]["path"].tolist(), checkpoint["preprocessing"])
-    seen = parts["test"]["subject"].isin(set(known["subjects"])) | pd.Series(digests).isin(set(known["digests"]))
     guess = parts.get("train", parts["test"])["label"]
-    return RowsToScore(parts, checkpoint["preprocessing"], int(seen.sum()), int(np.bincount(guess).argmax()))
+    for split in ("train", "val"):
+        if split in parts and not all(Path(path).is_file() for path in parts[split]["path"]):
+            notes.append(f"the run's {split} slices are not where split.csv says: what needs them is left out")
+            del parts[split]
+    return RowsToScore(parts, int(np.bincount(guess).argmax()), notes)
+
+
+def _own_split(run: Path | None) -> pd.DataFrame:
+    """Rows (path, class, subject, split) of a run's split.csv; paths were written where the run was started."""
+    if run is None or not (run / "split.csv").is_file():
+        return pd.DataFrame(columns=["path", "class", "subject", "split"], dtype=object)
+    table = read_path_table(run / "split.csv", ["path", "class", "subject", "split"]).astype(object)
+    table["subject"] = table["subject"].where(table["subject"] != "", None)
+    try:
+        start = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"].get("cwd", ".")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        start = "."                         # paths from here; if they lead nowhere, that is said on reading them
+    table["path"] = [path if Path(path).exists() else str(Path(start, path)) for path in table["path"]]
+    return table
+
+
+def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Rows (path, class, split "test") of class folders, of test/ among train/, val/ and test/, or of a CSV; notes."""
+    if data.is_file():
+        table = read_path_table(data, ["path", "class", "split"]).astype(object)
+        if (table["split"] == "test").any():
+            table = table[table["split"] == "test"].reset_index(drop=True)
+        table["path"] = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
+        return table.assign(split="test"), []
+    if not data.is_dir():
+        raise ValueError(f"--data {data} does not exist: it must hold a folder of images for each class")
+    inner = [data / split for split in ("train", "val", "test") if (data / split).is_dir()]
+    roots = inner[-1:] if (data / "test").is_dir() else inner or [data]
+    rows, others = [], []
+    for folder in (folder for root in roots for folder in sorted(root.iterdir())):
+        hidden = folder.name.startswith(".") or not folder.is_dir()
+        images, no_images = ([], [folder]) if hidden else find_image_files(folder)
+        rows += [(str(path), folder.name, "test") for path in images]
+        others += no_images
+    if not rows:
+        raise ValueError(f"{roots[0]} holds no class folders with images: it must hold one for each class")
+    notes = [f"the slices of {data / 'test'}"] if roots[0] == data / "test" else []
+    if others:
+        notes.append(f"{len(others)} files are no images, or lie outside the class folders; the first: {others[0]}")
+    return pd.DataFrame(rows, columns=["path", "class", "split"], dtype=object), notes
 
 
 def _decoded(paths: list[str], preprocessing: dict) -> tuple[Tensor, list[str]]:
     decoded = decode(paths, from_description(preprocessing), preprocessing["channels"], keep=True)
     if decoded.errors:
         first = next(iter(decoded.errors.values()))
-        raise ValueError(f"{len(decoded.errors)} of {len(paths)} slices cannot be read; the first: {first}")
+        raise ValueError(f"{len(decoded.errors)} of {len(paths)} slices cannot be read: repair or remove them; the "
+                         f"first: {first}")
     return decoded.images, decoded.digests

@@ -1,7 +1,37 @@
-"""Probabilities that mean what they say: one temperature, fitted on validation."""
+"""Probabilities that mean what they say: how far they are from it, and one temperature, fitted on validation."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+
+BINS = 10                          # of confidence, equally wide: Guo et al. 2017
+
+
+def ece(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Σ_b |Σ_i∈b w_i (confidence_i - right_i)| / Σ w over BINS bins of the highest probability, of each row of weights.
+
+    Probabilities (n, K), labels (n,), weights (R, n) → (R,). Chance alone makes it larger than 0 on few people.
+    """
+    return np.abs(weights @ _gaps(p, y)).sum(axis=1) / weights.sum(axis=1)
+
+
+def ece_floor(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`ece` without what chance adds, for the lower end of its interval: Σ_b √max(0, G_b² - 2 Σ_i w_i g_ib²) / Σ w.
+
+    g_ib is patient i's sum in bin b, G_b = Σ w_i g_ib. The patients' own scatter Σ g² enters G² twice: once since the
+    patients are a sample, once since they are resampled. `weights` (R, n) are equal on each patient's slices.
+    """
+    _, first, person = np.unique(subjects, return_index=True, return_inverse=True)
+    gaps = np.zeros((len(first), BINS))
+    np.add.at(gaps, person, _gaps(p, y))
+    drawn = weights[:, first]
+    squares = (drawn @ gaps) ** 2 - 2 * drawn @ gaps**2
+    return np.sqrt(np.maximum(squares, 0)).sum(axis=1) / weights.sum(axis=1)
+
+
+def _gaps(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    confidence = p.max(axis=1)
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return np.eye(BINS)[bins] * (confidence - (p.argmax(axis=1) == y))[:, None]         # (n, BINS)
 
 
 def apply_temperature(p: np.ndarray, temperature: float) -> np.ndarray:
@@ -19,7 +49,7 @@ def fit_temperature(p: np.ndarray, y: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 
 
-def reliability(p: np.ndarray, y: np.ndarray, bins: int = 10) -> list[tuple[float, float, int]]:
+def reliability(p: np.ndarray, y: np.ndarray, bins: int = BINS) -> list[tuple[float, float, int]]:
     """(mean confidence, share right, rows) of each occupied bin of the highest probability."""
     confidence, right = p.max(axis=1), p.argmax(axis=1) == y
     number = np.minimum((confidence * bins).astype(int), bins - 1)

@@ -1,4 +1,4 @@
-"""An evaluation: everything computed from probabilities, printed, written down, and shown on a page."""
+"""An evaluation: everything computed from probabilities, drawn, and written down."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,152 +9,127 @@ import pandas as pd
 from functions import evaluation, html_page
 from functions.calibration import apply_temperature, fit_temperature, reliability
 from functions.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
+from functions.evaluation_words import page_sections
 from functions.files import write_atomically, write_json, write_text
-from functions.metrics import by_patient, healthy_class
+from functions.metrics import by_patient, healthy_class, middle_95
 from functions.plots import make_title, plot_confusion_matrix
 from functions.report import write_report
 from functions.results import FEW, prediction_table
 from functions.run_folder import provenance, write_table
 
 SEEN = "PATIENTS SEEN IN TRAINING"
-WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
-         "auroc": "AUROC, mean over classes", "auroc_disease": "AUROC, diseased or not",
-         "kappa": "kappa, quadratic weights", "brier": "Brier score (less is better)", "ece": "ECE (less is better)"}
+UNKNOWN_TRAINING = "NOT KNOWN WHO WAS TRAINED ON"
 
 
 def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataFrame], class_names: list[str],
-                 order: list[int] | None, largest: int, other: np.ndarray | None, neighbour: dict | None) -> dict:
-    """Scores per slice and per patient, by class, calibrated, compared; arrays for figures stand under "_"-names."""
+                 order: list[int] | None, largest: int, other: np.ndarray | None = None,
+                 nearest: tuple[np.ndarray, np.ndarray] | None = None, met: bool = False) -> dict:
+    """Scores per slice and per patient, by class, calibrated, compared; arrays for figures stand under "_"-names.
+
+    `other` are another run's probabilities on the same slices, `nearest` the classes of their nearest pictures (as
+    split, among strangers). Where somebody's patient is unknown there are no scores per patient; without an `order`
+    there is no kappa.
+    """
     p, table = probabilities["test"], parts["test"]
     y, who = table["label"].to_numpy(), table["who"].to_numpy().astype(str)
     healthy, stages = healthy_class(class_names), order or list(range(len(class_names)))
-    people = by_patient(p, y, who)
-    units = {"slice": (p, y, who), "patient": people}
-    result = {"classes": class_names, "largest": class_names[largest], "nearest neighbour": neighbour,
-              "order": [class_names[k] for k in stages] if order else None}
-    for unit, (q, labels, subjects) in units.items():
-        scored = evaluation.evaluate(q, labels, subjects, stages, largest, healthy)
-        if order is None:
-            scored.pop("kappa")
+    known = bool(table["subject"].notna().all())
+    units = {"patient": lambda q: by_patient(q, y, who)} if known else {}
+    units["slice"] = lambda q: (q, y, who)
+    result = {"classes": class_names, "largest": class_names[largest], "patients known": known,
+              "order": [class_names[k] for k in stages] if order else None, "nearest neighbour": {}}
+    for unit, rows_of in units.items():
+        q, labels, people = rows_of(p)
+        sample = evaluation.resampled(q, labels, people, stages, healthy)
+        scored = evaluation.evaluate(q, labels, people, stages, largest, healthy, met=met, sample=sample)
+        for how, calls in zip(("as split", "among strangers"), nearest or (), strict=False):
+            votes, truth, _ = rows_of(np.eye(len(class_names))[calls])
+            result["nearest neighbour"].setdefault(how, {})[unit] = evaluation.points(votes, truth, stages, healthy)
+        for name, score in scored.items():
+            score["nearest"] = result["nearest neighbour"].get("as split", {}).get(unit, {}).get(name)
         result[unit] = {"count": len(labels), "scores": scored,
-                        "classes": evaluation.by_class(q, labels, subjects, class_names, FEW)}
-    result["aggregation"] = {way: evaluation.points(q, labels, stages, healthy)
-                             for way, (q, labels) in evaluation.aggregated(p, y, who).items()}
+                        "classes": evaluation.by_class(q, labels, people, class_names, sample)}
+        if other is not None:
+            result.setdefault("against", {})[unit] = evaluation.paired(q, rows_of(other)[0], labels, people, stages,
+                                                                       healthy)
+    people = by_patient(p, y, who)
+    if known:
+        result["aggregation"] = {
+            way: _ways(q, people[1], people[2], stages, healthy) for way, q in evaluation.aggregated(p, y, who).items()}
     if "val" in probabilities:
         temperature = fit_temperature(probabilities["val"], parts["val"]["label"].to_numpy())
         result["calibration"] = {"temperature": temperature}
         for when, q in (("before", p), ("after", apply_temperature(p, temperature))):
             result["calibration"] |= {when: reliability(q, y), f"ece {when}": evaluation.points(q, y, stages)["ece"]}
-    if other is not None:
-        theirs = by_patient(other, y, who)
-        result["against"] = {"slice": evaluation.paired(p, other, y, who, stages, healthy),
-                             "patient": evaluation.paired(people[0], theirs[0], people[1], people[2], stages, healthy)}
-    result["_table"], result["_p"], result["_patients"], result["_stages"] = table, p, people, stages
-    return result
+    if order is None:
+        _drop(result, "kappa")
+    return result | {"_table": table, "_p": p, "_patients": people, "_stages": stages}
 
 
-def lines(result: dict, stamps: list[str], checkpoint: str, rival: str) -> list[str]:
-    """What is printed."""
-    out = [f"{checkpoint}: {', '.join(stamps)}" if stamps else checkpoint]
-    for unit in ("patient", "slice"):
-        out.append(f"per {unit}, {result[unit]['count']:,} of them{'':17}value [95 % interval]   always "
-                   f"{result['largest']}   shuffled labels        p")
-        for name, score in result[unit]["scores"].items():
-            null = f"{score['null']:.3f}" if "null" in score else "-"
-            chance = f"{score['p']:.4f}  {score['verdict']}" if "p" in score else ""
-            out.append(f"  {WORDS[name]:30}{score['value']:.3f} [{score['low']:.3f} to {score['high']:.3f}]"
-                       f"{score['constant']:12.3f}{null:>14}   {chance}")
-    out.append("  (p: permutations of the patients' labels; its floor is 1/2001 = 0.0005)")
-    for row in result["patient"]["classes"]:
-        out.append(f"  {row['class']:22}{row['people']:4} people  " + (
-            f"sensitivity {row['sensitivity']:.3f}, specificity {row['specificity']:.3f}, AUROC {row['auroc']:.3f}"
-            if "auroc" in row else f"fewer than {FEW}: no scores"))
-    if neighbour := result["nearest neighbour"]:
-        out.append(f"  nearest pixel neighbour, slice accuracy: {neighbour['as_split'][0]:.3f} as split, "
-                   f"{neighbour['strangers_only'][0]:.3f} among strangers")
-    if calibration := result.get("calibration"):
-        out.append(f"  temperature {calibration['temperature']:.2f}, fitted on validation: ECE "
-                   f"{calibration['ece before']:.3f} → {calibration['ece after']:.3f}")
-    for way, scores in result["aggregation"].items():
-        out.append(f"  patients by {way}: balanced accuracy {scores['balanced_accuracy']:.3f}, "
-                   f"AUROC {scores['auroc']:.3f}")
-    for unit, scores in result.get("against", {}).items():
-        for name in ("balanced_accuracy", "auroc"):
-            row = scores[name]
-            out.append(f"  minus {rival}, per {unit}, {WORDS[name]}: {row['difference']:+.3f} "
-                       f"[{row['low']:+.3f} to {row['high']:+.3f}]")
-    return out
+def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], healthy: int | None) -> dict[str, dict]:
+    value, sample = evaluation.points(q, y, stages, healthy), evaluation.resampled(q, y, who, stages, healthy)
+    spans = {name: middle_95(sample[name], y, who) for name in ("accuracy", "balanced_accuracy", "auroc")}
+    return {name: {"value": value[name], "low": low, "high": high} for name, (low, high) in spans.items()}
+
+
+def _drop(nested: dict, name: str) -> None:
+    nested.pop(name, None)
+    for part in nested.values():
+        if isinstance(part, dict):
+            _drop(part, name)
 
 
 def figures(result: dict, stamps: list[str]) -> dict:
-    """file name → (figure, description)."""
+    """file name → (figure, description). Of classes with few people no shares are shown."""
     names, table, p = result["classes"], result["_table"], result["_p"]
     people, labels, subjects = result["_patients"]
     size, stages = len(names), result["_stages"]
+    unit = "patients" if result["patients known"] else "slices"
+    rows = result[unit.removesuffix("s")]["classes"]
+    few = [k for k, row in enumerate(rows) if row["people"] < FEW]
 
-    def confusion(q: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.bincount(y * size + q.argmax(axis=1), minlength=size * size).reshape(size, size)
+    def confusion(q: np.ndarray, y: np.ndarray, of: str):
+        counts = np.bincount(y * size + q.argmax(axis=1), minlength=size * size).reshape(size, size)
+        return plot_confusion_matrix(counts, names, make_title(of, stamps), few), f"confusion matrix of {of}"
 
-    made = {"confusion_patients.png": (plot_confusion_matrix(confusion(people, labels), names, make_title(
-                "patients", stamps)), "confusion matrix of patients"),
-            "confusion_slices.png": (plot_confusion_matrix(confusion(p, table["label"].to_numpy()), names, make_title(
-                "slices", stamps)), "confusion matrix of slices")}
+    made = {"confusion_slices.png": confusion(p, table["label"].to_numpy(), "slices")}
+    if result["patients known"]:
+        made = {"confusion_patients.png": confusion(people, labels, "patients")} | made
     healthy = healthy_class(names)
-    if healthy is not None and 0 < (labels != healthy).sum() < len(labels):
-        made["roc.png"] = (plot_roc(1 - people[:, healthy], labels != healthy, subjects, make_title(
-            "patients, diseased or not", stamps)), "ROC of diseased or not, with its band")
+    asked = {"diseased or not": (-people[:, healthy], labels != healthy)} if healthy is not None else {
+        f"{name} or not": (people[:, k], labels == k) for k, name in enumerate(names)}
+    curves = {words: (score, positive) for words, (score, positive) in asked.items()
+              if min(len(set(subjects[positive])), len(set(subjects[~positive]))) >= FEW}
+    if curves:
+        made["roc.png"] = (plot_roc(curves, subjects, make_title(unit, stamps)),
+                           f"ROC of {', '.join(curves)}, with its band")
     rank = np.argsort(stages)
     made["stages.png"] = (plot_score_by_stage((people * rank).sum(axis=1), rank[labels], [names[k] for k in stages],
-                                              make_title("patients", stamps)), "expected stage against true class")
+                                              make_title(unit, stamps)), "expected stage against true class")
     if calibration := result.get("calibration"):
         after = f"after T = {calibration['temperature']:.2f} (ECE {calibration['ece after']:.3f})"
-        curves = {f"before (ECE {calibration['ece before']:.3f})": calibration["before"], after: calibration["after"]}
-        made["reliability.png"] = (plot_reliability(curves, make_title("slices", stamps)), "reliability")
+        drawn = {f"before (ECE {calibration['ece before']:.3f})": calibration["before"], after: calibration["after"]}
+        made["reliability.png"] = (plot_reliability(drawn, make_title("slices", stamps)),
+                                   "reliability before and after the temperature")
     return made
 
 
-def write(out: Path, result: dict, stamps: list[str], picture: Callable[[str], np.ndarray],
+def write(out: Path, result: dict, stamps: list[str], checkpoint: str, picture: Callable[[str], np.ndarray],
           run: Path | None) -> None:
     """predictions.csv, metrics.json, the figures and report.html into `out`; the report of `run` too, if given."""
     out.mkdir(parents=True, exist_ok=True)
     table, p, names = result["_table"], result["_p"], result["classes"]
     predictions = prediction_table(table["path"], table["subject"], table["label"].to_numpy(), p, names)
+    if stamps:                                                # a table travels without its folder
+        predictions["stamps"] = "; ".join(stamps)
     write_table(out / "predictions.csv", predictions)
     plain = {name: value for name, value in result.items() if not name.startswith("_")}
-    write_json(out / "metrics.json", plain | {"stamps": stamps} | provenance())
+    write_json(out / "metrics.json", plain | {"checkpoint": checkpoint, "stamps": stamps} | provenance())
     drawn = figures(result, stamps)
     for name, (figure, _) in drawn.items():
         write_atomically(out / name, lambda file, figure=figure: figure.savefig(file, format="png", dpi=120))
-    sections = page_sections(result, drawn, picture)
-    write_text(out / "report.html", html_page.page("Evaluation", stamps, sections))
-    if run is not None and (run / "metrics.json").is_file():
-        write_report(run, sections)
-
-
-def page_sections(result: dict, drawn: dict, picture: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
-    """(heading, HTML) of an evaluation."""
-    sections = []
-    for unit in ("patient", "slice"):
-        rows = [[WORDS[name], f"{s['value']:.3f} [{s['low']:.3f} to {s['high']:.3f}]", f"{s['constant']:.3f}",
-                 f"{s['null']:.3f}" if "null" in s else "", f"{s['p']:.4f}" if "p" in s else "", s.get("verdict", "")]
-                for name, s in result[unit]["scores"].items()]
-        sections.append((f"Scores per {unit}", html_page.table(
-            [f"{result[unit]['count']} {unit}s", "value [95 % interval over patients]", f"always {result['largest']}",
-             "shuffled labels", "p (floor 0.0005)", "verdict"], rows)))
-    rows = [[row["class"], row["people"], *(f"{row[what]:.3f}" if what in row else f"fewer than {FEW} people"
-                                           for what in ("sensitivity", "specificity", "auroc"))]
-            for row in result["patient"]["classes"]]
-    sections.append(("Classes, per patient", html_page.table(
-        ["class", "people", "sensitivity", "specificity", "AUROC"], rows)))
-    rows = [[way, f"{s['accuracy']:.3f}", f"{s['balanced_accuracy']:.3f}", f"{s['auroc']:.3f}"]
-            for way, s in result["aggregation"].items()]
-    sections.append(("From slices to a patient", html_page.table(
-        ["way", "accuracy", "balanced accuracy", "AUROC"], rows)))
-    sections.append(("Figures", "".join(html_page.picture(figure, words) for figure, words in drawn.values())))
-    p, table = result["_p"], result["_table"]
-    wrong = np.flatnonzero(p.argmax(axis=1) != table["label"])
-    worst = wrong[np.argsort(p[wrong, table["label"].to_numpy()[wrong]])][:12]
-    thumbs = [(picture(table["path"][row]), f"{table['class'][row]} called {result['classes'][p[row].argmax()]} "
-               f"({p[row].max():.0%}), {table['who'][row]}") for row in worst]
-    sections.append((f"Worst mistakes ({len(wrong)} of {len(p)} slices are wrong)", html_page.thumbnails(thumbs)))
-    return sections
+    shown = "".join(html_page.picture(figure, words) for figure, words in drawn.values())
+    sections = page_sections(result, shown, picture)
+    write_text(out / "report.html", html_page.page(f"Evaluation of {checkpoint}", stamps, sections))
+    if run is not None:
+        write_report(run, sections, stamps)

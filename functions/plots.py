@@ -46,17 +46,20 @@ def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "", be
     return figure
 
 
-def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
-    """Counts, truth down and prediction across, coloured by the share of each true class."""
+def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], title: str = "",
+                          few: Sequence[int] = ()) -> Figure:
+    """Counts, truth down and prediction across, coloured by the share of each true class; of `few` counts alone."""
     confusion = np.asarray(confusion)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    shares[list(few)] = 0
     side = max(4.5, 2.5 + 0.9 * len(class_names))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion):
         colour = "white" if shares[row, column] > 0.5 else "black"
-        axis.text(column, row, f"{count:,}\n{shares[row, column]:.0%}", ha="center", va="center", color=colour)
+        share = "" if row in few else f"\n{shares[row, column]:.0%}"
+        axis.text(column, row, f"{count:,}{share}", ha="center", va="center", color=colour)
     ticks = range(len(class_names))
     axis.set_xticks(ticks, class_names, rotation=30, ha="right")
     axis.set_yticks(ticks, class_names)

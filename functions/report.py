@@ -8,50 +8,83 @@ import pandas as pd
 
 from functions import html_page
 from functions.files import write_text
-from functions.plots import plot_loss_curves
+from functions.model_card import CARD, flat, model_card
+from functions.plots import make_title, plot_loss_curves
 from functions.results import WORDS
+from functions.run_folder import read_record
 
-NOT_STATED = "not stated"
+UNKNOWN = "PATIENTS UNKNOWN"
 
 
-def write_report(run: Path, more: Sequence[tuple[str, str]] = ()) -> Path:
-    """Writes `run`/report.html from the files of a finished run; `more` are sections of an evaluation."""
-    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+def check_reportable(run: Path) -> None:
+    """ValueError, one line, if a run's folder lacks what its report is made of."""
+    record = read_record(run)
+    if record["state"] != "finished":
+        raise ValueError(f"{run} is {record['state']}: go on with --resume {run}, or name its best.pt and --data")
+    for name in ("metrics.json", "split.csv"):
+        if not (run / name).is_file():
+            raise ValueError(f"{run} holds no {name}, which a finished run does: name its best.pt and --data")
+    if not list(run.glob("*_losses.pkl")):
+        raise ValueError(f"{run} holds no *_losses.pkl, which a finished run does: name its best.pt and --data")
+    if "test" not in read_json(run / "metrics.json"):
+        raise ValueError(f"{run / 'metrics.json'} is damaged: name its best.pt and --data")
+
+
+def read_json(path: Path) -> dict:
+    """A JSON file's object; ValueError, one line, if it holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")
+    return content
+
+
+def write_report(run: Path, more: Sequence[tuple[str, str]] = (), stamps: Sequence[str] | None = None) -> Path:
+    """Writes `run`/report.html from the files of a finished run; `more` are sections of an evaluation, `stamps` its."""
+    record, metrics = read_record(run), read_json(run / "metrics.json")
     curves = pd.read_pickle(next(run.glob("*_losses.pkl")))
     split = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
-    title = f"Run {run.name}"
+    marks = record["stamps"] if stamps is None else stamps
     sections = [
-        ("Result", _scores(metrics)),
+        ("Result", _scores(metrics, UNKNOWN not in marks)),
+        ("What the audit of these slices found", _audited(run, split)),
         *more,
-        ("Loss and accuracy", html_page.picture(plot_loss_curves(curves, "", metrics["best_epoch"]),
+        ("Loss and accuracy", html_page.picture(plot_loss_curves(curves, make_title("", marks), metrics["best_epoch"]),
                                                 "loss and accuracy of every epoch on train, val and test")),
         ("Data and split", _split(split) + html_page.items([(note, False) for note in record.get("notes", [])])),
         ("What was run", html_page.table(["what", "value"], [
-            ["command", record.get("command")], ["commit", record.get("commit")], ["device", record.get("device")],
-            ["started", record.get("started")], ["versions", _flat(record.get("versions"))],
+            ["command", record.get("command")], *(["resumed by", again] for again in record.get("commands", [])),
+            ["commit", record.get("commit")], ["device", record.get("device")],
+            ["started", record.get("started")], ["versions", flat(record.get("versions"))],
             ["weights", record.get("weights", "from scratch")], ["fingerprint of the images", record["fingerprint"]],
             ["epoch kept", metrics["best_epoch"]]])),
         ("Settings", html_page.table(["setting", "value"], sorted(record["settings"].items()))),
-        ("Model card", html_page.table(["item", "what is known"], model_card(record, split))),
+        ("Model card", html_page.words(CARD) + html_page.table(
+            ["item", "what is known"], model_card(record, split, bool(more)))),
     ]
-    if findings := _audited(run, split):
-        sections.insert(len(more) + 1, ("What the audit of these slices found", html_page.items(findings)))
     if left_out := record.get("left_out"):
         sections.append(("Files left out", html_page.items([(file, False) for file in left_out])))
-    write_text(run / "report.html", html_page.page(title, record["stamps"], sections))
+    write_text(run / "report.html", html_page.page(f"Run {run.name}", marks, sections))
     return run / "report.html"
 
 
-def _audited(run: Path, split: pd.DataFrame) -> list[tuple[str, bool]]:
-    """(finding, whether it is a fault) of the audits beside the run whose data this run's slices are."""
+def _audited(run: Path, split: pd.DataFrame) -> str:
+    """The findings of the audits beside the run whose data this run's slices are."""
     findings = []
     for path in sorted(run.parent.glob("audit-*/audit.json")):
-        audit = json.loads(path.read_text(encoding="utf-8"))
-        data = Path(audit["data"]).resolve()
+        try:
+            audit = read_json(path)
+            data = Path(audit["data"]).resolve()
+            told = [(finding["text"], bool(finding["wrong"])) for finding in audit["findings"]]
+        except (ValueError, KeyError, TypeError) as error:      # a report must not fail on another program's file
+            findings.append((f"{path} cannot be read: {error}", False))
+            continue
         if all(data in Path(slice_path).resolve().parents for slice_path in split["path"]):
-            findings += [(finding["text"], finding["wrong"]) for finding in audit["findings"]]
-    return findings
+            findings += told or [("nothing wrong was found", False)]
+    return html_page.items(findings) if findings else html_page.words(
+        "These slices have not been audited: python audit.py DATA, then evaluate.py on this run, fills this in.")
 
 
 def score_rows(scored: dict, unit: str) -> list[list[str]]:
@@ -60,28 +93,34 @@ def score_rows(scored: dict, unit: str) -> list[list[str]]:
     for name, words in WORDS.items():
         if name in scored[unit]:
             score = scored[unit][name]
-            rows.append([words, with_interval(score), _number(score["constant"])])
+            rows.append([words, with_interval(score), number(score["constant"])])
     return rows
 
 
 def with_interval(score: dict) -> str:
-    """0.812 [0.770 to 0.850]."""
-    if score["value"] is None:
+    """0.812 [0.770 to 0.850]; an interval without width says that there are too few to resample, not certainty."""
+    if score["value"] is None or score["value"] != score["value"]:
         return "not measurable"
-    return f"{_number(score['value'])} [{_number(score['low'])} to {_number(score['high'])}]"
+    low, high = score["low"], score["high"]
+    if low is None or high is None or not high > low:
+        return f"{number(score['value'])} [?]"
+    return f"{number(score['value'])} [{number(low)} to {number(high)}]"
 
 
-def _number(value) -> str:
+def number(value) -> str:
+    """Three decimals; ? for what is not known."""
     return f"{value:.3f}" if isinstance(value, (int, float)) and value == value else "?"
 
 
-def _scores(metrics: dict) -> str:
+def _scores(metrics: dict, patients_known: bool) -> str:
     parts = []
-    for unit in ("patient", "slice"):
+    for unit in ("patient", "slice") if patients_known else ("slice",):
         rows = score_rows(metrics["test"], unit)
         parts.append(html_page.table([f"per {unit}, {metrics['test'][unit]['count']} of them", "value [95 % interval]",
                                       f"always {metrics['largest']}"], rows))
-    return "".join(parts) + html_page.words("Intervals are from 2,000 resamples of patients.")
+    return "".join(parts) + html_page.words(
+        "Intervals are from 2,000 resamples of patients within their classes." if patients_known else
+        "Nobody can tell whose slices these are: each counts as a patient, so the intervals are too narrow.")
 
 
 def _split(split: pd.DataFrame) -> str:
@@ -90,33 +129,3 @@ def _split(split: pd.DataFrame) -> str:
     return html_page.table(["class", "split", "patients", "slices"], counts.to_numpy().tolist())
 
 
-def _flat(value) -> str:
-    return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
-
-
-def model_card(record: dict, split: pd.DataFrame) -> list[list[str]]:
-    """Items after CLAIM 2024 and TRIPOD+AI: filled in from what the run knows, "not stated" where it knows nothing."""
-    known = (split["subject"] != "").all()
-    both = split[split["subject"] != ""].groupby("subject")["split"].nunique().gt(1).sum()
-    level = "patients unknown" if not known else (
-        f"slices: {both} patients stand in several partitions" if both else "patients: disjoint")
-    preprocessing = record["preprocessing"]
-    return [
-        ["Intended use", "research and teaching; not a diagnosis, not a medical device"],
-        ["Data source", NOT_STATED], ["Eligibility of patients", NOT_STATED], ["Dates and sites", NOT_STATED],
-        ["De-identification", NOT_STATED], ["Reference standard for the classes", NOT_STATED],
-        ["Age, sex and comorbidity", f"{NOT_STATED}; no score is corrected for age"],
-        ["Sample size", f"{len(split)} slices of {split['subject'].replace('', pd.NA).nunique()} known patients"],
-        ["Level at which partitions are disjoint", level],
-        ["Preprocessing", _flat(preprocessing)],
-        ["Missing and unreadable data", f"{len(record.get('left_out', []))} files left out, named below"],
-        ["Model", f"{record['settings'].get('model')}, {record.get('weights', 'from scratch')}"],
-        ["Training", f"{record['settings'].get('optimizer')}, rate {record['settings'].get('lr')}, "
-                     f"{record['settings'].get('epochs')} epochs, seed {record['settings'].get('seed')}"],
-        ["Selection of the epoch", "on validation patients, never on test"],
-        ["Measures of uncertainty", "95 % intervals from resampling patients within classes"],
-        ["External validation", NOT_STATED], ["Robustness and subgroups", NOT_STATED],
-        ["Explainability", NOT_STATED], ["Registration and protocol", NOT_STATED],
-        ["Code", f"commit {record.get('commit')}"],
-        ["Limitations", "one cohort, slices not volumes; old age looks much like early dementia"],
-    ]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from functions import metrics
 
-FEW = 5      # people of a class, below which its share of a score says little
+FEW = 5      # people of a class, below which it has counts and no scores of its own
 WORDS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",

@@ -12,7 +12,8 @@ from sklearn.metrics import (
 )
 
 from functions import evaluation
-from functions.metrics import by_patient, patient_weights
+from functions.metrics import by_patient, middle_95, patient_weights
+from functions.permutation import permuted
 
 ORDER = [1, 0, 2]      # class 1 is the mildest, then 0, then 2
 
@@ -59,14 +60,19 @@ def test_draws_are_points_of_the_resampled_rows():
         expected = evaluation.points(p[again], y[again], ORDER, healthy=1)
         for name, value in expected.items():
             assert found[name][i] == pytest.approx(value), name
+        call = p[again].argmax(1)
+        for k in range(3):
+            assert found["sensitivity"][i, k] == pytest.approx((call[y[again] == k] == k).mean())
+            assert found["specificity"][i, k] == pytest.approx((call[y[again] != k] != k).mean())
+            assert found["class_auroc"][i, k] == pytest.approx(roc_auc_score(y[again] == k, p[again, k]))
 
 
 def test_ten_thousand_slices_take_seconds():
     p, y, subjects = cohort(people=320, slices=32)
     started = time.perf_counter()
-    for weights in patient_weights(y, subjects, 2000, seed=0):
-        evaluation.draws(p, y, weights, ORDER, healthy=1)
+    sample = evaluation.resampled(p, y, subjects, ORDER, healthy=1)
     print(f"2,000 resamples of 10,240 slices: {time.perf_counter() - started:.1f} s")
+    assert sample["class_auroc"].shape == (2000, 3)
 
 
 def test_a_good_network_is_told_from_guessing_and_a_blind_one_is_not():
@@ -84,9 +90,34 @@ def test_a_good_network_is_told_from_guessing_and_a_blind_one_is_not():
     assert blind["balanced_accuracy"]["verdict"] == "cannot be told from guessing"
 
 
-def test_too_good_is_said():
-    assert evaluation.verdict("balanced_accuracy", value=0.99, low=0.97, constant=0.33, p=0.001) == (
-        "too good: check the split")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"value": 0.80, "low": 0.70, "p": 0.001, "classes": 3}, "too good: check the split"),
+     ({"value": 0.80, "low": 0.70, "p": 0.001, "classes": 2}, "better than guessing"),         # one stage against one
+     ({"value": 1.00, "low": 1.00, "p": 0.330, "classes": 2}, "cannot be told from guessing"),  # three people
+     ({"value": 0.60, "low": 0.30, "p": 0.010, "classes": 3}, "cannot be told from guessing"),
+     ({"value": 0.60, "low": 0.40, "p": 0.060, "classes": 3}, "cannot be told from guessing"),
+     ({"value": 0.60, "low": float("nan"), "p": 0.010, "classes": 3}, "better than guessing"),
+     ({"value": 0.60, "low": 0.40, "p": 0.010, "classes": 3, "met": True},
+      "better than guessing, on people it has met")],
+)
+def test_the_verdict_needs_permutations_and_interval_and_distrusts_what_nobody_reaches(given, words):
+    assert evaluation.verdict("balanced_accuracy", constant=0.34, **given) == words
+
+
+def test_the_null_is_that_of_scores_counted_one_permutation_at_a_time():
+    """With ties, several slices a person and unequal people."""
+    p, y, subjects = cohort(people=30, signal=0.5, seed=8)
+    keep = np.random.default_rng(0).random(len(y)) < 0.7
+    p, y, subjects = np.round(p[keep], 1), y[keep], subjects[keep]
+    found = permuted(p, y, subjects, ORDER, 1, repeats=20, seed=3)
+    generator = np.random.default_rng(4)
+    _, first, person = np.unique(subjects, return_index=True, return_inverse=True)
+    for i in range(20):
+        expected = evaluation.points(p, y[first][generator.permutation(len(first))][person], ORDER, 1)
+        assert set(found) == set(expected) - {"brier", "ece"}
+        for name, values in found.items():
+            assert values[i] == pytest.approx(expected[name]), name
 
 
 def test_permutations_reject_in_five_percent_of_cohorts_without_signal():
@@ -94,9 +125,39 @@ def test_permutations_reject_in_five_percent_of_cohorts_without_signal():
     rejected = 0
     for seed in range(5000, 5400):
         p, y, subjects = cohort(people=24, slices=4, signal=0.0, seed=seed)
-        null = evaluation.permuted(p, y, subjects, ORDER, None, repeats=39, seed=seed)["auroc"]
+        null = permuted(p, y, subjects, ORDER, None, repeats=39, seed=seed)["auroc"]
         rejected += (1 + (null >= evaluation.points(p, y, ORDER)["auroc"]).sum()) / 40 <= 0.05
     assert 0.03 <= rejected / 400 <= 0.07
+
+
+def spans(p, y, subjects, resamples, seed):
+    """name → (low, high) of every score, as `evaluate` makes them."""
+    sample = evaluation.resampled(p, y, subjects, ORDER, 1, resamples, seed)
+    low_ece = sample.pop("ece_floor")
+    found = {name: middle_95(values, y, subjects) for name, values in sample.items() if values.ndim == 1}
+    found |= {f"class 2's {what}": middle_95(sample[what][:, 2], y, subjects) for what in evaluation.OF_CLASS}
+    return found | {"ece": (middle_95(low_ece, y, subjects)[0], found["ece"][1])}
+
+
+def every_point(p, y):
+    call = p.argmax(1)
+    return evaluation.points(p, y, ORDER, 1) | {
+        "class 2's sensitivity": (call[y == 2] == 2).mean(), "class 2's specificity": (call[y != 2] != 2).mean(),
+        "class 2's class_auroc": roc_auc_score(y == 2, p[:, 2])}
+
+
+def test_intervals_of_every_score_cover_the_truth_of_patients():
+    """500 cohorts of 60 people with 8 slices that agree; how the network scores new people is known."""
+    known = [every_point(*by_patient(*cohort(2000, 8, seed=s))[:2]) for s in range(20)]
+    truth = {name: np.mean([one[name] for one in known]) for name in known[0]}
+    covered = dict.fromkeys(truth, 0)
+    for seed in range(500):
+        p, y, people = by_patient(*cohort(people=60, slices=8, seed=1000 + seed))
+        for name, (low, high) in spans(p, y, people, 300, seed).items():
+            covered[name] += low <= truth[name] <= high
+    print({name: count / 500 for name, count in covered.items()})
+    assert all(0.92 <= count / 500 <= 0.98 for count in covered.values()), covered
+    assert covered["accuracy"] / 500 >= 0.93
 
 
 def test_intervals_cover_the_truth_and_those_over_slices_do_not():
@@ -108,7 +169,7 @@ def test_intervals_cover_the_truth_and_those_over_slices_do_not():
         for unit, who in (("people", subjects), ("slices", np.arange(len(y)))):
             right = (p.argmax(1) == y).astype(float)
             sample = np.concatenate([w @ right / w.sum(1) for w in patient_weights(y, who, 300, seed=seed)])
-            low, high = np.percentile(sample, [2.5, 97.5])
+            low, high = middle_95(sample, y, who)
             covered[unit] += low <= truth <= high
     print({unit: count / 500 for unit, count in covered.items()})
     assert 0.93 <= covered["people"] / 500 <= 0.97
@@ -129,16 +190,37 @@ def test_two_networks_are_compared_on_the_same_patients():
 def test_classes_of_few_people_get_counts_and_no_scores():
     p, y, subjects = cohort(people=40)
     keep = ~((y == 2) & ~np.isin(subjects, subjects[y == 2][:11]))
-    rows = evaluation.by_class(p[keep], y[keep], subjects[keep], ["a", "b", "c"], few=5)
+    p, y, subjects = p[keep], y[keep], subjects[keep]
+    sample = evaluation.resampled(p, y, subjects, ORDER, resamples=200)
+    rows = evaluation.by_class(p, y, subjects, ["a", "b", "c"], sample)
     assert set(rows[2]) == {"class", "people", "rows"}
     assert rows[2]["people"] < 5
-    assert rows[0]["sensitivity"] == pytest.approx((p[keep].argmax(1)[y[keep] == 0] == 0).mean())
+    share = rows[0]["sensitivity"]
+    assert share["value"] == pytest.approx((p.argmax(1)[y == 0] == 0).mean())
+    assert share["low"] < share["value"] < share["high"]
+    two = y != 1
+    sample = evaluation.resampled(p[two], y[two], subjects[two], ORDER, resamples=20)
+    rows = evaluation.by_class(p[two], y[two], subjects[two], ["a", "b", "c"], sample)
+    assert "specificity" not in rows[0], "it would be the sensitivity of the few others"
+    scored = evaluation.evaluate(p, y, subjects, ORDER, 0, healthy=2, resamples=20)
+    assert np.isnan(scored["auroc_disease"]["value"])
+    assert "verdict" not in scored["auroc_disease"]
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 1, 2, 3, 4], [0, 5]], ids=["a slice", "a patient", "two patients"])
+def test_next_to_nobody_gives_no_error_and_no_verdict(rows):
+    p, y, subjects = (part[rows] for part in cohort(people=40))
+    scored = evaluation.evaluate(p, y, subjects, ORDER, 0, healthy=1, resamples=50)
+    assert {score.get("verdict", "cannot be told from guessing") for score in scored.values()} == {
+        "cannot be told from guessing"}
+    evaluation.by_class(p, y, subjects, ["a", "b", "c"], evaluation.resampled(p, y, subjects, ORDER, 1, 50))
 
 
 def test_ways_from_slices_to_a_patient():
-    p = np.array([[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.2, 0.8]])
-    ways = evaluation.aggregated(p, np.array([0, 0, 0, 1]), np.array(["A", "A", "A", "B"]))
-    np.testing.assert_allclose(ways["mean probability"][0][0], [1.75 / 3, 1.25 / 3])
-    np.testing.assert_allclose(ways["median probability"][0][0], [0.45, 0.55])
-    np.testing.assert_allclose(ways["majority of slices"][0][0], [1 / 3, 2 / 3])
-    assert ways["mean probability"][1].tolist() == [0, 1]
+    p = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.45, 0.55]])
+    y, who = np.array([0, 1, 0, 0]), np.array(["A", "B", "A", "A"])
+    ways = evaluation.aggregated(p, y, who)
+    np.testing.assert_allclose(ways["mean probability"], [[1.75 / 3, 1.25 / 3], [0.2, 0.8]])
+    np.testing.assert_allclose(ways["median probability"], [[0.45, 0.55], [0.2, 0.8]])
+    np.testing.assert_allclose(ways["majority of slices"], [[1 / 3, 2 / 3], [0, 1]])
+    assert by_patient(p, y, who)[1].tolist() == [0, 1]

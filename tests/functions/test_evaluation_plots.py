@@ -22,12 +22,13 @@ def test_the_band_holds_the_curve():
     generator = np.random.default_rng(1)
     positive = np.repeat(generator.random(40) < 0.5, 3)
     score, people = generator.normal(size=120) + positive, np.repeat(np.arange(40), 3)
-    figure = plot_roc(score, positive, people, "demented or not", 60)
+    figure = plot_roc({"demented or not": (score, positive)}, people, "patients", 60)
     [axis] = figure.axes
     band = axis.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() >= 0
     assert len(axis.lines) == 2
     assert axis.get_title() == "demented or not"
+    assert figure.get_suptitle() == "patients"
 
 
 def test_reliability_and_stage_show_what_they_are_given():
@@ -38,4 +39,7 @@ def test_reliability_and_stage_show_what_they_are_given():
     shown = np.concatenate([collection.get_offsets()[:, 1] for collection in axis.collections
                             if len(collection.get_offsets()) == 2])
     assert sorted(shown) == sorted(stage)
+    assert len(axis.collections) == 2, "no medians of two people"
+    many = plot_score_by_stage(np.tile(stage, 3), np.tile(labels, 3), ["CN", "AD"], "stages").axes[0]
+    assert len(many.collections) == 4
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["CN", "AD"]

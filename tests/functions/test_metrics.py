@@ -104,7 +104,18 @@ def test_intervals_equal_a_slow_bootstrap_with_scikit_learn(cohort):
         slow.append(metrics.scores(probabilities[rows], labels[rows], healthy=2))
     fast = metrics.intervals(probabilities, labels, subjects, healthy=2, resamples=40, seed=5)
     for name, interval in fast.items():
-        np.testing.assert_allclose(interval, np.percentile([s[name] for s in slow], [2.5, 97.5]))
+        sample = np.array([s[name] for s in slow])
+        np.testing.assert_allclose(interval, metrics.middle_95(sample, labels, subjects))
+
+
+@pytest.mark.parametrize(("people", "outside"), [(10_000, 0.0250), (32, 0.0158), (6, 0.0)])
+def test_few_people_widen_the_percentiles(people, outside):
+    draws, labels = np.linspace(0, 1, 100_001), np.arange(people) % 3
+    low, high = metrics.middle_95(draws, labels, np.arange(people))
+    assert low == pytest.approx(outside, abs=2e-4)
+    assert high == pytest.approx(1 - outside, abs=2e-4)
+    assert metrics.middle_95(draws, np.zeros(10), np.arange(10))[0] == pytest.approx(0.0086, abs=2e-4)
+    assert np.isnan(metrics.middle_95(draws, np.arange(3), np.arange(3))).all(), "one person a class"
 
 
 def test_one_patient_has_no_interval():

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from functions.report import model_card, write_report
+from functions.report import write_report
 from tests.functions.test_html_page import read
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,18 +40,6 @@ def test_what_an_audit_of_the_same_slices_found_is_in_the_report(run, slices):
     shown = " ".join(read(write_report(run).read_text()).text)
     assert "found in audit-slices" in shown
     assert "found in audit-other" not in shown, "another data set's"
-
-
-def test_the_card_says_at_which_level_partitions_are_disjoint(run):
-    import pandas as pd
-
-    record = json.loads((run / "run.json").read_text())
-    split = pd.DataFrame({"path": ["a", "b", "c"], "class": "AD", "subject": ["1", "1", "2"],
-                          "split": ["train", "train", "test"]})
-    cards = dict(model_card(record, split))
-    assert cards["Level at which partitions are disjoint"] == "patients: disjoint"
-    unknown = dict(model_card(record, split.assign(subject="")))
-    assert unknown["Level at which partitions are disjoint"] == "patients unknown"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the report in")

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 
@@ -37,6 +38,7 @@ def test_a_runs_own_test_patients_give_its_own_predictions_again(run, call_evalu
 def test_patients_who_were_trained_on_are_refused_by_name_and_by_pixels(run, call_evaluate, slices, tmp_path):
     code, _, err = call_evaluate("runs/ViTModel", "--data", slices)
     assert code == 2
+    assert "18 of 24 slices are of patients, by their ids" in err
     assert "was trained on: give slices of other patients, or --allow_seen" in err
     assert err.count("\n") == 1
     renamed = tmp_path / "renamed"
@@ -44,12 +46,15 @@ def test_patients_who_were_trained_on_are_refused_by_name_and_by_pixels(run, cal
         target = renamed / path.parent.name / f"{number:04d}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    assert "pixels that" in call_evaluate("runs/ViTModel", "--data", renamed)[2]
+    assert "have pixels that runs/ViTModel/best.pt was trained on" in call_evaluate(
+        "runs/ViTModel", "--data", renamed)[2]
     code, out, _ = call_evaluate("runs/ViTModel", "--data", renamed, "--allow_seen", "--out", tmp_path / "seen")
     assert code == 0
     assert "PATIENTS SEEN IN TRAINING" in out
     assert "PATIENTS SEEN IN TRAINING" in (tmp_path / "seen/report.html").read_text()
-    assert json.loads((tmp_path / "seen/metrics.json").read_text())["stamps"] == ["PATIENTS SEEN IN TRAINING"]
+    assert json.loads((tmp_path / "seen/metrics.json").read_text())["stamps"] == [
+        "PATIENTS UNKNOWN", "PATIENTS SEEN IN TRAINING"]
+    assert not (run / "evaluation").exists()
 
 
 def test_new_patients_are_scored_without_the_runs_folder(run, call_evaluate, tmp_path):
@@ -64,23 +69,99 @@ def test_new_patients_are_scored_without_the_runs_folder(run, call_evaluate, tmp
     code, out, err = call_evaluate("alone.pt", "--data", "new", "--order", "CN,AD")
     assert (code, err) == (0, "")
     assert "per patient, 12 of them" in out
-    assert (tmp_path / "evaluation/metrics.json").is_file()
+    assert (tmp_path / "evaluation-new/metrics.json").is_file()
 
 
-def test_a_leaky_run_is_refused_too(call_train, call_evaluate, arguments):
+def test_a_leaky_run_is_refused_too(call_train, call_evaluate, arguments, tmp_path):
     call_train("--epochs", 1, "--split", "folder", *arguments)
     assert "--allow_seen" in call_evaluate("runs/ViTModel")[2]
+    code, out, _ = call_evaluate("runs/ViTModel", "--allow_seen")
+    assert code == 0
+    assert "LEAKY SPLIT, PATIENTS SEEN IN TRAINING" in out
+    assert "guessing, on people it has met" in out or "too good" in out
+    for page in ("report.html", "evaluation/report.html"):
+        assert "PATIENTS SEEN IN TRAINING" in (tmp_path / "runs/ViTModel" / page).read_text()
 
 
-@pytest.mark.parametrize(
-    ("given", "complaint"),
-    [(["runs/none"], "no such file"), (["runs/ViTModel", "--order", "AD"], "--order"),
-     (["runs/ViTModel", "--data", "nowhere"], "nowhere"), (["runs/ViTModel", "--against", "runs/none"], "no such file"),
-     (["runs/ViTModel/best.pt"], "needs --data")],
-)
-def test_bad_input_is_one_line_and_exit_code_2(run, call_evaluate, given, complaint):
-    code, _, err = call_evaluate(*given)
+def test_a_rival_that_was_trained_on_these_patients_is_refused(run, call_train, call_evaluate, arguments):
+    call_train("--epochs", 1, *arguments[:-1], 4, "--name", "rival")              # another seed: another split
+    code, _, err = call_evaluate("runs/ViTModel", "--against", "runs/rival")
     assert code == 2
-    assert err.startswith("error: ")
-    assert complaint in err
-    assert err.count("\n") == 1
+    assert "runs/rival/best.pt was trained on" in err
+    code, out, _ = call_evaluate("runs/ViTModel", "--against", "runs/rival/best.pt", "--allow_seen")
+    assert code == 0
+    assert "minus runs/rival/best.pt, per patient, accuracy" in out
+    assert "PATIENTS SEEN IN TRAINING" in out
+
+
+def without(checkpoint_file, name):
+    """An older checkpoint, that lacks an entry."""
+    checkpoint = torch.load(checkpoint_file, weights_only=True)
+    del checkpoint[name]
+    torch.save(checkpoint, checkpoint_file)
+
+
+def test_an_old_checkpoint_is_told_by_its_split_or_stamped(run, call_evaluate, slices):
+    without(run / "best.pt", "seen")
+    assert call_evaluate("runs/ViTModel")[:1] == (0,)
+    assert "18 of 24 slices are of patients, by their ids" in call_evaluate("runs/ViTModel", "--data", slices)[2]
+    assert "NOT KNOWN WHO WAS TRAINED ON" in call_evaluate("runs/ViTModel/best.pt", "--data", slices)[1]
+
+
+def test_new_slices_of_a_run_keep_its_temperature_and_neighbours(run, call_evaluate, slices, tmp_path):
+    """One unknown patient of one class, in 16 bits, in a folder with a space and a foreign letter."""
+    folder = tmp_path / "neue Köpfe" / "CN"
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 60000, (16, 12)).astype(np.uint16)
+    Image.fromarray(pixels).save(folder / "1.png")
+    (tmp_path / "neue Köpfe" / "readme.txt").touch()
+    code, out, err = call_evaluate("runs/ViTModel", "--data", "neue Köpfe")
+    assert (code, err) == (0, "")
+    for words in ("PATIENTS UNKNOWN", "temperature", "nearest pixel neighbour", "not measurable",
+                  "per slice, 1 of them", "1 files are no images"):
+        assert words in out, words
+    assert "nan" not in out
+    assert "per patient" not in out
+    metrics = json.loads((run / "evaluation-neue Köpfe/metrics.json").read_text())
+    assert metrics["slice"]["scores"]["auroc"]["value"] is None
+    assert "nan" not in (run / "evaluation-neue Köpfe/report.html").read_text().split("data:image")[0]
+
+
+def test_bad_input_is_one_line_and_exit_code_2(run, call_evaluate, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    mine = "runs/ViTModel"
+    for given, complaint in (
+            (["runs/none"], "no such file"), ([mine, "--order", "AD"], "--order"),
+            ([mine, "--order", "AD,CN,X"], "once"),
+            ([mine, "--data", "nowhere"], "nowhere"), ([mine, "--against", "runs/none"], "no such file"),
+            ([f"{mine}/best.pt"], "needs --data"), ([mine, "--subjects", "x.csv"], "there is no --data"),
+            ([mine, "--data", "empty"], "holds no class folders"), ([mine, "--out", "file/x"], "file"),
+            ([mine, "--data", "runs"], 'class "ViTModel" is none of the model'), ([], "RUN_OR_CHECKPOINT")):
+        code, _, err = call_evaluate(*given)
+        assert (code, err.count("\n")) == (2, 1), given
+        assert err.startswith("error: ")
+        assert complaint in err
+    assert not (run / "evaluation").exists()
+
+
+def test_a_damaged_run_is_one_line_and_exit_code_2(run, call_evaluate):
+    """Each file of the run damaged or lost in turn; then everything put back, and it works."""
+    for name, content, complaint in (
+            ("run.json", "{", "run.json is damaged"), ("run.json", None, "no run.json"),
+            ("split.csv", "path,class\n", "missing subject"), ("split.csv", None, "no split.csv"),
+            ("metrics.json", "{}", "metrics.json is damaged"), ("metrics.json", None, "no metrics.json"),
+            ("ViTModel_losses.pkl", None, "no *_losses.pkl"), ("best.pt", "x", "is damaged"),
+            ("best.pt", None, "no such file")):
+        kept = (run / name).read_bytes()
+        (run / name).unlink()
+        if content is not None:
+            (run / name).write_text(content)
+        code, _, err = call_evaluate("runs/ViTModel")
+        assert (code, err.count("\n")) == (2, 1), (name, content, err)
+        assert complaint in err
+        (run / name).write_bytes(kept)
+    (run.parent / "audit-x").mkdir()
+    (run.parent / "audit-x" / "audit.json").write_text("{}")
+    assert call_evaluate("runs/ViTModel")[0] == 0, "another program's damaged file is told, and no reason to fail"
+    assert "cannot be read" in (run / "report.html").read_text()
