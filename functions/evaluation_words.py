@@ -13,7 +13,7 @@ WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macr
          "kappa": "kappa, quadratic weights", "brier": "Brier (0 to 2, less is better)",
          "ece": "ECE (less is better)"}
 OF_CLASS = ("sensitivity", "specificity", "auroc")
-FLOOR = "p: permutations of the patients' labels; its floor is 1/2001 = 0.0005"
+FLOOR = "p: the share of permutations of the patients' labels that score as well; its floor is 1/2001 = 0.0005"
 NOT_ALONE = f"fewer than {FEW} people, or fewer than {FEW} others: no scores"
 
 
@@ -87,7 +87,7 @@ def page_sections(result: dict, figures: str, picture: Callable[[str], np.ndarra
         sections.append((f"Scores per {unit}", html_page.table(
             [f"{result[unit]['count']:,} {unit}s", "value [95 % interval over patients]", f"always {result['largest']}",
              "shuffled labels", "nearest picture", "p (floor 0.0005)", "verdict"], rows)
-            + html_page.words(*(f"{note[0].upper()}{note[1:]}." for note in notes(result)))))
+            + html_page.items([(note, False) for note in notes(result)])))
         rows = [[row["class"], row["people"], row["rows"],
                  *(with_interval(row[what]) if what in row else NOT_ALONE for what in OF_CLASS)]
                 for row in result[unit]["classes"]]

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,17 +15,18 @@ STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e6e6; --paper: #16181a; --line: #44484c; --soft: #202326; --bad: #ff9a7a; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; max-width: 70rem; padding: 1rem; color: var(--ink); background: var(--paper);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; border-bottom: 1px solid var(--line); margin-top: 2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left; overflow-wrap: normal; }
-th { background: var(--soft); } img { max-width: 100%; height: auto; }
+th { background: var(--soft); } .number { white-space: nowrap; } img { max-width: 100%; height: auto; }
 figure { margin: 1rem 0; } .figure { background: #ffffff; padding: .3rem; border: 1px solid var(--line); }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; } .figures .figure { margin: 0; }
 .stamp { border: 3px solid var(--bad); color: var(--bad); font-weight: 700; padding: .5rem; text-align: center; }
 .wrong { color: var(--bad); font-weight: 600; } .thumbs { display: flex; flex-wrap: wrap; gap: .6rem; }
 .thumbs figure { margin: 0; width: 8.5rem; } figcaption { font-size: .8rem; }
-@media print { body { max-width: none; } h2 { break-after: avoid; } }
+@media print { body { max-width: none; font-size: 11px; } h2 { break-after: avoid; } .scroll { overflow: visible; } }
 """
 
 
@@ -41,10 +43,15 @@ def page(title: str, stamps: Sequence[str], sections: Sequence[tuple[str, str]])
 def table(head: Sequence, rows: Sequence[Sequence]) -> str:
     """A table that scrolls sideways where it is too wide."""
     def row(cells: Sequence, tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        shown = "".join(f"<{tag}{_kind(str(cell))}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+        return f"<tr>{shown}</tr>"
 
     body = "".join(row(cells, "td") for cells in rows)
     return f'<div class="scroll"><table><thead>{row(head, "th")}</thead><tbody>{body}</tbody></table></div>'
+
+
+def _kind(cell: str) -> str:
+    return " class=number" if re.fullmatch(r"[-+]?\d[\d.,]*( \[.*\])?", cell) else ""
 
 
 def words(*paragraphs: str) -> str:

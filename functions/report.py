@@ -48,9 +48,8 @@ def write_report(run: Path, more: Sequence[tuple[str, str]] = (), stamps: Sequen
     split = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
     marks = record["stamps"] if stamps is None else stamps
     sections = [
-        ("Result", _scores(metrics, UNKNOWN not in marks)),
+        *(more or [("Result", _scores(metrics, UNKNOWN not in marks))]),
         ("What the audit of these slices found", _audited(run, split)),
-        *more,
         ("Loss and accuracy", html_page.picture(plot_loss_curves(curves, make_title("", marks), metrics["best_epoch"]),
                                                 "loss and accuracy of every epoch on train, val and test")),
         ("Data and split", _split(split) + html_page.items([(note, False) for note in record.get("notes", [])])),
