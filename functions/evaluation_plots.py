@@ -58,7 +58,7 @@ def plot_reliability(curves: dict[str, list[tuple[float, float, int]]], title: s
     axis.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.01))
     figure.suptitle(title, parse_math=False, fontsize="medium")
     axis.grid(alpha=0.3)
-    axis.legend(loc="upper left")
+    axis.legend(loc="lower right", fontsize="small")
     return figure
 
 
@@ -75,7 +75,7 @@ def plot_score_by_stage(stage: np.ndarray, labels: np.ndarray, class_names: Sequ
             axis.hlines(np.median(values), k - 0.3, k + 0.3, color="black", lw=2)
     axis.set_xticks(range(len(class_names)), class_names)
     axis.set(xlabel="true class", ylabel=f"expected stage, 0 to {len(class_names) - 1}",
-             ylim=(-0.05, len(class_names) - 0.95))
+             ylim=(-0.05, len(class_names) - 0.95), xlim=(-0.5, len(class_names) - 0.5))
     figure.suptitle(title, parse_math=False, fontsize="medium")
     axis.grid(alpha=0.3, axis="y")
     return figure

@@ -14,7 +14,7 @@ WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macr
          "ece": "ECE (less is better)"}
 OF_CLASS = ("sensitivity", "specificity", "auroc")
 FLOOR = "p: the share of permutations of the patients' labels that score as well; its floor is 1/2001 = 0.0005"
-NOT_ALONE = f"fewer than {FEW} people, or fewer than {FEW} others: no scores"
+NOT_ALONE = f"counts alone: fewer than {FEW} people, of it or of the others"
 
 
 def lines(result: dict, stamps: list[str], checkpoint: str, rival: str) -> list[str]:
@@ -104,8 +104,10 @@ def page_sections(result: dict, figures: str, picture: Callable[[str], np.ndarra
     sections.append(("Figures", f'<div class="figures">{figures}</div>'))
     p, table = result["_p"], result["_table"]
     wrong = np.flatnonzero(p.argmax(axis=1) != table["label"])
-    worst = wrong[np.argsort(p[wrong, table["label"].to_numpy()[wrong]])][:12]
+    wrong = wrong[np.argsort(p[wrong, table["label"].to_numpy()[wrong]])]
+    worst = wrong[np.sort(np.unique(table["who"].to_numpy().astype(str)[wrong], return_index=True)[1])][:12]
     thumbs = [(picture(table["path"][row]), f"{table['class'][row]} called {result['classes'][p[row].argmax()]} "
                f"({p[row].max():.0%}), {table['who'][row]}") for row in worst]
-    sections.append((f"Worst mistakes ({len(wrong):,} of {len(p):,} slices are wrong)", html_page.thumbnails(thumbs)))
+    sections.append((f"Worst mistakes, one a patient ({len(wrong):,} of {len(p):,} slices are wrong)",
+                     html_page.thumbnails(thumbs)))
     return sections

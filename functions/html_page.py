@@ -22,7 +22,8 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; border-bottom: 1px solid var(-
 th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left; overflow-wrap: normal; }
 th { background: var(--soft); } .number { white-space: nowrap; } img { max-width: 100%; height: auto; }
 figure { margin: 1rem 0; } .figure { background: #ffffff; padding: .3rem; border: 1px solid var(--line); }
-.figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; } .figures .figure { margin: 0; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+.figures .figure { margin: 0; flex: 1 1 24rem; max-width: 34rem; }
 .stamp { border: 3px solid var(--bad); color: var(--bad); font-weight: 700; padding: .5rem; text-align: center; }
 .wrong { color: var(--bad); font-weight: 600; } .thumbs { display: flex; flex-wrap: wrap; gap: .6rem; }
 .thumbs figure { margin: 0; width: 8.5rem; } figcaption { font-size: .8rem; }

@@ -20,14 +20,14 @@ def check_reportable(run: Path) -> None:
     """ValueError, one line, if a run's folder lacks what its report is made of."""
     record = read_record(run)
     if record["state"] != "finished":
-        raise ValueError(f"{run} is {record['state']}: go on with --resume {run}, or name its best.pt and --data")
+        raise ValueError(f"{run} is {record['state']}, not finished: go on with --resume {run}")
     for name in ("metrics.json", "split.csv"):
         if not (run / name).is_file():
-            raise ValueError(f"{run} holds no {name}, which a finished run does: name its best.pt and --data")
+            raise ValueError(f"{run} holds no {name}, which a finished run does")
     if not list(run.glob("*_losses.pkl")):
-        raise ValueError(f"{run} holds no *_losses.pkl, which a finished run does: name its best.pt and --data")
+        raise ValueError(f"{run} holds no *_losses.pkl, which a finished run does")
     if "test" not in read_json(run / "metrics.json"):
-        raise ValueError(f"{run / 'metrics.json'} is damaged: name its best.pt and --data")
+        raise ValueError(f"{run / 'metrics.json'} is damaged: it holds no scores of test")
 
 
 def read_json(path: Path) -> dict:
@@ -80,7 +80,8 @@ def _audited(run: Path, split: pd.DataFrame) -> str:
         except (ValueError, KeyError, TypeError) as error:      # a report must not fail on another program's file
             findings.append((f"{path} cannot be read: {error}", False))
             continue
-        if all(data in Path(slice_path).resolve().parents for slice_path in split["path"]):
+        mine = all(data in Path(slice_path).resolve().parents for slice_path in split["path"])
+        if mine or data == (run / "split.csv").resolve():
             findings += told or [("nothing wrong was found", False)]
     return html_page.items(findings) if findings else html_page.words(
         "These slices have not been audited: python audit.py DATA, then evaluate.py on this run, fills this in.")

@@ -37,22 +37,20 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
 
 def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     """(run.json, name → score) of one finished run; ValueError if it is not finished or has no score per patient."""
-    import json
-
     import numpy as np
     import pandas as pd
 
     from data_setup.split_notes import LEAKY, UNKNOWN
     from functions import metrics
+    from functions.report import check_reportable, read_json
     from functions.run_folder import read_record
 
+    check_reportable(run)
     record = read_record(run)
-    if record["state"] != "finished":
-        raise ValueError(f"{run} is {record['state']}: only finished runs can be compared")
     if four_numbers and set(record["stamps"]) & {LEAKY, UNKNOWN}:
         raise ValueError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
                          "(--no_four_numbers compares such runs)")
-    scored = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]
+    scored = read_json(run / "metrics.json")["test"]
 
     def column(unit: str, what: str) -> list:
         values = (scored[unit].get(name, {}).get(what) for name in NAMES)

@@ -94,7 +94,7 @@ def test_figures_show_no_shares_of_classes_with_few_people():
         shown = [text.get_text() for text in figures(found, [])[name][0].axes[0].texts]
         assert ["%" in text for text in shown] == [True] * 6 + [False] * 3
     text = "\n".join(lines(found, [], "x.pt", ""))
-    assert re.search(r"VeryMildDemented +3 people  fewer than 5 people", text)
+    assert re.search(r"VeryMildDemented +3 people  counts alone: fewer than 5 people", text)
     assert "means over classes hang on fewer than 5 people of VeryMildDemented 3" in text
 
 

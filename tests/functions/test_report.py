@@ -40,13 +40,14 @@ def test_an_evaluation_adds_its_sections(run):
 
 
 def test_what_an_audit_of_the_same_slices_found_is_in_the_report(run, slices):
-    for name, data in (("audit-slices", slices), ("audit-other", run)):
+    for name, data in (("audit-slices", slices), ("audit-split", run / "split.csv"), ("audit-other", run)):
         folder = run.parent / name
         folder.mkdir()
         findings = [{"what": "leak", "wrong": True, "text": f"found in {name}"}]
         (folder / "audit.json").write_text(json.dumps({"data": str(data), "findings": findings}))
     shown = " ".join(read(write_report(run).read_text()).text)
     assert "found in audit-slices" in shown
+    assert "found in audit-split" in shown
     assert "found in audit-other" not in shown, "another data set's"
 
 
@@ -61,7 +62,7 @@ def test_a_run_that_is_not_finished_has_no_report(run):
     check_reportable(run)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"state": "paused"}))
-    with pytest.raises(ValueError, match="is paused: go on with --resume"):
+    with pytest.raises(ValueError, match="is paused, not finished: go on with --resume"):
         check_reportable(run)
 
 

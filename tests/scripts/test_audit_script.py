@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -42,6 +43,12 @@ def test_groups_from_the_pixels_can_be_given_to_a_run(call_audit, leaky, tmp_pat
     subjects = find_subjects(paths, tmp_path / "report" / "subjects.csv")
     told = sum(subject is not None for subject in subjects)
     assert told == len(pd.read_csv(tmp_path / "report" / "subjects.csv")) > 50
+
+
+def test_folders_whose_names_hold_a_dot_have_reports_of_their_own(call_audit, slices, tmp_path):
+    shutil.copytree(slices, tmp_path / "set.v1")
+    call_audit("set.v1")
+    assert (tmp_path / "runs" / "audit-set.v1" / "audit.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,11 @@ def test_what_is_no_finished_run_is_refused_in_one_line(call_train, call_compare
         assert code == 2
         assert complaint in err
         assert err.count("\n") == 1
+
+
+def test_a_damaged_run_is_refused_in_one_line(call_train, call_compare, arguments, tmp_path):
+    call_train("--epochs", 1, *arguments)
+    (tmp_path / "runs/ViTModel/metrics.json").write_text("{}")
+    code, _, err = call_compare("runs/ViTModel")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "metrics.json is damaged" in err

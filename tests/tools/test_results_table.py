@@ -2,41 +2,78 @@ import json
 
 import pytest
 
-from tools.results_table import draw, main, read, table
+from tools.results_table import BEGIN, END, draw, group, main, read, table, write_between
 
 
-def result(value, stamps):
-    score = {"value": value, "low": value - 0.1, "high": value + 0.1, "constant": 0.5,
+def run(value, stamps=(), seed=0, recipe="mri_cpu", split="auto", **settings):
+    score = {"value": value, "low": value - 0.1, "high": value + 0.1, "constant": 0.5, "nearest": 0.4,
              "verdict": "better than guessing"}
-    return {"stamps": stamps, "slice": {"scores": {"accuracy": score}},
-            "nearest neighbour": {"as_split": [0.9, 0.8, 1.0]},
-            "patient": {"scores": {"balanced_accuracy": score, "auroc_disease": score}}}
+    evaluation = {"stamps": list(stamps), "slice": {"scores": {"accuracy": score}}, "largest": "CN",
+                  "nearest neighbour": {}, "commit": "fedcba9876",
+                  "patient": {"count": 32, "scores": {"balanced_accuracy": score, "auroc_disease": score}}}
+    settings |= {"recipe": f"recipes/{recipe}.yaml", "split": split, "seed": seed, "name": f"x{seed}"}
+    return {"settings": settings, "commit": "0123456789", "fingerprint": "f", "state": "finished", "stamps": [],
+            "class_names": ["AD", "CN"], "evaluation": evaluation}
 
 
-def test_every_run_is_a_line_with_its_stamps_intervals_and_verdicts():
-    lines = table({"honest": result(0.6, []), "leaky": result(0.87, ["LEAKY SPLIT"])})
-    assert len(lines) == 4
-    assert lines[2].startswith("| honest | - | 0.600 [0.500 to 0.700]: better than guessing |")
-    assert "LEAKY SPLIT" in lines[3]
-    assert lines[3].endswith("| 0.900 |")
-    assert len({line.count("|") for line in lines}) == 1
+def test_runs_that_differ_in_their_seed_alone_are_one_group():
+    runs = [run(0.6), run(0.9, split="slice"), run(0.7, seed=1), run(0.6, lr=2)]
+    assert [[r["settings"]["seed"] for r in part] for part in group(runs)] == [[0, 1], [0], [0]]
+
+
+def test_a_group_is_its_spread_one_honest_interval_and_chance():
+    lines = table(group([run(0.6), run(0.7, seed=1), run(0.87, ["LEAKY SPLIT"], recipe="memorise", split="slice")]))
+    assert lines[2].startswith("| `mri_cpu` | `--split auto` | - | **mean ± SD of 2 seeds** | **0.650 ± 0.071** |")
+    assert "| seed 0, 95 % interval | 0.600 [0.500 to 0.700]: better than guessing |" in lines[3]
+    assert "| nearest picture | 0.400 |" in lines[4]
+    assert "| always CN | 0.500 |" in lines[5]
+    assert lines[6].startswith("| `memorise` | `--split slice` | LEAKY SPLIT | **seed 0** | **0.870** |")
+    assert len({line.count("|") for line in lines[:-2]}) == 1
+    assert lines[-1] == "Test patients: 32; trained at commit 0123456, scored at fedcba9."
+
+
+def test_where_nobody_knows_the_patients_their_cells_are_empty():
+    unknown = run(0.6)
+    del unknown["evaluation"]["patient"]
+    assert table([[unknown]])[2].endswith("| **0.600** | **-** | **-** |")
 
 
 def test_the_figure_shows_what_the_table_says():
-    axis = draw({"honest": result(0.6, []), "leaky": result(0.87, ["LEAKY SPLIT"])}).axes[0]
-    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["honest", "leaky\nLEAKY SPLIT"]
+    axis = draw(group([run(0.6), run(0.65, seed=1), run(0.87, ["LEAKY SPLIT"], split="slice")])).axes[0]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == [
+        "mri_cpu, --split auto", "mri_cpu, --split slice\nLEAKY SPLIT"]
     shown = {round(float(line.get_xdata()[0]), 2) for line in axis.lines if len(line.get_xdata()) == 1}
-    assert shown >= {0.6, 0.87, 0.9, 0.5}
+    assert shown >= {0.6, 0.65, 0.87, 0.4, 0.5}
+
+
+def test_the_table_goes_between_its_marks(tmp_path):
+    file = tmp_path / "R.md"
+    file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    for _ in range(2):
+        write_between(file, ["| new |"])
+        assert file.read_text() == f"before\n{BEGIN}\n\n| new |\n\n{END}\nafter\n"
+    file.write_text("no marks\n")
+    with pytest.raises(ValueError, match="once each"):
+        write_between(file, ["| new |"])
+    assert file.read_text() == "no marks\n"
 
 
 def test_a_run_that_was_not_evaluated_is_refused(call_script, tmp_path):
-    (tmp_path / "runs/x").mkdir(parents=True)
+    folder = tmp_path / "runs" / "x"
+    (folder / "evaluation").mkdir(parents=True)
     with pytest.raises(ValueError, match="has not been evaluated: python evaluate.py"):
-        read(tmp_path / "runs/x")
+        read(folder)
     assert call_script(main, "runs/x")[0] == 2
-    (tmp_path / "runs/x/evaluation").mkdir()
-    (tmp_path / "runs/x/evaluation/metrics.json").write_text(json.dumps(result(0.6, [])))
-    code, out, _ = call_script(main, "runs/x", "--figure", tmp_path / "f.png")
+    made = run(0.6)
+    (folder / "run.json").write_text(json.dumps({k: v for k, v in made.items() if k != "evaluation"}))
+    (folder / "evaluation/metrics.json").write_text("{}")
+    code, _, err = call_script(main, "runs/x")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "older version" in err
+    (folder / "evaluation/metrics.json").write_text(json.dumps(made["evaluation"]))
+    (tmp_path / "R.md").write_text(f"{BEGIN}{END}")
+    code, out, _ = call_script(main, "runs/x", "--figure", tmp_path / "f.png", "--write", "R.md")
     assert code == 0
-    assert "| x | - | 0.600" in out
+    assert "| **seed 0** | **0.600** |" in out
+    assert "| **seed 0** | **0.600** |" in (tmp_path / "R.md").read_text()
     assert (tmp_path / "f.png").stat().st_size > 5000
