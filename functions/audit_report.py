@@ -41,7 +41,7 @@ def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list
         ("Classes", html_page.table(["class", "slices", "people"], classes) + html_page.words(
             f"{balance['slices']:,} slices of {balance['patients']:,} people: as much information as about "
             f"{balance['effective sample size']:,.0f} independent ones.")),
-        ("Patients", html_page.table(["what", "value"], [[key, _short(value)] for key, value in
+        ("Patients", html_page.table(["what", "value"], [[_plain(key), _short(value)] for key, value in
                                                          numbers["patients"].items()])),
     ]
     if "leak" in numbers:
@@ -62,9 +62,13 @@ def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list
     return sections
 
 
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _short(value) -> str:
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {_short(part)}" for key, part in value.items())
+        return "; ".join(f"{_plain(key)}: {_short(part)}" for key, part in value.items())
     if isinstance(value, (tuple, list)):
         return f"{value[0]:.3f} [{value[1]:.3f} to {value[2]:.3f}]"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

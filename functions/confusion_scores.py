@@ -9,7 +9,7 @@ def from_counts(confusion: np.ndarray, seen: np.ndarray, order: Sequence[int]) -
     """Accuracy, balanced accuracy, macro F1, quadratic-weighted kappa (R,), sensitivity and specificity (R, K).
 
     `confusion` (R, K, K) counts, truth down; means are over the classes `seen`; `order` ranks the classes for kappa =
-    1 - Σ d² observed / Σ d² expected. nan where a denominator is 0; a class never called and never true has F1 0.
+    1 - Σ d² observed / Σ d² expected, nan of a single class. nan where a denominator is 0.
     """
     classes = confusion.shape[1]
     total = confusion.sum(axis=(1, 2))
@@ -21,11 +21,12 @@ def from_counts(confusion: np.ndarray, seen: np.ndarray, order: Sequence[int]) -
         sensitivity = hit / truth
         specificity = 1 - (called - hit) / (total[:, None] - truth)
         expected = truth[:, :, None] * called[:, None, :] / total[:, None, None]
+        agreement = 1 - (confusion * distance).sum(axis=(1, 2)) / (expected * distance).sum(axis=(1, 2))
         return {
             "accuracy": hit.sum(axis=1) / total,
             "balanced_accuracy": mean_of_known(sensitivity[:, seen]),
             "macro_f1": mean_of_known((2 * hit / (truth + called))[:, seen]),
-            "kappa": 1 - (confusion * distance).sum(axis=(1, 2)) / (expected * distance).sum(axis=(1, 2)),
+            "kappa": agreement if len(seen) > 1 else np.full(len(confusion), np.nan),
             "sensitivity": sensitivity,
             "specificity": specificity.reshape(-1, classes),
         }

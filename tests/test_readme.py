@@ -13,7 +13,7 @@ from functions.settings import SCRATCH, TRANSFER
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
-ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--figure",
+ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
              "--no_four_numbers", "--help", "--nproc_per_node", "--nnodes",
              "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
@@ -47,3 +47,20 @@ def test_help_answers_and_names_the_flags():
     assert done.returncode == 0
     for flag in ("--epochs", "--train_dir", "--resume", "--recipe", "--split"):
         assert flag in done.stdout
+
+
+def test_the_results_are_the_table_that_the_tool_writes():
+    from tests.tools.test_results_table import run
+    from tools.results_table import BEGIN, END, table
+
+    [block] = re.findall(f"{re.escape(BEGIN)}\n\n(.*?)\n\n{re.escape(END)}", README, flags=re.DOTALL)
+    written, made = block.splitlines(), table([[run(0.6), run(0.7, seed=1)]])
+    assert written[:2] == made[:2]
+    rows = [line for line in written[2:] if line.startswith("|")]
+    assert len(rows) % 4 == 0
+    number = r"(-|\**[01]\.\d{3}( ± 0\.\d{3})?\**|[01]\.\d{3} \[(\?|[01]\.\d{3} to [01]\.\d{3})\]: [\w :,]+)"
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert all(re.fullmatch(number, cell) for cell in cells[4:]), row
+    assert written[-1].startswith("Test patients: ")
+    assert "LEAKY SPLIT, PATIENTS SEEN IN TRAINING" in block
