@@ -72,8 +72,8 @@ def _spread(values: list[float]) -> str:
 
     if not values:
         return "-"
-    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 and np.ptp(values) > 0 else ""
-    return f"{np.mean(values):.3f}{spread}"
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0
+    return f"{np.mean(values):.3f}" + (f" ± {spread:.3f}" if spread >= 0.0005 else "")
 
 
 def _one(result: dict, unit: str, name: str) -> str:
