@@ -12,10 +12,12 @@ from sklearn.metrics import adjusted_rand_score
 from data_setup.copies import find_copies
 from data_setup.damage import Files, read_files
 from data_setup.dataset import list_slices
+from data_setup.images import read_image
 from data_setup.leak_worth import leak_worth
+from data_setup.neighbours import Neighbours, find_neighbours
 from data_setup.path_tables import read_path_table
 from data_setup.pixel_groups import PREFIX, group_by_pixels
-from data_setup.shortcuts import find_shortcuts
+from data_setup.shortcuts import find_shortcuts, traces
 from data_setup.split_notes import overlap
 from data_setup.subjects import find_subjects
 
@@ -69,14 +71,20 @@ def audit(table: pd.DataFrame, others: list[str], subjects=None, pattern: str | 
     if not good:
         raise ValueError(f"none of the {len(table)} files can be read; the first: {files.unreadable[0]}")
     found.table = found.table.iloc[good].reset_index(drop=True)
-    pictures, made_of = [files.pictures[row] for row in good], [files.traces[row] for row in good]
-    _patients(found, pictures)
+    pictures = [files.pictures[row] for row in good]
+    near = find_neighbours(pictures)
+    _patients(found, pictures, near)
     _balance(found)
-    _copies(found, pictures)
-    _leak(found, pictures)
-    people = found.table["who"].to_numpy()
-    labels = pd.factorize(found.table["class"], sort=True)[0]
-    shortcuts = find_shortcuts(made_of, labels, people)
+    _copies(found, pictures, near)
+    _leak(found, near)
+    _shortcuts(found)
+    return found
+
+
+def _shortcuts(found: Audit) -> None:
+    paths, labels = found.table["path"], pd.factorize(found.table["class"], sort=True)[0]
+    shortcuts = find_shortcuts(lambda row: traces(paths[row], read_image(paths[row], 1)[:, :, 0]), labels,
+                               found.table["who"].to_numpy())
     for shortcut in shortcuts:
         if shortcut.found:
             text = (f"the class can be told from the {shortcut.trace} alone: AUROC {shortcut.auroc:.2f} over people "
@@ -85,7 +93,6 @@ def audit(table: pd.DataFrame, others: list[str], subjects=None, pattern: str | 
                 text += " (no network sees names; they say that the classes come from different hands)"
             found.add("shortcut", text, wrong=shortcut.trace != "name")
     found.numbers["shortcuts"] = [shortcut._asdict() for shortcut in shortcuts]
-    return found
 
 
 def _damage(found: Audit, files: Files, others: list[str]) -> None:
@@ -106,9 +113,9 @@ def _damage(found: Audit, files: Files, others: list[str]) -> None:
     found.examples["unusual files"] = [paths[row] for row in list(files.odd)[:8]]
 
 
-def _patients(found: Audit, pictures: list[np.ndarray]) -> None:
+def _patients(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> None:
     """Column `who`: the known patient, else the group of its pixels, else the slice itself."""
-    table, groups = found.table, group_by_pixels(pictures)
+    table, groups = found.table, group_by_pixels(pictures, near)
     table["group"] = groups.groups
     known = table["subject"].notna()
     by_pixels = table["group"].map(lambda group: f"{PREFIX}{group:04d}" if group >= 0 else None)
@@ -143,9 +150,9 @@ def _balance(found: Audit) -> None:
                   + ", ".join(f"{name} ({counts['patients'][name]})" for name in few), wrong=False)
 
 
-def _copies(found: Audit, pictures: list[np.ndarray]) -> None:
+def _copies(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> None:
     table = found.table
-    copies = find_copies(pictures, table["digest"].tolist())
+    copies = find_copies(pictures, table["digest"].tolist(), near)
     rows = [{"kind": copy.kind, "first": table["path"][copy.first], "second": table["path"][copy.second],
              "across splits": bool(table["split"][copy.first] != table["split"][copy.second]),
              "two labels": bool(table["class"][copy.first] != table["class"][copy.second]),
@@ -163,7 +170,7 @@ def _copies(found: Audit, pictures: list[np.ndarray]) -> None:
                             f"{labels[0]['second']}")
 
 
-def _leak(found: Audit, pictures: list[np.ndarray]) -> None:
+def _leak(found: Audit, near: Neighbours) -> None:
     table = found.table
     if table["split"].nunique() < 2:
         return
@@ -179,7 +186,7 @@ def _leak(found: Audit, pictures: list[np.ndarray]) -> None:
             found.add("leak", f"{len(both)} of {told[column].nunique()} patients stand in more than one split, {how}")
     test = (table["split"] == "test").to_numpy()
     labels = pd.factorize(table["class"], sort=True)[0]
-    worth = leak_worth(pictures, labels, pd.factorize(table["who"])[0], test)
+    worth = leak_worth(near, labels, pd.factorize(table["who"])[0], test)
     if worth:
         found.numbers["leak"]["nearest neighbour"] = worth._asdict()
         if worth.gap[1] > 0:

@@ -1,30 +1,38 @@
 """The same slice twice: equal pixels, or a copy that was turned, shifted, scaled, mirrored, re-lit or compressed.
 
-Two pictures, each brought to its own axes and blurred, are compared by tangent distance (Simard et al. 1993): what is
-left of one after the best fit by the other, its small shifts, turn, change of scale, gain and offset; the fit is made
-twice, the second time on the moved picture. A copy leaves what interpolation and compression leave; the next slice of
-the same scan leaves anatomy. Where slices lie so close that neighbours leave as little, there are two of them: only
-what leaves a quarter of the second nearest, or next to nothing, is a copy. Strict on purpose: of turned, shifted and
-re-lit copies on coarse pictures it names a third (docs/LOG.md).
+1. Of each slice's CANDIDATES most alike the KEPT are taken that tangents (small shift, turn, scaling; gain and offset)
+   explain best.
+2. Each pair is laid one on the other (registration.py), coarsely, then finely, and both are compared in their middle
+   frequencies (a difference of Gaussians), patch by patch: what is left is 1 - r of the patch at the worst quarter.
+3. A copy shares its original's noise and folds everywhere and leaves what interpolation and compression leave; the next
+   slice of the same scan leaves anatomy somewhere. A copy is what leaves less than CERTAIN; or less than COPY, and less
+   than a fifth (RATIO) of what any other candidate of either slice leaves: stacks so dense that neighbours are nearly
+   equal are so their own null.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import torch
 
-from data_setup.brain_axes import align
-from data_setup.pixel_groups import BLOCK, SIZE, parts
+from data_setup.brain_axes import Axes, find_axes, upright
+from data_setup.neighbours import CHUNK, Neighbours, find_neighbours
+from data_setup.registration import alike, alike_everywhere, blur, left_over, move, register, solver, tangents
+from data_setup.workers import spread
 
-CANDIDATES, BLUR = 10, 2.0
-CLOSE, TWICE = 0.02, 2     # tangent distance below which a pair is fitted again, and how many of a picture's nearest
-COPY, CERTAIN = 3e-4, 3e-5     # what a copy may leave, and what only a copy leaves; neighbours 1 mm apart: 5e-4
+CANDIDATES, KEPT = 24, 3
+COARSE, FINE = (52, 44), (104, 88)
+SOFT, SHARP, BAND = 2.0, 1.0, (1.0, 2.0)      # blurs, in small pixels: for tangents, for fits; what is compared
+PROMISING = 0.93                              # correlation in coarse detail, below which nothing is a copy
+COPY, CERTAIN, RATIO = 0.02, 0.006, 0.2
+PAIRS = 64                                   # fitted at once
 
 
 class Copy(NamedTuple):
-    """Two slices that are one: rows of the list, how (exact, near), what is left after the fit (1 - r²)."""
+    """Two slices that are one: rows of the list, how (exact, near), what is left after the fit (1 - r)."""
 
     first: int
     second: int
@@ -37,10 +45,11 @@ def digest_of(image: np.ndarray) -> str:
     return hashlib.blake2b(image.tobytes() + repr(image.shape).encode(), digest_size=16).hexdigest()
 
 
-def find_copies(images: Sequence[np.ndarray], digests: Sequence[str] | None = None) -> list[Copy]:
+def find_copies(images: Sequence[np.ndarray], digests: Sequence[str] | None = None,
+                near: Neighbours | None = None) -> list[Copy]:
     """Pairs of gray pictures (H, W) that show the same slice; a picture is paired with the first of its equals.
 
-    `digests` are those of the whole pictures, where `images` are smaller ones.
+    `digests` are those of the whole pictures, where `images` are smaller ones; `near` is what `find_neighbours` says.
     """
     first, copies = {}, []
     for i, digest in enumerate(digests or map(digest_of, images)):
@@ -48,71 +57,101 @@ def find_copies(images: Sequence[np.ndarray], digests: Sequence[str] | None = No
             copies.append(Copy(first[digest], i, "exact", 0.0))
         else:
             first[digest] = i
-    rows = np.array(sorted(first.values()))
-    if len(rows) > CANDIDATES + 1:
-        copies += [Copy(int(rows[i]), int(rows[j]), "near", d) for i, j, d in _near([images[row] for row in rows])]
-    return copies
+    axes = find_axes(images)
+    single = np.zeros(len(images), bool)
+    single[list(first.values())] = True
+    single &= axes.area > 0
+    if single.sum() < 2:
+        return copies
+    pairs, mirrored = _promising(images, axes, single, near or find_neighbours(images))
+    parts = [slice(start, start + PAIRS) for start in range(0, len(pairs), PAIRS)]
+    left = np.concatenate([*spread(lambda part: _left(images, axes, pairs[part], mirrored[part]), parts), np.zeros(0)])
+    return copies + [Copy(int(pairs[k, 0]), int(pairs[k, 1]), "near", float(left[k])) for k in _named(pairs, left)]
 
 
-def _near(images: Sequence[np.ndarray]) -> list[tuple[int, int, float]]:
-    x = align(images, SIZE)
-    places, mirrored = _candidates(x)
-    pictures = ndimage.gaussian_filter(x.reshape(-1, *SIZE), (0, BLUR, BLUR))
-    empty = ~x.any(axis=1)
-    found = {}
-    for i in np.flatnonzero(~empty):
-        basis = np.linalg.qr(_tangents(pictures[i]))[0]
-        others = [pictures[j][:, ::-1] if flip else pictures[j] for j, flip in zip(places[i], mirrored[i], strict=True)]
-        distances = np.array([_left(basis, other) for other in others])
-        order = np.argsort(distances)
-        order = [k for k in order[:TWICE] if not empty[places[i][k]] and distances[k] < CLOSE]
-        left = sorted((min(distances[k], _left_after_moving(pictures[i], others[k])), int(places[i][k])) for k in order)
-        for rank, (value, j) in enumerate(left):
-            other = left[1][0] if rank == 0 and len(left) > 1 else 0.0 if rank else 1.0
-            if value < CERTAIN or value < min(COPY, other / 4):
-                pair = (min(i, j), max(i, j))
-                found[pair] = min(found.get(pair, 1.0), value)
-    return sorted((int(i), j, float(d)) for (i, j), d in found.items())
+def _promising(images: Sequence[np.ndarray], axes: Axes, single: np.ndarray,
+               near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+    """(pairs (m, 2) with the first row below the second, whether mirrored (m,)): KEPT of each slice's candidates."""
+    n = len(images)
+    soft = torch.empty(n, COARSE[0] // 2, COARSE[1] // 2)                # so blurred that every other pixel tells all
+
+    def soften(start: int) -> None:
+        rows = np.arange(start, min(start + CHUNK, n))
+        soft[start:start + CHUNK] = blur(_upright(images, axes, rows, COARSE), SOFT)[:, ::2, ::2]
+
+    spread(soften, range(0, n, CHUNK))
+    places, mirrored = near.places[:, :CANDIDATES], near.mirrored[:, :CANDIDATES]
+    kept, found = min(KEPT, places.shape[1]), {}
+
+    def choose(start: int) -> None:
+        rows = slice(start, start + 64)
+        lines = tangents(soft[rows])
+        others = soft[places[rows]]
+        others = torch.where(torch.from_numpy(mirrored[rows])[:, :, None, None], others.flip(3), others)
+        left = left_over(lines, solver(lines), others.flatten(2))
+        left[torch.from_numpy(~(single[places[rows]] & single[rows, None]))] = torch.inf
+        best = left.topk(kept, dim=1, largest=False)
+        for i, ks, values in zip(range(start, n), best.indices.tolist(), best.values.tolist(), strict=False):
+            for k, value in zip(ks, values, strict=True):
+                j = int(places[i, k])
+                if value < torch.inf:
+                    found[min(i, j), max(i, j)] = bool(mirrored[i, k])
+
+    spread(choose, range(0, n, 64))
+    pairs = sorted(found)
+    return np.array(pairs, int).reshape(-1, 2), np.array([found[pair] for pair in pairs], bool)
 
 
-def _candidates(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(each picture's CANDIDATES nearest, whether its mirror image was the nearer), blockwise."""
-    even, odd = parts(x, SIZE)
-    places = np.empty((len(x), CANDIDATES), np.int64)
-    mirrored = np.empty((len(x), CANDIDATES), bool)
-    for start in range(0, len(x), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(x)))
-        odds = odd[rows] @ odd.T
-        similar = even[rows] @ even.T + np.abs(odds)
-        similar[np.arange(rows.stop - start), np.arange(start, rows.stop)] = -np.inf
-        places[rows] = np.argpartition(-similar, CANDIDATES, axis=1)[:, :CANDIDATES]
-        mirrored[rows] = np.take_along_axis(odds, places[rows], axis=1) < 0
-    return places, mirrored
+def _upright(images: Sequence[np.ndarray], axes: Axes, rows: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    return torch.from_numpy(upright([images[row] for row in rows], axes.of(rows), size, axes.turned))
 
 
-def _tangents(picture: np.ndarray) -> np.ndarray:
-    """(h·w, 6): the picture, its change under a shift down, right, a turn, a scaling, and a constant."""
-    down, right = np.gradient(picture)
-    y, x = (axis - axis.mean() for axis in np.mgrid[:picture.shape[0], :picture.shape[1]].astype(np.float32))
-    columns = [picture, down, right, down * x - right * y, down * y + right * x, np.ones_like(picture)]
-    return np.stack([column.ravel() for column in columns], axis=1)
+def _left(images: Sequence[np.ndarray], axes: Axes, pairs: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """What is left of each pair (m,) when one has been laid on the other: 1 where that is without hope."""
+    left = np.ones(len(pairs), np.float32)
+    still, moving = _two(images, axes, pairs, mirrored, COARSE)
+    moves = register(solver(tangents(blur(still, SHARP))), blur(moving, SHARP), torch.zeros(len(pairs), 4), steps=5)
+    hope = (alike(_band(still), move(_band(moving), moves)) > PROMISING).numpy()
+    if not hope.any():
+        return left
+    still, moving = _two(images, axes, pairs[hope], mirrored[hope], FINE)
+    moves = moves[hope] * torch.tensor([FINE[0] / COARSE[0], FINE[1] / COARSE[1], 1.0, 1.0])
+    swap = _detail(still) > _detail(moving)                              # the sharper one moves: moving blurs
+    still, moving = (torch.where(swap[:, None, None], a, b) for a, b in ((moving, still), (still, moving)))
+    moves = torch.where(swap[:, None], -moves, moves)
+    moves = register(solver(tangents(blur(still, SHARP))), blur(moving, SHARP), moves, steps=3)
+    dark, light = still.flatten(1).quantile(0.05, dim=1), still.flatten(1).amax(dim=1)
+    inside = still > (dark + 0.15 * (light - dark))[:, None, None]
+    left[hope] = 1 - alike_everywhere(_band(still), move(_band(moving), moves), inside).numpy()
+    return left
 
 
-def _left(basis: np.ndarray, other: np.ndarray) -> float:
-    """1 - r²: the share of the other picture's variance that the orthonormal basis cannot explain."""
-    y = other.ravel() - other.mean()
-    return float(1 - ((y @ basis) ** 2).sum() / max((y @ y), 1e-12))
+def _detail(x: torch.Tensor) -> torch.Tensor:
+    """Share of what is finest, (b,)."""
+    return (x - blur(x, SHARP)).flatten(1).norm(dim=1) / x.flatten(1).std(dim=1).clamp_min(1e-6)
 
 
-def _left_after_moving(picture: np.ndarray, other: np.ndarray) -> float:
-    """What is left when the picture has first been moved as the first fit says."""
-    tangents = _tangents(picture)
-    gain, down, right, turn, scale, _ = np.linalg.lstsq(tangents, other.ravel(), rcond=None)[0]
-    if abs(gain) < 1e-6:
-        return 1.0
-    down, right, turn, scale = (value / gain for value in (down, right, turn, scale))
-    y, x = np.mgrid[:picture.shape[0], :picture.shape[1]].astype(np.float32)
-    cy, cx = y - y.mean(), x - x.mean()
-    places = [y + down + turn * cx + scale * cy, x + right - turn * cy + scale * cx]
-    moved = ndimage.map_coordinates(picture, places, order=3, mode="nearest")
-    return _left(np.linalg.qr(_tangents(moved))[0], other)
+def _two(images: Sequence[np.ndarray], axes: Axes, pairs: np.ndarray, mirrored: np.ndarray,
+         size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, where = np.unique(pairs, return_inverse=True)
+    pictures, where = _upright(images, axes, rows, size), where.reshape(pairs.shape)
+    second = pictures[where[:, 1]]
+    return pictures[where[:, 0]], torch.where(torch.from_numpy(mirrored)[:, None, None], second.flip(2), second)
+
+
+def _band(x: torch.Tensor) -> torch.Tensor:
+    return blur(x, BAND[0]) - blur(x, BAND[1])
+
+
+def _named(pairs: np.ndarray, left: np.ndarray) -> list[int]:
+    """Which pairs are copies, by what they and other pairs of the same slices leave."""
+    of = defaultdict(list)
+    for k, pair in enumerate(pairs.tolist()):
+        for row in pair:
+            of[row].append(k)
+    named = []
+    for k, pair in enumerate(pairs.tolist()):
+        others = [left[other] for row in pair for other in of[row] if other != k]
+        if left[k] < CERTAIN or left[k] < min(COPY, RATIO * min(others, default=1.0)):
+            named.append(k)
+    return named

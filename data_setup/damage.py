@@ -11,19 +11,17 @@ from PIL import Image
 from data_setup.copies import digest_of
 from data_setup.framing import Frame
 from data_setup.images import read_image
-from data_setup.pixel_groups import MANY
-from data_setup.shortcuts import traces
+from data_setup.neighbours import MANY
 
 
 @dataclass(frozen=True)
 class Files:
-    """Of each file, in order: gray picture (H, W), traces, digest, size; None and "" where it cannot be read.
+    """Of each file, in order: gray picture (H, W), digest, size; None and "" where it cannot be read.
 
     `unreadable` and `odd` say why, by row.
     """
 
     pictures: list[np.ndarray | None]
-    traces: list[dict | None]
     digests: list[str]
     sizes: list[tuple[int, int] | None]
     unreadable: dict[int, str]
@@ -33,7 +31,7 @@ class Files:
 def read_files(paths: list[str], progress: Callable = lambda work, total: work) -> Files:
     """Reads every file once, on all cores; of more than MANY the pictures are kept at 104x88, to fit in memory."""
     n, unreadable, odd = len(paths), {}, {}
-    pictures, made_of, digests, sizes = [None] * n, [None] * n, [""] * n, [None] * n
+    pictures, digests, sizes = [None] * n, [""] * n, [None] * n
     small = Frame((104, 88))
 
     def one(row: int) -> None:
@@ -45,7 +43,6 @@ def read_files(paths: list[str], progress: Callable = lambda work, total: work) 
         with Image.open(paths[row]) as image:
             mode = image.mode
         digests[row], sizes[row] = digest_of(gray), gray.shape[:2]
-        made_of[row] = traces(paths[row], gray[:, :, 0])
         pictures[row] = (small(gray) if n > MANY else gray)[:, :, 0]
         if gray.max() == gray.min():
             odd[row] = "all black" if gray.max() == 0 else "of one flat colour"
@@ -55,4 +52,4 @@ def read_files(paths: list[str], progress: Callable = lambda work, total: work) 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in progress(pool.map(one, range(n)), n):
             pass
-    return Files(pictures, made_of, digests, sizes, dict(sorted(unreadable.items())), dict(sorted(odd.items())))
+    return Files(pictures, digests, sizes, dict(sorted(unreadable.items())), dict(sorted(odd.items())))

@@ -1,12 +1,11 @@
 """What a split's leak is worth: the nearest picture's class, with a patient's own slices allowed and forbidden."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from data_setup.brain_axes import align
-from data_setup.pixel_groups import BLOCK, MANY, SIZE, SMALL_SIZE
+from data_setup.nearest_picture import labels_near
+from data_setup.neighbours import Neighbours
 
 
 class LeakWorth(NamedTuple):
@@ -19,24 +18,18 @@ class LeakWorth(NamedTuple):
     people: int                      # test patients behind the intervals
 
 
-def leak_worth(images: Sequence[np.ndarray], labels: np.ndarray, people: np.ndarray, test: np.ndarray,
+def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: np.ndarray,
                resamples: int = 2000, seed: int = 0) -> LeakWorth | None:
     """1-nearest-neighbour accuracy of test slices among the others: as split, and with their own patient's forbidden.
 
-    `people` are ids, `test` says which slices are tested; pictures are brought to their own axes and correlated.
+    `people` are ids, `test` says which slices are tested; pictures are correlated as they are, on their own axes.
     Intervals are 95 %, from resampling test patients. None where there is nobody left to compare with.
     """
-    x = align(images, SIZE if len(images) <= MANY else SMALL_SIZE)
-    rows, known = np.flatnonzero(test), np.flatnonzero(~test)
-    if not len(rows) or len(np.unique(people[known])) < 2:
+    found = labels_near(near, labels, people, test)
+    if found is None:
         return None
-    right = np.empty((2, len(rows)))
-    for start in range(0, len(rows), BLOCK):
-        part = rows[start:start + BLOCK]
-        similar = x[part] @ x[known].T
-        right[0, start:start + BLOCK] = labels[known[similar.argmax(axis=1)]] == labels[part]
-        similar[people[part][:, None] == people[known][None]] = -np.inf
-        right[1, start:start + BLOCK] = labels[known[similar.argmax(axis=1)]] == labels[part]
+    rows, known = np.flatnonzero(test), np.flatnonzero(~test)
+    right = np.stack([guess == labels[rows] for guess in found]).astype(float)
     _, person = np.unique(people[rows], return_inverse=True)
     count = np.bincount(person)
     sums = np.stack([np.bincount(person, row) for row in (*right, right[0] - right[1])])      # (3, people)

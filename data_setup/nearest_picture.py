@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_setup.brain_axes import align
-from data_setup.pixel_groups import BLOCK, MANY, SIZE, SMALL_SIZE
+from data_setup.neighbours import Neighbours, find_neighbours
 
 
 def nearest_labels(images: Sequence[np.ndarray], labels: np.ndarray, people: np.ndarray,
@@ -15,15 +14,33 @@ def nearest_labels(images: Sequence[np.ndarray], labels: np.ndarray, people: np.
     `people` are ids, `test` (all,) says which slices are tested; pictures are brought to their own axes and correlated.
     None where there is nobody to compare with.
     """
+    return labels_near(find_neighbours(images), labels, people, test)
+
+
+def labels_near(near: Neighbours, labels: np.ndarray, people: np.ndarray,
+                test: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """`nearest_labels` of slices whose neighbours are known; all are searched where none of these may be taken."""
     rows, known = np.flatnonzero(test), np.flatnonzero(~test)
     if not len(rows) or len(np.unique(people[known])) < 2:
         return None
-    x = align(images, SIZE if len(images) <= MANY else SMALL_SIZE)
-    found = np.empty((2, len(rows)), dtype=int)
-    for start in range(0, len(rows), BLOCK):
-        part = rows[start:start + BLOCK]
-        similar = x[part] @ x[known].T
-        found[0, start:start + BLOCK] = labels[known[similar.argmax(axis=1)]]
-        similar[people[part][:, None] == people[known][None]] = -np.inf
-        found[1, start:start + BLOCK] = labels[known[similar.argmax(axis=1)]]
+    allowed = ~test[near.places[rows]] & ~near.mirrored[rows]
+    strangers = allowed & (people[near.places[rows]] != people[rows][:, None])
+    found = []
+    for some, own in ((allowed, None), (strangers, people)):
+        first = near.places[rows, some.argmax(axis=1)]
+        lost = np.flatnonzero(~some.any(axis=1))
+        first[lost] = known[_nearest_known(near, rows[lost], known, own)]
+        found.append(labels[first])
     return found[0], found[1]
+
+
+def _nearest_known(near: Neighbours, rows: np.ndarray, known: np.ndarray, people: np.ndarray | None) -> np.ndarray:
+    """Which of the `known` slices is nearest to each of some rows; `people`: ids, of which a row's own is forbidden."""
+    found = np.empty(len(rows), int)
+    for start in range(0, len(rows), 256):
+        part = rows[start:start + 256]
+        similar = near.even[part] @ near.even[known].T + near.odd[part] @ near.odd[known].T
+        if people is not None:
+            similar[people[part][:, None] == people[known][None]] = -np.inf
+        found[start:start + 256] = similar.argmax(axis=1)
+    return found

@@ -20,13 +20,11 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from data_setup.brain_axes import align
+from data_setup.neighbours import Neighbours, find_neighbours, nearest
 
 K, NEAREST, CANDIDATES = 60, 5, 24
 ALPHA, LOOSE = 0.005, 0.05
-SIZE, SMALL_SIZE, MANY = (52, 44), (26, 22), 20_000      # the smaller one for more than MANY slices
 FEWEST = 40                                              # slices, below which there is no null to speak of
-BLOCK = 256
 PREFIX = "pixels-"                                       # of ids that were found here
 
 
@@ -40,14 +38,15 @@ class PixelGroups:
     verdict: str
 
 
-def group_by_pixels(images: Sequence[np.ndarray]) -> PixelGroups:
-    """Groups gray slices (H, W) by person, from their pixels alone. Expects stacks: several slices of each scan."""
+def group_by_pixels(images: Sequence[np.ndarray], near: Neighbours | None = None) -> PixelGroups:
+    """Groups gray slices (H, W) by person, from their pixels alone. Expects stacks: several slices of each scan.
+
+    `near` is what `find_neighbours` says of them, where it is known.
+    """
     n = len(images)
     if n < FEWEST:
         return _nothing(n, f"cannot tell: {n} slices are too few to know how alike strangers are")
-    x = align(images, SIZE if n <= MANY else SMALL_SIZE)
-    even, odd = _own(*parts(x, SIZE if n <= MANY else SMALL_SIZE))
-    places, values, level, rate = _nearest(even, odd)
+    places, values, level, rate = _nearest(*_own(near or find_neighbours(images)))
     tails = np.minimum(values - level[:, None], values - level[places]) / rate      # in units of β, on the worse side
     pairs, total = _link(places, tails, _rank(n))
     labels = connected_components(_graph(pairs, n))[1]
@@ -86,29 +85,14 @@ def _nothing(n: int, verdict: str) -> PixelGroups:
     return PixelGroups(np.full(n, -1), 0, 0.0, verdict)
 
 
-def parts(x: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Even and odd half of each picture (n, h·w) under mirroring: the mirror image is even - odd."""
-    mirrored = x.reshape(-1, *size)[:, :, ::-1].reshape(len(x), -1)
-    half = np.arange(size[0] * size[1]).reshape(size)[:, :(size[1] + 1) // 2].ravel()
-    return ((x + mirrored)[:, half] / np.sqrt(2)).astype(np.float32), ((x - mirrored)[:, half] / np.sqrt(2)).astype(
-        np.float32)
-
-
-def _own(even: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """r = x minus the mean of its K nearest pictures, each mirrored if that is nearer; norm 1, as (even, odd)."""
-    n = len(even)
-    k = min(K, n // 4)
-    own_even, own_odd = np.empty_like(even), np.empty_like(odd)
-    for start in range(0, n, BLOCK):
-        rows = slice(start, min(start + BLOCK, n))
-        odds = odd[rows] @ odd.T
-        similar = even[rows] @ even.T + np.abs(odds)
-        similar[np.arange(rows.stop - start), np.arange(start, rows.stop)] = -np.inf
-        near = np.argpartition(-similar, k, axis=1)[:, :k]
-        signs = np.sign(np.take_along_axis(odds, near, axis=1))
-        for i, (who, sign) in enumerate(zip(near, signs, strict=True), start):
-            own_even[i] = even[i] - even[who].mean(axis=0)
-            own_odd[i] = odd[i] - sign @ odd[who] / k
+def _own(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+    """r = x minus the mean of its nearest pictures, each mirrored if that is nearer; norm 1, as (even, odd)."""
+    own_even, own_odd = np.empty_like(near.even), np.empty_like(near.odd)
+    k = min(K, len(near.places) // 4)
+    signs = np.where(near.mirrored[:, :k], -1, 1).astype(np.float32) / k
+    for i, (who, sign) in enumerate(zip(near.places[:, :k], signs, strict=True)):
+        own_even[i] = near.even[i] - near.even[who].mean(axis=0)
+        own_odd[i] = near.odd[i] - sign @ near.odd[who]
     norm = np.sqrt((own_even**2).sum(axis=1) + (own_odd**2).sum(axis=1))[:, None]
     return own_even / np.maximum(norm, 1e-6), own_odd / np.maximum(norm, 1e-6)
 
@@ -125,24 +109,12 @@ def _nearest(even: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     lighter tail, as a Gaussian's, makes it too large, and so the estimate of strangers.
     """
     n = len(even)
-    rank = _rank(n)
-    count = min(CANDIDATES, n - 1)
-    places, values = np.empty((n, count), np.int64), np.empty((n, count), np.float32)
-    level, rates = np.empty(n), np.empty(n)
-    for start in range(0, n, BLOCK):
-        rows = slice(start, min(start + BLOCK, n))
-        similar = even[rows] @ even.T + np.abs(odd[rows] @ odd.T)
-        similar[np.arange(rows.stop - start), np.arange(start, rows.stop)] = -np.inf
-        kept = min(2 * rank + 1, n - 1)
-        top = np.argpartition(-similar, kept, axis=1)[:, :max(kept, count)]
-        found = np.take_along_axis(similar, top, axis=1)
-        order = np.argsort(-found, axis=1)
-        top, found = np.take_along_axis(top, order, axis=1), np.take_along_axis(found, order, axis=1)
-        places[rows], values[rows] = top[:, :count], found[:, :count]
-        level[rows] = found[:, rank - 1]
-        ranks = np.arange(rank, kept)
-        rates[rows] = (ranks * (found[:, rank - 1:kept - 1] - found[:, rank:kept])).mean(axis=1)
-    return places, values, level, float(max(np.median(rates), 1e-6))
+    rank, count = _rank(n), min(CANDIDATES, n - 1)
+    kept = min(2 * rank + 1, n - 1)
+    places, values = nearest(even, odd, max(kept, count))
+    ranks = np.arange(rank, kept)
+    rates = (ranks * (values[:, rank - 1:kept - 1] - values[:, rank:kept])).mean(axis=1)
+    return places[:, :count], values[:, :count], values[:, rank - 1].astype(float), float(max(np.median(rates), 1e-6))
 
 
 def _link(places: np.ndarray, tails: np.ndarray, rank: int) -> tuple[np.ndarray, float]:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,10 +64,11 @@ def hash_of(text: str) -> int:
     return sum(ord(letter) * 31**i for i, letter in enumerate(text)) % 9973
 
 
-def find_shortcuts(rows: Sequence[dict[str, list[float]]], labels: np.ndarray, people: np.ndarray,
+def find_shortcuts(traces_of: Callable[[int], dict[str, list[float]]], labels: np.ndarray, people: np.ndarray,
                    seed: int = 0) -> list[Shortcut]:
     """Each kind of trace by itself: a decision tree's AUROC, of the class it tells best, cross-validated over people.
 
+    `traces_of(row)` is what `traces` says of a file; MOST rows, drawn at random, are asked for.
     Beside it the best of SHUFFLES runs whose labels were shuffled over people, the whole procedure repeated. Classes of
     fewer than five people are left out; nothing is returned where fewer than two classes remain.
     """
@@ -76,7 +78,9 @@ def find_shortcuts(rows: Sequence[dict[str, list[float]]], labels: np.ndarray, p
         return []
     generator, found = np.random.default_rng(seed), []
     chosen = np.sort(generator.permutation(np.flatnonzero(keep))[:MOST])
-    labels, people, rows = labels[chosen], people[chosen], [rows[i] for i in chosen]
+    labels, people = labels[chosen], people[chosen]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = list(pool.map(traces_of, chosen.tolist()))
     for trace in rows[0]:
         x = np.array([row[trace] for row in rows])
         if len(np.unique(x, axis=0)) < 2:

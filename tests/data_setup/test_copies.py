@@ -47,17 +47,17 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_copies_are_found_and_nobody_else(pictures, change):
-    """Of eight slices of eight people some must be found, whatever was done, and no pair that is none."""
+    """Of eight slices of eight people nearly all are found, whatever was done, and no pair that is none."""
     chosen = list(range(3, 64, 8))
     found = find_copies([*pictures, *(CHANGES[change](pictures[row]) for row in chosen)])
     true = {(row, len(pictures) + k) for k, row in enumerate(chosen)}
     assert {(copy.first, copy.second) for copy in found} <= true
-    assert len(found) >= (1 if change in ("larger", "turned by 2°") else 4)
+    assert len(found) >= 7
     assert all(copy.kind == "near" and copy.distance < COPY for copy in found)
 
 
 def test_planted_duplicates_are_noticed(tmp_path):
-    make_phantom(tmp_path / "p", people=60, slices=8, seed=2, faults=("duplicates",))
+    make_phantom(tmp_path / "p", people=30, slices=8, seed=2, faults=("duplicates",))
     table = pd.read_csv(tmp_path / "p" / "manifest.csv")
     paths = table["path"].tolist()
     faults = table["fault"].astype(object).fillna("")
@@ -65,7 +65,18 @@ def test_planted_duplicates_are_noticed(tmp_path):
             for i, fault in enumerate(faults) if fault.startswith("duplicate of ")}
     found = find_copies([np.asarray(Image.open(tmp_path / "p" / path)) for path in paths])
     assert {(copy.first, copy.second) for copy in found} <= true
-    assert len(found) > 0.25 * len(true)
+    assert len(found) > 0.9 * len(true)
+
+
+def test_neighbours_in_a_dense_stack_are_no_copies_and_copies_are_found_beside_them(tmp_path):
+    make_phantom(tmp_path / "p", people=12, slices=24, seed=0)
+    pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "p").rglob("*.png"))]
+    chosen = range(5, 280, 30)
+    turned = [np.asarray(Image.fromarray(pictures[row]).rotate(3, Image.Resampling.BILINEAR)) for row in chosen]
+    found = {(copy.first, copy.second) for copy in find_copies([*pictures, *turned])}
+    true = {(row, len(pictures) + k) for k, row in enumerate(chosen)}
+    assert found <= true
+    assert len(found) >= 0.8 * len(true)
 
 
 def test_empty_and_few_pictures_do_no_harm():

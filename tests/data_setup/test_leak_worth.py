@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from data_setup.leak_worth import leak_worth
+from data_setup.leak_worth import leak_worth as leak_worth_of
+from data_setup.neighbours import find_neighbours
+
+
+def leak_worth(pictures, *others):
+    return leak_worth_of(find_neighbours(pictures), *others)
 
 
 def brains(people, slices, generator, spread=25):

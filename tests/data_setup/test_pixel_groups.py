@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.metrics import completeness_score, homogeneity_score
 
 from data_setup.phantom import make_phantom
-from data_setup.pixel_groups import ALPHA, FEWEST, group_by_pixels, parts
+from data_setup.pixel_groups import ALPHA, FEWEST, group_by_pixels
 
 REAL = Path(__file__).resolve().parents[3] / "shared/data/alzheimer_mri_4class"
 
@@ -88,15 +88,6 @@ def test_the_stated_share_of_false_links_is_no_promise_too_much(tmp_path, seed):
 def test_too_few_slices_and_empty_pictures_do_no_harm():
     assert (group_by_pixels([np.zeros((20, 20), np.uint8)] * (FEWEST - 1)).groups == -1).all()
     assert (group_by_pixels([np.zeros((20, 20), np.uint8)] * 60).groups == -1).all()
-
-
-def test_mirroring_changes_the_sign_of_the_odd_half():
-    x = np.random.default_rng(0).normal(size=(3, 4 * 6)).astype(np.float32)
-    even, odd = parts(x, (4, 6))
-    mirrored_even, mirrored_odd = parts(x.reshape(3, 4, 6)[:, :, ::-1].reshape(3, -1), (4, 6))
-    np.testing.assert_allclose(mirrored_even, even, atol=1e-6)
-    np.testing.assert_allclose(mirrored_odd, -odd, atol=1e-6)
-    np.testing.assert_allclose(even @ even.T + odd @ odd.T, x @ x.T, atol=1e-5)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real slices are not here")

@@ -17,7 +17,7 @@ def cohort():
 
 
 def found(rows, labels, people):
-    return {shortcut.trace for shortcut in find_shortcuts(rows, labels, people) if shortcut.found}
+    return {shortcut.trace for shortcut in find_shortcuts(rows.__getitem__, labels, people) if shortcut.found}
 
 
 def test_where_nothing_tells_the_class_nothing_is_found(cohort):
@@ -54,7 +54,7 @@ def test_classes_of_few_people_are_left_out(cohort):
     for row, label in zip(rows, labels, strict=True):
         row["file size"] = [9000.0 * (label == 2)]
     assert found(rows, labels, people) == set()
-    assert find_shortcuts(rows, np.where(people < 56, 0, 1), people) == []
+    assert find_shortcuts(rows.__getitem__, np.where(people < 56, 0, 1), people) == []
 
 
 def test_traces_see_what_files_are_made_of(tmp_path):
