@@ -27,7 +27,7 @@ CANDIDATES, KEPT = 24, 3
 COARSE, FINE = (52, 44), (104, 88)
 SOFT, SHARP, BAND = 2.0, 1.0, (1.0, 2.0)      # blurs, in small pixels: for tangents, for fits; what is compared
 PROMISING = 0.93                              # correlation in coarse detail, below which nothing is a copy
-COPY, CERTAIN, RATIO = 0.02, 0.006, 0.2
+COPY, CERTAIN, RATIO = 0.012, 0.006, 0.2
 PAIRS = 64                                   # fitted at once
 
 

@@ -2,6 +2,7 @@ import numpy as np
 
 from data_setup.leak_worth import leak_worth
 from data_setup.nearest_picture import nearest_labels
+from data_setup.neighbours import find_neighbours
 
 
 def test_a_copy_is_found_and_a_stranger_is_asked_where_it_is_forbidden():
