@@ -18,7 +18,7 @@ def test_a_copy_is_found_and_a_stranger_is_asked_where_it_is_forbidden():
     test = np.arange(20) % 2 == 1
     split, strangers = nearest_labels(images, labels, people, test)
     assert (split == labels[test]).all()
-    worth = leak_worth(images, labels, people, test)
+    worth = leak_worth(find_neighbours(images), labels, people, test)
     assert worth.as_split[0] == 1
     assert worth.strangers_only[0] == (strangers == labels[test]).mean() < 1
 
