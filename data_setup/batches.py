@@ -1,5 +1,6 @@
 """Slices as batches on the device: in which order, whose share of them, from memory, the GPU's memory, or the disk."""
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -27,7 +28,7 @@ class Batches:
         self.places = _Places()                  # of a pass, for the processes that read them
         self.loader = DataLoader(dataset, batch_sampler=self.places, collate_fn=take_as_is, num_workers=num_workers,
                                  generator=torch.Generator(), pin_memory=device.type == "cuda",
-                                 persistent_workers=num_workers > 0) if from_disk else None
+                                 persistent_workers=num_workers > 0, worker_init_fn=end_quietly) if from_disk else None
 
     def __len__(self) -> int:
         return -(-len(self.rows) // (self.batch_size * place()[1]))
@@ -71,6 +72,15 @@ class _Places:
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)
+
+
+def end_quietly(worker: int) -> None:
+    """In a reading process: that the process it reads for stops listening, because another reader died, is no news."""
+    def hook(kind, *error):
+        if not issubclass(kind, (ConnectionError, EOFError)):
+            sys.__excepthook__(kind, *error)
+
+    sys.excepthook = hook
 
 
 def take_as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
