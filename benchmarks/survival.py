@@ -143,7 +143,7 @@ class Bench:
                                                                                        act, step)
 
     def reader_killed(self, folder, draw, number):
-        test_epochs.test_a_reader_that_is_killed_stops_the_run_in_one_line(folder, self.whole, self.command)
+        test_epochs.test_a_reader_that_is_killed_stops_the_run_in_one_line(folder, self.command, -(number % 2))
 
     def one_name(self, folder, draw, number):
         test_at_once.test_two_runs_started_at_once_under_one_name_get_two_whole_folders(folder, self.whole,

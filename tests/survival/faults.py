@@ -137,8 +137,8 @@ def change(model, dataloader, path, other):
         out.write(source.read())
 
 
-def kill_a_worker(model, dataloader):
-    """SIGKILL for a process that reads slices, once it reads them."""
+def kill_a_worker(model, dataloader, which):
+    """SIGKILL for one of the processes that read slices, while the others go on."""
     class Batches:
         def __len__(self):
             return len(dataloader)
@@ -146,7 +146,7 @@ def kill_a_worker(model, dataloader):
         def __iter__(self):
             for step, batch in enumerate(dataloader):
                 if step == 1:
-                    psutil.Process().children()[0].kill()
+                    psutil.Process().children()[which].kill()
                 yield batch
 
     return Batches()
