@@ -1,21 +1,42 @@
 """Larger models in the memory there is: activations made again instead of kept, weights spread over processes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
 def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
     """Each block keeps its input alone and computes the rest again on the way back: less memory, a third more work.
 
-    Outputs, gradients and random numbers stay as they were. Chen et al. 2016, arXiv 1604.06174.
+    Outputs, gradients, random numbers and running statistics stay as they were. Chen et al. 2016, arXiv 1604.06174.
     """
     for block in blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+        contexts = {"context_fn": partial(_once, norms)} if norms else {}
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False, **contexts)
+
+
+def _once(norms: list[_BatchNorm]) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Contexts of a block's first pass and of its second, in which a batch does not count again (a ResNet's norms)."""
+    return nullcontext(), _not_counting(norms)
+
+
+@contextmanager
+def _not_counting(norms: list[_BatchNorm]) -> Iterator[None]:
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32") -> None:

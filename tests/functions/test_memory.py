@@ -28,6 +28,28 @@ def test_checkpointed_activations_change_nothing_but_memory():
     assert list(lean.state_dict()) == list(plain.state_dict())
 
 
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_running_statistics_count_a_batch_once_though_blocks_are_run_twice(momentum):
+    """A ResNet's; those of frozen blocks, in eval mode, stay as they were."""
+    def block():
+        torch.manual_seed(1)
+        return torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3, momentum=momentum),
+                                   torch.nn.ReLU(), torch.nn.Conv2d(3, 2, 3), torch.nn.BatchNorm2d(2))
+
+    plain, lean = (torch.nn.Sequential(block(), torch.nn.BatchNorm2d(2).eval()) for _ in range(2))
+    checkpoint_activations(lean)
+    images = torch.randn(4, 1, 9, 9)
+    for _ in range(2):
+        for model in (plain, lean):
+            model(images).square().sum().backward()
+    for ours, theirs in zip(lean.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+    for ours, theirs in zip(lean.buffers(), plain.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert lean[0][1].num_batches_tracked == 2
+    assert lean[0][1].momentum == momentum
+
+
 def test_scoring_with_checkpointed_activations():
     images, model = torch.randn(2, 1, 8, 8), make_model().eval()
     with torch.inference_mode():
