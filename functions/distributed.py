@@ -23,10 +23,12 @@ PATIENCE = timedelta(hours=2)  # for the others: one may still be computing what
 def join(device: torch.device) -> None:
     """Joins the processes that torchrun started, over NCCL between GPUs and Gloo between CPUs; alone, nothing.
 
-    All but process 0 print nothing from here on.
+    All but process 0 print nothing from here on. ValueError on a device that has neither.
     """
     told = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)      # some clusters set one of them
     if told and not dist.is_initialized():
+        if device.type not in ("cuda", "cpu"):
+            raise ValueError(f"torchrun needs CUDA GPUs or CPUs, this is a {device.type} run: leave torchrun out")
         which = {"device_id": device} if device.type == "cuda" else {}
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE, **which)
         atexit.register(leave)
@@ -59,12 +61,6 @@ def wait() -> None:
     """Until all processes are here."""
     if world_size() > 1:
         dist.barrier()
-
-
-def others_lost(error: BaseException) -> bool:
-    """Whether an exchange between processes failed, which means that one of them is gone."""
-    return world_size() > 1 and (isinstance(error, dist.DistError) or
-                                 isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def share_step(batch_size: int, accumulation: int, before: int, now: int) -> tuple[int, int]:

@@ -52,6 +52,12 @@ def _worker_died(error: BaseException) -> bool:
     return re.match(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)", str(error)) is not None
 
 
+def others_lost(error: BaseException) -> bool:
+    """Whether an exchange with the other processes failed: one is gone. NCCL's and the store's kind, or Gloo's text."""
+    return isinstance(error, RuntimeError) and ("gloo" in str(error) or
+                                                any(kind.__name__ == "DistError" for kind in type(error).__mro__))
+
+
 def in_one_line(error: BaseException) -> str:
     """An error's message on one line, with what to do where the library's own message does not say.
 
@@ -64,6 +70,8 @@ def in_one_line(error: BaseException) -> str:
     if _worker_died(error):
         return (f"a process that reads slices died, as it does where memory is full (try fewer --num_workers): "
                 f"{message[:200]}")
+    if others_lost(error):
+        return "another process of this run has died (its own message is above or below), or cannot be reached"
     if _out_of_memory(error):
         return ("memory is full: try a smaller --batch_size (and --accumulation to make up for it) or a smaller model. "
                 f"{message[:200]}")
@@ -98,7 +106,7 @@ def one_line_errors() -> Iterator[None]:
             print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error)):
+        if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or others_lost(error)):
             raise
         _hold_signals({})
         print(f"{who}error: {in_one_line(error)}", file=sys.stderr)

@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from functions.distributed import is_main, others_lost
-from functions.exits import in_one_line, interrupted, signals_held
+from functions.distributed import is_main
+from functions.exits import in_one_line, interrupted, others_lost, signals_held
 from functions.files import write_atomically, write_json
 from functions.run_names import check_name
 
@@ -126,12 +126,11 @@ def recorded(run: Path) -> Iterator[None]:
     ValueError if another process is training it. Of those that torchrun started, process 0 does this for all.
     """
     go_on = f"all finished epochs are saved; go on with --resume {run}"
-    lost = ConnectionError(f"another process of this run has died (its own message is above or below); {go_on}")
     if not is_main():
         try:
             yield
         except RuntimeError as error:
-            raise (lost if others_lost(error) else error) from None
+            raise (ConnectionError(f"{in_one_line(error)}; {go_on}") if others_lost(error) else error) from None
         return
     claim(run)
     try:
@@ -145,7 +144,7 @@ def recorded(run: Path) -> Iterator[None]:
         if stopped:
             raise KeyboardInterrupt(go_on) from None
         if others_lost(error):
-            raise lost from None
+            raise ConnectionError(f"{in_one_line(error)}; {go_on}") from None
         if isinstance(error, OSError):
             raise OSError(f"{in_one_line(error)}; {go_on}") from error
         raise

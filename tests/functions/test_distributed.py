@@ -84,6 +84,13 @@ def test_a_step_that_cannot_be_shared_out_is_refused():
         distributed.share_step(5, 1, 2, 3)
 
 
+def test_a_device_that_processes_cannot_talk_from_is_refused(monkeypatch):
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="this is a mps run"):
+        distributed.join(torch.device("mps"))
+
+
 def test_alone_nothing_is_changed():
     value = torch.ones(3)
     assert distributed.summed(value) is value

@@ -3,6 +3,7 @@ import signal
 import time
 
 import pytest
+import torch
 
 from functions import exits
 from functions.exits import in_one_line, one_line_errors, raise_if_interrupted, signals_held
@@ -44,6 +45,26 @@ def test_of_several_processes_the_others_say_who_they_are_and_are_silent_when_al
     assert end_of(ValueError("no such file")) == 2
     assert end_of(KeyboardInterrupt("go on")) == 130
     assert capsys.readouterr().err == "process 3: error: no such file\n"
+
+
+class DistError(RuntimeError):
+    """As torch.distributed's."""
+
+
+class DistNetworkError(DistError):
+    """As torch.distributed's."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("[third_party/gloo/pair.cc:561] Connection closed by peer"),
+                                   DistNetworkError("The client socket has timed out")])
+def test_a_lost_process_is_a_line_wherever_the_others_are_in_the_script(capsys, monkeypatch, error):
+    monkeypatch.setenv("RANK", "1")
+    assert end_of(error) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("process 1: error: another process of this run has died")
+    assert told.count("\n") == 1
+    assert issubclass(torch.distributed.DistNetworkError, torch.distributed.DistError)
+    assert torch.distributed.DistError.__name__ == DistError.__name__
 
 
 def test_full_memory_says_what_to_do_and_our_own_bugs_keep_their_traceback(capsys):

@@ -75,6 +75,13 @@ def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun,
     run = tmp_path / "runs" / "ViTModel"
     assert json.loads((run / "run.json").read_text())["state"] == "failed"
     assert load_checkpoint(run / "last.pt")["epoch"] == load_checkpoint(run / "best.pt")["epoch"] >= 1
+    for checkpoint in run.glob("*.pt"):             # and what only process 0 finds out ends the others with a line, too
+        checkpoint.write_bytes(b"damaged")
+    done = torchrun(ROOT / "train.py", "--resume", "runs/ViTModel")
+    lines = sorted(line for line in done.stderr.splitlines() if "error: " in line)
+    assert [line.partition(": ")[0] for line in lines] == ["error", "process 1"], done.stderr
+    assert "last.pt is damaged" in lines[0]
+    assert "another process of this run has died" in lines[1]
 
 
 def test_frozen_features_are_computed_in_shares_and_come_out_the_same(torchrun, call_script, slices, tmp_path):
