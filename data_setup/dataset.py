@@ -90,8 +90,8 @@ def bytes_needed(num_slices: int, size: tuple[int, int], channels: int) -> int:
 
 
 def fits_in_memory(num_bytes: int) -> bool:
-    """Whether half the memory that is free now would hold them."""
-    return num_bytes <= psutil.virtual_memory().available / 2
+    """Whether half the memory that is free now would hold them, once for each process that torchrun starts here."""
+    return num_bytes * int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= psutil.virtual_memory().available / 2
 
 
 def read_slice(path: str | Path, frame: Frame, channels: int) -> np.ndarray:

@@ -2,11 +2,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from PIL import Image
 
-from data_setup.dataset import SliceDataset, bytes_needed, check_unreadable, decode, list_slices, read_slice
+from data_setup.dataset import (
+    SliceDataset,
+    bytes_needed,
+    check_unreadable,
+    decode,
+    fits_in_memory,
+    list_slices,
+    read_slice,
+)
 from data_setup.framing import Frame
 
 
@@ -78,6 +87,17 @@ def test_memory_is_counted_in_bytes(folders):
     decoded = decode(table["path"].tolist(), Frame((12, 10)), 3, keep=True)
     assert decoded.images.nbytes == bytes_needed(18, (12, 10), 3)
     assert decode(table["path"].tolist(), Frame((12, 10)), 3, keep=False).images is None
+
+
+def test_every_process_of_a_machine_holds_the_slices(monkeypatch):
+    free = psutil.virtual_memory()._replace(available=8000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert fits_in_memory(4000)
+    assert not fits_in_memory(4001)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert fits_in_memory(1000)
+    assert not fits_in_memory(1001)
 
 
 def test_slices_on_disk_equal_slices_in_memory(folders):
