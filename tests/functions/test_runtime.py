@@ -31,6 +31,14 @@ def test_precision_on_a_gpu_follows_what_it_has(monkeypatch, has_bf16, expected)
     assert runtime.resolve_precision("fp32", CUDA) == "fp32"
 
 
+def test_a_gpus_random_numbers_go_on_though_another_machine_had_more_gpus(monkeypatch):
+    restored = {}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, number: restored.update({number: state}))
+    runtime.restore_rng_states(runtime.rng_states() | {"cuda": ["first", "second"]})
+    assert restored == {0: "first"}
+
+
 def test_autocast_is_off_at_fp32():
     with runtime.autocast("fp32", CPU):
         assert not torch.is_autocast_enabled("cpu")
