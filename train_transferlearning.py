@@ -59,6 +59,10 @@ def train(flags: dict) -> None:
     # Model: what is frozen, what is trained; loss, optimiser, schedule
     model = load_transfer(pretrained, len(data.class_names)).to(device)
     model.unfreeze(settings.train)
+    cached = settings.train == "head" and settings.cache
+    if settings.shard and cached:
+        raise ValueError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
+                         "--no_cache, --train last:2 or --train all")
     speed, blocks = measure_speed(model, device, precision), blocks_of(model.backbone)[0]
     frozen = frozen_digest(model)
     if settings.checkpoint_activations:
@@ -87,7 +91,7 @@ def train(flags: dict) -> None:
 
     # A frozen backbone is run once: from here on its features stand for the images, and the head for the model
     seconds, learner, streams = 0.0, model, data
-    if settings.train == "head" and settings.cache:
+    if cached:
         features, seconds = frozen_features(model, data, settings, device, frozen)
         streams, learner, speed = with_features(data, features), model.head, None
     elif device.type == "cpu":

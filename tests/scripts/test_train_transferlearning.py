@@ -204,6 +204,12 @@ def test_the_papers_recipe_takes_steps_not_epochs(call, flags, tmp_path):
     assert "--epochs and --steps exclude each other" in err
 
 
+def test_a_backbone_that_is_run_once_is_not_spread_over_processes(call, flags):
+    code, _, err = call("--epochs", 1, *flags, "--shard")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--no_cache" in err
+
+
 def test_random_weights_are_stamped_everywhere(call, flags, tmp_path):
     code, out, _ = call("--epochs", 1, *flags, "--weights", "random", "--image_size", "16x12")
     assert code == 0
