@@ -71,6 +71,7 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
         return folder
     if record["fingerprint"] != facts["fingerprint"]:
         raise ValueError(f"the images are not those that {settings.resume} was trained on: start a new run")
+    wait()                                       # until all have read run.json: their shares follow from `processes`
     if is_main():
         claim(settings.resume)
         update_record(settings.resume, settings=to_plain(settings), processes=world_size(),
