@@ -6,12 +6,14 @@ import torch
 from torch import nn
 
 from data_setup.batches import Batches
+from data_setup.shares import pass_number
 from functions import distributed, engine
 from functions.checkpoints import make_checkpoint
 from functions.memory import shard
 from functions.optimizers import make_optimizer
 from functions.runtime import set_seeds
 from functions.schedules import make_schedule
+from functions.sums import Sums
 from models import ViT, ViTConfig
 
 CPU = torch.device("cpu")
@@ -58,9 +60,33 @@ def trained(batch_size, accumulation=1, way="ddp"):
             "probabilities": seen[-1]["test"].probabilities, "labels": seen[-1]["test"].labels}
 
 
+def talk():
+    """What each process (a row each) knows after one exchange of every kind, having begun with its own number."""
+    me = distributed.rank()
+    norm = nn.BatchNorm1d(1)
+    norm.running_mean.fill_(me + 5.0)
+    distributed.same_buffers(norm)
+    sums = Sums(CPU, "training")
+    sums.first_bad_step.fill_(7.0 - me)
+    try:
+        sums.add(torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor(1.0 + me), step=0)
+        bad = sums.scores().loss
+    except FloatingPointError as error:
+        bad = float(str(error).split("step ")[1].split()[0])
+    torch.manual_seed(me)
+    number = pass_number(CPU)
+    torch.manual_seed(3)
+    after = pass_number(CPU), torch.rand(()).item()
+    known = {"buffer": norm.running_mean.item(), "value": distributed.from_main(me + 5), "bad": bad, "number": number,
+             "same": after[0], "drawn": after[1]}
+    return {name: distributed.together(torch.tensor([value], dtype=torch.float64)) for name, value in known.items()}
+
+
 if __name__ == "__main__":
     distributed.join(CPU)
+    told = talk()
     results = {way: trained(SIZE // (2 if way == "accumulate" else 1), 2 if way == "accumulate" else 1, way)
                for way in sys.argv[2:]}
+    results["told"] = told
     if distributed.is_main():
         torch.save(results, sys.argv[1])

@@ -68,6 +68,25 @@ def test_scores_are_sums_over_all_images_each_once_and_in_order(together, alone,
     torch.testing.assert_close(ours["probabilities"], alone["probabilities"], rtol=0, atol=1e-5)
 
 
+def test_what_one_process_knows_the_others_do(together):
+    """Process 0's buffers, values and orders are all processes', and the first bad step is the first of any of them."""
+    told = together["told"]
+    assert told["buffer"].tolist() == told["value"].tolist() == [5, 5]
+    assert told["bad"].tolist() == [7, 7], "step 6 of process 1, counted from one"
+    assert told["number"][0] == told["number"][1]
+
+
+def test_processes_draw_numbers_of_their_own_which_process_0_decides(together):
+    torch.manual_seed(3)
+    number = torch.randint(2**31, ()).item()
+    assert together["told"]["same"].tolist() == [number, number]
+    drawn = [torch.rand(()).item()]
+    torch.manual_seed(number + 1)
+    drawn.append(torch.rand(()).item())
+    assert together["told"]["drawn"].tolist() == pytest.approx(drawn, abs=1e-12)
+    assert drawn[0] != drawn[1]
+
+
 def test_both_sides_mean_the_same_label():
     assert shares.IGNORED == distributed.IGNORED == torch.nn.CrossEntropyLoss().ignore_index
 
