@@ -139,3 +139,11 @@ def test_the_best_epoch_alone_is_enough_to_go_on(saved):
     for name in ("last.pt", "previous.pt"):
         (saved[4] / name).unlink()
     assert go_on(saved[4]) == (2, 2)
+
+
+def test_only_process_0_changes_the_folder(saved, monkeypatch):
+    monkeypatch.setattr("functions.distributed.rank", lambda: 1)
+    before = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in saved[2].iterdir()}
+    save(saved[2], 3)
+    save(saved[2], 5)
+    assert {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in saved[2].iterdir()} == before
