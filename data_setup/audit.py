@@ -17,9 +17,10 @@ from data_setup.leak_worth import leak_worth
 from data_setup.neighbours import Neighbours, find_neighbours
 from data_setup.path_tables import read_path_table
 from data_setup.pixel_groups import PREFIX, group_by_pixels
-from data_setup.shortcuts import find_shortcuts, traces
+from data_setup.shortcuts import find_shortcuts
 from data_setup.split_notes import overlap
 from data_setup.subjects import find_subjects
+from data_setup.traces import traces
 
 FEW = 5                       # patients of a class, below which nothing can be measured
 ICC = 0.9                     # how alike a patient's slices are: for the effective sample size
@@ -48,13 +49,19 @@ def list_data(data: Path) -> tuple[pd.DataFrame, list[str]]:
     """Rows (path, class, split), and files that are no images with their reasons, of whatever DATA is.
 
     train/, test/ and val/ of class folders, class folders alone (all "train"), or a CSV with path, class and split.
+    Raises ValueError where DATA is missing, or has test/ or val/ and no train/.
     """
+    if not data.exists():
+        raise ValueError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
     if data.is_file():
         table = read_path_table(data, ["path", "class", "split"])
         near = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
         return table.assign(path=near), []
     folders = {split: data / split for split in ("train", "test", "val") if (data / split).is_dir()}
-    return list_slices(folders if "train" in folders else {"train": data})
+    if folders and "train" not in folders:
+        only = next(iter(folders.values()))
+        raise ValueError(f"{data} holds {only.name}/ but no train/: put train/ beside it, or audit {only} by itself")
+    return list_slices(folders or {"train": data})
 
 
 def audit(table: pd.DataFrame, others: list[str], subjects=None, pattern: str | None = None,
@@ -87,11 +94,7 @@ def _shortcuts(found: Audit) -> None:
                                found.table["who"].to_numpy())
     for shortcut in shortcuts:
         if shortcut.found:
-            text = (f"the class can be told from the {shortcut.trace} alone: AUROC {shortcut.auroc:.2f} over people "
-                    f"never seen, {shortcut.shuffled:.2f} at best on shuffled labels")
-            if shortcut.trace == "name":
-                text += " (no network sees names; they say that the classes come from different hands)"
-            found.add("shortcut", text, wrong=shortcut.trace != "name")
+            found.add("shortcut", shortcut.words, wrong=shortcut.trace != "name")     # no network sees names
     found.numbers["shortcuts"] = [shortcut._asdict() for shortcut in shortcuts]
 
 

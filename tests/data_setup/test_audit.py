@@ -31,6 +31,14 @@ def test_a_planted_fault_is_found(tmp_path, fault, what):
     assert named == what, found.findings
 
 
+def test_synthetic_images_are_told_by_their_pixels_alone(tmp_path):
+    make_phantom(tmp_path / "p", people=60, slices=8, seed=0, faults=("synthetic",))
+    for number, path in enumerate(sorted((tmp_path / "p").rglob("*.png"))):
+        path.rename(path.with_name(f"{number * 7919 % 10007:05d}.png"))
+    found, _ = findings(tmp_path / "p")
+    assert any("far from all others in the spectrum alone" in finding["text"] for finding in found.findings)
+
+
 def test_the_leak_is_counted_and_its_worth_measured(tmp_path):
     make_phantom(tmp_path / "p", people=40, slices=10, seed=1, faults=("leak",))
     found, _ = findings(tmp_path / "p")
@@ -92,6 +100,17 @@ def test_what_data_can_be(tmp_path):
         (tmp_path / "bad" / name / "x.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="none of the 2 files can be read"):
         audit(*list_data(tmp_path / "bad"))
+
+
+def test_data_that_cannot_be_audited_is_refused_by_its_own_name(tmp_path):
+    with pytest.raises(ValueError, match=r"^\S*nowhere does not exist"):
+        list_data(tmp_path / "nowhere")
+    for name in "AB":
+        (tmp_path / "half" / "test" / name).mkdir(parents=True)
+        (tmp_path / "half" / "test" / name / "x.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"half holds test/ but no train/.*audit \S*half/test by itself"):
+        list_data(tmp_path / "half")
+    assert set(list_data(tmp_path / "half" / "test")[0]["split"]) == {"train"}
 
 
 def test_a_table_gives_the_patients(tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from PIL import Image
 
-from data_setup.shortcuts import Shortcut, find_shortcuts, hash_of, traces
+from data_setup.shortcuts import Shortcut, find_shortcuts
+from data_setup.traces import hash_of
 
 
 @pytest.fixture
@@ -57,24 +57,39 @@ def test_classes_of_few_people_are_left_out(cohort):
     assert find_shortcuts(rows.__getitem__, np.where(people < 56, 0, 1), people) == []
 
 
-def test_traces_see_what_files_are_made_of(tmp_path):
-    generator = np.random.default_rng(0)
-    smooth = np.add.outer(np.arange(64), np.arange(48)).astype(np.uint8)
-    grid = smooth.copy()
-    grid[::2, ::2] += 3
-    Image.fromarray(smooth).save(tmp_path / "sub-01.png")
-    Image.fromarray(smooth).save(tmp_path / "sub-02.jpg", quality=60)
-    Image.fromarray(smooth).save(tmp_path / "synth_1.jpg", quality=95)
-    noisy = np.clip(smooth + generator.normal(0, 20, smooth.shape), 0, 255).astype(np.uint8)
-    png, low, high = (traces(tmp_path / name, smooth) for name in ("sub-01.png", "sub-02.jpg", "synth_1.jpg"))
-    assert png["format, mode and JPEG tables"] != low["format, mode and JPEG tables"]
-    assert low["format, mode and JPEG tables"][2] > high["format, mode and JPEG tables"][2], "coarser tables"
-    assert png["name"] == low["name"] != high["name"], "digits do not count"
-    assert traces(tmp_path / "sub-01.png", grid)["upsampling grid"] > png["upsampling grid"]
-    assert traces(tmp_path / "sub-01.png", noisy)["high frequencies"] > png["high frequencies"]
+def test_some_of_one_class_that_are_like_nobody_else_are_found(cohort):
+    """A third of one class lies far off in one number: a tree's AUROC rises too little, what stands apart is seen."""
+    rows, labels, people = cohort
+    for row, label, person in zip(rows, labels, people, strict=True):
+        row["noise"] = row["file size"] + [5.0 - 9 * (label == 1 and person % 6 == 1)]
+    noise = next(s for s in find_shortcuts(rows.__getitem__, labels, people) if s.trace == "noise")
+    assert noise.stands_apart
+    assert not noise.told
+    assert noise.apart == pytest.approx(1 / 3)
 
 
-def test_pixels_may_show_disease_so_they_need_more():
+def test_a_few_of_every_class_that_stand_apart_say_nothing_of_the_class(cohort):
+    rows, labels, people = cohort
+    for row, person in zip(rows, people, strict=True):
+        row["noise"] = row["file size"] + [5.0 - 9 * (person % 10 < 2)]
+    assert found(rows, labels, people) == set()
+
+
+def test_one_strange_person_of_a_small_class_is_no_finding(cohort):
+    """A fifth of five people is one, whom shuffling puts into the small class often enough."""
+    rows, labels, people = cohort
+    labels = (people < 5).astype(int)
+    for row, person in zip(rows, people, strict=True):
+        row["noise"] = row["file size"] + [5.0 - 9 * (person == 2)]
+    assert found(rows, labels, people) == set()
+
+
+def test_what_may_show_disease_needs_more():
     assert Shortcut("name", 0.60, 0.55).found
-    assert not Shortcut("high frequencies", 0.60, 0.55).found
-    assert Shortcut("high frequencies", 0.70, 0.55).found
+    assert not Shortcut("border", 0.60, 0.55).found
+    assert Shortcut("border", 0.70, 0.55).found
+    assert not Shortcut("noise", 0.70, 0.55).found
+    assert Shortcut("noise", 0.90, 0.55).found
+    assert not Shortcut("noise", 0.5, 0.5, 0.04, 0.0).found
+    assert not Shortcut("noise", 0.5, 0.5, 0.20, 0.21).found
+    assert Shortcut("noise", 0.5, 0.5, 0.20, 0.10).found

@@ -14,7 +14,7 @@ NUMBERS = {
     "leak": {"by name": {"in several splits": 3, "patients": 10, "in test": 5},
              "nearest neighbour": {"as_split": (0.9, 0.8, 1.0), "strangers_only": (0.5, 0.4, 0.6),
                                    "largest_class": 0.6}},
-    "shortcuts": [{"trace": "name", "auroc": 0.9, "shuffled": 0.55}],
+    "shortcuts": [{"trace": "name", "auroc": 0.9, "shuffled": 0.55, "apart": 0.17, "apart_shuffled": -0.04}],
     "damage": {"unreadable": ["a.png: truncated"], "odd": [], "no images": []},
 }
 FINDINGS = [{"what": "balance", "wrong": False, "text": "AD has four people"},
@@ -35,5 +35,6 @@ def test_the_page_says_the_same():
     black = np.zeros((9, 9), np.uint8)
     sections = audit_sections(FINDINGS, NUMBERS, {"copies": ["x/train/AD/1.png"]}, lambda path: black)
     shown = " ".join(read(html_page.page("Audit", [], sections)).text)
-    for words in ("3 of 10 patients", "AD has four people", "a.png: truncated", "train/AD/1.png", "0.55", "0.900"):
+    for words in ("3 of 10 patients", "AD has four people", "a.png: truncated", "train/AD/1.png", "0.55", "17%", " 0%",
+                  "0.900"):
         assert words in shown

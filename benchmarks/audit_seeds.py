@@ -1,0 +1,83 @@
+"""Does the audit find what is wrong, and nothing where nothing is? benchmarks/audit_seeds.py [--seeds N ...]
+
+For each seed a phantom without faults and one with each fault, audited by names and pixels; the clean one and the one
+with synthetic images once more with every file renamed to a number, so that nothing but pixels can tell. Prints a line
+for each audit to stderr, then the table: how often the fault was named, and in how many sets anything else was said.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from copy import deepcopy
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))                    # run as a file, from anywhere
+
+NAMED_AS = {"leak": "leak", "duplicates": "copies", "synthetic": "shortcut", "damaged": "damage"}
+FOLLOWS = {"duplicates": {"leak"}, "synthetic": {"patients"}}      # copies join splits; synthetic images are nobody's
+RENAMED = ("clean", "synthetic")
+
+
+def said(folder: Path) -> dict[str, list[str]]:
+    """The audit's findings: kind → texts."""
+    from data_setup.audit import audit, list_data
+
+    found = {}
+    for finding in audit(*list_data(folder)).findings:
+        found.setdefault(finding["what"], []).append(finding["text"])
+    return found
+
+
+def rename(folder: Path) -> None:
+    """Gives every picture a number for its name."""
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        path.rename(path.with_name(f"{number * 7919 % 10007:05d}.png"))
+
+
+def audit_seed(seed: int, people: int, slices: int, folder: Path) -> dict[str, dict[str, list[str]]]:
+    """What was said of each set that a seed makes, all from slices drawn once: its row of the table → findings."""
+    from data_setup.phantom import draw_slices, write
+    from data_setup.phantom_faults import plant
+
+    rows, drawn = {}, draw_slices(people, slices, seed, confounded=False)
+    for fault in ("clean", *NAMED_AS):
+        out = folder / f"{seed}-{fault}"
+        out.mkdir()
+        write(out, plant(deepcopy(drawn), () if fault == "clean" else (fault,), seed))
+        rows[fault] = said(out)
+        if fault in RENAMED:
+            rename(out)
+            rows[f"{fault}, files renamed"] = said(out)
+            rows[f"{fault}, files renamed"].pop("patients")      # that no name says whose slice is whose is true
+    return rows
+
+
+def main() -> None:
+    """A table with a row for each kind of set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20, help="how many [20]")
+    parser.add_argument("--first", type=int, default=0, help="the first of them [0]")
+    parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--slices", type=int, default=8, help="of each")
+    arguments = parser.parse_args()
+    named, beside, total = Counter(), {}, arguments.seeds
+    for seed in range(arguments.first, arguments.first + total):
+        with tempfile.TemporaryDirectory() as folder:
+            rows = audit_seed(seed, arguments.people, arguments.slices, Path(folder))
+        for row, found in rows.items():
+            print(f"seed {seed}, {row}: {found or 'nothing'}", file=sys.stderr, flush=True)
+            fault = row.split(",")[0]
+            named[row] += NAMED_AS.get(fault) in found
+            others = sorted(set(found) - {NAMED_AS.get(fault)} - FOLLOWS.get(fault, set()))
+            beside.setdefault(row, Counter()).update(others)
+    print(f"{arguments.people} people, {arguments.slices} slices each, seeds {arguments.first} to "
+          f"{arguments.first + total - 1}\n\n| phantom | fault named | anything else said |\n|---|---|---|")
+    for row, others in beside.items():
+        count = "" if row.startswith("clean") else f"{named[row]} of {total}"
+        print(f"| {row} | {count} | {', '.join(f'{what} ({n} of {total})' for what, n in others.items()) or 'never'} |")
+
+
+if __name__ == "__main__":
+    main()
