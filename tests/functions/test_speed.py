@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from functions import speed
 from functions.speed import Speed, in_words, measured_peak, seconds_per_image, training_flop
 from models import ViT, ViTConfig, build
 from models.transfer import TransferConfig, TransferModel
@@ -65,3 +66,10 @@ def test_the_share_of_the_peak_that_is_used():
 
 def test_the_peak_is_measured_not_known():
     assert 1e8 < measured_peak(torch.device("cpu"), "fp32") < 1e14
+
+
+def test_the_peak_is_that_of_all_processes_devices(monkeypatch):
+    monkeypatch.setattr(speed, "measured_peak", lambda device, precision: 5.0)
+    monkeypatch.setattr(speed, "training_flop", lambda model: 7.0)
+    monkeypatch.setattr(speed, "world_size", lambda: 4)
+    assert speed.measure_speed(None, None, "fp32") == (7.0, 20.0)
