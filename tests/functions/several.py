@@ -8,8 +8,8 @@ from torch import nn
 from data_setup.batches import Batches
 from data_setup.shares import pass_number
 from functions import distributed, engine
-from functions.checkpoints import make_checkpoint
-from functions.memory import shard
+from functions.checkpoints import frozen_digest, load_checkpoint, make_checkpoint, restore, save_checkpoint
+from functions.memory import shard, whole
 from functions.optimizers import make_optimizer
 from functions.runtime import set_seeds
 from functions.schedules import make_schedule
@@ -38,9 +38,7 @@ class Pictures:
 def trained(batch_size, accumulation=1, way="ddp"):
     """(checkpoint, train scores, test scores) of EPOCHS · 5 steps, deterministic but for the order of sums."""
     set_seeds(1)
-    model = ViT(ViTConfig(image_size=8, patch_size=4, in_channels=1, num_layers=2, embedding_dim=12, num_heads=3,
-                          mlp_size=20, num_classes=3))
-    nn.init.normal_(model.classifier.weight, std=0.3)
+    model = small_vit()
     if way == "shard":
         shard(model, model.encoder)
     # not AdamW: it divides a gradient by its own size, also the key bias's, which is nothing but rounding
@@ -58,6 +56,63 @@ def trained(batch_size, accumulation=1, way="ddp"):
     scores = {split: {"confusion": result.confusion, "loss": result.loss} for split, result in seen[-1].items()}
     return {"checkpoint": checkpoint, "steps": scheduler.last_epoch, "scores": scores,
             "probabilities": seen[-1]["test"].probabilities, "labels": seen[-1]["test"].labels}
+
+
+def sharded_and_resumed(file):
+    """A sharded network, part of it frozen, trained by AdamW for two epochs and two more, with and without a stop.
+
+    ({name: (without, with)} of the weights at the end, whether each process knows the hash of the frozen part).
+    """
+    ended = []
+    for stop in (False, True):
+        set_seeds(2)
+        model = small_vit()
+        model.patch_embedding.requires_grad_(False)
+        digest = frozen_digest(model)
+        parts = started(model)
+        one_pass(model, *parts)
+        one_pass(model, *parts)
+        if stop:
+            save_checkpoint(file, make_checkpoint(model, *parts[1:], epoch=2, history={}, best={}, class_names=[],
+                                                  preprocessing={}, split_hash="", fingerprint="", stamps=[],
+                                                  frozen=digest))
+            distributed.wait()
+            torch.manual_seed(99)                    # from here on nothing is left of the first two epochs
+            after = small_vit()
+            after.load_state_dict(whole(model.state_dict(), everywhere=True))
+            with torch.no_grad():
+                for part in (after.encoder, after.norm, after.classifier):
+                    for p in part.parameters():
+                        p.zero_()
+            after.patch_embedding.requires_grad_(False)
+            model, parts = after, started(after)
+            restore(load_checkpoint(file), model, *parts[1:])
+        one_pass(model, *parts)
+        one_pass(model, *parts)
+        ended.append(whole(model.state_dict(), everywhere=True))
+    seen = distributed.together(torch.tensor([float(frozen_digest(model) == digest)]))
+    return {name: (value, ended[1][name]) for name, value in ended[0].items()}, seen
+
+
+def small_vit():
+    model = ViT(ViTConfig(image_size=8, patch_size=4, in_channels=1, num_layers=2, embedding_dim=12, num_heads=3,
+                          mlp_size=20, num_classes=3))
+    nn.init.normal_(model.classifier.weight, std=0.3)
+    return model
+
+
+def started(model):
+    """(batches, optimiser, schedule, scaler) of a sharded model."""
+    shard(model, model.encoder)
+    optimizer = make_optimizer(model, "adamw", lr=1e-2, weight_decay=0.1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", 4, 5, 0.1))
+    return (Batches(Pictures(IMAGES), SIZE, True, nn.Identity(), CPU), optimizer, scheduler,
+            torch.amp.GradScaler("cpu", enabled=False))
+
+
+def one_pass(model, batches, optimizer, scheduler, scaler):
+    engine.train_step(model, batches, nn.CrossEntropyLoss(reduction="none"), optimizer, CPU, scheduler=scheduler,
+                      scaler=scaler, clip_norm=1.0)
 
 
 def talk():
@@ -88,5 +143,6 @@ if __name__ == "__main__":
     results = {way: trained(SIZE // (2 if way == "accumulate" else 1), 2 if way == "accumulate" else 1, way)
                for way in sys.argv[2:]}
     results["told"] = told
+    results["resumed"] = sharded_and_resumed(f"{sys.argv[1]}.checkpoint")
     if distributed.is_main():
         torch.save(results, sys.argv[1])

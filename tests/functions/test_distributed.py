@@ -87,6 +87,15 @@ def test_processes_draw_numbers_of_their_own_which_process_0_decides(together):
     assert drawn[0] != drawn[1]
 
 
+def test_a_sharded_partly_frozen_run_goes_on_bit_for_bit(together):
+    """Weights and AdamW's state are gathered into a file and cut up again; every process knows the frozen part."""
+    weights, same = together["resumed"]
+    assert len(weights) > 20
+    for name, (whole, resumed) in weights.items():
+        assert torch.equal(whole, resumed), name
+    assert same.tolist() == [1, 1]
+
+
 def test_both_sides_mean_the_same_label():
     assert shares.IGNORED == distributed.IGNORED == torch.nn.CrossEntropyLoss().ignore_index
 
