@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-OF_FILE = ("format, mode and JPEG tables", "dimensions", "name", "upsampling grid")     # disease cannot show in these
-OF_HEAD = ("spectrum", "noise")                                                          # anatomy shows in these
+OF_FILE = ("format, mode and JPEG tables", "dimensions", "name")              # disease cannot show in these
+OF_HEAD = ("spectrum", "upsampling grid", "noise", "grey levels")             # anatomy shows in these
 BANDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8)         # of the spectrum, cycles a pixel
 FEW = 20                                             # pixels, of which nothing can be said
 

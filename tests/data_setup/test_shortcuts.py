@@ -89,6 +89,8 @@ def test_what_may_show_disease_needs_more():
     assert not Shortcut("border", 0.60, 0.55).found
     assert Shortcut("border", 0.70, 0.55).found
     assert not Shortcut("noise", 0.70, 0.55).found
+    assert not Shortcut("upsampling grid", 0.58, 0.54).found, "a clean phantom's"
+    assert not Shortcut("grey levels", 0.69, 0.61).found, "a clean phantom's"
     assert Shortcut("noise", 0.90, 0.55).found
     assert not Shortcut("noise", 0.5, 0.5, 0.04, 0.0).found
     assert not Shortcut("noise", 0.5, 0.5, 0.20, 0.21).found
