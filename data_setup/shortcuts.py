@@ -45,8 +45,8 @@ class Shortcut(NamedTuple):
 
     @property
     def stands_apart(self) -> bool:
-        """Whether some of one class are like nobody of the others."""
-        return self.apart > max(APART, self.apart_shuffled)
+        """Whether some of one class are like nobody of the others; not by the border, which few large heads touch."""
+        return self.trace != "border" and self.apart > max(APART, self.apart_shuffled)
 
     @property
     def words(self) -> str:

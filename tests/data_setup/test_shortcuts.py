@@ -95,3 +95,4 @@ def test_what_may_show_disease_needs_more():
     assert not Shortcut("noise", 0.5, 0.5, 0.04, 0.0).found
     assert not Shortcut("noise", 0.5, 0.5, 0.20, 0.21).found
     assert Shortcut("noise", 0.5, 0.5, 0.20, 0.10).found
+    assert not Shortcut("border", 0.5, 0.5, 0.12, 0.04).found, "a clean phantom's"
