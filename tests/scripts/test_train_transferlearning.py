@@ -93,7 +93,7 @@ def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
     run = tmp_path / "runs" / "ViTModelTransferLearning"
     assert {path.name for path in run.iterdir()} == {
         "run.json", "split.csv", "results.csv", "ViTModelTransferLearning_losses.pkl", "last.pt", "best.pt",
-        "frozen.pt", "predictions.csv", "metrics.json", "loss_curves.png", "confusion_matrix.png",
+        "previous.pt", "frozen.pt", "predictions.csv", "metrics.json", "loss_curves.png", "confusion_matrix.png",
         "report.html"}
     curves = pd.read_pickle(run / "ViTModelTransferLearning_losses.pkl")
     assert all(len(v) == 3 and all(type(x) is float for x in v) for v in curves.values())
