@@ -91,8 +91,10 @@ def test_what_may_show_disease_needs_more():
     assert not Shortcut("noise", 0.70, 0.55).found
     assert not Shortcut("upsampling grid", 0.58, 0.54).found, "a clean phantom's"
     assert not Shortcut("grey levels", 0.69, 0.61).found, "a clean phantom's"
-    assert Shortcut("noise", 0.90, 0.55).found
-    assert not Shortcut("noise", 0.5, 0.5, 0.04, 0.0).found
+    assert not Shortcut("spectrum", 0.85, 0.56).found, "a clean phantom's, people from pixels"
+    assert not Shortcut("background noise", 0.67, 0.58).found, "a clean phantom's, people from pixels"
+    assert Shortcut("noise", 0.95, 0.55).found
+    assert not Shortcut("spectrum", 0.5, 0.5, 0.09, 0.07).found, "a clean phantom's"
     assert not Shortcut("noise", 0.5, 0.5, 0.20, 0.21).found
     assert Shortcut("noise", 0.5, 0.5, 0.20, 0.10).found
     assert not Shortcut("border", 0.5, 0.5, 0.12, 0.04).found, "a clean phantom's"
