@@ -57,6 +57,7 @@ def test_a_limit_on_files_does_the_same_without_a_disk_of_its_own(tmp_path, whol
 
 def _says(path, limit):
     """What saving 2 MB says in a process whose files cannot grow beyond a limit."""
+    torch.set_num_threads(1)          # a forked process has none of its parent's threads, and would wait for them
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
