@@ -63,7 +63,8 @@ def train(flags: dict) -> None:
     if settings.shard and cached:
         raise ValueError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
                          "--no_cache, --train last:2 or --train all")
-    speed, blocks = measure_speed(model, device, precision), blocks_of(model.backbone)[0]
+    speed = None if cached else measure_speed(model, device, precision)       # a head alone says nothing of the device
+    blocks = blocks_of(model.backbone)[0]
     frozen = frozen_digest(model)
     if settings.checkpoint_activations:
         checkpoint_activations(blocks)
@@ -93,7 +94,7 @@ def train(flags: dict) -> None:
     seconds, learner, streams = 0.0, model, data
     if cached:
         features, seconds = frozen_features(model, data, settings, device, frozen)
-        streams, learner, speed = with_features(data, features), model.head, None
+        streams, learner = with_features(data, features), model.head
     elif device.type == "cpu":
         print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision, count=model.chunk))
 

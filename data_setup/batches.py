@@ -36,22 +36,20 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(pass_number(self.device))
         order = self.rows[torch.randperm(len(self.rows), generator=generator)] if self.shuffle else self.rows
-        parts = list(shares(order, self.batch_size, *place()))
-        for (pixels, labels), (_, count) in zip(self._read(order, parts), parts, strict=True):
+        order = order.to(self.dataset.labels.device)        # where the slices lie, at once and not batch by batch
+        parts, counts = zip(*shares(order, self.batch_size, *place()), strict=True)
+        for (pixels, labels), count in zip(self._read(parts), counts, strict=True):
             pixels = pixels.to(self.device, non_blocking=True)
             labels = labels.to(self.device, non_blocking=True)
             if count < len(labels):
                 labels[count:] = IGNORED
             yield self.transform(pixels), labels
 
-    def _read(self, order: Tensor, parts: list[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.loader is not None:
-            self.places.batches = [places.tolist() for places, _ in parts]
-            yield from self.loader
-        else:
-            there = self.dataset.labels.device       # the order goes there once, not batch by batch
-            for places, _ in shares(order.to(there), self.batch_size, *place()):
-                yield self.dataset.__getitems__(places)
+    def _read(self, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.loader is None:
+            return map(self.dataset.__getitems__, parts)
+        self.places.batches = [places.tolist() for places in parts]
+        return iter(self.loader)
 
     def in_order(self, rows: Sequence[int], batch_size: int) -> "Batches":
         """These slices of it in this order, transformed as ever."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from functions.distributed import is_main
+
 
 def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
     """Each block keeps its input alone and computes the rest again on the way back: less memory, a third more work.
@@ -69,7 +71,7 @@ def whole(state, everywhere: bool = False):
     if not hasattr(state, "full_tensor"):
         return state
     gathered = state.full_tensor()
-    return gathered.cpu() if everywhere or dist.get_rank() == 0 else gathered.to("meta")
+    return gathered.cpu() if everywhere or is_main() else gathered.to("meta")
 
 
 def parted(value: Tensor, like: Tensor) -> Tensor:
