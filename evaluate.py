@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from functions.command_line import OneLineParser
+from functions.errors import UserError
 from functions.exits import one_line_errors
 
 
@@ -44,7 +45,7 @@ def evaluate_checkpoint(arguments) -> None:
         rival, theirs = load_model(rival_file, device)
         networks.append((rival_file, theirs))
         if theirs["class_names"] != checkpoint["class_names"]:
-            raise ValueError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
+            raise UserError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
 
     # Nobody who was trained on, unless asked for
     stamps = stamps_of(rows, checkpoint["stamps"], arguments)
@@ -85,9 +86,9 @@ def who_was_met(rows, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
     if met is None:
         return [UNKNOWN_TRAINING]
     if any(met) and not allowed:
-        raise ValueError(f"{met[0]} of {len(rows.test)} slices are of patients, by their ids, and {met[1]} have pixels "
-                         f"that {file} was trained on: give slices of other patients, or --allow_seen, which stamps "
-                         "the result")
+        raise UserError(f"{met[0]} of {len(rows.test)} slices are of patients, by their ids, and {met[1]} have pixels "
+                        f"that {file} was trained on: give slices of other patients, or --allow_seen, which stamps "
+                        "the result")
     return [SEEN] if any(met) else []
 
 

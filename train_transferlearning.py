@@ -1,6 +1,7 @@
 """Fine-tunes torchvision's pretrained ViT-B/16, or another network: python train_transferlearning.py --epochs 10"""
 
 from functions.command_line import make_parser
+from functions.errors import UserError
 from functions.exits import one_line_errors, raise_if_interrupted
 from functions.settings import TRANSFER
 
@@ -61,8 +62,8 @@ def train(flags: dict) -> None:
     model.unfreeze(settings.train)
     cached = settings.train == "head" and settings.cache
     if settings.shard and cached:
-        raise ValueError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
-                         "--no_cache, --train last:2 or --train all")
+        raise UserError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
+                        "--no_cache, --train last:2 or --train all")
     speed = None if cached else measure_speed(model, device, precision)       # a head alone says nothing of the device
     blocks = blocks_of(model.backbone)[0]
     frozen = frozen_digest(model)

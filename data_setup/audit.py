@@ -21,6 +21,7 @@ from data_setup.shortcuts import find_shortcuts
 from data_setup.split_notes import overlap
 from data_setup.subjects import find_subjects
 from data_setup.traces import traces
+from functions.errors import UserError
 
 FEW = 5                       # patients of a class, below which nothing can be measured
 ICC = 0.9                     # how alike a patient's slices are: for the effective sample size
@@ -52,7 +53,7 @@ def list_data(data: Path) -> tuple[pd.DataFrame, list[str]]:
     Raises ValueError where DATA is missing, or has test/ or val/ and no train/.
     """
     if not data.exists():
-        raise ValueError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
+        raise UserError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
     if data.is_file():
         table = read_path_table(data, ["path", "class", "split"])
         near = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
@@ -60,7 +61,7 @@ def list_data(data: Path) -> tuple[pd.DataFrame, list[str]]:
     folders = {split: data / split for split in ("train", "test", "val") if (data / split).is_dir()}
     if folders and "train" not in folders:
         only = next(iter(folders.values()))
-        raise ValueError(f"{data} holds {only.name}/ but no train/: put train/ beside it, or audit {only} by itself")
+        raise UserError(f"{data} holds {only.name}/ but no train/: put train/ beside it, or audit {only} by itself")
     return list_slices(folders or {"train": data})
 
 
@@ -76,7 +77,7 @@ def audit(table: pd.DataFrame, others: list[str], subjects=None, pattern: str | 
     _damage(found, files, others)
     good = [row for row in range(len(table)) if row not in files.unreadable]
     if not good:
-        raise ValueError(f"none of the {len(table)} files can be read; the first: {files.unreadable[0]}")
+        raise UserError(f"none of the {len(table)} files can be read; the first: {files.unreadable[0]}")
     found.table = found.table.iloc[good].reset_index(drop=True)
     pictures = [files.pictures[row] for row in good]
     near = find_neighbours(pictures)

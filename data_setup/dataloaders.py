@@ -23,6 +23,7 @@ from data_setup.pixel_groups import subjects_from_pixels
 from data_setup.splits import apply_split
 from data_setup.subjects import find_subjects
 from data_setup.transforms import describe_preprocessing, make_transforms
+from functions.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def create_dataloaders(
     rows = {name: final.index[final["split"] == name].to_numpy() for name in ("train", "val", "test")}
     for name in ("val", "test"):
         if len(rows[name]) == 0:
-            raise ValueError(f"no {name} slices: {train_dir} holds too few patients to keep some apart for {name}")
+            raise UserError(f"no {name} slices: {train_dir} holds too few patients to keep some apart for {name}")
     mean, std = decoded.mean_and_std(rows["train"], frame.size[0] * frame.size[1])
     if preprocessing:
         mean, std = preprocessing["mean"], preprocessing["std"]

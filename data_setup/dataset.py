@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from data_setup.framing import Frame
 from data_setup.images import find_image_files, read_image
+from functions.errors import UserError
 
 UNREADABLE_LIMIT = 0.01    # of a split: more is a broken copy, not a stray file
 
@@ -31,14 +32,14 @@ def list_slices(folders: dict[str, Path]) -> tuple[pd.DataFrame, list[str]]:
     rows, others = [], []
     for split, folder in folders.items():
         if not folder.is_dir():
-            raise ValueError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
+            raise UserError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
         classes = sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
         if not classes:
-            raise ValueError(f"{split} folder {folder} holds no class folders: it must hold one for each class")
+            raise UserError(f"{split} folder {folder} holds no class folders: it must hold one for each class")
         for class_folder in classes:
             images, no_images = find_image_files(class_folder)
             if not images:
-                raise ValueError(f"class folder {class_folder} holds no images: remove it or fill it")
+                raise UserError(f"class folder {class_folder} holds no images: remove it or fill it")
             rows += [(str(path), class_folder.name, split) for path in images]
             others += [f"{path}: {_why_not(path)}" for path in no_images]
         outside = sorted(path for path in folder.iterdir() if path not in classes)
@@ -46,13 +47,13 @@ def list_slices(folders: dict[str, Path]) -> tuple[pd.DataFrame, list[str]]:
     table = pd.DataFrame(rows, columns=["path", "class", "split"])
     known = set(table.loc[table["split"] == "train", "class"])
     if len(known) < 2:
-        raise ValueError(f"train folder {folders['train']} holds one class, {min(known)}: at least two are needed")
+        raise UserError(f"train folder {folders['train']} holds one class, {min(known)}: at least two are needed")
     if taken := sorted(known & {"path", "subject", "label"}):
-        raise ValueError(f'a class cannot be called "{taken[0]}", as a column of predictions.csv is: rename its folder')
+        raise UserError(f'a class cannot be called "{taken[0]}", as a column of predictions.csv is: rename its folder')
     for split, folder in folders.items():
         found = set(table.loc[table["split"] == split, "class"])
         if strange := sorted(found - known):
-            raise ValueError(f'{split} folder {folder} has class "{strange[0]}", which {folders["train"]} lacks')
+            raise UserError(f'{split} folder {folder} has class "{strange[0]}", which {folders["train"]} lacks')
     return table, others
 
 
@@ -80,7 +81,7 @@ class Decoded:
         variance = np.maximum(self.squares[rows].sum(axis=0) / n - mean**2, 0)
         std = np.sqrt(variance)
         if not (std > 0).all():
-            raise ValueError("every training slice is one flat colour: there is nothing to learn from these images")
+            raise UserError("every training slice is one flat colour: there is nothing to learn from these images")
         return (mean / 255).tolist(), (std / 255).tolist()
 
 
@@ -141,12 +142,12 @@ def check_unreadable(table: pd.DataFrame, errors: dict[int, str]) -> None:
     for split, rows in table.groupby("split").indices.items():
         if (count := bad[rows].sum()) > UNREADABLE_LIMIT * len(rows):
             first = errors[rows[bad[rows]][0]]
-            raise ValueError(f"{count} of {len(rows)} {split} files cannot be read (limit {UNREADABLE_LIMIT:.0%}): "
-                             f"repair or remove them; the first: {first}")
+            raise UserError(f"{count} of {len(rows)} {split} files cannot be read (limit {UNREADABLE_LIMIT:.0%}): "
+                            f"repair or remove them; the first: {first}")
     for (split, name), rows in table.groupby(["split", "class"]).indices.items():
         if bad[rows].all():
-            raise ValueError(f"none of the {len(rows)} {split} files of class {name} can be read; "
-                             f"the first: {errors[rows[0]]}")
+            raise UserError(f"none of the {len(rows)} {split} files of class {name} can be read; "
+                            f"the first: {errors[rows[0]]}")
 
 
 class SliceDataset(Dataset):
@@ -182,9 +183,9 @@ class SliceDataset(Dataset):
             pixels = read_slice(path, self.frame, self.channels)
             same = not self.checksums or file_checksum(path) == self.checksums[index]    # after decoding: no gap
         except (ValueError, OSError) as error:
-            raise ValueError(f"{error} (it could be read when the run began): {advice}") from None
+            raise UserError(f"{error} (it could be read when the run began): {advice}") from None
         if not same:
-            raise ValueError(f"{path} has changed since the run began: {advice}")
+            raise UserError(f"{path} has changed since the run began: {advice}")
         return pixels
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:

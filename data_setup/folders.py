@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_setup.phantom import make_phantom
+from functions.errors import UserError
 
 DATA = Path("data")
 DATA_FLAGS = {"train_dir", "test_dir", "val_dir", "subjects"}
@@ -27,13 +28,13 @@ def is_demo(flags: Mapping) -> bool:
     """
     named = sorted(DATA_FLAGS & set(flags))
     if flags.get("demo") and named:
-        raise ValueError(f"--demo and --{named[0]} exclude each other: the demo makes its own data")
+        raise UserError(f"--demo and --{named[0]} exclude each other: the demo makes its own data")
     if "demo" in flags or named or (DATA / "train").is_dir():
         return flags.get("demo", False)
     others = sorted(path.name for path in DATA.glob("*") if not path.name.lstrip(".").startswith("phantom"))
     if others:
-        raise ValueError(f"{DATA}/ holds {others[0]} but no train folder: name your class folders with --train_dir, "
-                         "or ask for the phantom with --demo")
+        raise UserError(f"{DATA}/ holds {others[0]} but no train folder: name your class folders with --train_dir, "
+                        "or ask for the phantom with --demo")
     return True
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from functions.errors import UserError
+
 DEPTH_RULE = "deeper than 8 bits: round(255 * (x - min) / (max - min)), min and max of each image"
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
@@ -28,7 +30,7 @@ def read_image(path: str | Path, channels: int) -> np.ndarray:
     of several frames, or not finite.
     """
     if channels not in (1, 3):
-        raise ValueError(f"an image has 1 or 3 channels, not {channels}")
+        raise UserError(f"an image has 1 or 3 channels, not {channels}")
     image, white_is_zero = _decode(path)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         deep = np.asarray(image, dtype=np.float64)                   # (H, W)
@@ -46,16 +48,16 @@ def _decode(path: str | Path) -> tuple[Image.Image, bool]:
     """
     try:
         if os.path.getsize(path) == 0:
-            raise ValueError("empty file (0 bytes)")
+            raise UserError("empty file (0 bytes)")
         with Image.open(path) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
-                raise ValueError(f"{frames} frames in one file; give one slice a file")
+                raise UserError(f"{frames} frames in one file; give one slice a file")
             image.load()
             white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0
             return ImageOps.exif_transpose(image), white_is_zero
     except Exception as error:      # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, ...
-        raise ValueError(f"{path}: {_reason(error)}") from error
+        raise UserError(f"{path}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -70,7 +72,7 @@ def _scale_depth(deep: np.ndarray, path: str | Path) -> np.ndarray:
     """round(255 (x - min) / (max - min)) as uint8, 0 where max = min; ValueError for NaN and infinity."""
     bad = np.count_nonzero(~np.isfinite(deep))
     if bad:
-        raise ValueError(f"{path}: {bad} of {deep.size} pixels are NaN or infinite")
+        raise UserError(f"{path}: {bad} of {deep.size} pixels are NaN or infinite")
     low, high = deep.min(), deep.max()
     if high == low:
         return np.zeros(deep.shape, np.uint8)
@@ -98,7 +100,7 @@ def find_image_files(folder: str | Path) -> tuple[list[Path], list[Path]]:
     folders are followed, every real folder once. Raises ValueError if there is no such folder.
     """
     if not os.path.isdir(folder):
-        raise ValueError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: no such folder")
     images, others, seen = [], [], set()
     for here, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)

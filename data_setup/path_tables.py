@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from functions.errors import UserError
+
 
 def read_path_table(file: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a CSV as text with at least these columns, the first of them "path"; repeated rows are dropped.
@@ -19,19 +21,19 @@ def read_path_table(file: str | Path, columns: Sequence[str]) -> pd.DataFrame:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
     except (OSError, ValueError) as error:      # pandas' own errors are ValueErrors, some of several lines
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ValueError(f"{file}: cannot be read as CSV: {reason}") from error
+        raise UserError(f"{file}: cannot be read as CSV: {reason}") from error
     table.columns = [str(name).strip() for name in table.columns]
     missing = [name for name in columns if name not in table]
     if missing:
-        raise ValueError(f"{file}: needs the columns {', '.join(columns)}; missing {', '.join(missing)}")
+        raise UserError(f"{file}: needs the columns {', '.join(columns)}; missing {', '.join(missing)}")
     table = table[list(columns)].drop_duplicates(ignore_index=True)
     if table.empty:
-        raise ValueError(f"{file}: has no rows")
+        raise UserError(f"{file}: has no rows")
     keys = table["path"].map(_parts)
     if keys.duplicated().any():
         twice = table[keys == keys[keys.duplicated()].iloc[0]]
         first, second = (" ".join(row[1:]) for row in twice.iloc[:2].values.tolist())
-        raise ValueError(f"{file}: two rows for {twice['path'].iloc[0]}: {first!r} and {second!r}")
+        raise UserError(f"{file}: two rows for {twice['path'].iloc[0]}: {first!r} and {second!r}")
     return table
 
 
@@ -52,8 +54,8 @@ def match_paths(paths: Sequence[str | Path], rows: Sequence[str], file: str | Pa
     first = {}
     for path, row in zip(paths, found, strict=True):
         if row is not None and first.setdefault(row, path) != path:
-            raise ValueError(f"{file}: the row {rows[row]} means both {first[row]} and {path}; "
-                             "write more of the path in the table")
+            raise UserError(f"{file}: the row {rows[row]} means both {first[row]} and {path}; "
+                            "write more of the path in the table")
     return found
 
 

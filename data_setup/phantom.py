@@ -23,6 +23,7 @@ from data_setup.phantom_ceiling import ceiling
 from data_setup.phantom_faults import FAULTS, UNREADABLE, UNUSUAL, Slice, check_faults, plant
 from data_setup.phantom_people import CDR, CLASSES, LATENTS, Draws, draw_person
 from data_setup.phantom_shapes import HEIGHT, WIDTH
+from functions.errors import UserError
 
 __all__ = ["CDR", "CLASSES", "FAULTS", "LATENTS", "ceiling", "contact_sheet", "make_phantom"]
 
@@ -42,9 +43,9 @@ def make_phantom(out, people=100, slices=8, seed=0, faults=()):
     check_faults(faults)
     for name, value, least in (("people", people, 10), ("slices", slices, 1), ("seed", seed, 0)):
         if value < least:
-            raise ValueError(f"{name} is {value}, it must be at least {least}")
+            raise UserError(f"{name} is {value}, it must be at least {least}")
     if out.exists():
-        raise ValueError(f"{out} exists already; name a folder that does not")
+        raise UserError(f"{out} exists already; name a folder that does not")
     files = plant(draw_slices(people, slices, seed, confounded="age" in faults), faults, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part-{os.getpid()}")

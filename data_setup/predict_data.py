@@ -16,6 +16,7 @@ from data_setup.nearest_picture import nearest_labels
 from data_setup.path_tables import read_path_table
 from data_setup.subjects import find_subjects
 from data_setup.transforms import make_transforms
+from functions.errors import UserError
 
 
 @dataclass
@@ -80,11 +81,11 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
                   pattern: str | None) -> RowsToScore:
     """The run's own split, or in place of its test slices those of `data`. ValueError for classes the model has not."""
     if data is None and run is None:
-        raise ValueError("a checkpoint without its run folder needs --data: the slices to score")
+        raise UserError("a checkpoint without its run folder needs --data: the slices to score")
     if data is None and (subjects or pattern):
-        raise ValueError("--subjects and --subject_pattern say whose the slices of --data are: there is no --data")
+        raise UserError("--subjects and --subject_pattern say whose the slices of --data are: there is no --data")
     if data is None and not (run / "split.csv").is_file():
-        raise ValueError(f"{run} holds no split.csv: name slices with --data")
+        raise UserError(f"{run} holds no split.csv: name slices with --data")
     table, notes = _own_split(run), []
     if data is not None:
         new, notes = _list(data)
@@ -92,12 +93,12 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
         table = pd.concat([table[table["split"] != "test"], new], ignore_index=True)
     names = checkpoint["class_names"]
     if strange := sorted(set(table["class"]) - set(names)):
-        raise ValueError(f'class "{strange[0]}" is none of the model\'s: {", ".join(names)}')
+        raise UserError(f'class "{strange[0]}" is none of the model\'s: {", ".join(names)}')
     table["label"] = [names.index(name) for name in table["class"]]
     table["who"] = table["subject"].where(table["subject"].notna(), table["path"])
     parts = {split: part.reset_index(drop=True) for split, part in table.groupby("split")}
     if "test" not in parts:
-        raise ValueError("there are no test slices to score")
+        raise UserError("there are no test slices to score")
     guess = parts.get("train", parts["test"])["label"]
     for split in ("train", "val"):
         if split in parts and not all(Path(path).is_file() for path in parts[split]["path"]):
@@ -129,7 +130,7 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
         table["path"] = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
         return table.assign(split="test"), []
     if not data.is_dir():
-        raise ValueError(f"--data {data} does not exist: it must hold a folder of images for each class")
+        raise UserError(f"--data {data} does not exist: it must hold a folder of images for each class")
     inner = [data / split for split in ("train", "val", "test") if (data / split).is_dir()]
     roots = inner[-1:] if (data / "test").is_dir() else inner or [data]
     rows, others = [], []
@@ -139,7 +140,7 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
         rows += [(str(path), folder.name, "test") for path in images]
         others += no_images
     if not rows:
-        raise ValueError(f"{roots[0]} holds no class folders with images: it must hold one for each class")
+        raise UserError(f"{roots[0]} holds no class folders with images: it must hold one for each class")
     notes = [f"the slices of {data / 'test'}"] if roots[0] == data / "test" else []
     if others:
         notes.append(f"{len(others)} files are no images, or lie outside the class folders; the first: {others[0]}")
@@ -150,6 +151,6 @@ def _decoded(paths: list[str], preprocessing: dict) -> tuple[Tensor, list[str]]:
     decoded = decode(paths, from_description(preprocessing), preprocessing["channels"], keep=True)
     if decoded.errors:
         first = next(iter(decoded.errors.values()))
-        raise ValueError(f"{len(decoded.errors)} of {len(paths)} slices cannot be read: repair or remove them; the "
-                         f"first: {first}")
+        raise UserError(f"{len(decoded.errors)} of {len(paths)} slices cannot be read: repair or remove them; the "
+                        f"first: {first}")
     return decoded.images, decoded.digests

@@ -7,6 +7,7 @@ import torch
 
 from data_setup.dataloaders import Data, create_dataloaders
 from data_setup.folders import Folders, find_folders
+from functions.errors import UserError
 
 
 def load_run_data(settings: Namespace, split: str | Path, device: torch.device,
@@ -24,6 +25,6 @@ def load_run_data(settings: Namespace, split: str | Path, device: torch.device,
         augment=settings.augment, num_workers=settings.num_workers,
     )
     if settings.num_classes not in (None, len(data.class_names)):
-        raise ValueError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
-                         f"{', '.join(data.class_names)}")
+        raise UserError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
+                        f"{', '.join(data.class_names)}")
     return data, folders

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_setup.path_tables import match_paths, read_path_table
+from functions.errors import UserError
 
 COLUMNS = ["path", "class", "subject", "split"]
 SPLITS = ["train", "val", "test"]
@@ -20,7 +21,7 @@ def read_split(file: str | Path, table: pd.DataFrame) -> pd.DataFrame:
     a split that is none of train, val, test; and if no slice is for train or none for test.
     """
     if not os.path.isfile(file):
-        raise ValueError(f"--split {file}: no such CSV file, and not auto, folder, patient or slice")
+        raise UserError(f"--split {file}: no such CSV file, and not auto, folder, patient or slice")
     given = read_path_table(file, COLUMNS)
     rows = match_paths(table["path"].tolist(), given["path"].tolist(), file)
     missing = [path for path, row in zip(table["path"], rows, strict=True) if row is None]
@@ -33,11 +34,11 @@ def read_split(file: str | Path, table: pd.DataFrame) -> pd.DataFrame:
     _refuse(file, other, "classes differ from the folder")
     for name in ("train", "test"):
         if not (given["split"] == name).any():
-            raise ValueError(f"{file}: no slice is for {name}")
+            raise UserError(f"{file}: no slice is for {name}")
     subject = given["subject"].str.strip().astype(object)
     return table.assign(split=given["split"].astype(object), subject=subject.where(subject != "", table["subject"]))
 
 
 def _refuse(file: str | Path, wrong: Sequence, what: str) -> None:
     if len(wrong):
-        raise ValueError(f"{file}: {len(wrong)} {what}, the first {list(wrong)[0]}")
+        raise UserError(f"{file}: {len(wrong)} {what}, the first {list(wrong)[0]}")

@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from data_setup.path_tables import common_folders
 from data_setup.split_file import COLUMNS, SPLITS, read_split
 from data_setup.split_notes import absent, doubts, overlap, stamps
+from functions.errors import UserError
 
 MODES = ("auto", "folder", "patient", "slice")
 TEST_SHARE = 0.2        # of all slices, where no folder says otherwise
@@ -74,13 +75,13 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
     table = table[COLUMNS].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
     table["subject"] = table["subject"].where(table["subject"].notna(), None)
     if table["path"].duplicated().any():
-        raise ValueError(f"{table['path'][table['path'].duplicated()].iloc[0]} stands in the data twice")
+        raise UserError(f"{table['path'][table['path'].duplicated()].iloc[0]} stands in the data twice")
     notes = []
     if str(mode) not in MODES:
         table = read_split(mode, table)
         notes.append(f"the split is the one of {mode}")
     elif mode == "patient" and table["subject"].isna().all():
-        raise ValueError("--split patient: no patient is known; give --subjects FILE.csv or --subject_pattern REGEX")
+        raise UserError("--split patient: no patient is known; give --subjects FILE.csv or --subject_pattern REGEX")
     elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (mode == "auto" and overlap(table)):
         table, note = _pool(table, mode, seed)
         notes.append(note)
@@ -90,7 +91,7 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
         if not (table["split"] == name).any():
             notes.append(_cut(table, name, share, seed, mode))
     if not (table["split"] == "train").any():
-        raise ValueError(f"no training slices among {len(table)}")
+        raise UserError(f"no training slices among {len(table)}")
     marks, reasons = stamps(table)
     return Split(table.sort_index(), (*notes, *absent(table), *doubts(table), *reasons), marks)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from data_setup.path_tables import common_folders, match_paths, read_path_table
+from functions.errors import UserError
 
 # One person's id as archives write it; sessions and acquisitions follow it and are left off, so they stay together.
 NAMINGS = (
@@ -50,7 +51,7 @@ def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
         subjects = [(hit["subject"] or None) if hit else subject for hit, subject in zip(hits, subjects, strict=True)]
     if paths and not any(subjects):
         where = f"the pattern {pattern!r}" if table is None else f"{table}"
-        raise ValueError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
+        raise UserError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
     return subjects
 
 
@@ -122,8 +123,8 @@ def _from_table(paths: Sequence[str | Path], file: str | Path) -> list[str | Non
     table = read_path_table(file, ("path", "subject"))
     rows = match_paths(paths, table["path"].tolist(), file)
     if paths and all(row is None for row in rows):
-        raise ValueError(f"{file}: none of its {len(table)} rows means one of the {len(paths)} paths, "
-                         f"for instance {paths[0]}")
+        raise UserError(f"{file}: none of its {len(table)} rows means one of the {len(paths)} paths, "
+                        f"for instance {paths[0]}")
     subjects = table["subject"].str.strip().tolist()
     return [subjects[row] or None if row is not None else None for row in rows]
 
@@ -133,7 +134,7 @@ def _compile(pattern: str) -> re.Pattern:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
+        raise UserError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
     if "subject" not in compiled.groupindex:
-        raise ValueError(f"the subject pattern {pattern!r} has no group named subject; write (?P<subject>...)")
+        raise UserError(f"the subject pattern {pattern!r} has no group named subject; write (?P<subject>...)")
     return compiled

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from functions.checkpoints import load_checkpoint, save_checkpoint
 from functions.distributed import is_main
+from functions.errors import UserError
 from functions.files import link
 
 LAST, PREVIOUS, BEST, PREVIOUS_BEST = "last.pt", "previous.pt", "best.pt", "previous_best.pt"
@@ -59,7 +60,7 @@ def find_last(folder: Path) -> tuple[dict | None, str]:
             return checkpoint, ""
         link(folder / name, folder / LAST)
         return checkpoint, f"{reasons[0]}: going on from {folder / name}, of epoch {checkpoint['epoch']}, instead"
-    raise ValueError(f"{reasons[0]}, and {reasons[1]}: put a copy of either back, or start a new run")
+    raise UserError(f"{reasons[0]}, and {reasons[1]}: put a copy of either back, or start a new run")
 
 
 def find_best(folder: Path, epoch: int) -> tuple[dict, str]:
@@ -80,8 +81,8 @@ def find_best(folder: Path, epoch: int) -> tuple[dict, str]:
             link(folder / name, folder / BEST)
         told = why_not and f"{why_not}: using {folder / name}, which is of the same epoch {epoch}"
         return checkpoint, told
-    raise ValueError(f"{why_not or f'{folder / BEST} is of another epoch'}, and no other checkpoint there holds the "
-                     f"best epoch, {epoch}: put a copy of {BEST} back, or start a new run")
+    raise UserError(f"{why_not or f'{folder / BEST} is of another epoch'}, and no other checkpoint there holds the "
+                    f"best epoch, {epoch}: put a copy of {BEST} back, or start a new run")
 
 
 def mend(folder: Path) -> tuple[dict | None, list[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from functions.errors import UserError
 from functions.files import write_atomically
 from functions.memory import load_optimizer, parted, whole
 from functions.runtime import restore_rng_states, rng_states
@@ -128,22 +129,22 @@ def save_checkpoint(path: str | Path, checkpoint: dict, before_renaming: Callabl
 
 def _open(path: Path):
     if not path.is_file():
-        raise ValueError(f"checkpoint {path}: no such file")
+        raise UserError(f"checkpoint {path}: no such file")
     try:
         with zipfile.ZipFile(path) as records:        # torch.load checks no sums: flipped bits would be other weights
             if bad := records.testzip():
-                raise ValueError(f"{bad} does not fit its checksum")
+                raise UserError(f"{bad} does not fit its checksum")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:    # an unpickler of damaged bytes can raise anything
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise ValueError(f"checkpoint {path} is damaged, or holds more than plain data ({reason})") from None
+        raise UserError(f"checkpoint {path} is damaged, or holds more than plain data ({reason})") from None
 
 
 def load_checkpoint(path: str | Path) -> dict:
     """Reads a checkpoint on the CPU; ValueError, one line, for a file that is missing, damaged or no checkpoint."""
     checkpoint = _open(Path(path))
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or NEEDED - set(checkpoint):
-        raise ValueError(f"checkpoint {path} was not written by this project's training scripts (no format {FORMAT})")
+        raise UserError(f"checkpoint {path} was not written by this project's training scripts (no format {FORMAT})")
     return checkpoint
 
 
@@ -160,9 +161,9 @@ def restore(
     along the longer curve.
     """
     if checkpoint["config"] != config_to_plain(model.config):
-        raise ValueError(f"the checkpoint is of another model: {checkpoint['config']}")
+        raise UserError(f"the checkpoint is of another model: {checkpoint['config']}")
     if checkpoint.get("frozen", "") != frozen_digest(model):
-        raise ValueError("the frozen weights are not those that this run began with: start a new run")
+        raise UserError("the frozen weights are not those that this run began with: start a new run")
     load_weights(model, checkpoint["weights"])
     load_optimizer(optimizer, checkpoint["optimizer"])
     scheduler.last_epoch = checkpoint["schedule"]["step"]
@@ -178,7 +179,7 @@ def load_weights(model: nn.Module, weights: dict) -> None:
     state = model.state_dict()
     wrong = set(state) - frozen_names(model) ^ set(weights)
     if wrong:
-        raise ValueError(f"the checkpoint is of another model: {sorted(wrong)[0]} is missing there or here")
+        raise UserError(f"the checkpoint is of another model: {sorted(wrong)[0]} is missing there or here")
     model.load_state_dict({name: parted(value, state[name]) for name, value in weights.items()}, strict=False)
 
 
@@ -187,14 +188,14 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         checkpoint = load_checkpoint(path)
     except ValueError as error:
-        raise ValueError(f"{error}; if it is a run's, --resume mends it where another checkpoint allows") from None
+        raise UserError(f"{error}; if it is a run's, --resume mends it where another checkpoint allows") from None
     model = build_model(checkpoint["config"])
     weights = checkpoint["weights"]
     if checkpoint.get("frozen"):
         beside = Path(path).parent / FROZEN
         kept = _open(beside)
         if not isinstance(kept, dict) or kept.get("digest") != checkpoint["frozen"]:
-            raise ValueError(f"{beside} does not hold the frozen weights that belong to {path}")
+            raise UserError(f"{beside} does not hold the frozen weights that belong to {path}")
         weights = weights | kept["weights"]
     model.load_state_dict(weights)
     return model.to(device).eval(), checkpoint

@@ -16,6 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from functions.errors import UserError
+
 IGNORED = -100                 # nn.CrossEntropyLoss's own ignore_index: loss and gradient are 0
 PATIENCE = timedelta(hours=2)  # for the others: one may still be computing what the rest wait for
 
@@ -28,7 +30,7 @@ def join(device: torch.device) -> None:
     told = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)      # some clusters set one of them
     if told and not dist.is_initialized():
         if device.type not in ("cuda", "cpu"):
-            raise ValueError(f"torchrun needs CUDA GPUs or CPUs, this is a {device.type} run: leave torchrun out")
+            raise UserError(f"torchrun needs CUDA GPUs or CPUs, this is a {device.type} run: leave torchrun out")
         which = {"device_id": device} if device.type == "cuda" else {}
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE, **which)
         atexit.register(leave)
@@ -70,8 +72,8 @@ def share_step(batch_size: int, accumulation: int, before: int, now: int) -> tup
     """
     images = batch_size * accumulation * before
     if images % now:
-        raise ValueError(f"this run's steps of {images} images cannot be shared out among {now} processes: "
-                         f"resume it with {before}, or another number that divides {images}")
+        raise UserError(f"this run's steps of {images} images cannot be shared out among {now} processes: "
+                        f"resume it with {before}, or another number that divides {images}")
     mine = images // now
     parts = next(parts for parts in range(1, mine + 1) if mine % parts == 0 and mine // parts <= batch_size)
     return mine // parts, parts

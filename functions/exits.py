@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from functions.errors import UserError
+
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
 
 
@@ -105,7 +107,7 @@ def one_line_errors() -> Iterator[None]:
         if not who:
             print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
+    except (UserError, OSError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or others_lost(error)):
             raise
         _hold_signals({})

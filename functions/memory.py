@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from functions.distributed import is_main
+from functions.errors import UserError
 
 
 def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
@@ -48,10 +49,10 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32"
     part of a gradient.
     """
     if not dist.is_initialized():
-        raise ValueError("--shard spreads the weights over several processes: start them with torchrun, or go on with "
-                         "--no_shard")
+        raise UserError("--shard spreads the weights over several processes: start them with torchrun, or go on with "
+                        "--no_shard")
     if precision == "fp16":
-        raise ValueError("--shard needs --precision bf16 or fp32: fp16 scales by gradients that no process has whole")
+        raise UserError("--shard needs --precision bf16 or fp32: fp16 scales by gradients that no process has whole")
     from torch.distributed.fsdp import fully_shard  # takes a second to load
 
     for block in blocks:

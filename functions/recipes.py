@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from functions.errors import UserError
 from functions.settings import Script, Setting, in_words
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -17,18 +18,18 @@ def read_recipe(path: Path, script: Script) -> dict:
     """The settings a YAML file gives a script; ValueError, naming file and key, for what is no setting or no value."""
     if not path.is_file():
         known = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
-        raise ValueError(f"recipe {path}: no such file; recipes/ holds {known}")
+        raise UserError(f"recipe {path}: no such file; recipes/ holds {known}")
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"recipe {path} is not settings, one 'name: value' a line")
+        raise UserError(f"recipe {path} is not settings, one 'name: value' a line")
     values = {}
     for name, value in found.items():
         if name not in script.settings or name in NOT_IN_RECIPES:
             known = ", ".join(known for known in script.settings if known not in NOT_IN_RECIPES)
-            raise ValueError(f'recipe {path}: "{name}" is not a setting that a recipe can give; those are {known}')
+            raise UserError(f'recipe {path}: "{name}" is not a setting that a recipe can give; those are {known}')
         values[name] = _checked(script.settings[name], value, f"recipe {path}")
     return values
 
@@ -36,14 +37,14 @@ def read_recipe(path: Path, script: Script) -> dict:
 def _checked(setting: Setting, value, where: str):
     if setting.convert is bool:
         if not isinstance(value, bool):
-            raise ValueError(f"{where}: {setting.name} is {value!r}, not true or false")
+            raise UserError(f"{where}: {setting.name} is {value!r}, not true or false")
         return value
     if value is None:
         return setting.default
     try:
         return setting.convert(value)
     except (argparse.ArgumentTypeError, TypeError) as error:
-        raise ValueError(f"{where}: {setting.name}: {error}") from None
+        raise UserError(f"{where}: {setting.name}: {error}") from None
 
 
 def resolve(flags: dict, demo: bool, script: Script) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -61,7 +62,7 @@ def steps_or_epochs(settings: argparse.Namespace, sources: dict[str, str]) -> No
     """--epochs beats a recipe's steps; ValueError if both are flags."""
     if settings.steps and sources.get("epochs") == "flag":
         if sources.get("steps") == "flag":
-            raise ValueError("--epochs and --steps exclude each other: give one")
+            raise UserError("--epochs and --steps exclude each other: give one")
         settings.steps = None
 
 
@@ -79,13 +80,13 @@ def from_plain(values: dict, changes: dict, script: Script) -> argparse.Namespac
     """Settings read back from run.json, with those a resumed run may change; ValueError for any other change."""
     if fixed := sorted(set(changes) - CHANGED_ON_RESUME):
         allowed = ", ".join(f"--{name}" for name in sorted(CHANGED_ON_RESUME - {"resume"}))
-        raise ValueError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
+        raise UserError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
     restored = {name: _checked(script.settings[name], value, "run.json")
                 for name, value in values.items() if name in script.settings}
     newer = {"profile", "checkpoint_activations", "shard"}           # a run of before they were there has them off
     restored |= {name: script.settings[name].default for name in newer - set(restored)}
     if missing := set(script.settings) - set(restored):
-        raise ValueError(f"run.json lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
+        raise UserError(f"run.json lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
     restored["recipe"] = Path(str(values.get("recipe")))
     start = Path(values.get("cwd", Path.cwd()))
     if start != Path.cwd():                # resumed from elsewhere: paths still mean what they meant

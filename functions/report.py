@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from functions import html_page
+from functions.errors import UserError
 from functions.files import write_text
 from functions.model_card import CARD, flat, model_card
 from functions.plots import make_title, plot_loss_curves
@@ -20,14 +21,14 @@ def check_reportable(run: Path) -> None:
     """ValueError, one line, if a run's folder lacks what its report is made of."""
     record = read_record(run)
     if record["state"] != "finished":
-        raise ValueError(f"{run} is {record['state']}, not finished: go on with --resume {run}")
+        raise UserError(f"{run} is {record['state']}, not finished: go on with --resume {run}")
     for name in ("metrics.json", "split.csv"):
         if not (run / name).is_file():
-            raise ValueError(f"{run} holds no {name}, which a finished run does")
+            raise UserError(f"{run} holds no {name}, which a finished run does")
     if not list(run.glob("*_losses.pkl")):
-        raise ValueError(f"{run} holds no *_losses.pkl, which a finished run does")
+        raise UserError(f"{run} holds no *_losses.pkl, which a finished run does")
     if "test" not in read_json(run / "metrics.json"):
-        raise ValueError(f"{run / 'metrics.json'} is damaged: it holds no scores of test")
+        raise UserError(f"{run / 'metrics.json'} is damaged: it holds no scores of test")
 
 
 def read_json(path: Path) -> dict:
@@ -35,9 +36,9 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error})") from None
+        raise UserError(f"{path} is damaged ({error})") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object")
+        raise UserError(f"{path} is damaged: it holds no JSON object")
     return content
 
 

@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from functions.distributed import is_main
+from functions.errors import UserError
 from functions.exits import in_one_line, interrupted, others_lost, signals_held
 from functions.files import write_atomically, write_json
 from functions.run_names import check_name
@@ -36,7 +37,7 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
     """
     check_name(name)
     if root.exists() and not root.is_dir():
-        raise ValueError(f"{root} is a file, so no run folder can be made in it: move it away")
+        raise UserError(f"{root} is a file, so no run folder can be made in it: move it away")
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".{name}.{os.getpid()}.part"
     shutil.rmtree(draft, ignore_errors=True)
@@ -64,14 +65,14 @@ def read_record(run: Path) -> dict:
     """run.json of a run folder; ValueError, one line, where there is none or it is damaged."""
     path = run / "run.json"
     if not path.is_file():
-        raise ValueError(f"{run} is not a run folder: it holds no run.json")
+        raise UserError(f"{run} is not a run folder: it holds no run.json")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): start a new run") from None
+        raise UserError(f"{path} is damaged ({error}): start a new run") from None
     needed = {"settings", "fingerprint", "state", "stamps", "class_names"}
     if not isinstance(record, dict) or not isinstance(record.get("settings"), dict) or needed - set(record):
-        raise ValueError(f"{path} is damaged (it lacks what a run writes into it): start a new run")
+        raise UserError(f"{path} is damaged (it lacks what a run writes into it): start a new run")
     return record
 
 
@@ -79,10 +80,10 @@ def check_split(run: Path, record: dict) -> None:
     """ValueError unless split.csv is what this run wrote: other patients on another side would be another run."""
     path = run / "split.csv"
     if not path.is_file():
-        raise ValueError(f"{run} has lost its split.csv: put it back, or start a new run")
+        raise UserError(f"{run} has lost its split.csv: put it back, or start a new run")
     if record.get("split_sha256", _sha256(path)) != _sha256(path):
-        raise ValueError(f"{path} is damaged or was changed since this run began: put the old one back, or start a new "
-                         f"run, with --split {path} if the change was meant")
+        raise UserError(f"{path} is damaged or was changed since this run began: put the old one back, or start a new "
+                        f"run, with --split {path} if the change was meant")
 
 
 def _sha256(path: Path) -> str:
@@ -106,7 +107,7 @@ def claim(run: Path) -> None:
         lock.acquire(timeout=0)
     except Timeout:
         holder = (run / HOLDER).read_text() if (run / HOLDER).exists() else "?"
-        raise ValueError(f"{run} is being trained by process {holder}: wait for it, or stop it first") from None
+        raise UserError(f"{run} is being trained by process {holder}: wait for it, or stop it first") from None
     _claims[run.resolve()] = lock
     (run / HOLDER).write_text(str(os.getpid()))
 

@@ -3,6 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from functions.errors import UserError
+
 FORBIDDEN = set('<>:"/\\|?*')                     # in names on Windows, and below its devices' names, whatever follows
 DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {f"{port}{n}" for port in ("COM", "LPT")
                                                                for n in "123456789¹²³"}
@@ -17,8 +19,8 @@ def check_name(name: str) -> None:
     plain = name.isprintable() and not name.startswith(".") and not set(name) & FORBIDDEN
     windows = name.rstrip(". ") == name and name.partition(".")[0].rstrip().upper() not in DEVICES
     if not name or not plain or not windows or len(name.encode()) > 150:
-        raise ValueError(f"run name {name!r} is not a plain folder name of at most 150 bytes, as every system, Windows "
-                         'too, can have it: without <>:"/\\|?*, no dot or space at its end, none of CON, NUL, COM1, …')
+        raise UserError(f"run name {name!r} is not a plain folder name of at most 150 bytes, as every system, Windows "
+                        'too, can have it: without <>:"/\\|?*, no dot or space at its end, none of CON, NUL, COM1, …')
 
 
 def check_writable(folder: Path) -> None:
@@ -29,5 +31,5 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ValueError(f"{folder.resolve()} cannot be written to ({error.strerror}), but a run's results go there: "
-                         "make it writable, or start from another folder") from None
+        raise UserError(f"{folder.resolve()} cannot be written to ({error.strerror}), but a run's results go there: "
+                        "make it writable, or start from another folder") from None

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from functions.distributed import world_size
+from functions.errors import UserError
 
 
 def set_seeds(seed: int) -> None:
@@ -25,8 +26,8 @@ def pick_device() -> torch.device:
         torch.set_float32_matmul_precision("high")
         number = int(os.environ.get("LOCAL_RANK", 0))
         if number >= torch.cuda.device_count():
-            raise ValueError(f"process {number} has no GPU: there are {torch.cuda.device_count()} "
-                             "(torchrun --nproc_per_node is how many processes a machine starts)")
+            raise UserError(f"process {number} has no GPU: there are {torch.cuda.device_count()} "
+                            "(torchrun --nproc_per_node is how many processes a machine starts)")
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         return device
@@ -43,12 +44,12 @@ def resolve_precision(precision: str, device: torch.device) -> str:
             return "fp32"
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if precision not in ("fp32", "bf16", "fp16"):
-        raise ValueError(f'unknown precision "{precision}"; known: auto, fp32, bf16, fp16')
+        raise UserError(f'unknown precision "{precision}"; known: auto, fp32, bf16, fp16')
     if precision == "bf16" and device.type == "cpu" and _has_amx():
         return precision
     if precision != "fp32" and device.type != "cuda":
-        raise ValueError(f"precision {precision} needs a CUDA GPU (bf16: or a CPU with AMX), this is a {device.type} "
-                         "run: use --precision fp32")
+        raise UserError(f"precision {precision} needs a CUDA GPU (bf16: or a CPU with AMX), this is a {device.type} "
+                        "run: use --precision fp32")
     return precision
 
 

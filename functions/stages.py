@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from functions.errors import UserError
+
 KNOWN = (
     ("nondemented", "verymilddemented", "milddemented", "moderatedemented"),
     ("nondemented", "verymild", "mild", "moderate"),
@@ -18,7 +20,7 @@ def stage_order(class_names: Sequence[str], given: str | None = None) -> list[in
     if given is not None:
         names = [name.strip() for name in given.split(",")]
         if sorted(names) != sorted(class_names):
-            raise ValueError(f'--order "{given}" must name each class once: {",".join(class_names)}')
+            raise UserError(f'--order "{given}" must name each class once: {",".join(class_names)}')
         return [list(class_names).index(name) for name in names]
     plain = ["".join(filter(str.isalpha, name.lower())) for name in class_names]
     for stages in KNOWN:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from functions.distributed import IGNORED, lowest, summed
+from functions.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,17 @@ class Sums:
         self.first_bad_step = torch.where(loss.isfinite(), self.first_bad_step, self.first_bad_step.clamp(max=step))
 
     def scores(self, **measured) -> EpochScores:
-        """The epoch's only synchronisation; FloatingPointError names the first step whose loss was not finite.
+        """The epoch's only synchronisation; a UserError names the first step whose loss was not finite.
 
         `measured` are EpochScores' other fields.
         """
         if self.confusion is None:
-            raise ValueError("the data set holds no images: nothing was trained or scored")
+            raise UserError("the data set holds no images: nothing was trained or scored")
         confusion = summed(self.confusion).cpu().view(round(len(self.confusion) ** 0.5), -1)
         count = confusion.sum().item()
         loss, bad = summed(self.loss).item() / count, lowest(self.first_bad_step).item()
         if bad != float("inf"):
-            raise FloatingPointError(
+            raise UserError(
                 f"the loss is not finite at step {bad + 1:.0f} of this epoch's {self.what}: "
                 "try a lower --lr, a longer --warmup_share, --clip_norm 1, or --precision fp32"
             )

@@ -14,6 +14,7 @@ import torch
 from functions.checkpoint_files import find_best, keep, mend
 from functions.checkpoints import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
 from functions.distributed import from_main, is_main, share_step, wait, world_size
+from functions.errors import UserError
 from functions.files import write_atomically, write_json
 from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.recipes import from_plain, resolve, to_plain
@@ -70,7 +71,7 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
             claim(folder)
         return folder
     if record["fingerprint"] != facts["fingerprint"]:
-        raise ValueError(f"the images are not those that {settings.resume} was trained on: start a new run")
+        raise UserError(f"the images are not those that {settings.resume} was trained on: start a new run")
     wait()                                       # until all have read run.json: their shares follow from `processes`
     if is_main():
         claim(settings.resume)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from functions.errors import UserError
+
 
 @dataclass(frozen=True)
 class ViTConfig:
@@ -29,24 +31,24 @@ class ViTConfig:
         size = self.image_size
         size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         if len(size) != 2 or not all(isinstance(side, int) for side in size):
-            raise ValueError(f"image_size {self.image_size} is not one or two whole numbers (height, width)")
+            raise UserError(f"image_size {self.image_size} is not one or two whole numbers (height, width)")
         object.__setattr__(self, "image_size", size)
         for name in ("patch_size", "num_classes", "num_layers", "embedding_dim", "num_heads", "mlp_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
         height, width = size
         if min(size) < 1 or height % self.patch_size or width % self.patch_size:
-            raise ValueError(f"image size {height}x{width} is not a multiple of the patch size {self.patch_size}")
+            raise UserError(f"image size {height}x{width} is not a multiple of the patch size {self.patch_size}")
         if self.in_channels not in (1, 3):
-            raise ValueError(f"in_channels is {self.in_channels}: images have 1 channel (gray) or 3 (RGB)")
+            raise UserError(f"in_channels is {self.in_channels}: images have 1 channel (gray) or 3 (RGB)")
         if self.embedding_dim % self.num_heads:
-            raise ValueError(f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}")
+            raise UserError(f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}: it must be at least 0 and below 1")
+            raise UserError(f"dropout is {self.dropout}: it must be at least 0 and below 1")
         if self.norm_eps <= 0:
-            raise ValueError(f"norm_eps is {self.norm_eps}: it must be above 0")
+            raise UserError(f"norm_eps is {self.norm_eps}: it must be above 0")
         if self.gelu not in ("none", "tanh"):
-            raise ValueError(f'gelu is "{self.gelu}": it must be "none" (exact, erf) or "tanh"')
+            raise UserError(f'gelu is "{self.gelu}": it must be "none" (exact, erf) or "tanh"')
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from functions.errors import UserError
 from models.config import VARIANTS, ViTConfig
 from models.layouts import convert, recognise
 from models.layouts_jax import without_prefix
@@ -124,7 +125,7 @@ class HybridViT(ViT):
     def __init__(self, config: ViTConfig, units: tuple[int, ...], patch: int, width: int = 64):
         stride = patch * 2 ** max(len(units) + 1, 2)                     # the root's 4, and 2 a stage after the first
         if config.patch_size != stride:
-            raise ValueError(f"patch_size is {config.patch_size}: a token of this hybrid stands for {stride} pixels")
+            raise UserError(f"patch_size is {config.patch_size}: a token of this hybrid stands for {stride} pixels")
         super().__init__(config)
         stem = ResNetStem(units, config.in_channels, width)
         patches = nn.Conv2d(stem.channels, config.embedding_dim, patch, patch)
@@ -136,9 +137,9 @@ class HybridViT(ViT):
 def build_hybrid(name: str, **overrides) -> HybridViT:
     """The hybrid called `name` in HYBRIDS with fields of its ViTConfig overridden; ValueError for unknown names."""
     if name not in HYBRIDS:
-        raise ValueError(f'unknown hybrid "{name}"; known: {", ".join(HYBRIDS)}')
+        raise UserError(f'unknown hybrid "{name}"; known: {", ".join(HYBRIDS)}')
     if unknown := sorted(set(overrides) - set(ViTConfig.__dataclass_fields__)):
-        raise ValueError(f"ViTConfig has no field {', '.join(unknown)}")
+        raise UserError(f"ViTConfig has no field {', '.join(unknown)}")
     units, patch, stride, vit = HYBRIDS[name]
     return HybridViT(replace(VARIANTS[vit], **{"patch_size": stride} | overrides), units, patch)
 
@@ -153,13 +154,13 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
     given, config, own = path_or_arrays, model.config, model.state_dict()
     arrays = dict(given) if isinstance(given, Mapping) else read_weights(given).tensors
     if (source := recognise(arrays)) != "jax":
-        raise ValueError(f"{source} weights: a hybrid takes the arrays of the authors' .npz files only")
+        raise UserError(f"{source} weights: a hybrid takes the arrays of the authors' .npz files only")
     named, notes = without_prefix({name: torch.as_tensor(array) for name, array in arrays.items()})
     stem, rest = stem_from_jax(named)
     converted = convert(rest)
     if converted.left_out_classes == config.num_classes:
-        raise ValueError(f"their {config.num_classes} classes stand on a hidden layer that this ViT has not: build the "
-                         "model with the classes you want to fine-tune it for")
+        raise UserError(f"their {config.num_classes} classes stand on a hidden layer that this ViT has not: build the "
+                        "model with the classes you want to fine-tune it for")
     weights = {re.sub(r"(?<=embedding\.project\.)", "patches.", name): t for name, t in converted.weights.items()}
     weights |= {f"patch_embedding.project.stem.{name}": tensor for name, tensor in stem.items()}
     positions, notes = weights["patch_embedding.positions"], [*notes, *converted.notes]
@@ -173,11 +174,11 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
         if len(head):
             notes.append(f"the head of {len(head)} classes is left out, the model has {config.num_classes}")
     for name in sorted(own.keys() ^ weights.keys()):
-        raise ValueError(f"these weights are of another hybrid: {name} is {'missing' if name in own else 'left over'}")
+        raise UserError(f"these weights are of another hybrid: {name} is {'missing' if name in own else 'left over'}")
     shapes = {name: (tuple(weights[name].shape), tuple(own[name].shape)) for name in own}
     for what, (theirs, ours) in (shapes | {"heads": (converted.num_heads, config.num_heads)}).items():
         if theirs != ours:
-            raise ValueError(f"these weights are of another hybrid: {what} is {theirs}, the model's {ours}")
+            raise UserError(f"these weights are of another hybrid: {what} is {theirs}, the model's {ours}")
     model.load_state_dict(weights)
     set_forms(model, converted.norm_eps, converted.gelu)
     model.config = model.patch_embedding.config = replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu)

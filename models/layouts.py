@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from functions.errors import UserError
 from models.layouts_jax import renamed, to_torch_layout
 
 # LayerNorm's epsilon and the GELU's form are not in a file of weights: they go with the source.
@@ -86,7 +87,7 @@ def recognise(names: Iterable[str]) -> str:
         if any(name == mark or name.endswith(f"/{mark}") or name == f"vit.{mark}" for name in names):
             return source
     some = ", ".join(sorted(names)[:3])
-    raise ValueError(f"these tensors ({some}, …) are of no Vision Transformer known here: {', '.join(MARKS)}")
+    raise UserError(f"these tensors ({some}, …) are of no Vision Transformer known here: {', '.join(MARKS)}")
 
 
 def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted:
@@ -113,7 +114,7 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
             tensors = {name: tensor for name, tensor in tensors.items() if name not in POOLER}
     hidden = [name for name in HIDDEN.get(source, ()) if name in tensors]
     if len(hidden) == 1:
-        raise ValueError(f"{source} weights: {hidden[0]} stands alone, weight or bias of this layer is missing")
+        raise UserError(f"{source} weights: {hidden[0]} stands alone, weight or bias of this layer is missing")
     names = _names("ours" if source == "jax" else source, tensors)
     left_out = None
     if hidden:
@@ -125,9 +126,9 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     if not any(name.startswith("classifier.") and theirs in tensors for name, theirs in names.items()):
         names = {name: theirs for name, theirs in names.items() if not name.startswith("classifier.")}
     if strange := sorted(set(tensors) - set(names.values())):
-        raise ValueError(f"{source} weights: {strange[0]} has no place in this ViT ({len(strange)} such tensors)")
+        raise UserError(f"{source} weights: {strange[0]} has no place in this ViT ({len(strange)} such tensors)")
     if missing := sorted(set(names.values()) - set(tensors)):
-        raise ValueError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors)")
+        raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors)")
     weights = {name: tensors[theirs] for name, theirs in names.items()}
     _check_axes(source, weights, names)
     return Converted(source, weights, norm_eps, gelu, grid, num_heads, left_out, tuple(notes))
@@ -155,7 +156,7 @@ def _tensor(name: str, value: object) -> Tensor:
     try:
         return torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name} is {type(value).__name__}, not a tensor of numbers") from None
+        raise UserError(f"{name} is {type(value).__name__}, not a tensor of numbers") from None
 
 
 def _without_backbone(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -174,10 +175,10 @@ def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if (found := re.fullmatch(r"(layers\.\d+\.attention)\.[qkv]\.(weight|bias)", name)) and name in fused:
             parts = [f"{found[1]}.{part}.{found[2]}" for part in "qkv"]
             if missing := [part for part in parts if part not in fused]:
-                raise ValueError(f"huggingface weights: {missing[0]} is missing")
+                raise UserError(f"huggingface weights: {missing[0]} is missing")
             shapes = [tuple(fused[part].shape) for part in parts]
             if len(set(shapes)) > 1 or not shapes[0] or (whole := f"{found[1]}.qkv.{found[2]}") in fused:
-                raise ValueError(f"huggingface weights: {name} does not fit its like: {', '.join(map(str, shapes))}")
+                raise UserError(f"huggingface weights: {name} does not fit its like: {', '.join(map(str, shapes))}")
             fused[whole] = torch.cat([fused.pop(part) for part in parts])
     return fused
 
@@ -197,4 +198,4 @@ def _check_axes(source: str, weights: dict[str, Tensor], names: dict[str, str]) 
         expected = next(shape for end, shape in shapes.items() if name.endswith(end))
         shape = tuple(tensor.shape)
         if len(shape) != len(expected) or any(b not in (-1, a) for a, b in zip(shape, expected, strict=True)):
-            raise ValueError(f"{source} weights: {names[name]} is {shape}, expected {expected}")
+            raise UserError(f"{source} weights: {names[name]} is {shape}, expected {expected}")

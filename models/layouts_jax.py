@@ -10,6 +10,8 @@ import re
 import torch
 from torch import Tensor
 
+from functions.errors import UserError
+
 PREFIXES = ("opt/target/", "params/", "")
 SPELLINGS = [(r"/MultiHeadDotProductAttention_[01]/", "/attention/"), (r"/MlpBlock_[03]/", "/mlp/"),
              (r"/LayerNorm_[12]/", "/norm2/"), (r"/LayerNorm_0/", "/norm1/")]
@@ -22,19 +24,19 @@ def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int |
     tensors, blocks = {}, {}
     for name, array in named.items():
         if "." in name:                                      # never in theirs; it could pass for one of ours
-            raise ValueError(f"jax weights: {name} has no place in this ViT")
+            raise UserError(f"jax weights: {name} has no place in this ViT")
         if found := re.fullmatch(r"Transformer/encoderblock_(\d+)/(.+)", name):
             blocks.setdefault(int(found[1]), {})[found[2]] = array
         else:
             top = _top(name, array)
             if top.keys() & tensors.keys():
-                raise ValueError(f"jax weights: {name} has no place beside another of the same meaning")
+                raise UserError(f"jax weights: {name} has no place beside another of the same meaning")
             tensors |= top
     for i, block in blocks.items():
         tensors |= _block(f"encoder.{i}.", block)
     heads = {array.shape[1] for name, array in named.items() if name.endswith("attention/query/kernel")}
     if len(heads) > 1:
-        raise ValueError(f"jax weights: blocks of {min(heads)} heads and of {max(heads)}, where all have one number")
+        raise UserError(f"jax weights: blocks of {min(heads)} heads and of {max(heads)}, where all have one number")
     return tensors, heads.pop() if heads else None, notes
 
 
@@ -47,7 +49,7 @@ def renamed(source: str, tensors: dict[str, Tensor], spellings: list[tuple[str, 
             one = re.sub(pattern, replacement, one)
         if one in new:
             other = next(known for known in tensors if known != name and new[one] is tensors[known])
-            raise ValueError(f"{source} weights: {name} has no place beside {other}, another spelling of it")
+            raise UserError(f"{source} weights: {name} has no place beside {other}, another spelling of it")
         new[one] = tensor
     return new
 
@@ -94,7 +96,7 @@ def _block(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
     qkv = [f"attention/{part}" for part in ("query", "key", "value")]
     for what in ("kernel", "bias"):
         if 0 < len(missing := [part for part in qkv if f"{part}/{what}" not in left]) < 3:
-            raise ValueError(f"jax weights: {prefix}{missing[0]}/{what} is missing")
+            raise UserError(f"jax weights: {prefix}{missing[0]}/{what} is missing")
     _check_attention(prefix, left, qkv)
     if all(f"{part}/kernel" in left for part in qkv):        # (D, k, D/k) each
         kernels = [_axes(f"{part}/kernel", left.pop(f"{part}/kernel"), 3).flatten(1).T for part in qkv]
@@ -118,10 +120,10 @@ def _check_attention(prefix: str, arrays: dict[str, Tensor], qkv: list[str]) -> 
     shapes |= {f"{part}/kernel": (width, heads, deep) for part in qkv} | {f"{part}/bias": (heads, deep) for part in qkv}
     for name, shape in shapes.items():
         if name in arrays and tuple(_axes(name, arrays[name], len(shape)).shape) != shape:
-            raise ValueError(f"jax weights: {prefix}{name} is {tuple(arrays[name].shape)}, expected {shape}")
+            raise UserError(f"jax weights: {prefix}{name} is {tuple(arrays[name].shape)}, expected {shape}")
 
 
 def _axes(name: str, array: Tensor, count: int) -> Tensor:
     if array.ndim != count:
-        raise ValueError(f"jax weights: {name} has {array.ndim} axes, not {count}")
+        raise UserError(f"jax weights: {name} has {array.ndim} axes, not {count}")
     return array

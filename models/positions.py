@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from functions.errors import UserError
+
 MODES = {
     "torchvision": {"mode": "bicubic", "align_corners": True},                      # interpolate_embeddings
     "timm": {"mode": "bicubic", "align_corners": False, "antialias": True},         # resample_abs_pos_embed
@@ -19,7 +21,7 @@ def resize_positions(positions: Tensor, old_grid: tuple[int, int], new_grid: tup
     """
     rows, columns = old_grid
     if positions.shape[1] != rows * columns + 1:
-        raise ValueError(f"{positions.shape[1] - 1} positions are not a grid of {rows}x{columns}")
+        raise UserError(f"{positions.shape[1] - 1} positions are not a grid of {rows}x{columns}")
     if old_grid == new_grid:
         return positions
     of_class, of_patches = positions[:, :1], positions[:, 1:]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from functions.errors import UserError
 from models.config import ViTConfig
 from models.layouts import BLOCK, OURS, TOP, Converted, convert
 from models.positions import resize_positions
@@ -27,14 +28,14 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
     given = path_or_state_dict
     converted = convert(dict(given)) if isinstance(given, Mapping) else convert(*read_weights(given))
     if converted.left_out_classes == model.config.num_classes:
-        raise ValueError(f"{converted.source} weights: their {model.config.num_classes} classes stand on a hidden "
-                         "layer that this ViT has not: build the model with the classes you want to fine-tune it for")
+        raise UserError(f"{converted.source} weights: their {model.config.num_classes} classes stand on a hidden "
+                        "layer that this ViT has not: build the model with the classes you want to fine-tune it for")
     weights, config, notes = adapt(converted, model.config)
     own = model.state_dict()
     weights = {name: value for name, value in own.items() if name.startswith("classifier.")} | weights
     if strange := {name for name in own.keys() | weights.keys()
                    if name not in own or name not in weights or own[name].shape != weights[name].shape}:
-        raise ValueError(f"{converted.source} weights do not fit this model: {min(strange)}")    # before any is copied
+        raise UserError(f"{converted.source} weights do not fit this model: {min(strange)}")    # before any is copied
     model.load_state_dict(weights)
     set_forms(model, config.norm_eps, config.gelu)
     model.config = model.patch_embedding.config = config
@@ -61,12 +62,12 @@ def adapt(converted: Converted, config: ViTConfig,
                             config.num_heads), strict=True))
     for what, count in there.items():
         if count != here[what]:
-            raise ValueError(f"{source} weights have {count} {what}, the model has {here[what]}")
+            raise UserError(f"{source} weights have {count} {what}, the model has {here[what]}")
     if kernel.shape[1] == 3 and config.in_channels == 1:
         weights["patch_embedding.project.weight"] = kernel.sum(dim=1, keepdim=True)
         notes.append("the RGB kernel is summed to one channel")
     elif kernel.shape[1] != config.in_channels:
-        raise ValueError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels}")
+        raise UserError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels}")
     positions = weights["patch_embedding.positions"]
     same = source == "ours" and positions.shape[1] - 1 == config.num_patches
     grid = converted.grid or (config.grid if same else grid_of(positions.shape[1] - 1, config.grid))
@@ -90,7 +91,7 @@ def grid_of(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
         return side, side
     if wanted[0] * wanted[1] == count:
         return wanted
-    raise ValueError(f"{count} positions are no square grid, and nothing says what grid they are of")
+    raise UserError(f"{count} positions are no square grid, and nothing says what grid they are of")
 
 
 def set_forms(model: nn.Module, norm_eps: float, gelu: str) -> None:
@@ -125,8 +126,8 @@ def to_torchvision(model: ViT) -> dict[str, Tensor]:
     """
     height, width = model.config.image_size
     if height != width:
-        raise ValueError(f"torchvision's ViT takes square images, this one {height}x{width}: its logits would differ")
+        raise UserError(f"torchvision's ViT takes square images, this one {height}x{width}: its logits would differ")
     if (model.config.norm_eps, model.config.gelu) != (1e-6, "none"):
-        raise ValueError(f"torchvision's ViT has LayerNorm epsilon 1e-06 and the exact GELU, this one has "
-                         f"{model.config.norm_eps} and {model.config.gelu}: its logits would differ")
+        raise UserError(f"torchvision's ViT has LayerNorm epsilon 1e-06 and the exact GELU, this one has "
+                        f"{model.config.norm_eps} and {model.config.gelu}: its logits would differ")
     return torchvision_names(model.state_dict())

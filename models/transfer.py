@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.vision_transformer import VisionTransformer
 
+from functions.errors import UserError
 from models.config import VARIANTS, ViTConfig
 from models.pretrained import set_forms
 from models.vit import ViT
@@ -36,11 +37,11 @@ class TransferConfig:
     def __post_init__(self):
         object.__setattr__(self, "image_size", tuple(self.image_size))
         if self.model not in MODELS:
-            raise ValueError(f'unknown pretrained model "{self.model}"; known: {", ".join(MODELS)}')
+            raise UserError(f'unknown pretrained model "{self.model}"; known: {", ".join(MODELS)}')
         if self.is_vit:
             self.vit()              # its checks
         elif self.backbone != "torchvision":
-            raise ValueError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
+            raise UserError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
 
     @property
     def is_vit(self) -> bool:
@@ -67,7 +68,7 @@ class AnySizeViT(VisionTransformer):
 
     def _process_input(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.expected:
-            raise ValueError(f"images are {tuple(x.shape[1:])}, the model takes {self.expected}")
+            raise UserError(f"images are {tuple(x.shape[1:])}, the model takes {self.expected}")
         return self.conv_proj(x).flatten(2).transpose(1, 2)              # (B, N, D)
 
 
@@ -114,7 +115,7 @@ class TransferModel(nn.Module):
             blocks, norm = blocks_of(self.backbone)
             count = int(part.removeprefix("last:"))
             if count > len(blocks):
-                raise ValueError(f"last:{count}, but {self.config.model} has {len(blocks)} blocks")
+                raise UserError(f"last:{count}, but {self.config.model} has {len(blocks)} blocks")
             self.learning = [*blocks[-count:], *norm]
         self.backbone.requires_grad_(False)
         for trained in self.learning:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.models import WeightsEnum, get_model_weights
 
+from functions.errors import UserError
 from models.config import VARIANTS
 from models.layouts import Converted, convert
 from models.pretrained import adapt, torchvision_names
@@ -66,7 +67,7 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
         weights, _, notes = adapt(converted, config.vit(), keep_head=False)
     except ValueError as error:
-        raise ValueError(f"{path} for --model {model}: {error}") from None
+        raise UserError(f"{path} for --model {model}: {error}") from None
     if backbone == "torchvision":
         weights = torchvision_names(weights)
     return Pretrained(config, weights, words, digest,
@@ -88,7 +89,7 @@ def load_transfer(pretrained: Pretrained, num_classes: int) -> TransferModel:
 def _named(model: str, name: str) -> WeightsEnum:
     known = get_model_weights(model)
     if name not in (*known.__members__, "DEFAULT"):
-        raise ValueError(f'torchvision has no weights "{name}" for {model}; it has {", ".join(known.__members__)}')
+        raise UserError(f'torchvision has no weights "{name}" for {model}; it has {", ".join(known.__members__)}')
     return known[name] if name != "DEFAULT" else known.DEFAULT
 
 
@@ -101,8 +102,8 @@ def _download(weights: WeightsEnum) -> Path:
             torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=file.stem.rsplit("-", 1)[1],
                                            progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as error:
-            raise ValueError(f"cannot download {file.name} ({' '.join(str(error).split())}): get {weights.url} on a "
-                             f"machine with internet and pass the file: --weights PATH/{file.name}") from None
+            raise UserError(f"cannot download {file.name} ({' '.join(str(error).split())}): get {weights.url} on a "
+                            f"machine with internet and pass the file: --weights PATH/{file.name}") from None
     return file
 
 
@@ -124,8 +125,8 @@ def _preprocessing(model: str, source: str, known: WeightsEnum | None, native: t
         frame = {"mode": mode, "share": share, "interpolation": interpolation}
         return frame, [mean] * in_channels, [std] * in_channels
     if source != "torchvision":
-        raise ValueError(f"{path} is a {source} file, which does not say how its images were prepared: for fine-tuning "
-                         "give weights of torchvision, timm, Hugging Face or the authors")
+        raise UserError(f"{path} is a {source} file, which does not say how its images were prepared: for fine-tuning "
+                        "give weights of torchvision, timm, Hugging Face or the authors")
     sizes = {tuple(w.transforms().crop_size * 2)[:2]: w for w in reversed(get_model_weights(model))}
     return _of_preset((known or sizes.get(native) or get_model_weights(model).DEFAULT).transforms(), in_channels)
 
@@ -146,10 +147,10 @@ def _resnet_weights(tensors: dict[str, Tensor], config: TransferConfig, path: Pa
         weights["conv1.weight"] = weights["conv1.weight"].sum(dim=1, keepdim=True)
         notes += ("the RGB kernel is summed to one channel",)
     for name in (*(expected.keys() - weights.keys()), *(weights.keys() - expected.keys())):
-        raise ValueError(f"{path} is not a {config.model}: tensor {name} is "
-                         + ("missing" if name in expected else "none of it"))
+        raise UserError(f"{path} is not a {config.model}: tensor {name} is "
+                        + ("missing" if name in expected else "none of it"))
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
-            raise ValueError(f"{path}: {name} is {tuple(tensor.shape)}, a {config.model} has "
-                             f"{tuple(expected[name].shape)}")
+            raise UserError(f"{path}: {name} is {tuple(tensor.shape)}, a {config.model} has "
+                            f"{tuple(expected[name].shape)}")
     return weights, notes

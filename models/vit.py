@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from functions.errors import UserError
 from models.config import VARIANTS, ViTConfig
 from models.encoder_block import TransformerEncoderBlock
 from models.patch_embedding import PatchEmbedding
@@ -37,8 +38,8 @@ class ViT(nn.Module):
 def build(name: str, **overrides) -> ViT:
     """The ViT called `name` in VARIANTS with fields of its ViTConfig overridden; ValueError for unknown names."""
     if name not in VARIANTS:
-        raise ValueError(f'unknown model "{name}"; known: {", ".join(VARIANTS)}')
+        raise UserError(f'unknown model "{name}"; known: {", ".join(VARIANTS)}')
     fields = ViTConfig.__dataclass_fields__
     if unknown := sorted(set(overrides) - set(fields)):
-        raise ValueError(f"ViTConfig has no field {', '.join(unknown)}; it has {', '.join(fields)}")
+        raise UserError(f"ViTConfig has no field {', '.join(unknown)}; it has {', '.join(fields)}")
     return ViT(replace(VARIANTS[name], **overrides))

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from functions.errors import UserError
+
 CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "weights")      # where others put their tensors
 PREFIXES = ("module.", "_orig_mod.")                                               # of DataParallel, of torch.compile
 
@@ -37,25 +39,25 @@ def read_weights(path: str | Path) -> Weights:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"weights {path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+        raise UserError(f"weights {path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     readers = {".npz": _read_npz, ".safetensors": load_file} | dict.fromkeys((".pth", ".pt", ".bin"), _read_torch)
     if path.suffix not in readers:
-        raise ValueError(f'weights {path}: ending "{path.suffix}" is none of {", ".join(readers)}')
+        raise UserError(f'weights {path}: ending "{path.suffix}" is none of {", ".join(readers)}')
     if path.stat().st_size == 0:
-        raise ValueError(f"weights {path}: empty file (0 bytes)")
+        raise UserError(f"weights {path}: empty file (0 bytes)")
     promised = re.search(r"-(?!20\d{6}$)([0-9a-f]{8,64})$", path.stem)
     if promised and not (found := file_hash(path)).startswith(promised[1]):
-        raise ValueError(f"weights {path}: damaged or another file: its SHA-256 begins with {found[:8]}, not with the "
-                         f"{promised[1]} in its name; delete it and get it again")
+        raise UserError(f"weights {path}: damaged or another file: its SHA-256 begins with {found[:8]}, not with the "
+                        f"{promised[1]} in its name; delete it and get it again")
     try:
         content = readers[path.suffix](path)
     except pickle.UnpicklingError as error:
         what = re.search(r"GLOBAL (\S+)", str(error))
-        raise ValueError(f"weights {path}: holds code or objects beside tensors, which could do anything when opened: "
-                         f"refused{f' ({what[1]})' if what else ''}") from None
+        raise UserError(f"weights {path}: holds code or objects beside tensors, which could do anything when opened: "
+                        f"refused{f' ({what[1]})' if what else ''}") from None
     except Exception as error:       # a damaged file makes its reader fail in any way: zlib.error, struct.error, …
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise ValueError(f"weights {path}: damaged, cut short, or not what its name says ({reason})") from None
+        raise UserError(f"weights {path}: damaged, cut short, or not what its name says ({reason})") from None
     return _unpack(content, path)
 
 
@@ -63,7 +65,7 @@ def _read_torch(path: Path) -> object:
     with open(path, "rb") as file:
         start = file.read(2)
     if start != b"PK" and start[:1] != b"\x80":
-        raise ValueError("neither a zip archive nor a pickle: a text or web page?")
+        raise UserError("neither a zip archive nor a pickle: a text or web page?")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -71,7 +73,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
     tensors = {}
     archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("one array without a name, not an archive of arrays")
+        raise UserError("one array without a name, not an archive of arrays")
     with archive:
         for name in archive.files:
             array = archive[name]
@@ -80,7 +82,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
             elif array.dtype.kind in "fiu":
                 tensors[name] = torch.from_numpy(array.copy())
             else:
-                raise ValueError(f"{name} is of type {array.dtype}, not numbers")
+                raise UserError(f"{name} is of type {array.dtype}, not numbers")
     return tensors
 
 
@@ -95,7 +97,7 @@ def _unpack(content: object, path: Path) -> Weights:
             config = content["config"]
         content = content[inside]
     if not isinstance(content, dict) or not content or not _all_tensors(content):
-        raise ValueError(f"weights {path}: holds no tensors by name")
+        raise UserError(f"weights {path}: holds no tensors by name")
     while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), None):
         content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
     return Weights(dict(content), config)

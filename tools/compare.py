@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.command_line import OneLineParser
+from functions.errors import UserError
 from functions.exits import one_line_errors
 
 NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
@@ -48,8 +49,8 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     check_reportable(run)
     record = read_record(run)
     if four_numbers and set(record["stamps"]) & {LEAKY, UNKNOWN}:
-        raise ValueError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
-                         "(--no_four_numbers compares such runs)")
+        raise UserError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
+                        "(--no_four_numbers compares such runs)")
     scored = read_json(run / "metrics.json")["test"]
 
     def column(unit: str, what: str) -> list:

@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.command_line import OneLineParser
+from functions.errors import UserError
 from functions.exits import one_line_errors
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
@@ -22,10 +23,10 @@ def read(run: Path) -> dict:
 
     path = run / "evaluation" / "metrics.json"
     if not path.is_file():
-        raise ValueError(f"{run} has not been evaluated: python evaluate.py {run}")
+        raise UserError(f"{run} has not been evaluated: python evaluate.py {run}")
     result = read_json(path)
     if {"slice", "stamps", "nearest neighbour"} - set(result):
-        raise ValueError(f"{path} is of an older version: python evaluate.py {run}")
+        raise UserError(f"{path} is of an older version: python evaluate.py {run}")
     return read_record(run) | {"evaluation": result}
 
 
@@ -89,7 +90,7 @@ def write_between(file: Path, lines: list[str]) -> None:
 
     text = file.read_text(encoding="utf-8")
     if len(found := re.findall(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, flags=re.DOTALL)) != 1:
-        raise ValueError(f"{file} needs the line {BEGIN} and after it {END}, once each")
+        raise UserError(f"{file} needs the line {BEGIN} and after it {END}, once each")
     write_text(file, text.replace(found[0], "\n".join([BEGIN, "", *lines, "", END])))
 
 

@@ -9,6 +9,7 @@ from data_setup.batches import Batches
 from data_setup.shares import pass_number
 from functions import distributed, engine
 from functions.checkpoints import frozen_digest, load_checkpoint, make_checkpoint, restore, save_checkpoint
+from functions.errors import UserError
 from functions.memory import shard, whole
 from functions.optimizers import make_optimizer
 from functions.runtime import set_seeds
@@ -126,7 +127,7 @@ def talk():
     try:
         sums.add(torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor(1.0 + me), step=0)
         bad = sums.scores().loss
-    except FloatingPointError as error:
+    except UserError as error:
         bad = float(str(error).split("step ")[1].split()[0])
     torch.manual_seed(me)
     number = pass_number(CPU)

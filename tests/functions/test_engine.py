@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from functions import engine
+from functions.errors import UserError
 from functions.optimizers import make_optimizer
 from functions.runtime import set_seeds
 from models import ViT, ViTConfig
@@ -154,7 +155,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_first_step(images
     data = batches(images, labels, 2)
     data[3][0][0] = math.nan
     model = make_model()
-    with pytest.raises(FloatingPointError, match=r"step 4 of this epoch's training.*--lr"):
+    with pytest.raises(UserError, match=r"step 4 of this epoch's training.*--lr"):
         engine.train_step(model, data, nn.CrossEntropyLoss(), sgd(model), CPU)
 
 

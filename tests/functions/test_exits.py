@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from functions import exits
+from functions.errors import UserError
 from functions.exits import in_one_line, one_line_errors, raise_if_interrupted, signals_held
 
 
@@ -27,9 +28,8 @@ def end_of(error):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (ValueError("image size 5x5\nis wrong"), 2, "error: image size 5x5 is wrong\n"),
+        (UserError("image size 5x5\nis wrong"), 2, "error: image size 5x5 is wrong\n"),
         (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
-        (FloatingPointError("the loss is not finite"), 2, "error: the loss is not finite\n"),
         (MemoryError(), 2, "error: MemoryError\n"),
         (KeyboardInterrupt("go on with --resume runs/x"), 130, "\ninterrupted: go on with --resume runs/x\n"),
         (KeyboardInterrupt(), 130, "\ninterrupted: no epoch had begun\n"),
@@ -42,7 +42,7 @@ def test_a_users_mistake_is_one_line_with_its_code(capsys, error, code, line):
 
 def test_of_several_processes_the_others_say_who_they_are_and_are_silent_when_all_are_stopped(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "3")
-    assert end_of(ValueError("no such file")) == 2
+    assert end_of(UserError("no such file")) == 2
     assert end_of(KeyboardInterrupt("go on")) == 130
     assert capsys.readouterr().err == "process 3: error: no such file\n"
 
@@ -131,3 +131,10 @@ def test_sigterm_ends_like_ctrl_c():
     with pytest.raises(SystemExit) as end, one_line_errors():
         _send_sigterm()
     assert end.value.code == 130
+
+
+@pytest.mark.parametrize("bug", [ValueError("numpy: operands could not be broadcast"), FloatingPointError("overflow"),
+                                 KeyError("x"), TypeError("x")])
+def test_a_bug_of_ours_keeps_its_traceback(bug):
+    with pytest.raises(type(bug)), one_line_errors():
+        raise bug

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from functions.distributed import IGNORED
+from functions.errors import UserError
 from functions.sums import Sums
 
 CPU = torch.device("cpu")
@@ -26,7 +27,7 @@ def test_the_first_step_whose_loss_was_not_finite_is_named():
     logits, labels = torch.zeros(1, 2), torch.tensor([0])
     for step, loss in enumerate((1.0, float("nan"), 2.0, float("inf"))):
         sums.add(logits, labels, torch.tensor(loss), step)
-    with pytest.raises(FloatingPointError, match="step 2 of this epoch's training"):
+    with pytest.raises(UserError, match="step 2 of this epoch's training"):
         sums.scores()
 
 

@@ -92,7 +92,7 @@ def test_a_loss_that_explodes_stops_with_what_to_try(call_train, arguments, tmp_
     assert err.count("\n") == 1
     record = json.loads((tmp_path / "runs/ViTModel/run.json").read_text())
     assert record["state"] == "failed"
-    assert "FloatingPointError" in record["error"]
+    assert "UserError: the loss is not finite" in record["error"]
 
 
 def test_files_left_out_are_named_at_the_end(call_train, arguments, slices, tmp_path):
