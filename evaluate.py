@@ -28,6 +28,7 @@ def evaluate_checkpoint(arguments) -> None:
     from data_setup.predict_data import rows_to_score
     from functions import evaluation_report, evaluation_words, runtime
     from functions.checkpoints import load_model
+    from functions.predictions import predict_batches
     from functions.report import check_reportable
     from functions.stages import stage_order
 
@@ -56,10 +57,14 @@ def evaluate_checkpoint(arguments) -> None:
     name = "evaluation" if arguments.data is None else f"evaluation-{arguments.data.resolve().name}"
     out = arguments.out or checkpoint_file.parent / name
     out.mkdir(parents=True, exist_ok=True)             # what cannot be written is said before the work, not after it
-    probabilities = {part: rows.predict(model, part, device, checkpoint["preprocessing"])
-                     for part in ("test", "val") if part in rows.parts}
+    def predict(net, its: dict, part: str):
+        precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)
+        rows.notes += [note] * (note != "" and note not in rows.notes)
+        return predict_batches(net, rows.batches(part, device, its["preprocessing"]), device, precision)
+
+    probabilities = {part: predict(model, checkpoint, part) for part in ("test", "val") if part in rows.parts}
     if arguments.against:
-        other = rows.predict(rival, "test", device, theirs["preprocessing"])
+        other = predict(rival, theirs, "test")
     result = evaluation_report.evaluate_all(
         probabilities, rows.parts, checkpoint["class_names"], order, rows.largest, other, rows.nearest_neighbour(),
         met=evaluation_report.SEEN in stamps)

@@ -37,6 +37,8 @@ def train(flags: dict) -> None:
     device = runtime.pick_device()
     distributed.join(device)
     settings, sources, record = choose_settings(flags, is_demo, SCRATCH)
+    if settings.deterministic:
+        runtime.make_deterministic()
     runtime.set_seeds(settings.seed)
     settings.precision = precision = runtime.resolve_precision(settings.precision, device)
 
@@ -51,7 +53,7 @@ def train(flags: dict) -> None:
     model = build(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
                   num_classes=len(data.class_names), dropout=settings.dropout,
                   **{name: size for name, size in sizes.items() if size is not None}).to(device)
-    speed = measure_speed(model, device, precision)
+    speed = measure_speed(model, device, precision) if device.type == "cuda" or settings.profile else None
     if settings.checkpoint_activations:
         checkpoint_activations(model.encoder)
     if settings.shard:
@@ -74,7 +76,7 @@ def train(flags: dict) -> None:
 
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
-             "split_hash": split_hash(data.table), "fingerprint": data.fingerprint}
+             "split_hash": split_hash(data.table), "fingerprint": data.fingerprint, "precision": precision}
     seen = {"seen": data.seen}          # in the checkpoint, not in run.json
     folder = open_folder(SCRATCH, settings, record, facts, runtime.describe_device(device), data.table,
                          notes=data.notes, left_out=data.left_out)
@@ -88,13 +90,14 @@ def train(flags: dict) -> None:
 
     def after_epoch(epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]]) -> bool:
         lr = scheduler.base_lrs[0] * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
-        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=True, speed=speed)
+        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=True, speed=speed,
+                              seconds=run.epoch_seconds())
         run.save_epoch(epoch, scores, history, lr)
         raise_if_interrupted()
         return epoch == settings.stop_after
 
     # Epochs
-    with recorded(folder), step_profiler(settings.profile, folder, device) as profiler:
+    with recorded(folder), run.writer, step_profiler(settings.profile, folder, device) as profiler:
         print(reporting.EPOCH_HEAD)
         engine.train(model, data.train, data.test, optimizer, loss_fn, settings.epochs, device,
                      val_dataloader=data.val, history=run.history, after_epoch=after_epoch, precision=precision,

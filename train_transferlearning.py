@@ -46,6 +46,8 @@ def train(flags: dict) -> None:
     distributed.join(device)
     settings, sources, record = choose_settings(flags, is_demo, TRANSFER)
     steps_or_epochs(settings, sources)
+    if settings.deterministic:
+        runtime.make_deterministic()
     runtime.set_seeds(settings.seed)
     settings.precision = precision = runtime.resolve_precision(settings.precision, device)
 
@@ -64,7 +66,8 @@ def train(flags: dict) -> None:
     if settings.shard and cached:
         raise UserError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
                         "--no_cache, --train last:2 or --train all")
-    speed = None if cached else measure_speed(model, device, precision)       # a head alone says nothing of the device
+    measured = not cached and (device.type == "cuda" or settings.profile)      # a head alone says nothing of the device
+    speed = measure_speed(model, device, precision) if measured else None
     blocks = blocks_of(model.backbone)[0]
     frozen = frozen_digest(model)
     if settings.checkpoint_activations:
@@ -101,7 +104,8 @@ def train(flags: dict) -> None:
 
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
-             "split_hash": split_hash(data.table), "fingerprint": data.fingerprint, "frozen": frozen}
+             "split_hash": split_hash(data.table), "fingerprint": data.fingerprint, "precision": precision,
+             "frozen": frozen}
     seen = {"seen": data.seen}          # in the checkpoint, not in run.json
     folder = open_folder(TRANSFER, settings, record, facts, runtime.describe_device(device), data.table, notes=notes,
                          left_out=data.left_out, weights=pretrained.source, weights_sha256=pretrained.sha256,
@@ -114,13 +118,14 @@ def train(flags: dict) -> None:
 
     def after_epoch(epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]]) -> bool:
         lr = max(scheduler.base_lrs) * scheduler.lr_lambdas[0](scheduler.last_epoch - 1)    # of the last step
-        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=False, speed=speed)
+        reporting.print_epoch(epoch, settings, scores, lr, data.class_names, from_scratch=False, speed=speed,
+                              seconds=run.epoch_seconds())
         run.save_epoch(epoch, scores, history, lr)
         raise_if_interrupted()
         return epoch == settings.stop_after
 
     # Epochs
-    with recorded(folder), step_profiler(settings.profile, folder, device) as profiler:
+    with recorded(folder), run.writer, step_profiler(settings.profile, folder, device) as profiler:
         print(reporting.EPOCH_HEAD)
         engine.train(learner, streams.train, streams.test, optimizer, loss_fn, settings.epochs, device,
                      val_dataloader=streams.val, history=run.history, after_epoch=after_epoch, precision=precision,

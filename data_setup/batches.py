@@ -38,12 +38,17 @@ class Batches:
         order = self.rows[torch.randperm(len(self.rows), generator=generator)] if self.shuffle else self.rows
         order = order.to(self.dataset.labels.device)        # where the slices lie, at once and not batch by batch
         parts, counts = zip(*shares(order, self.batch_size, *place()), strict=True)
-        for (pixels, labels), count in zip(self._read(parts), counts, strict=True):
-            pixels = pixels.to(self.device, non_blocking=True)
-            labels = labels.to(self.device, non_blocking=True)
+        for (pixels, labels), count in zip(self._on_device(self._read(parts)), counts, strict=True):
             if count < len(labels):
                 labels[count:] = IGNORED
             yield self.transform(pixels), labels
+
+    def _on_device(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches on the device; copies from host memory to a GPU are asynchronous and one batch ahead."""
+        if self.device.type != "cuda" or self.dataset.labels.device.type == "cuda":
+            return (tuple(part.to(self.device) for part in batch) for batch in batches)
+        return one_ahead(tuple(part.pin_memory().to(self.device, non_blocking=True) for part in batch)
+                         for batch in batches)
 
     def _read(self, parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         if self.loader is None:
@@ -70,6 +75,16 @@ class _Places:
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)
+
+
+def one_ahead(items: Iterator) -> Iterator:
+    """The same items; each is asked for before the one ahead of it is given out."""
+    items = iter(items)
+    for upcoming in items:
+        for following in items:
+            yield upcoming
+            upcoming = following
+        yield upcoming
 
 
 def end_quietly(worker: int) -> None:

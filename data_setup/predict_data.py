@@ -1,13 +1,14 @@
 """The slices a checkpoint is to be scored on, prepared as it wants them; and whether it has met their patients."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data_setup.dataset import decode
 from data_setup.framing import from_description
@@ -34,16 +35,12 @@ class RowsToScore:
     def test(self) -> pd.DataFrame:
         return self.parts["test"]
 
-    def predict(self, model: nn.Module, part: str, device: torch.device, preprocessing: dict) -> np.ndarray:
-        """Class probabilities (n, K) of a part's slices."""
+    def batches(self, part: str, device: torch.device, preprocessing: dict, size: int = 32) -> Iterator[Tensor]:
+        """A part's slices, in their order, as a checkpoint wants its images: batches (B, C, H, W) on the device."""
         images, _ = _decoded(self.parts[part]["path"].tolist(), preprocessing)
         _, transform = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)
-        transform, rows = transform.to(device), []
-        with torch.inference_mode():
-            for start in range(0, len(images), 32):
-                pixels = images[start:start + 32].to(device)
-                rows.append(model(transform(pixels)).float().softmax(dim=1).cpu())
-        return torch.cat(rows).double().numpy()
+        transform = transform.to(device)
+        return (transform(pixels.to(device)) for pixels in images.split(size))
 
     def met(self, checkpoint: dict) -> tuple[int, int] | None:
         """How many test slices are of patients, and how many have the pixels, that the checkpoint was trained on.

@@ -41,19 +41,25 @@ def affine(images: Tensor, degrees: Tensor, right: Tensor, down: Tensor, scale: 
     """Each image (B, C, H, W) mirrored (flip = -1), then scaled and turned clockwise about its centre, then shifted.
 
     `right` and `down` are fractions of width and height; all arguments (B,). Bilinear; zeros come in from outside.
-    Agrees with torchvision's v2.functional.affine.
+    Agrees with torchvision's v2.functional.affine. The grid is computed elementwise: F.affine_grid multiplies matrices,
+    which on a GPU with TF32 places pixels with 10 bits only.
     """
     height, width = images.shape[-2:]
     angle = degrees * (math.pi / 180)
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     aspect = height / width                       # grid coordinates run -1..1 along both sides
-    x, y = -2 * right, -2 * down                  # where an output pixel is read from: the inverse movement
-    rows = torch.stack([
-        torch.stack([cos * flip, sin * aspect * flip, (cos * x + sin * aspect * y) * flip], dim=1),
-        torch.stack([-sin / aspect, cos, -sin / aspect * x + cos * y], dim=1),
-    ], dim=1)                                     # (B, 2, 3)
-    grid = F.affine_grid(rows.to(images.dtype), list(images.shape), align_corners=False)
+    x = pixel_centres(width, images.device) - 2 * right[:, None, None]                 # (B, 1, W)
+    y = pixel_centres(height, images.device)[:, None] - 2 * down[:, None, None]        # (B, H, 1)
+    cos, sin, flip = (value[:, None, None] for value in (cos, sin, flip))
+    from_x = (cos * x + sin * aspect * y) * flip  # where an output pixel is read from: the inverse movement
+    from_y = cos * y - sin / aspect * x
+    grid = torch.stack([from_x, from_y], dim=-1).to(images.dtype)                      # (B, H, W, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def pixel_centres(count: int, device: torch.device) -> Tensor:
+    """Centres of `count` pixels along a side that runs from -1 to 1: (count,)."""
+    return (2 * torch.arange(count, device=device, dtype=torch.float32) + 1) / count - 1
 
 
 class Normalise(nn.Module):
@@ -71,8 +77,8 @@ class Normalise(nn.Module):
 def make_transforms(mean: list[float], std: list[float], augment: bool) -> tuple[nn.Module, nn.Module]:
     """(training, evaluation) transforms of a uint8 batch (B, C, H, W) → float32, (x/255 - mean) / std a channel."""
     to_float, normalise = v2.ToDtype(torch.float32, scale=True), Normalise(mean, std)
-    evaluation = v2.Compose([to_float, normalise])
-    return v2.Compose([to_float, RandomBrain(), normalise]) if augment else evaluation, evaluation
+    evaluation = nn.Sequential(to_float, normalise)      # v2.Compose keeps a plain list: .to(device) would move nothing
+    return nn.Sequential(to_float, RandomBrain(), normalise) if augment else evaluation, evaluation
 
 
 def describe_preprocessing(frame: Frame, channels: int, mean: list[float], std: list[float]) -> dict:

@@ -66,6 +66,7 @@ def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
     if digest and not _holds(folder / FROZEN, digest):
         names = frozen_names(model)
         weights = whole({name: value for name, value in model.state_dict().items() if name in names})
+        weights = {name: value.cpu() for name, value in weights.items()}
         save_checkpoint(folder / FROZEN, {"digest": digest, "weights": weights})
 
 
@@ -91,6 +92,7 @@ def make_checkpoint(
     fingerprint: str,
     stamps: list[str],
     frozen: str = "",
+    precision: str = "fp32",
     seen: dict[str, list[str]] | None = None,
 ) -> dict:
     """Everything that the next epoch, or a reader of this model, depends on, RNG states included.
@@ -98,7 +100,7 @@ def make_checkpoint(
     Where weights are sharded all processes must call it.
 
     `frozen` is the hash of the weights in frozen.pt, which are left out here; "": none are. `seen` are the patients and
-    the hashes of the slices that training and selection saw.
+    the hashes of the slices that training and selection saw. `precision` is that of training and of scoring.
     """
     left_out = frozen_names(model) if frozen else set()
     return {
@@ -118,6 +120,7 @@ def make_checkpoint(
         "split_hash": split_hash,
         "fingerprint": fingerprint,
         "stamps": stamps,
+        "precision": precision,
         "seen": seen or {"subjects": [], "digests": []},
     }
 

@@ -67,7 +67,8 @@ def train_step(
             with averaging(model, last=i == len(group) - 1):
                 with autocast(precision, device):
                     logits = model(images)
-                    loss = loss_fn(logits, labels).mean()
+                logits = logits.float()                  # autocast computes a cross entropy of bf16 logits in bf16
+                loss = loss_fn(logits, labels).mean()
                 scaler.scale(loss * (len(labels) / num_images)).backward()
             sums.add(logits, labels, loss, step)
             bar.update()
@@ -111,9 +112,10 @@ def test_step(
         images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         with autocast(precision, device):
             logits = model(images)
-            loss = loss_fn(logits, labels).mean()
+        logits = logits.float()
+        loss = loss_fn(logits, labels).mean()
         sums.add(logits, labels, loss, step)
-        probabilities.append(logits.float().softmax(dim=1))
+        probabilities.append(logits.softmax(dim=1))
         truth.append(labels)
         bar.update()
     bar.close()

@@ -53,11 +53,13 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32"
                         "--no_shard")
     if precision == "fp16":
         raise UserError("--shard needs --precision bf16 or fp32: fp16 scales by gradients that no process has whole")
-    from torch.distributed.fsdp import fully_shard  # takes a second to load
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # takes a second to load
 
+    # gathered and multiplied in bf16, which halves what travels; gradients are summed in fp32
+    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if precision == "bf16" else MixedPrecisionPolicy()
     for block in blocks:
-        fully_shard(block)
-    fully_shard(model)
+        fully_shard(block, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)
 
 
 def whole(state, everywhere: bool = False):

@@ -1,13 +1,27 @@
-"""One image through a trained model."""
+"""Images through a trained model: class probabilities."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from functions.plots import plot_prediction
+from functions.runtime import autocast
+
+
+@torch.inference_mode()
+def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.device, precision: str) -> np.ndarray:
+    """Class probabilities (n, K) of all images in `batches` (B, C, H, W), the model running at `precision`."""
+    model.eval()
+    rows = []
+    for images in batches:
+        with autocast(precision, device):
+            logits = model(images)
+        rows.append(logits.float().softmax(dim=1))
+    return torch.cat(rows).double().cpu().numpy()
 
 
 @torch.inference_mode()

@@ -74,10 +74,12 @@ EPOCH_HEAD = f"{'epoch':>9}  {'loss':^17}  {'accuracy':^20}  {'balanced accuracy
              f"{'':9}  {'train/val/test':^17}  {'train/val/test':^20}  {'train/val/test':^20}"
 
 
-def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: float, speed: Speed | None) -> str:
+def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: float, speed: Speed | None,
+               seconds: float) -> str:
     """One epoch: loss, accuracy, balanced accuracy on train/val/test, learning rate, speed of training, time left.
 
-    Speed is images a second, the share of the time that was waited for data, and that of the device's measured peak.
+    Speed is images a second, the share of the time that was waited for data, and that of the device's measured peak;
+    `seconds` is what a whole epoch takes: training, scoring and saving.
     """
     loss = "/".join(f"{result.loss:.3f}" for result in scores.values())
     acc = "/".join(f"{result.acc:.1%}" for result in scores.values())
@@ -85,15 +87,15 @@ def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: floa
     train = scores["train"]
     rate, wait = train.images_per_second, f"{train.waited / train.seconds:.1%}"
     peak = f"{speed.used(rate):.0%}" if speed else "-"
-    left = in_words((epochs - epoch) * sum(result.seconds for result in scores.values()))
+    left = in_words((epochs - epoch) * seconds)
     return (f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f} "
             f"{wait:>5} {peak:>5}  {left}")
 
 
 def print_epoch(epoch: int, settings: Namespace, scores: dict[str, EpochScores], lr: float, class_names: list[str],
-                from_scratch: bool, speed: Speed | None) -> None:
+                from_scratch: bool, speed: Speed | None, seconds: float) -> None:
     """One epoch's line, and a warning if one class swallows all predictions."""
-    print(epoch_line(epoch, settings.epochs, scores, lr, speed))
+    print(epoch_line(epoch, settings.epochs, scores, lr, speed, seconds))
     warning = collapse_warning(
         scores["train"].confusion, scores["val"].confusion, scores["train"].loss, class_names,
         lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,

@@ -58,6 +58,31 @@ def _has_amx() -> bool:
     return bool(torch.cpu.get_capabilities().get("amx_bf16")) if hasattr(torch.cpu, "get_capabilities") else False
 
 
+def scoring_precision(trained: str, device: torch.device) -> tuple[str, str]:
+    """(the precision to score a model in that was trained in `trained`, a note where the device has to use another).
+
+    One rule for train.py and evaluate.py: a model is scored in the precision in which it was trained, which its
+    checkpoint holds; in fp32 on a device that cannot compute in it.
+    """
+    try:
+        return resolve_precision(trained, device), ""
+    except UserError:
+        return "fp32", f"scored in fp32: this {device.type} device lacks {trained}, in which the model was trained"
+
+
+def make_deterministic() -> None:
+    """Makes two runs of one seed equal bit for bit on a GPU too (--deterministic), at some cost in speed.
+
+    Before the first matrix product: cuBLAS then reads its workspace setting. cuDNN's attention has no deterministic
+    backward pass, so torch chooses another. An operation without a deterministic kernel is a RuntimeError of torch's.
+    Source: pytorch.org, "Reproducibility".
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """The context in which a forward pass runs at `precision`; weights stay fp32."""
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -81,6 +106,7 @@ def rng_states() -> dict:
         "numpy": [name, keys.tolist(), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
 
 
@@ -93,3 +119,5 @@ def restore_rng_states(states: dict) -> None:
     torch.set_rng_state(states["torch"])
     for number, state in enumerate(states["cuda"][:torch.cuda.device_count()]):    # another machine may have fewer
         torch.cuda.set_rng_state(state, number)
+    if states.get("mps") is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])

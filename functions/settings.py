@@ -83,6 +83,7 @@ RUN = [
     Setting("name", str, None, "the run's folder under runs/ (an existing one is never overwritten)"),
     Setting("seed", _number(int, 0, 2**31), 0, "of split, weights, order and augmentation"),
     Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto", "auto: fp32 on CPU, bf16 or fp16 on GPU"),
+    Setting("deterministic", bool, False, "equal seeds give equal bits on a GPU too; slower (on a CPU they always do)"),
     Setting("compile", bool, False, "torch.compile the model"),
     Setting("summary", bool, False, "print torchinfo's summary of the model"),
     Setting("checkpoint_activations", bool, False, "less memory, a third more work: blocks are run twice a step"),

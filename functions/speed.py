@@ -1,6 +1,7 @@
 """How long an epoch will take, measured before it starts; what a step costs, and how much of the device it uses."""
 
 import copy
+import statistics
 import time
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from functions.distributed import world_size
 from functions.runtime import autocast
 
+WARM_UP, ROUNDS, PRODUCTS = 0.5, 10, 5     # of the measured peak: seconds, timings, products each
 COUNTED = 32      # images: as many as a frozen backbone takes at once
 
 
@@ -69,18 +71,24 @@ def training_flop(model: nn.Module) -> float:
 
 
 def measured_peak(device: torch.device, precision: str) -> float:
-    """FLOP/s of this device's best of five products of two large square matrices at `precision`."""
+    """FLOP/s that this device keeps up at `precision`: the median of back-to-back products of two large matrices.
+
+    After half a second of such products: from cold, clocks are too low, and the best of a few products is above what
+    can be kept up.
+    """
     side = {"cuda": 8192, "mps": 4096}.get(device.type, 1024)
-    a, best = torch.randn(side, side, device=device), float("inf")
+    a, seconds = torch.randn(side, side, device=device), []
     with autocast(precision, device), torch.inference_mode():
-        a = a @ a / side                         # warms up, and has the precision's own type
-        for _ in range(5):
+        a = a @ a / side                         # has the precision's own type
+        began = time.perf_counter()
+        while time.perf_counter() - began < WARM_UP or len(seconds) < ROUNDS:
             _finish(device)
             started = time.perf_counter()
-            a @ a
+            for _ in range(PRODUCTS):
+                a @ a
             _finish(device)
-            best = min(best, time.perf_counter() - started)
-    return 2 * side**3 / best
+            seconds.append((time.perf_counter() - started) / PRODUCTS)
+    return 2 * side**3 / statistics.median(seconds[-ROUNDS:])
 
 
 def measure_speed(model: nn.Module, device: torch.device, precision: str) -> Speed:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from functions.checkpoint_files import find_best, keep, mend
+from functions.checkpoint_files import find_best, mend
+from functions.checkpoint_writer import CheckpointWriter
 from functions.checkpoints import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
 from functions.distributed import from_main, is_main, share_step, wait, world_size
 from functions.errors import UserError
@@ -98,6 +99,16 @@ class TrainingRun:
     history: dict[str, list[float]] = field(default_factory=dict)
     extra: list[dict] = field(default_factory=list)                       # an epoch's balanced accuracies and rate
     best: dict = field(default_factory=dict)      # the epoch kept, and the lowest epoch's loss of each val patient
+    saving_seconds: float = 0.0                   # in which training waited for a checkpoint to be copied or written
+
+    def __post_init__(self):
+        self.writer = CheckpointWriter(self.folder)       # a context: leaving it waits for the disk
+        self._epoch_began = time.perf_counter()
+
+    def epoch_seconds(self) -> float:
+        """Wall-clock seconds since the last call, or since the run began: an epoch, with scoring and saving."""
+        began, self._epoch_began = self._epoch_began, time.perf_counter()
+        return self._epoch_began - began
 
     def resume(self) -> int:
         """Goes back to the last finished epoch, if there is one; returns its number."""
@@ -117,7 +128,7 @@ class TrainingRun:
 
     def save_epoch(self, epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]],
                    lr: float) -> None:
-        """Everything of a finished epoch: it counts as finished once last.pt is written."""
+        """Writes the curves; gives the state to the writer. The epoch counts as finished once last.pt is written."""
         self.history = history
         self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
                           | {"learning_rate": lr, "train_seconds": scores["train"].seconds,
@@ -129,7 +140,9 @@ class TrainingRun:
         checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
                                      history=history, best=self.best, **self.facts) | {"extra": self.extra}
         self._write_curves()
-        keep(self.folder, checkpoint, is_best)
+        began = time.perf_counter()
+        self.writer.submit(checkpoint, is_best)
+        self.saving_seconds += time.perf_counter() - began
 
     def _write_curves(self) -> None:
         """Loss and accuracy of every epoch, as a pickle and as a table."""
@@ -145,6 +158,7 @@ class TrainingRun:
 
     def pause(self) -> None:
         """Marks the run as stopped where --stop_after asked for it."""
+        self.writer.wait()
         update_record(self.folder, state="paused")
         print(f"paused after epoch {self.epochs_done}, as --stop_after asks; go on with --resume {self.folder}")
 
@@ -155,6 +169,8 @@ class TrainingRun:
         `probe` are the closed-form probe's probabilities (n, K) on test, scored beside the network's.
         """
         started = time.perf_counter()
+        self.writer.wait()
+        self.saving_seconds += time.perf_counter() - started
         best = find_best(self.folder, self.best["epoch"])[0] if is_main() else None
         wait()                                       # for process 0 to have written the best epoch
         load_weights(self.model, (best or load_checkpoint(self.folder / "best.pt"))["weights"])
@@ -178,6 +194,7 @@ class TrainingRun:
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", plot_confusion_matrix(confusion, class_names, title))):
             write_atomically(self.folder / file, lambda out, figure=figure: figure.savefig(out, format="png", dpi=120))
-        seconds = {"train": sum(row["train_seconds"] for row in self.extra), "final": time.perf_counter() - started}
+        seconds = {"train": sum(row["train_seconds"] for row in self.extra), "saving": self.saving_seconds,
+                   "final": time.perf_counter() - started}
         update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")
         write_report(self.folder)

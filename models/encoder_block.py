@@ -10,7 +10,8 @@ from models.msa_block import MSABlock
 class TransformerEncoderBlock(nn.Module):
     """z'_l = MSA(LN(z_{l-1})) + z_{l-1};  z_l = MLP(LN(z'_l)) + z'_l   (Eq. 2 then Eq. 3).
 
-    Tokens (B, N + 1, D) → tokens (B, N + 1, D). Equal to nn.TransformerEncoderLayer(norm_first=True, activation=gelu).
+    Tokens (B, N + 1, D) → tokens (B, N + 1, D), or only the first `tokens` of them. Equal to
+    nn.TransformerEncoderLayer(norm_first=True, activation=gelu).
     """
 
     def __init__(self, config: ViTConfig):
@@ -18,6 +19,6 @@ class TransformerEncoderBlock(nn.Module):
         self.msa_block = MSABlock(config)
         self.mlp_block = MLPBlock(config)
 
-    def forward(self, z: Tensor) -> Tensor:
-        z = self.msa_block(z)                                            # Eq. 2
+    def forward(self, z: Tensor, tokens: int | None = None) -> Tensor:
+        z = self.msa_block(z, tokens)                                       # Eq. 2
         return self.mlp_block(z)                                         # Eq. 3

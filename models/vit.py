@@ -30,7 +30,10 @@ class ViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         z = self.patch_embedding(images)                                 # Eq. 1: (B, N + 1, D)
-        z = self.encoder(z)                                              # Eq. 2 and 3, L times
+        *blocks, last = self.encoder
+        for block in blocks:
+            z = block(z)                                                 # Eq. 2 and 3, L - 1 times
+        z = last(z, tokens=1)                                            # and for z_L^0 alone: Eq. 4 reads no other
         y = self.norm(z[:, 0])                                           # Eq. 4: (B, D)
         return self.classifier(y)                                        # (B, K)
 

@@ -69,9 +69,9 @@ def test_every_slice_comes_once_an_epoch_shuffled_in_training_ordered_in_scoring
 
 def test_augmentation_is_for_training_only(folders):
     data = load(folders)
-    assert any(isinstance(step, RandomBrain) for step in data.train.transform.transforms)
+    assert any(isinstance(step, RandomBrain) for step in data.train.transform)
     for batches in (data.val, data.test):
-        assert not any(isinstance(step, RandomBrain) for step in batches.transform.transforms)
+        assert not any(isinstance(step, RandomBrain) for step in batches.transform)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

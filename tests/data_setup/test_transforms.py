@@ -82,10 +82,10 @@ def test_train_and_eval_share_one_mean_and_std():
     pixels = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8)
     mean, std = torch.tensor([0.3, 0.4, 0.5]).view(3, 1, 1), torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)
     torch.testing.assert_close(evaluation(pixels), (pixels / 255 - mean) / std)
-    assert training.transforms[-1] is evaluation.transforms[-1]
+    assert training[-1] is evaluation[-1]
     plain, _ = make_transforms([0.3], [0.2], augment=False)
-    assert not any(isinstance(step, RandomBrain) for step in plain.transforms)
-    assert any(isinstance(step, RandomBrain) for step in training.transforms)
+    assert not any(isinstance(step, RandomBrain) for step in plain)
+    assert any(isinstance(step, RandomBrain) for step in training)
 
 
 def test_a_file_read_for_prediction_is_what_evaluation_saw(tmp_path):

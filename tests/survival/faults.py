@@ -12,7 +12,7 @@ import psutil
 import torch
 
 import data_setup.dataloaders
-from functions import engine, training_run
+from functions import checkpoint_writer, engine
 
 PHASES = {"create_run": "start-up", "train_step": "epoch", "keep": "checkpoint", "conclude": "results"}
 
@@ -181,7 +181,7 @@ def files_of_at_most(epoch, size):
 
 
 def _at_checkpoint(epoch, act):
-    keep, seen = training_run.keep, 0
+    keep, seen = checkpoint_writer.keep, 0
 
     def spoiled(*arguments):
         nonlocal seen
@@ -190,7 +190,7 @@ def _at_checkpoint(epoch, act):
             act()
         return keep(*arguments)
 
-    training_run.keep = spoiled
+    checkpoint_writer.keep = spoiled
 
 
 def as_nobody():

@@ -1,0 +1,147 @@
+"""Both training scripts and evaluate.py, whole, on simulated CUDA tensors: no tensor may be left on the CPU."""
+
+import json
+
+import pytest
+import torch
+
+from functions.checkpoints import load_checkpoint
+from tests.cuda.simulated import simulated_cuda
+from tests.cuda.undone import undo
+from tests.survival.runs import equal
+
+
+def done(result):
+    code, out, err = result
+    assert (code, err) == (0, ""), err
+    return out
+
+
+@pytest.mark.parametrize("flags", [
+    ["--optimizer", "adamw"],                                                      # bf16, as --precision auto resolves
+    ["--optimizer", "adam", "--precision", "fp32", "--accumulation", "2"],
+    ["--optimizer", "sgd", "--precision", "fp16", "--clip_norm", "0", "--class_weights", "balanced"],
+    ["--precision", "fp16", "--accumulation", "2", "--label_smoothing", "0.1", "--schedule", "linear"],
+    ["--checkpoint_activations", "--dropout", "0.1", "--class_weights", "sqrt", "--no_augment"],
+], ids=lambda flags: " ".join(flags))
+def test_train_and_evaluate_from_first_batch_to_report(cuda, call_train, call_script, arguments, tmp_path, flags):
+    import evaluate
+
+    out = done(call_train(*arguments, "--epochs", "2", *flags))
+    assert "device   simulated GPU" in out
+    assert "GPU memory" in out
+    run = tmp_path / "runs" / "ViTModel"
+    checkpoint = load_checkpoint(run / "best.pt")
+    assert all(value.device.type == "cpu" for value in checkpoint["weights"].values())
+    done(call_script(evaluate.main, run))
+    trained, evaluated = (json.loads((run / name).read_text()) for name in ("metrics.json", "evaluation/metrics.json"))
+    assert trained["test"]
+    assert evaluated
+
+
+def test_a_run_goes_on_where_it_stopped(cuda, call_train, arguments, tmp_path):
+    done(call_train(*arguments, "--epochs", "3", "--name", "whole", "--precision", "fp16"))
+    done(call_train(*arguments, "--epochs", "3", "--name", "halves", "--precision", "fp16", "--stop_after", "1"))
+    done(call_train("--resume", "runs/halves"))
+    ours, theirs = (load_checkpoint(tmp_path / "runs" / name / "last.pt") for name in ("halves", "whole"))
+    for key in ("epoch", "optimizer", "schedule", "scaler"):
+        assert equal(ours[key], theirs[key]), key
+
+
+def test_slices_in_host_memory_and_on_the_disk(cuda, call_train, arguments, monkeypatch):
+    """A GPU without room for the slices; then a machine without room for them."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (1000, 2000))
+    out = done(call_train(*arguments, "--epochs", "1"))
+    assert "GPU memory" not in out
+    from data_setup import dataloaders
+
+    monkeypatch.setattr(dataloaders, "fits_in_memory", lambda num_bytes: False)
+    assert "on disk" in done(call_train(*arguments, "--epochs", "1", "--num_workers", "0"))
+
+
+@pytest.mark.parametrize("flags", [
+    ["--augment", "--views", "2"],
+    ["--no_cache"],
+    ["--backbone", "ours", "--precision", "fp16"],
+    ["--backbone", "ours", "--train", "all", "--class_weights", "balanced"],
+    ["--train", "last:1", "--precision", "fp32", "--optimizer", "sgd", "--accumulation", "2"],
+    ["--train", "all", "--precision", "fp16", "--in_channels", "1"],
+], ids=lambda flags: " ".join(flags))
+def test_fine_tuning_from_first_batch_to_report(cuda, transfer, call_script, tmp_path, flags):
+    import evaluate
+
+    assert "device   simulated GPU" in done(transfer(*flags))
+    done(call_script(evaluate.main, tmp_path / "runs" / "ViTModelTransferLearning"))
+
+
+@pytest.mark.parametrize("part", ["head", "last:1"])
+def test_a_resnet_too(cuda, transfer, part):
+    done(transfer("--model", "resnet18", "--image_size", "32", "--train", part, "--epochs", "1"))
+
+
+def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(call_train, call_script, arguments,
+                                                                              tmp_path, monkeypatch):
+    import evaluate
+    from functions import speed
+
+    monkeypatch.setattr(speed, "measured_peak", lambda device, precision: 1e12)
+    with simulated_cuda(bf16=False):
+        assert "simulated GPU, fp16" in done(call_train(*arguments, "--epochs", "1"))
+    run = tmp_path / "runs" / "ViTModel"
+    assert load_checkpoint(run / "best.pt")["precision"] == "fp16"
+    assert "scored in fp32: this cpu device lacks fp16" in done(call_script(evaluate.main, run))
+
+
+LEFT_IN_TRAINING = {          # a tensor → module and function, the text that moves it to the device, its replacement
+    "mean and std": ("data_setup.batches", "Batches.__init__", "transform.to(device)", "transform"),
+    "class weights": ("train", "train", "[settings.class_weights]).to(device)", "[settings.class_weights])"),
+    "model": ("train", "train", "if size is not None}).to(device)", "if size is not None})"),
+    "images": ("functions.engine", "train_step", "images.to(device, non_blocking=True)", "images.cpu()"),
+    "labels": ("functions.engine", "train_step", "labels.to(device, non_blocking=True)", "labels.cpu()"),
+    "images that are scored": ("functions.engine", "test_step", "images.to(device, non_blocking=True)", "images.cpu()"),
+    "labels that are scored": ("functions.engine", "test_step", "labels.to(device, non_blocking=True)", "labels.cpu()"),
+    "sum of the loss": ("functions.sums", "Sums.__init__", "torch.zeros((), device=device)", "torch.zeros(())"),
+    "first bad step": ("functions.sums", "Sums.__init__", "torch.full((), torch.inf, device=device)",
+                       "torch.full((1,), torch.inf)"),
+    "confusion counts": ("functions.sums", "Sums.add", "dtype=torch.long, device=logits.device", "dtype=torch.long"),
+    "flips": ("data_setup.transforms", "RandomBrain.forward", "torch.rand(batch, device=device)", "torch.rand(batch)"),
+    "movements": ("data_setup.transforms", "RandomBrain.forward", "torch.rand(6, batch, device=device)",
+                  "torch.rand(6, batch)"),
+    "pixel centres": ("data_setup.transforms", "pixel_centres", "torch.arange(count, device=device, ",
+                      "torch.arange(count, "),
+}
+LEFT_IN_FINE_TUNING = {
+    "cached features": ("data_setup.feature_batches", "with_features", "new.to(old.dataset.labels.device)", "new"),
+    "backbone": ("train_transferlearning", "train", "len(data.class_names)).to(device)", "len(data.class_names))"),
+}
+LEFT_IN_EVALUATION = {
+    "mean and std": ("data_setup.predict_data", "RowsToScore.batches", "transform.to(device)", "transform"),
+    "slices": ("data_setup.predict_data", "RowsToScore.batches", "pixels.to(device)", "pixels"),
+    "model": ("evaluate", "evaluate_checkpoint", "load_model(checkpoint_file, device)", "load_model(checkpoint_file)"),
+}
+NOTICED = pytest.raises((RuntimeError, TypeError), match="device|cpu|should be the same")
+
+
+@pytest.mark.parametrize("what", LEFT_IN_TRAINING)
+def test_a_tensor_that_training_leaves_on_the_cpu_is_noticed(cuda, call_train, arguments, monkeypatch, what):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (1000, 2000))      # slices in host memory
+    undo(monkeypatch, *LEFT_IN_TRAINING[what])
+    with NOTICED:
+        call_train(*arguments, "--epochs", "2", "--stop_after", "1", "--class_weights", "sqrt")
+
+
+@pytest.mark.parametrize("what", LEFT_IN_FINE_TUNING)
+def test_a_tensor_that_fine_tuning_leaves_on_the_cpu_is_noticed(cuda, transfer, monkeypatch, what):
+    undo(monkeypatch, *LEFT_IN_FINE_TUNING[what])
+    with NOTICED:
+        transfer("--augment", "--stop_after", "1")
+
+
+@pytest.mark.parametrize("what", LEFT_IN_EVALUATION)
+def test_a_tensor_that_evaluation_leaves_on_the_cpu_is_noticed(call_train, call_script, arguments, monkeypatch, what):
+    import evaluate
+
+    done(call_train(*arguments, "--epochs", "1"))
+    undo(monkeypatch, *LEFT_IN_EVALUATION[what])
+    with simulated_cuda(), NOTICED:
+        call_script(evaluate.main, "runs/ViTModel")
