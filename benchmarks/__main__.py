@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-ROWS = ("step", "gpu", "job", "frozen", "memory", "growth")
+ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
 
 def with_defaults(options: argparse.Namespace, row: str) -> argparse.Namespace:
     """The options with a row's own number of rounds, and with tiny sizes if they are to be quick."""
-    rounds = {"step": 15, "gpu": 5, "job": 5, "frozen": 3, "memory": 1, "growth": 3}[row]
+    rounds = {"step": 15, "gpu": 5, "job": 5, "saving": 3, "frozen": 3, "memory": 1, "growth": 3}[row]
     chosen = argparse.Namespace(**vars(options) | {"rounds": options.rounds or (1 if options.quick else rounds)})
     if options.quick:
         chosen.model, chosen.image_size, chosen.batch_size = ["vit_ti_16"], [32], [2]
@@ -86,6 +86,10 @@ def function_of(row: str):
         from benchmarks import jobs
 
         return {"job": jobs.row_job, "frozen": jobs.row_frozen}[row]
+    if row == "saving":
+        from benchmarks.saving import row_saving
+
+        return row_saving
     if row == "memory":
         from benchmarks.memory import row_memory
 

@@ -16,6 +16,15 @@ def forward_flops(config: ViTConfig) -> int:
     return patches + config.num_layers * block + 2 * d * config.num_classes
 
 
+def skipped_flops(config: ViTConfig) -> int:
+    """FLOP of a forward pass that `models.ViT` leaves out of `forward_flops`: Eq. 4 reads the class token only.
+
+    In the last block the N other tokens need no query, output projection, attention row and MLP: N·(4D² + 4T·D + 4D·M).
+    """
+    d, tokens = config.embedding_dim, config.num_patches + 1
+    return config.num_patches * (4 * d**2 + 4 * tokens * d + 4 * d * config.mlp_size)
+
+
 def training_flops(config: ViTConfig) -> int:
     """Three times the forward pass: each product has two gradients, of its weight and of its input.
 

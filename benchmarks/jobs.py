@@ -20,7 +20,8 @@ from data_setup.dataloaders import Data
 from data_setup.feature_batches import with_features
 from data_setup.framing import Frame
 from functions import engine
-from functions.checkpoints import frozen_digest
+from functions.checkpoint_writer import CheckpointWriter
+from functions.checkpoints import frozen_digest, make_checkpoint
 from functions.features import frozen_features
 from functions.optimizers import make_optimizer
 from functions.runtime import resolve_precision
@@ -54,17 +55,28 @@ class Waited:
         self.total += time.perf_counter() - began
 
 
-def ours(config: ViTConfig, data: Data, device: torch.device, precision: str) -> tuple[Callable[[], None], Waited]:
-    """(an epoch of engine.train_step and test_step, its training batches)."""
+def ours(config: ViTConfig, data: Data, device: torch.device, precision: str,
+         folder: Path) -> tuple[Callable[[], None], Waited]:
+    """(an epoch of engine.train_step and test_step and its checkpoint in `folder`, its training batches).
+
+    The checkpoint is written by a thread while the next epoch runs; what the loop waits for it counts.
+    """
     model = ViT(config).to(device)
     optimizer = make_optimizer(model, "adamw", 3e-4, 0.1)
     loss_fn, train = nn.CrossEntropyLoss(reduction="none"), Waited(data.train)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "split_hash": "", "stamps": [],
+             "fingerprint": data.fingerprint, "history": {}, "best": {"epoch": 1}}
+    folder.mkdir()
+    writer = CheckpointWriter(folder)
     if device.type == "cuda":
         model.compile()
 
     def epoch() -> None:
         engine.train_step(model, train, loss_fn, optimizer, device, precision=precision)
         engine.test_step(model, data.test, loss_fn, device, precision=precision)
+        writer.submit(make_checkpoint(model, optimizer, scheduler, scaler, epoch=1, **facts), True)
 
     return epoch, train
 
@@ -101,15 +113,16 @@ def row_job(options: Namespace) -> str:
         config = SMALL if name == "small" else VARIANTS[name]
         if options.image_size:
             config = replace(config, image_size=options.image_size[0])
-        with tempfile.TemporaryDirectory() as folder:
-            folder = some_slices(options.data, count, Path(folder)) / "train"
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
+            folder = some_slices(options.data, count, Path(root)) / "train"
             started = time.perf_counter()
             data = create_dataloaders(folder, None, batch_size, image_size=config.image_size,
                                       channels=config.in_channels, device=device, augment=False)
             decoding = time.perf_counter() - started
             config = replace(config, num_classes=len(data.class_names))
             made = {THEIRS: theirs(config, data, folder, batch_size, device)}
-            made |= {f"ours, {precision}": ours(config, data, device, precision) for precision in precisions}
+            made |= {f"ours, {precision}": ours(config, data, device, precision, Path(root, precision))
+                     for precision in precisions}
             seconds = alternate({who: epoch for who, (epoch, _) in made.items()}, options.rounds, device)
         images = len(data.train.dataset) + len(data.test.dataset)
         for who, (_, train) in made.items():

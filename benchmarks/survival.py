@@ -2,7 +2,7 @@
 
 Every fault is drawn from --seed. Survived means: the exit code and the one line that are due, nothing half-written
 left, and the run that goes on equals the undisturbed one bit for bit (weights, optimiser, random numbers, history,
-predictions, split) with no more than one epoch repeated for each interruption.
+predictions, split) with no epoch repeated whose checkpoint was on the disk.
 """
 
 import argparse

@@ -69,7 +69,8 @@ class Bench:
     def signalled(self, folder, draw, number):
         call = test_kills.draw(self.whole, test_kills.PHASES[number % 4], draw)
         sent = draw.choice([signal.SIGINT, signal.SIGTERM])
-        test_interruptions.interrupted(runs.run(folder, *self.command, fault=partial(faults.kill_at, call, sent)))
+        fault = partial(faults.kill_at, number=sent, **call)
+        test_interruptions.interrupted(runs.run(folder, *self.command, fault=fault))
         self.same(folder)
 
     def signalled_with_its_readers(self, folder, draw, number):

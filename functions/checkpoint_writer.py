@@ -3,9 +3,9 @@
 The loop waits only for the copy. What is kept, under which names and in which order, is `checkpoint_files.keep`'s.
 
 An epoch is written as soon as the one before it has been. If epochs end faster than that, the newest and the selected
-one wait, as copies, and those between them are never written. So a run that is killed (SIGKILL) repeats the epoch it was
-in and those that ended while the last checkpoint was being written; one that is interrupted (Ctrl-C, SIGTERM), fails or
-ends writes everything first and repeats at most the epoch it was in.
+one wait, as copies, and those between them are never written. So a run that is killed (SIGKILL) repeats the epoch it
+was in and those that ended while the last checkpoint was being written; a run that is interrupted (Ctrl-C, SIGTERM),
+fails or ends writes everything first and repeats at most the epoch it was in.
 """
 
 import threading

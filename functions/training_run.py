@@ -139,10 +139,10 @@ class TrainingRun:
         self.best = {"epoch": epoch if is_best else self.best["epoch"], "lowest": min(losses, lowest, key=np.mean)}
         checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
                                      history=history, best=self.best, **self.facts) | {"extra": self.extra}
-        self._write_curves()
         began = time.perf_counter()
         self.writer.submit(checkpoint, is_best)
         self.saving_seconds += time.perf_counter() - began
+        self._write_curves()
 
     def _write_curves(self) -> None:
         """Loss and accuracy of every epoch, as a pickle and as a table."""

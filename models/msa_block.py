@@ -11,9 +11,10 @@ class MSABlock(nn.Module):
 
     Tokens (B, N + 1, D) → tokens (B, N + 1, D), or only the first `tokens` of them: each still attends to all, and the
     queries and outputs of the others are not computed. Dropout follows the output projection only: Table 3 excludes the
-    qkv projections, and the authors' attention-probability dropout is 0. The attention weights are never formed: torch's
-    fused attention computes the product without them. nn.MultiheadAttention holds the parameters and gives the weights
-    when it is called; its own forward copies q, k and v twice, which costs a tenth of a small model's training step.
+    qkv projections, and the authors' attention-probability dropout is 0. The attention weights are never formed: the
+    fused attention of torch computes the product without them. nn.MultiheadAttention holds the parameters and gives the
+    weights when it is called; its own forward copies q, k and v twice, which costs a tenth of a small model's training
+    step.
     """
 
     def __init__(self, config: ViTConfig):

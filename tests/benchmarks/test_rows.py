@@ -34,6 +34,8 @@ def test_every_row_runs_and_says_with_what(benchmarks, tmp_path):
     assert len(cells(tables["gpu"])) == 2 + 4
     assert [row[3] for row in cells(tables["job"])[2:]] == ["the replicated loop", "ours, fp32"]
     assert [row[3] for row in cells(tables["frozen"])[2:]] == ["the replicated loop", "ours"]
+    assert [row[2] for row in cells(tables["saving"])[2:]] == ["no checkpoints", "written in the loop",
+                                                               "written by a thread"]
     assert [row[-1] for row in cells(tables["memory"])[2:]] == ["yes"]
     assert "24" in [row[0] for row in cells(tables["growth"])]
     assert (tmp_path / "out" / "growth.png").stat().st_size > 5000

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from data_setup import batches as module
-from data_setup.batches import Batches
+from data_setup.batches import Batches, one_ahead
 from data_setup.shares import IGNORED
 from tests.functions.several import Pictures
 
@@ -70,3 +70,19 @@ def test_labels_of_the_data_set_survive_the_fillers(monkeypatch):
     before = pictures.labels.clone()
     passes(Batches(pictures, 3, False, nn.Identity(), CPU))
     assert torch.equal(pictures.labels, before)
+
+
+def test_one_ahead_asks_for_the_next_before_it_gives_one_out():
+    asked = []
+
+    def items(count):
+        for number in range(count):
+            asked.append(number)
+            yield number
+
+    given = one_ahead(items(3))
+    assert next(given) == 0
+    assert asked == [0, 1]
+    assert list(given) == [1, 2]
+    assert list(one_ahead(items(0))) == []
+    assert list(one_ahead(items(1))) == [0]

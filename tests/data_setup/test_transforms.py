@@ -100,3 +100,22 @@ def test_a_file_read_for_prediction_is_what_evaluation_saw(tmp_path):
     _, evaluation = make_transforms([0.3], [0.2], augment=True)
     expected = evaluation(torch.from_numpy(read_slice(tmp_path / "a.png", Frame((20, 24)), 1).copy())[None])[0]
     assert torch.equal(image_reader(preprocessing)(tmp_path / "a.png"), expected)
+
+
+def test_the_grid_is_affine_grids_without_a_matrix_product(monkeypatch):
+    """A matrix product in TF32 keeps 10 bits of a coordinate: an eighth of a pixel at 224."""
+    from torch.nn import functional as F
+
+    for name in ("matmul", "bmm", "baddbmm", "addmm"):
+        monkeypatch.setattr(torch, name, None)
+    monkeypatch.setattr(F, "affine_grid", None)
+    image = smooth_image()[None]
+    one = [torch.tensor([value]) for value in (8.0, 0.1, 0.05, 1.1, -1.0)]
+    assert affine(image, *one).shape == image.shape
+
+
+def test_all_of_a_transform_moves_to_the_device():
+    """Every tensor is a buffer of a submodule; a plain list of transforms would keep mean and std where they are."""
+    for transform in make_transforms([0.3], [0.2], augment=True):
+        assert {name.split(".")[-1] for name, _ in transform.to("meta").named_buffers()} == {"mean", "std"}
+        assert all(buffer.is_meta for buffer in transform.buffers())

@@ -12,7 +12,7 @@ from functions.checkpoints import frozen_digest, load_checkpoint, make_checkpoin
 from functions.errors import UserError
 from functions.memory import shard, whole
 from functions.optimizers import make_optimizer
-from functions.runtime import set_seeds
+from functions.runtime import autocast, set_seeds
 from functions.schedules import make_schedule
 from functions.sums import Sums
 from models import ViT, ViTConfig
@@ -116,6 +116,21 @@ def one_pass(model, batches, optimizer, scheduler, scaler):
                       scaler=scaler, clip_norm=1.0)
 
 
+def sharded_in_bf16():
+    """(whether a block's weights are bf16 while it runs, whether they and their gradients are fp32 outside; loss)."""
+    set_seeds(3)
+    model, seen = small_vit(), []
+    shard(model, model.encoder, "bf16")
+    model.encoder[0].mlp_block.register_forward_pre_hook(lambda block, _: seen.append(block.mlp[0].weight.dtype))
+    pictures = Pictures(4)
+    with autocast("bf16", CPU):
+        logits = model(pictures.pixels)
+    loss = nn.functional.cross_entropy(logits.float(), pictures.labels)
+    loss.backward()
+    outside = {p.dtype for p in model.parameters()} | {p.grad.dtype for p in model.parameters()}
+    return seen == [torch.bfloat16], outside == {torch.float32}, loss.item()
+
+
 def talk():
     """What each process (a row each) knows after one exchange of every kind, having begun with its own number."""
     me = distributed.rank()
@@ -144,6 +159,7 @@ if __name__ == "__main__":
     results = {way: trained(SIZE // (2 if way == "accumulate" else 1), 2 if way == "accumulate" else 1, way)
                for way in sys.argv[2:]}
     results["told"] = told
+    results["bf16"] = sharded_in_bf16()
     results["resumed"] = sharded_and_resumed(f"{sys.argv[1]}.checkpoint")
     if distributed.is_main():
         torch.save(results, sys.argv[1])

@@ -9,8 +9,9 @@ import torch
 
 from data_setup import shares
 from functions import distributed
+from functions.runtime import set_seeds
 from tests.conftest import ROOT
-from tests.functions.several import SIZE, Pictures, trained
+from tests.functions.several import SIZE, Pictures, small_vit, trained
 
 
 def free_port():
@@ -94,6 +95,17 @@ def test_a_sharded_partly_frozen_run_goes_on_bit_for_bit(together):
     for name, (whole, resumed) in weights.items():
         assert torch.equal(whole, resumed), name
     assert same.tolist() == [1, 1]
+
+
+def test_sharded_weights_are_gathered_in_bf16_and_kept_in_fp32(together):
+    """What travels is half as large; the loss is that of fp32 weights to bf16's three digits."""
+    in_bf16, kept_in_fp32, loss = together["bf16"]
+    assert in_bf16
+    assert kept_in_fp32
+    set_seeds(3)
+    pictures = Pictures(4)
+    whole = torch.nn.functional.cross_entropy(small_vit()(pictures.pixels), pictures.labels)
+    assert loss == pytest.approx(whole.item(), abs=0.02)
 
 
 def test_both_sides_mean_the_same_label():

@@ -59,3 +59,38 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ValueError, match="process 2 has no GPU: there are 2"):
         runtime.pick_device()
+
+
+def test_a_model_is_scored_in_the_precision_of_its_training_or_in_fp32_with_a_note(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert runtime.scoring_precision("fp16", CUDA) == ("fp16", "")
+    assert runtime.scoring_precision("fp32", CPU) == ("fp32", "")
+    precision, note = runtime.scoring_precision("fp16", CPU)
+    assert precision == "fp32"
+    assert "lacks fp16" in note
+
+
+def test_deterministic_means_everything_torch_asks_for(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        runtime.make_deterministic()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert runtime.os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+def test_an_apple_gpus_random_numbers_go_on(monkeypatch):
+    restored = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.tensor([7]))
+    monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
+    runtime.restore_rng_states(runtime.rng_states())
+    assert restored == [torch.tensor([7])]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    states = runtime.rng_states()
+    assert states.pop("mps") is None
+    runtime.restore_rng_states(states)                  # a checkpoint of before

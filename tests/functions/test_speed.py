@@ -40,8 +40,9 @@ def test_flop_of_a_step_are_those_of_the_formula():
     """ViT-B/16 at 224: 17.6 G multiply-adds forward, twice that on the way back, less the first layer's input."""
     tokens, d, layers, mlp = 197, 768, 12, 3072
     per_layer = tokens * (4 * d * d + 2 * d * mlp) + 2 * tokens * tokens * d
+    skipped = 196 * (2 * d * d + 2 * d * mlp + 2 * tokens * d)      # of the last layer: Eq. 4 reads the class token
     embedding = 196 * d * 768
-    assert training_flop(build("vit_b_16")) == pytest.approx(6 * (layers * per_layer + embedding), rel=0.01)
+    assert training_flop(build("vit_b_16")) == pytest.approx(6 * (layers * per_layer - skipped + embedding), rel=0.01)
 
 
 def test_frozen_parts_cost_a_third():

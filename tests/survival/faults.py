@@ -6,29 +6,37 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
+from collections import Counter
 
 import psutil
 import torch
 
 import data_setup.dataloaders
 from functions import checkpoint_writer, engine
+from functions.checkpoint_writer import THREAD
 
 PHASES = {"create_run": "start-up", "train_step": "epoch", "keep": "checkpoint", "conclude": "results"}
 
 
-def kill_at(call, number=signal.SIGKILL, group=False):
-    """A signal, unless another is given SIGKILL, at the n-th call (of Python or C) of the main thread."""
+def kill_at(call, number=signal.SIGKILL, group=False, writing=False):
+    """A signal, unless another is given SIGKILL, at the n-th call (of Python or C) of the main thread.
+
+    `writing`: of the thread that writes checkpoints.
+    """
     seen = 0
 
     def profile(frame, event, argument):
         nonlocal seen
+        if writing and threading.current_thread().name != THREAD:
+            return
         seen += event in ("call", "c_call")
         if seen == call:
             sys.setprofile(None)
             (os.killpg if group else os.kill)(0 if group else os.getpid(), number)
 
-    sys.setprofile(profile)
+    (threading if writing else sys).setprofile(profile)
 
 
 def kill_at_rename(n):
@@ -46,21 +54,24 @@ def kill_at_rename(n):
 
 
 def count_calls():
-    """calls.json: at which calls the phases of a run begin and end, [phase, first, last] each."""
-    seen, begun, found = 0, {}, []
+    """calls.json: at which calls the phases of a run begin and end, [phase, first, last] each.
+
+    The phase "checkpoint" is counted in calls of the thread that writes checkpoints, the others in the main thread's.
+    """
+    seen, begun, found = Counter(), {}, []
 
     def profile(frame, event, argument):
-        nonlocal seen
-        seen += event in ("call", "c_call")
-        name = frame.f_code.co_name
+        thread, name = threading.current_thread().name, frame.f_code.co_name
+        seen[thread] += event in ("call", "c_call")
         if name in PHASES and event == "call":
-            begun[name] = seen
+            begun[name] = seen[thread]
         elif name in PHASES and event == "return":
-            found.append([PHASES[name], 1 if name == "create_run" else begun[name], seen])
+            found.append([PHASES[name], 1 if name == "create_run" else begun[name], seen[thread]])
             with open("calls.json", "w", encoding="utf-8") as file:
                 json.dump(found, file)
 
     sys.setprofile(profile)
+    threading.setprofile(profile)
 
 
 def log_epochs():
@@ -173,8 +184,9 @@ def fill_the_disk(epoch, filler, left=0):
 
 def files_of_at_most(epoch, size):
     """Files cannot grow beyond `size` bytes from the n-th checkpoint on: a full disk without one."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
     def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     _at_checkpoint(epoch, limit)

@@ -32,7 +32,7 @@ def resumed(folder, whole, command):
                                                ("checkpoint", signal.SIGINT), ("results", signal.SIGTERM)])
 def test_a_signal_at_any_moment_ends_in_one_line(tmp_path, whole, command, phase, number):
     call = draw(whole, phase, random.Random(phase))
-    ended = runs.run(tmp_path, *command, fault=partial(kill_at, call, number))
+    ended = runs.run(tmp_path, *command, fault=partial(kill_at, number=number, **call))
     interrupted(ended)
     if phase != "start-up":
         assert "--resume runs/ViTModel" in ended.err

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from functions.checkpoints import load_checkpoint
 from tests.survival import runs
 from tests.survival.faults import kill_at, kill_at_rename
 
@@ -13,24 +14,35 @@ PHASES = ["start-up", "epoch", "checkpoint", "results"]
 
 
 def draw(whole, phase, generator):
-    """A call of the undisturbed run, in this phase."""
+    """A kill at a call of the undisturbed run, in this phase."""
     spans = [span for span in json.loads((whole / "calls.json").read_text()) if span[0] == phase]
     _, first, last = generator.choice(spans)
-    return generator.randint(first, last)
+    return {"call": generator.randint(first, last), "writing": phase == "checkpoint"}
 
 
 def survive(folder, whole, command, first, second=None):
-    """Kill, perhaps kill again, go on: the same run, with at most one epoch repeated for each kill."""
-    kills = 0
-    if runs.run(folder, *command, fault=partial(kill_at, first)).code == -9:
-        kills += 1
-    if second and runs.go_on(folder, command, partial(kill_at, second)).code == -9:
-        kills += 1
+    """Kill, perhaps kill again, go on: the same run, and no epoch repeated whose checkpoint was on the disk."""
+    kills = int(runs.run(folder, *command, fault=partial(kill_at, **first)).code == -9)
+    if second:
+        kills += runs.go_on(folder, command, partial(kill_at, **second)).code == -9
+    begun, saved = epochs_begun(folder), last_epoch(folder)
     ended = runs.go_on(folder, command)
     assert (ended.code, ended.err) == (0, "")
     runs.assert_same(folder, whole)
-    assert len((folder / "epochs.txt").read_text().splitlines()) <= 3 + kills
+    assert epochs_begun(folder) - begun == 3 - saved
     return kills
+
+
+def epochs_begun(folder):
+    """How many epochs all processes so far began."""
+    file = folder / "epochs.txt"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def last_epoch(folder):
+    """The epoch of last.pt; 0: there is none."""
+    last = folder / runs.RUN / "last.pt"
+    return load_checkpoint(last)["epoch"] if last.exists() else 0
 
 
 @pytest.mark.parametrize("seed", range(5))
