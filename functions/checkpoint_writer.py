@@ -2,13 +2,15 @@
 
 The loop waits only for the copy. What is kept, under which names and in which order, is `checkpoint_files.keep`'s.
 
-An epoch is written as soon as the one before it has been. If epochs end faster than that, the newest and the selected
-one wait, as copies, and those between them are never written. So a run that is killed (SIGKILL) repeats the epoch it
-was in and those that ended while the last checkpoint was being written; a run that is interrupted (Ctrl-C, SIGTERM),
-fails or ends writes everything first and repeats at most the epoch it was in.
+An epoch is written when it ends, but not sooner than SECONDS after the last one was. If epochs end faster than that,
+the newest and the selected one wait, as copies, and those between them are never written. So a run that is killed
+(SIGKILL) repeats at most the epoch it was in and what came before it within SECONDS and the time that two checkpoints
+take to write. A run that is interrupted (Ctrl-C, SIGTERM), fails or ends writes everything first, and repeats at most the
+epoch it was in.
 """
 
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +23,7 @@ from functions.distributed import is_main
 from functions.exits import signals_held
 
 THREAD = "checkpoint writer"
+SECONDS = 30.0      # between two checkpoints: short epochs are cheaper to repeat than to write
 
 
 def tensor_bytes(state) -> int:
@@ -64,6 +67,8 @@ class CheckpointWriter:
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None
+        self.written_at = -float("inf")
+        self.hurry = threading.Event()                    # somebody waits for the disk: now, not by the clock
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -91,8 +96,10 @@ class CheckpointWriter:
 
     def wait(self) -> None:
         """Returns when all that was submitted is on the disk."""
+        self.hurry.set()
         if thread := self.thread:
             thread.join()
+        self.hurry.clear()
         self._raise()
 
     def _raise(self) -> None:
@@ -102,6 +109,8 @@ class CheckpointWriter:
 
     def _write(self) -> None:
         while True:
+            if self.waiting:
+                self.hurry.wait(max(0.0, self.written_at + SECONDS - time.monotonic()))
             with self.lock:
                 if not self.waiting or self.error:
                     self.waiting, self.thread = [], None
@@ -111,3 +120,4 @@ class CheckpointWriter:
                 keep(self.folder, checkpoint, is_best)
             except BaseException as error:        # raised again in the caller's thread
                 self.error = error
+            self.written_at = time.monotonic()

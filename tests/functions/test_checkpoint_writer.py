@@ -21,6 +21,7 @@ class SlowDisk:
     def __init__(self, monkeypatch):
         self.permits, self.written = threading.Semaphore(0), []
         monkeypatch.setattr(checkpoint_writer, "keep", self)
+        monkeypatch.setattr(checkpoint_writer, "SECONDS", 0.0)
 
     def __call__(self, folder, state, is_best):
         assert self.permits.acquire(timeout=20)
@@ -89,6 +90,19 @@ def test_whatever_is_skipped_the_selected_epoch_of_the_last_checkpoint_is_on_the
     writer.wait()
     assert find_last(tmp_path)[0]["epoch"] == 14
     assert find_best(tmp_path, best)[0]["epoch"] == best
+
+
+def test_short_epochs_are_written_by_the_clock_and_at_once_when_the_run_ends(tmp_path, disk, monkeypatch):
+    monkeypatch.setattr(checkpoint_writer, "SECONDS", 1000.0)
+    writer = CheckpointWriter(tmp_path)
+    for epoch in range(1, 5):
+        writer.submit(checkpoint(epoch, 1), epoch == 1)
+        while epoch == 1 and not disk.written:
+            disk.permits.release()
+    assert [epoch for epoch, *_ in disk.written] == [1]
+    writer.wait()
+    assert [epoch for epoch, *_ in disk.written] == [1, 4]
+    assert (load_checkpoint(tmp_path / "last.pt")["weights"]["w"] == 4).all()
 
 
 def test_a_failed_write_is_raised_in_the_loops_own_thread(tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ SIZES = {"patch_size": 4, "num_layers": 2, "embedding_dim": 12, "num_heads": 3, 
 TINY = f"from models.config import VARIANTS, ViTConfig; VARIANTS['vit_b_16'] = ViTConfig(**{SIZES})"
 KILL_AT_RENAME = """
 import os, signal
-from functions import files
+from functions import checkpoint_writer, files
+checkpoint_writer.SECONDS = 0
 rename, count = os.replace, [0]
 def replace(*paths):
     count[0] += 1

@@ -74,6 +74,11 @@ def count_calls():
     threading.setprofile(profile)
 
 
+def save_every_epoch():
+    """Short epochs, too, are written when they end: by the clock, three of them would be one checkpoint."""
+    checkpoint_writer.SECONDS = 0.0
+
+
 def log_epochs():
     """epochs.txt: a line for every epoch that begins, in this process or a later one."""
     def log(model, dataloader):

@@ -69,6 +69,7 @@ def _child(folder, arguments, fault, readers):
         os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
     sys.argv = ["train.py", *map(str, arguments)]
     faults.log_epochs()
+    faults.save_every_epoch()
     if fault:
         fault()
     train.main()
