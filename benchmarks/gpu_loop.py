@@ -8,6 +8,7 @@ in this process; only TrainingRun.save_epoch is wrapped, to read an epoch's scor
 
 import argparse
 import contextlib
+import json
 import os
 import runpy
 import sys
@@ -21,9 +22,10 @@ from unittest import mock
 import torch
 
 from benchmarks.flops import training_flops
-from benchmarks.gpu_timing import TableFile, choose_sizes, sustained_peak
+from benchmarks.gpu_timing import TableFile, choose_sizes
 from benchmarks.slices import generate
 from functions.runtime import pick_device
+from functions.speed import measured_peak
 from functions.training_run import TrainingRun
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +63,7 @@ def run_loop(how: str, quick: bool, out: TableFile) -> None:
     flags = ["--model", sizes.model, "--image_size", str(sizes.pixels), "--num_transformer_layer",
              str(config.num_layers), "--batch_size", str(sizes.batch), "--epochs", "2" if quick else "5", "--profile",
              "2" if quick else "8", *(["--compile"] if how == "compile" else [])]
-    peak = sustained_peak(device, sizes.precision, quick)
+    peak = measured_peak(device, sizes.precision)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         generate(Path("slices"), 24 if quick else 6000)
         began = time.perf_counter()
@@ -70,10 +72,12 @@ def run_loop(how: str, quick: bool, out: TableFile) -> None:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         ended = time.perf_counter()
         run = Path("runs/ViTModel")
+        saving = json.loads((run / "run.json").read_text(encoding="utf-8"))["seconds"]["saving"]
         memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if device.type == "cuda" else "not measured"
         out.note(f"`{' '.join(command)}`: start-up {moments['first'] - began:.1f} s, after the last epoch "
-                 f"{ended - moments['last']:.1f} s, checkpoint {os.path.getsize(run / 'last.pt') / 2**20:.0f} MiB, "
-                 f"peak memory {memory}. MFU is the share of a sustained {peak / 1e12:.4g} TFLOP/s.")
+                 f"{ended - moments['last']:.1f} s, waited for checkpoints {saving:.1f} s in all, checkpoint "
+                 f"{os.path.getsize(run / 'last.pt') / 2**20:.0f} MiB, "
+                 f"peak memory {memory}. MFU is the share of a matrix product's {peak / 1e12:.4g} TFLOP/s.")
         out.note(f"```\n{(run / 'profile.txt').read_text(encoding='utf-8').strip()}\n```")
 
 

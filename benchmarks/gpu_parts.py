@@ -47,7 +47,7 @@ def make_parts(out: Path, quick: bool, cores: int) -> list[Part]:
                    environment={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}),)),
         Part("variants", "What does each change of the training step bring?", 480, (
             module("benchmarks.gpu_variants", records / "variants" / "variants.md", quick,
-                   *(["eager", "compile+residual+last+patches", "eager+fused_augment"] if quick else [])),)),
+                   *(["eager", "compile+residual+all_tokens+patches", "eager+fused_augment"] if quick else [])),)),
         peers_part(records / "peers", quick),
         Part("loop", "How fast is the whole training loop, and what do data and saving cost?", 240, tuple(
             module("benchmarks.gpu_loop", records / "loop" / f"{how}.md", quick, how,
@@ -93,6 +93,7 @@ def run_steps(quick: bool) -> tuple[Step, ...]:
         Step((*train, *epochs, *small, "--compile"), environment=without_compiler(quick)),
         Step((*train, *epochs, *small, "--checkpoint_activations")),
         Step((*train, *epochs, *small, "--accumulation", "2")),
+        Step((*train, *epochs, *small, "--deterministic")),
         Step((*train, "--epochs", "2", *small, "--stop_after", "1", "--name", "paused")),
         Step(("train.py", "--resume", "runs/paused")),
         Step(("evaluate.py", "runs/paused")),

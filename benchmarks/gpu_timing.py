@@ -1,4 +1,4 @@
-"""What the GPU benchmarks share: sizes, timing by CUDA events, the sustained matrix-product rate, a table on disk."""
+"""What the GPU benchmarks share: sizes, timing by CUDA events, a table on disk."""
 
 import time
 import traceback
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.timing import summarise, synchronise, table
-from functions.runtime import autocast, resolve_precision
+from functions.runtime import resolve_precision
 from models import VARIANTS, ViTConfig
 
 
@@ -61,19 +61,6 @@ def median_seconds(work: Callable[[], object], device: torch.device, rounds: int
     synchronise(device)
     pairs = zip(events, events[1:], strict=False)
     return summarise([start.elapsed_time(end) / 1e3 for start, end in pairs]).median
-
-
-def sustained_peak(device: torch.device, precision: str, quick: bool = False) -> float:
-    """FLOP/s of back-to-back products of large square matrices, after one second of them has raised the clocks."""
-    side, warmup, rounds = (256, 0.01, 3) if quick else (8192, 1.0, 50)
-    a = torch.randn(side, side, device=device)
-    with autocast(precision, device), torch.inference_mode():
-        a = a @ a / side                                  # from here on in the precision's own type
-        started = time.perf_counter()
-        while time.perf_counter() - started < warmup:
-            a @ a
-            synchronise(device)
-        return 2 * side**3 / median_seconds(lambda: a @ a, device, rounds, warmup=1)
 
 
 class TableFile:

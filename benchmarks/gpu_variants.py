@@ -1,9 +1,9 @@
-"""Variants of the same training step on a GPU: images/s, share of the sustained matrix-product rate, memory, error.
+"""Variants of the same training step on a GPU: images/s, MFU, memory, error.
 
     python -m benchmarks.gpu_variants [NAME ...] --out FILE [--quick]
 
-A NAME is eager or compile, then changes joined by +: residual (the residual stream in the autocast type), last (the
-last block computes the class token's query and MLP only), patches (reshape and a linear layer instead of a
+A NAME is eager or compile, then changes joined by +: residual (the residual stream in the autocast type), all_tokens
+(the last block computes every token, not the class token alone), patches (reshape and a linear layer instead of a
 convolution), flash (cuDNN attention off), augment (the training transform in every step), fused_augment (the same,
 compiled). No change alters the function that the network computes, rounding aside.
 """
@@ -18,18 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.flops import training_flops
-from benchmarks.gpu_timing import Sizes, TableFile, choose_sizes, median_seconds, sustained_peak
+from benchmarks.gpu_timing import Sizes, TableFile, choose_sizes, median_seconds
 from data_setup.transforms import make_transforms
 from functions.optimizers import make_optimizer
 from functions.runtime import autocast, pick_device
+from functions.speed import measured_peak
 from models import ViT, ViTConfig
-from models.encoder_block import TransformerEncoderBlock
 from models.patch_embedding import PatchEmbedding
 
-CHANGES = ("residual", "last", "patches", "flash", "augment", "fused_augment")
-DEFAULT = ("eager", "compile", "compile+residual+last", "compile+residual", "compile+last", "compile+patches",
-           "compile+flash", "compile+augment", "compile+fused_augment", "compile")    # compile again: drift shows
-HEAD = ("variant", "images/s", "of the sustained rate", "peak GiB", "compiling and first step, s", "first loss",
+CHANGES = ("residual", "all_tokens", "patches", "flash", "augment", "fused_augment")
+DEFAULT = ("eager", "compile", "compile+residual", "compile+all_tokens", "compile+residual+all_tokens",
+           "compile+patches", "compile+flash", "compile+augment", "compile+fused_augment",
+           "compile")    # again, to show drift
+HEAD = ("variant", "images/s", "MFU", "peak GiB", "compiling and first step, s", "first loss",
         "largest error of a logit")
 
 
@@ -44,17 +45,6 @@ def linear_patches(embedding: PatchEmbedding, images: Tensor) -> Tensor:
     return embedding.dropout(torch.cat([class_token, patches], dim=1) + embedding.positions)
 
 
-def class_token_block(block: TransformerEncoderBlock, z: Tensor) -> Tensor:
-    """Eq. 2 and 3 for the class token alone, the only one that Eq. 4 reads: (B, N + 1, D) → (B, 1, D)."""
-    msa, normed, d = block.msa_block.attention, block.msa_block.norm(z), z.shape[-1]
-    q = F.linear(normed[:, :1], msa.in_proj_weight[:d], msa.in_proj_bias[:d])                # (B, 1, D)
-    k, v = F.linear(normed, msa.in_proj_weight[d:], msa.in_proj_bias[d:]).chunk(2, dim=-1)   # (B, N + 1, D) each
-    q, k, v = (x.unflatten(-1, (msa.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
-    heads = F.scaled_dot_product_attention(q, k, v)                                          # (B, k, 1, D/k)
-    attended = msa.out_proj(heads.transpose(1, 2).flatten(2))
-    return block.mlp_block(block.msa_block.dropout(attended) + z[:, :1])
-
-
 class VariantViT(ViT):
     """The ViT with some of CHANGES in its forward pass: parameters, names and logits are ViT's."""
 
@@ -66,11 +56,10 @@ class VariantViT(ViT):
         z = linear_patches(self.patch_embedding, images) if "patches" in self.changes else self.patch_embedding(images)
         if "residual" in self.changes and torch.is_autocast_enabled(images.device.type):
             z = z.to(torch.get_autocast_dtype(images.device.type))
-        last_only = "last" in self.changes
-        for block in self.encoder[:-1] if last_only else self.encoder:
+        *blocks, last = self.encoder
+        for block in blocks:
             z = block(z)
-        if last_only:
-            z = class_token_block(self.encoder[-1], z)
+        z = last(z, tokens=None if "all_tokens" in self.changes else 1)
         return self.classifier(self.norm(z[:, 0]))
 
 
@@ -164,7 +153,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     device = pick_device()
     sizes = choose_sizes(options.quick, device)
-    peak = sustained_peak(device, sizes.precision, sizes.quick)
+    peak = measured_peak(device, sizes.precision)
     out, failed = TableFile(options.out, *HEAD), []
     for name in options.names or DEFAULT:
         try:
@@ -173,8 +162,8 @@ def main(arguments: list[str] | None = None) -> None:
             out.add_failure(name, error)
             failed.append(name)
         torch.cuda.empty_cache()
-    out.note(f"{sizes.model} at {sizes.pixels}, batch {sizes.batch}, {sizes.precision}; sustained matrix-product rate "
-             f"{peak / 1e12:.4g} TFLOP/s; error of a logit: against the eager network in fp32.")
+    out.note(f"{sizes.model} at {sizes.pixels}, batch {sizes.batch}, {sizes.precision}; MFU: share of a matrix "
+             f"product's {peak / 1e12:.4g} TFLOP/s; error of a logit: against the eager network in fp32.")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

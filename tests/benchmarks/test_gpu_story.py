@@ -196,15 +196,16 @@ def test_the_quick_story_runs(tmp_path, monkeypatch, capsys):
     for text in texts.values():
         for fact in ("benchmarks gpu_story run", "torch ", "CUDA ", "cuDNN ", "torchvision ", "commit "):
             assert fact in text
-    assert "compile+residual+last+patches" in texts["3_variants"]
-    assert "going on after epoch 1" in (tmp_path / "records" / "run" / "09.txt").read_text()
+    assert "compile+residual+all_tokens+patches" in texts["3_variants"]
+    assert "going on after epoch 1" in (tmp_path / "records" / "run" / "10.txt").read_text()
     assert "start-up" in texts["5_loop"]
     state = json.loads((tmp_path / "state.json").read_text())
     assert {name: entry["state"] for name, entry in state.items()} == dict.fromkeys(
         ("run", "checks", "variants", "loop"), "finished")
 
 
-@pytest.mark.parametrize("changes", [("last",), ("patches",), ("residual",), ("residual", "last", "patches")])
+@pytest.mark.parametrize("changes", [("all_tokens",), ("patches",), ("residual",),
+                                     ("residual", "all_tokens", "patches")])
 def test_variants_compute_the_same_function_and_gradients(changes):
     """Otherwise their speed would be that of another network."""
     sizes = choose_sizes(True, CPU)
@@ -243,6 +244,7 @@ def test_a_failed_check_and_a_failed_variant_are_rows_and_the_others_go_on(tmp_p
     assert "Sums.add" in rows[4]
 
     measure = gpu_variants.measure
+    monkeypatch.setattr(gpu_variants, "measured_peak", lambda *_: 1e12)
     monkeypatch.setattr(gpu_variants, "measure", lambda name, *a: next(broken()) and 1 / 0 if name == "compile"
                         else measure(name, *a))
     with pytest.raises(SystemExit, match="failed: compile"):
@@ -271,3 +273,23 @@ def test_what_blocks_the_loop_is_the_saving_alone(tmp_path, monkeypatch):
         "| 1 | 50 | 25.0% | 25.0% | 4.00 | 2.00 | 8.00 | 14.00 |",
         "| 2 | 50 | 25.0% | 25.0% | 4.00 | 2.00 | 8.00 | 15.00 |"]
     assert moments == {"first": 100.0, "last": 129.0}
+
+
+def test_variants_and_checks_keep_every_tensor_on_the_gpu(monkeypatch, tmp_path):
+    """On simulated CUDA tensors: one that stays on the CPU fails there as it does on a GPU."""
+    from tests.cuda.simulated import simulated_cuda
+
+    event = mock.Mock(return_value=mock.Mock(elapsed_time=lambda end: 1.0))
+    monkeypatch.setattr(torch.cuda, "Event", event)
+    checks = [gpu_checks.augmentation, gpu_checks.epoch_sums, gpu_checks.affine_precision, gpu_checks.cross_entropy,
+              gpu_checks.chunk_position]
+    monkeypatch.setattr(gpu_checks, "CHECKS", checks)
+    monkeypatch.setattr(torch, "compile", lambda module, **options: module)
+    with simulated_cuda():
+        device = torch.device("cuda", 0)
+        sizes = choose_sizes(True, device)
+        assert sizes.precision == "bf16"
+        row = gpu_variants.measure("eager+residual+patches+augment", sizes, device, 1e12)
+        out = TableFile(tmp_path / "checks.md", "check", "what", "result")
+        assert gpu_checks.run_checks(sizes, device, out) == []
+    assert row[1] == "2000"                              # two images, one millisecond by the simulated events
