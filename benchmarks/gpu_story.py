@@ -204,8 +204,11 @@ def main(arguments: Sequence[str]) -> None:
         out = options.out.resolve()
         machine = describe_machine(has_gpu)
         print(machine, flush=True)
-        became = run_story(make_parts(out, options.quick, os.cpu_count() or 1), options.parts, out, machine,
-                           has_gpu=has_gpu, quick=options.quick, again=options.again, budget=options.budget)
+        try:
+            became = run_story(make_parts(out, options.quick, os.cpu_count() or 1), options.parts, out, machine,
+                               has_gpu=has_gpu, quick=options.quick, again=options.again, budget=options.budget)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("finished parts are recorded; the same command goes on after them") from None
     print(f"{options.out} holds a Markdown file for each part, and all output in records/")
     if {"failed", "cut short"} & set(became.values()):
         sys.exit(1)
