@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 import torch
 
+import functions.speed
 from benchmarks import __main__ as command
 from benchmarks import gpu_checks, gpu_loop, gpu_story, gpu_variants
 from benchmarks.gpu_parts import PHANTOM, Part, Step, make_parts
@@ -183,11 +184,12 @@ def test_the_quick_story_runs(tmp_path, monkeypatch, capsys):
 
     def only_some(step, *where):
         repeated = {"--precision", "--compile", "--checkpoint_activations", "--accumulation", "torch.distributed.run",
-                    "--no_cache", "--train", "evaluate.py", "compile"}
+                    "train_transferlearning.py", "evaluate.py", "compile"}
         plain = step.command[0] == "train.py" and not {"--name", "--resume"} & set(step.command)
         return gpu_story.Outcome("exit 0") if plain or repeated & set(step.command) else forked(step, *where)
 
     monkeypatch.setattr(gpu_story, "run_step", only_some)
+    monkeypatch.setattr(functions.speed, "measured_peak", lambda *_: 1e12)
     arguments = ["gpu_story", "run", "checks", "variants", "loop", "--quick", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
     command.main()                                       # SystemExit if a command failed: the output says which
@@ -281,8 +283,7 @@ def test_variants_and_checks_keep_every_tensor_on_the_gpu(monkeypatch, tmp_path)
 
     event = mock.Mock(return_value=mock.Mock(elapsed_time=lambda end: 1.0))
     monkeypatch.setattr(torch.cuda, "Event", event)
-    checks = [gpu_checks.augmentation, gpu_checks.epoch_sums, gpu_checks.affine_precision, gpu_checks.cross_entropy,
-              gpu_checks.chunk_position]
+    checks = [gpu_checks.augmentation, gpu_checks.epoch_sums, gpu_checks.affine_precision, gpu_checks.cross_entropy]
     monkeypatch.setattr(gpu_checks, "CHECKS", checks)
     monkeypatch.setattr(gpu_checks, "median_seconds", lambda work, *_: work() is None or 1.0)
     monkeypatch.setattr(torch, "compile", lambda module, **options: module)
