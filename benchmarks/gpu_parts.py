@@ -53,9 +53,9 @@ def make_parts(out: Path, quick: bool, cores: int) -> list[Part]:
             module("benchmarks.gpu_loop", records / "loop" / f"{how}.md", quick, how,
                    environment=without_compiler(quick and how == "compile"))
             for how in ("eager", "compile"))),
-        Part("rows", "Memory, a frozen backbone, whole jobs beside the replicated loop", 360, tuple(
-            row(name, records / "rows", quick, *([] if quick or name == "memory" else ["--rounds", "2"]))
-            for name in ("memory", "frozen", "job"))),
+        Part("rows", "Memory, a frozen backbone, whole jobs beside the replicated loop, saving", 420, tuple(
+            row(name, records / "rows", quick, *([] if quick else ["--rounds", str(rounds)]))
+            for name, rounds in (("memory", 1), ("frozen", 2), ("job", 2), ("saving", 1)))),
         suite_part(quick, cores),
     ]
 

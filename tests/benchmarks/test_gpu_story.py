@@ -143,7 +143,7 @@ def test_every_command_is_understood_by_what_it_calls(quick, tmp_path, monkeypat
                 gpu_loop.main(list(step.command[2:]))
             elif step.command[:2] == ("-m", "pytest"):
                 assert all((ROOT / path).exists() for path in step.command if path.startswith("tests/"))
-    assert understood == [["gpu"], "eager", "compile", ["memory"], ["frozen"], ["job"]]
+    assert understood == [["gpu"], "eager", "compile", ["memory"], ["frozen"], ["job"], ["saving"]]
     assert str(folders.PHANTOM) == PHANTOM
 
 
