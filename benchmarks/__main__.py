@@ -1,17 +1,24 @@
 """Measured side by side: python -m benchmarks [ROW ...] prints Markdown tables and writes them to a folder."""
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
 from pathlib import Path
 
 ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
+GPU_STORY = "python -m benchmarks gpu_story runs everything that needs a GPU (it has its own --help)"
 
 
 def main() -> None:
     """The command line, then one row after the other, each written as soon as it is there."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    if sys.argv[1:2] == ["gpu_story"]:
+        from benchmarks import gpu_story
+
+        gpu_story.main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=GPU_STORY)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all but gpu)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: does it run at all?")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="class folders in train/ (default: a phantom)")
@@ -71,9 +78,13 @@ def with_defaults(options: argparse.Namespace, row: str) -> argparse.Namespace:
 
 def peer_versions() -> dict[str, str]:
     """Versions of the peers that are installed."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {name: version(name) for name in ("timm", "transformers")}
+    versions = {}
+    for name in ("timm", "transformers"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def function_of(row: str):
