@@ -5,8 +5,8 @@ The loop waits only for the copy. What is kept, under which names and in which o
 An epoch is written when it ends, but not sooner than SECONDS after the last one was. If epochs end faster than that,
 the newest and the selected one wait, as copies, and those between them are never written. So a run that is killed
 (SIGKILL) repeats at most the epoch it was in and what came before it within SECONDS and the time that two checkpoints
-take to write. A run that is interrupted (Ctrl-C, SIGTERM), fails or ends writes everything first, and repeats at most the
-epoch it was in.
+take to write. A run that is interrupted (Ctrl-C, SIGTERM), fails or ends writes everything first, and repeats at most
+the epoch it was in.
 """
 
 import threading
