@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from functions.intervals import bootstrap_interval
 from functions.metrics import patient_weights
 from functions.results import FEW
 
@@ -24,8 +25,9 @@ def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], subjects: np.ndar
                                                 strict=True):
         drawn = [_roc(score, positive, row, grid)
                  for weights in patient_weights(positive.astype(int), subjects, resamples, 0) for row in weights]
-        low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
-        axis.fill_between(grid, low, high, color=COLOURS[0], alpha=0.2, label="95 % of resampled patients")
+        low, high = bootstrap_interval(drawn, len(np.unique(subjects)), strata=2)
+        axis.fill_between(grid, low, high, color=COLOURS[0], alpha=0.2,
+                          label=f"95 % interval, {resamples:,} resamples of patients")
         axis.plot(grid, _roc(score, positive, np.ones(len(score)), grid), color=COLOURS[0], lw=2, label="all of them")
         axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="guessing")
         axis.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
