@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from functions import metrics
+from functions.intervals import RESAMPLES
 
 FEW = 5      # people of a class, below which it has counts and no scores of its own
 WORDS = {
@@ -81,7 +82,7 @@ def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
     counts = scored["patient"]["classes"]
     who = "patients" if patients_known else "slices, because nobody can tell whose they are: too narrow"
     lines.append(f"test {who.split(',')[0]}: {', '.join(f'{name} {n}' for name, n in counts.items())}; "
-                 f"largest training class: {largest}; [95 % intervals: 2,000 resamples of {who}]")
+                 f"largest training class: {largest}; [95 % intervals: {RESAMPLES:,} resamples of {who}]")
     few = [f"{name} ({n})" for name, n in counts.items() if n < FEW]
     if few:
         lines.append(f"fewer than {FEW} people, so hardly measurable and their intervals too narrow: {', '.join(few)}")
