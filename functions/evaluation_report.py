@@ -19,6 +19,7 @@ from functions.results import FEW, prediction_table
 from functions.run_folder import provenance, write_table
 
 SEEN = "PATIENTS SEEN IN TRAINING"
+MOST_CURVES = 12          # ROC curves drawn, a panel each
 UNKNOWN_TRAINING = "NOT KNOWN WHO WAS TRAINED ON"
 
 
@@ -108,8 +109,10 @@ def figures(result: dict, stamps: list[str]) -> dict:
     curves = {words: (score, positive) for words, (score, positive) in asked.items()
               if min(len(set(subjects[positive])), len(set(subjects[~positive]))) >= FEW}
     if curves:
-        made["roc.png"] = (plot_roc(curves, subjects, make_title(unit, stamps)),
-                           f"ROC of {', '.join(curves)}, with its band")
+        shown = dict(list(curves.items())[:MOST_CURVES])
+        what = unit if len(shown) == len(curves) else f"{unit}: the first {len(shown)} of {len(curves)} classes"
+        made["roc.png"] = (plot_roc(shown, subjects, make_title(what, stamps)),
+                           f"ROC of {', '.join(shown)}, with its band")
     rank = np.argsort(stages)
     made["stages.png"] = (plot_score_by_stage((people * rank).sum(axis=1), rank[labels], [names[k] for k in stages],
                                               make_title(unit, stamps)), "expected stage against true class")

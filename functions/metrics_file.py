@@ -93,6 +93,6 @@ def read_evaluation(path: Path, again: str) -> dict:
     if {"slice", "stamps", "nearest neighbour"} - set(content):
         raise UserError(f"{path} is of an older version: {again}")
     check(Evaluation, content, path)
-    if "accuracy" not in content["slice"]["scores"]:
-        raise UserError(f'{path} is damaged: "slice.scores.accuracy" is missing')
+    if content["slice"]["scores"].get("accuracy", {}).get("value") is None:       # every slice has an answer
+        raise UserError(f'{path} is damaged: "slice.scores.accuracy" is missing or has no value')
     return content
