@@ -1,5 +1,6 @@
 """How a script ends: 0 done, 1 our fault (a traceback), 2 the user's input (one line), 130 interrupted. Torch-free."""
 
+import atexit
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 
 from functions.errors import UserError
 
+_last_hold = {}   # the handlers that the last `_hold_signals` replaced
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
 
 
@@ -31,6 +33,8 @@ def _hold_signals(before: dict) -> None:
     for name, action in (("SIGINT", signal.SIG_IGN), ("SIGTERM", signal.SIG_IGN), ("SIGCHLD", signal.SIG_DFL)):
         if hasattr(signal, name):
             before[getattr(signal, name)] = signal.signal(getattr(signal, name), action)
+    _last_hold.clear()
+    _last_hold.update(before)
 
 
 @contextmanager
@@ -82,6 +86,28 @@ def in_one_line(error: BaseException) -> str:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
+    """`_one_line_errors`, after which the signals' handlers are the earlier ones: IPython or a notebook goes on.
+
+    While Python shuts down, signals are ignored again.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with _one_line_errors():
+            yield
+    except SystemExit:
+        atexit.register(_hold_signals, {})
+        raise
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:              # held, SIGCHLD (torch's handler) with them
+            before = _last_hold | before
+        for number, handler in before.items():
+            if handler is not None:                                         # None: not Python's own
+                signal.signal(number, handler)
+        _signals.clear()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
     """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
 
     SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. Of
