@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 from functions.errors import UserError
 
-_last_hold = {}   # the handlers that the last `_hold_signals` replaced
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
 
 
@@ -33,8 +32,6 @@ def _hold_signals(before: dict) -> None:
     for name, action in (("SIGINT", signal.SIG_IGN), ("SIGTERM", signal.SIG_IGN), ("SIGCHLD", signal.SIG_DFL)):
         if hasattr(signal, name):
             before[getattr(signal, name)] = signal.signal(getattr(signal, name), action)
-    _last_hold.clear()
-    _last_hold.update(before)
 
 
 @contextmanager
@@ -88,7 +85,8 @@ def in_one_line(error: BaseException) -> str:
 def one_line_errors() -> Iterator[None]:
     """`_one_line_errors`, after which the signals' handlers are the earlier ones: IPython or a notebook goes on.
 
-    While Python shuts down, signals are ignored again.
+    While Python shuts down, signals are ignored again. torch's handler for the end of its workers stays away: those
+    that a signal to the whole group has ended are no error.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -98,8 +96,6 @@ def one_line_errors() -> Iterator[None]:
         atexit.register(_hold_signals, {})
         raise
     finally:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:              # held, SIGCHLD (torch's handler) with them
-            before = _last_hold | before
         for number, handler in before.items():
             if handler is not None:                                         # None: not Python's own
                 signal.signal(number, handler)
