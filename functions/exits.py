@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from functions.errors import UserError
+from functions.errors import UserError, printable
 
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
 
@@ -78,7 +78,7 @@ def in_one_line(error: BaseException) -> str:
     if _out_of_memory(error):
         return ("memory is full: try a smaller --batch_size (and --accumulation to make up for it) or a smaller model. "
                 f"{message[:200]}")
-    return message
+    return printable(message)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def group(runs: list[dict]) -> list[list[dict]]:
 
 def table(groups: list[list[dict]]) -> list[str]:
     """Of each group mean ± SD over its seeds, the first seed with interval and verdict, nearest picture, chance."""
-    lines = [row(["recipe", "split", "stamps", "", *(words for _, _, words in COLUMNS)]),
+    lines = ["| recipe | split | stamps | | " + " | ".join(words for _, _, words in COLUMNS) + " |",
              "|" + "---|" * (len(COLUMNS) + 4)]
     for runs in groups:
         first, settings = runs[0]["evaluation"], runs[0]["settings"]
@@ -90,7 +90,10 @@ def write_between(file: Path, lines: list[str]) -> None:
     """Replaces what stands between the two marks in a file; ValueError if they are not there once each, in order."""
     from functions.files import write_text
 
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is no text in UTF-8 ({error.reason}): name a Markdown file") from None
     if len(found := re.findall(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, flags=re.DOTALL)) != 1:
         raise UserError(f"{file} needs the line {BEGIN} and after it {END}, once each")
     write_text(file, text.replace(found[0], "\n".join([BEGIN, "", *lines, "", END])))
@@ -143,7 +146,7 @@ def main() -> None:
         if arguments.write:
             write_between(arguments.write, lines)
         if arguments.figure:
-            draw(groups).savefig(arguments.figure, dpi=110)
+            draw(groups).savefig(arguments.figure, dpi=110, format="png")
 
 
 if __name__ == "__main__":

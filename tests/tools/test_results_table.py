@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from functions.errors import UserError
 from tools.results_table import BEGIN, END, draw, group, main, read, table, write_between
 
 
@@ -114,3 +115,9 @@ def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_pat
     code, _, err = call_script(main, "runs/x")
     assert (code, err.count("\n")) == (2, 1)
     assert f'evaluation/metrics.json is damaged: "{key}' in err
+
+
+def test_a_file_that_is_no_text_is_one_line(tmp_path):
+    (tmp_path / "R.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="no text in UTF-8"):
+        write_between(tmp_path / "R.md", ["x"])
