@@ -34,6 +34,12 @@ def model_name(record: dict) -> str:
     return str(record["settings"].get("model", "network"))
 
 
+def recipe_name(record: dict) -> str:
+    """The name of a run's recipe; without a recipe the model's."""
+    recipe = record["settings"].get("recipe")
+    return Path(str(recipe)).stem if recipe else model_name(record)
+
+
 def refuse_repeats(runs: Sequence[Path]) -> None:
     """UserError if one run is named twice: it would count as two in a mean."""
     seen = {}

@@ -11,10 +11,12 @@ from functions.command_line import OneLineParser
 from functions.errors import UserError
 from functions.exits import one_line_errors
 from functions.markdown_text import cell, code, row
-from functions.run_groups import group_runs, model_name, refuse_repeats, seeds_in_words
+from functions.run_groups import group_runs, recipe_name, refuse_repeats, seeds_in_words
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
            ("patient", "auroc_disease", "patient AUROC, diseased or not"))
+LABELS = {"network": "the network, 95 % interval over patients", "others": "other seeds",
+          "nearest": "nearest training picture", "constant": "always the largest class"}
 BEGIN, END = "<!-- results: written by tools/results_table.py -->", "<!-- end of results -->"
 
 
@@ -60,12 +62,6 @@ def table(groups: list[list[dict]]) -> list[str]:
             f"{cell(', '.join(sorted(trained)))}, scored at {cell(', '.join(sorted(scored)))}."]
 
 
-def recipe_name(run: dict) -> str:
-    """The recipe's name; without a recipe the model's."""
-    recipe = run["settings"].get("recipe")
-    return Path(str(recipe)).stem if recipe else model_name(run)
-
-
 def _spread(runs: list[dict], unit: str, name: str, what: str) -> str:
     """mean ± SD of those runs that have the score, and how many have it if not all do."""
     import numpy as np
@@ -92,8 +88,8 @@ def write_between(file: Path, lines: list[str]) -> None:
 
     try:
         text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is no text in UTF-8 ({error.reason}): name a Markdown file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is no text in UTF-8: name a Markdown file") from None
     if len(found := re.findall(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, flags=re.DOTALL)) != 1:
         raise UserError(f"{file} needs the line {BEGIN} and after it {END}, once each")
     write_text(file, text.replace(found[0], "\n".join([BEGIN, "", *lines, "", END])))
@@ -109,9 +105,7 @@ def draw(groups: list[list[dict]]):
     axis = figure.subplots()
     for place, runs in enumerate(groups):
         score, *others = [run["evaluation"]["slice"]["scores"]["accuracy"] for run in runs]
-        said = dict.fromkeys(("network", "others", "nearest", "constant")) if place else {
-            "network": "the network, 95 % interval over patients", "others": "other seeds",
-            "nearest": "nearest training picture", "constant": "always the largest class"}
+        said = LABELS if place == 0 else dict.fromkeys(LABELS)
         span = None if None in (score["low"], score["high"]) else [
             [max(score["value"] - score["low"], 0)], [max(score["high"] - score["value"], 0)]]
         axis.errorbar(score["value"], place, xerr=span, fmt="o", color="#0072B2", capsize=4, label=said["network"])
@@ -124,7 +118,7 @@ def draw(groups: list[list[dict]]):
     axis.set_yticks(range(len(groups)), ["\n".join([
         f"{short(recipe_name(runs[0]))}, --split {short(runs[0]['settings'].get('split'))}",
         *map(short, runs[0]["evaluation"]["stamps"])]) for runs in groups])
-    axis.set(xlim=(min(0.3, axis.dataLim.x0 - 0.02), max(1.02, axis.dataLim.x1)), ylim=(len(groups) - 0.5, -0.5),
+    axis.set(xlim=(min(0.3, axis.dataLim.x0 - 0.02), 1.02), ylim=(len(groups) - 0.5, -0.5),
              xlabel="share of test slices called right")
     axis.grid(alpha=0.3, axis="x")
     figure.legend(loc="outside upper center", ncols=2, fontsize="small")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from functions.errors import UserError
-from functions.run_groups import group_runs, network_name, refuse_repeats, seeds_in_words
+from functions.run_groups import group_runs, network_name, recipe_name, refuse_repeats, seeds_in_words
 
 
 def record(seed=0, fingerprint="f", classes=("AD", "CN"), **settings):
@@ -39,3 +39,8 @@ def test_a_run_that_is_named_twice_is_refused(tmp_path):
     for again in (tmp_path / "a", Path(f"{tmp_path}/b/../a"), tmp_path / "link"):
         with pytest.raises(UserError, match="is named twice"):
             refuse_repeats([tmp_path / "a", again])
+
+
+def test_a_recipe_is_called_by_its_file():
+    assert recipe_name(record(recipe="recipes/mri_cpu.yaml")) == "mri_cpu"
+    assert recipe_name(record(recipe=None)) == "vit_b_16"
