@@ -7,7 +7,7 @@ from functions.errors import printable
 
 def cell(text: object) -> str:
     """Text that Markdown shows as it is, on one line, within a cell."""
-    return re.sub(r"([\\|`*\[\]])", r"\\\1", printable(text)).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\|`*$\[\]])", r"\\\1", printable(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def code(text: object) -> str:

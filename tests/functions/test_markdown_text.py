@@ -5,7 +5,7 @@ import pytest
 from functions.markdown_text import cell, code, row
 
 HOSTILE = ["a|b", "<script>alert(1)</script>", "<!-- end of results -->", "[x](javascript:alert(1))", "`code`",
-           "**bold**", "a\nb", "a\x1b[31mb", "back\\slash|", "&lt;"]
+           "**bold**", "a\nb", "a\x1b[31mb", "back\\slash|", "&lt;", "$x$"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -18,7 +18,7 @@ def test_a_name_ends_no_cell_and_starts_no_markup(text, how):
     if how is code:
         assert made.count("`") == 2
     else:
-        assert not re.search(r"(?<!\\)(\\\\)*[\[`*]", made)
+        assert not re.search(r"(?<!\\)(\\\\)*[\[`*$]", made)
 
 
 def test_plain_names_stay_as_they_are():
