@@ -41,7 +41,7 @@ def audit_data(arguments) -> int:
                   lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))
     for line in audit_lines(found.findings, found.numbers, arguments.data):
         print(line)
-    write_json(out / "audit.json", {"data": str(arguments.data), "findings": found.findings} | found.numbers
+    write_json(out / "audit.json", {"data": str(data), "findings": found.findings} | found.numbers
                | provenance())
     write_table(out / "subjects.csv", found.by_pixels())
     sections = audit_sections(found.findings, found.numbers, found.examples, lambda path: read_image(path, 1)[:, :, 0])

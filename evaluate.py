@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from functions.command_line import OneLineParser
-from functions.errors import UserError
+from functions.errors import UserError, printable
 from functions.exits import one_line_errors
 
 
@@ -69,7 +69,7 @@ def evaluate_checkpoint(arguments) -> None:
         probabilities, rows.parts, checkpoint["class_names"], order, rows.largest, other, rows.nearest_neighbour(),
         met=evaluation_report.SEEN in stamps)
     for line in (*rows.notes, *evaluation_words.lines(result, stamps, str(checkpoint_file), str(arguments.against))):
-        print(line)
+        print(printable(line))
     evaluation_report.write(out, result, stamps, str(checkpoint_file), rows.thumbnail,
                             folder if arguments.data is None else None)
     print(f"{out} holds predictions.csv, metrics.json, figures and report.html")

@@ -24,7 +24,7 @@ from data_setup.traces import traces
 from functions.errors import UserError
 
 FEW = 5                       # patients of a class, below which nothing can be measured
-ICC = 0.9                     # how alike a patient's slices are: for the effective sample size
+ICC = 0.9                     # assumed intraclass correlation of a patient's slices: neighbours are nearly copies
 
 
 @dataclass
@@ -145,7 +145,8 @@ def _balance(found: Audit) -> None:
     effective = len(table) / (1 + (m - 1) * ICC)
     found.numbers["balance"] = {
         "classes": counts.to_dict("index"), "patients": int(table["who"].nunique()), "slices": len(table),
-        "effective sample size": float(effective), "largest class": str(counts["slices"].idxmax()),
+        "effective sample size": float(effective), "intraclass correlation, assumed": ICC,
+        "largest class": str(counts["slices"].idxmax()),
         "accuracy of always answering it": float(counts["slices"].max() / len(table)),
         "by split": {"/".join(key): int(n) for key, n in table.groupby(["split", "class"]).size().items()}}
     few = counts.index[counts["patients"] < FEW].tolist()

@@ -6,6 +6,7 @@ import numpy as np
 
 from data_setup.nearest_picture import labels_near
 from data_setup.neighbours import Neighbours
+from functions.intervals import RESAMPLES, bootstrap_interval
 
 
 class LeakWorth(NamedTuple):
@@ -19,11 +20,12 @@ class LeakWorth(NamedTuple):
 
 
 def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: np.ndarray,
-               resamples: int = 2000, seed: int = 0) -> LeakWorth | None:
+               resamples: int = RESAMPLES, seed: int = 0) -> LeakWorth | None:
     """1-nearest-neighbour accuracy of test slices among the others: as split, and with their own patient's forbidden.
 
     `people` are ids, `test` says which slices are tested; pictures are correlated as they are, on their own axes.
-    Intervals are 95 %, from resampling test patients. None where there is nobody left to compare with.
+    Intervals are 95 %, from resampling test patients (`functions.intervals`), nan for a single one. None where there is
+    nobody left to compare with.
     """
     found = labels_near(near, labels, people, test)
     if found is None:
@@ -35,7 +37,7 @@ def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: n
     sums = np.stack([np.bincount(person, row) for row in (*right, right[0] - right[1])])      # (3, people)
     drawn = np.random.default_rng(seed).multinomial(len(count), np.full(len(count), 1 / len(count)), resamples)
     draws = (drawn @ sums.T) / (drawn @ count)[:, None]
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    low, high = bootstrap_interval(draws, patients=len(count))
     points = sums.sum(axis=1) / len(rows)
     largest = np.bincount(labels[known]).argmax()
     return LeakWorth(*(tuple(map(float, row)) for row in zip(points, low, high, strict=True)),

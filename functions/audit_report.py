@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from functions import html_page
+from functions.report import with_interval
 
 
 def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
     """What is printed: how much there is of what, then the findings, faults first."""
     balance, patients = numbers["balance"], numbers["patients"]
     lines = [f"{data}: {balance['slices']:,} slices of {balance['patients']:,} people, "
-             f"effective sample size about {balance['effective sample size']:,.0f}"]
+             f"effective sample size about {balance['effective sample size']:,.0f} ({_assumed(balance)})"]
     lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} people"
               for name, counts in balance["classes"].items()]
     constant = balance["accuracy of always answering it"]
@@ -40,7 +41,7 @@ def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list
         ("Findings", found if findings else html_page.words("Nothing wrong was found.")),
         ("Classes", html_page.table(["class", "slices", "people"], classes) + html_page.words(
             f"{balance['slices']:,} slices of {balance['patients']:,} people: as much information as about "
-            f"{balance['effective sample size']:,.0f} independent ones.")),
+            f"{balance['effective sample size']:,.0f} independent ones ({_assumed(balance)}).")),
         ("Patients", html_page.table(["what", "value"], [[_plain(key), _short(value)] for key, value in
                                                          numbers["patients"].items()])),
     ]
@@ -64,6 +65,10 @@ def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list
     return sections
 
 
+def _assumed(balance: dict) -> str:
+    return f"assuming that slices of one patient correlate by ICC {balance['intraclass correlation, assumed']:g}"
+
+
 def _plain(name: str) -> str:
     return name.replace("_", " ")
 
@@ -72,5 +77,5 @@ def _short(value) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{_plain(key)}: {_short(part)}" for key, part in value.items())
     if isinstance(value, (tuple, list)):
-        return f"{value[0]:.3f} [{value[1]:.3f} to {value[2]:.3f}]"
+        return with_interval(dict(zip(("value", "low", "high"), value, strict=True)))
     return f"{value:.3f}" if isinstance(value, float) else str(value)

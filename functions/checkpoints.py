@@ -191,7 +191,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         checkpoint = load_checkpoint(path)
     except ValueError as error:
-        raise UserError(f"{error}; if it is a run's, --resume mends it where another checkpoint allows") from None
+        raise UserError(f"{error}; if it belongs to a run, its training script's --resume repairs it where another "
+                        "checkpoint allows") from None
     model = build_model(checkpoint["config"])
     weights = checkpoint["weights"]
     if checkpoint.get("frozen"):

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from functions.figure_text import as_written, short
+from functions.intervals import bootstrap_interval
 from functions.metrics import patient_weights
 from functions.results import FEW
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")      # Okabe and Ito
 MARKS = ("o", "s", "^", "D", "v", "P")
+COLUMNS = 4                # of panels in a figure
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 
 
@@ -19,21 +22,25 @@ def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], subjects: np.ndar
     patients within their classes.
     """
     grid = np.linspace(0, 1, 101)
-    figure = Figure(figsize=(4.6 * len(curves), 4.6), layout="constrained")
-    for axis, (words, (score, positive)) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(),
-                                                strict=True):
+    columns, rows = min(len(curves), COLUMNS), -(-len(curves) // COLUMNS)
+    figure = Figure(figsize=(4.6 * columns, 4.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for (words, (score, positive)), axis in zip(curves.items(), axes, strict=False):
         drawn = [_roc(score, positive, row, grid)
                  for weights in patient_weights(positive.astype(int), subjects, resamples, 0) for row in weights]
-        low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
-        axis.fill_between(grid, low, high, color=COLOURS[0], alpha=0.2, label="95 % of resampled patients")
+        low, high = bootstrap_interval(drawn, len(np.unique(subjects)), strata=2)
+        axis.fill_between(grid, low, high, color=COLOURS[0], alpha=0.2,
+                          label=f"95 % interval, {resamples:,} resamples of patients")
         axis.plot(grid, _roc(score, positive, np.ones(len(score)), grid), color=COLOURS[0], lw=2, label="all of them")
         axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="guessing")
         axis.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
-        axis.set_title(words, parse_math=False, fontsize="medium")
+        axis.set_title(short(words, 44), fontsize="medium")
         axis.grid(alpha=0.3)
         axis.legend(loc="lower right")
-    figure.suptitle(title, parse_math=False, fontsize="medium")
-    return figure
+    for empty in axes:
+        empty.remove()
+    figure.suptitle(title, fontsize="medium")
+    return as_written(figure)
 
 
 def _roc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -56,10 +63,10 @@ def plot_reliability(curves: dict[str, list[tuple[float, float, int]]], title: s
         axis.scatter(confidence, right, s=12 + 120 * count / count.sum(), color=colour, marker=mark, edgecolor="black",
                      lw=0.4)
     axis.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.01))
-    figure.suptitle(title, parse_math=False, fontsize="medium")
+    figure.suptitle(title, fontsize="medium")
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right", fontsize="small")
-    return figure
+    return as_written(figure)
 
 
 def plot_score_by_stage(stage: np.ndarray, labels: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
@@ -73,9 +80,11 @@ def plot_score_by_stage(stage: np.ndarray, labels: np.ndarray, class_names: Sequ
                      marker=MARKS[k % len(MARKS)], edgecolor="black", lw=0.4)
         if len(values) >= FEW:
             axis.hlines(np.median(values), k - 0.3, k + 0.3, color="black", lw=2)
-    axis.set_xticks(range(len(class_names)), class_names)
+    names = [short(name) for name in class_names]
+    crowded = sum(map(len, names)) > 50
+    axis.set_xticks(range(len(names)), names, rotation=30 if crowded else 0, ha="right" if crowded else "center")
     axis.set(xlabel="true class", ylabel=f"expected stage, 0 to {len(class_names) - 1}",
              ylim=(-0.05, len(class_names) - 0.95), xlim=(-0.5, len(class_names) - 0.5))
-    figure.suptitle(title, parse_math=False, fontsize="medium")
+    figure.suptitle(title, fontsize="medium")
     axis.grid(alpha=0.3, axis="y")
-    return figure
+    return as_written(figure)

@@ -11,6 +11,7 @@ from functions.calibration import apply_temperature, fit_temperature, reliabilit
 from functions.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
 from functions.evaluation_words import page_sections
 from functions.files import write_atomically, write_json, write_text
+from functions.intervals import RESAMPLES
 from functions.metrics import by_patient, healthy_class, middle_95
 from functions.plots import make_title, plot_confusion_matrix
 from functions.report import write_report
@@ -18,17 +19,19 @@ from functions.results import FEW, prediction_table
 from functions.run_folder import provenance, write_table
 
 SEEN = "PATIENTS SEEN IN TRAINING"
+MOST_CURVES = 12          # ROC curves drawn, a panel each
 UNKNOWN_TRAINING = "NOT KNOWN WHO WAS TRAINED ON"
 
 
 def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataFrame], class_names: list[str],
                  order: list[int] | None, largest: int, other: np.ndarray | None = None,
-                 nearest: tuple[np.ndarray, np.ndarray] | None = None, met: bool = False) -> dict:
+                 nearest: tuple[np.ndarray, np.ndarray] | None = None, met: bool = False,
+                 resamples: int = RESAMPLES) -> dict:
     """Scores per slice and per patient, by class, calibrated, compared; arrays for figures stand under "_"-names.
 
     `other` are another run's probabilities on the same slices, `nearest` the classes of their nearest pictures (as
     split, among strangers). Where somebody's patient is unknown there are no scores per patient; without an `order`
-    there is no kappa.
+    there is no kappa. `resamples` is how often patients are resampled, and how often their labels are permuted.
     """
     p, table = probabilities["test"], parts["test"]
     y, who = table["label"].to_numpy(), table["who"].to_numpy().astype(str)
@@ -37,11 +40,13 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
     units = {"patient": lambda q: by_patient(q, y, who)} if known else {}
     units["slice"] = lambda q: (q, y, who)
     result = {"classes": class_names, "largest": class_names[largest], "patients known": known,
-              "order": [class_names[k] for k in stages] if order else None, "nearest neighbour": {}}
+              "order": [class_names[k] for k in stages] if order else None, "nearest neighbour": {},
+              "resamples": resamples}
     for unit, rows_of in units.items():
         q, labels, people = rows_of(p)
-        sample = evaluation.resampled(q, labels, people, stages, healthy)
-        scored = evaluation.evaluate(q, labels, people, stages, largest, healthy, met=met, sample=sample)
+        sample = evaluation.resampled(q, labels, people, stages, healthy, resamples)
+        scored = evaluation.evaluate(q, labels, people, stages, largest, healthy, resamples, met=met,
+                                     sample=sample)
         for how, calls in zip(("as split", "among strangers"), nearest or (), strict=False):
             votes, truth, _ = rows_of(np.eye(len(class_names))[calls])
             result["nearest neighbour"].setdefault(how, {})[unit] = evaluation.points(votes, truth, stages, healthy)
@@ -51,11 +56,12 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
                         "classes": evaluation.by_class(q, labels, people, class_names, sample)}
         if other is not None:
             result.setdefault("against", {})[unit] = evaluation.paired(q, rows_of(other)[0], labels, people, stages,
-                                                                       healthy)
+                                                                       healthy, resamples)
     people = by_patient(p, y, who)
     if known:
         result["aggregation"] = {
-            way: _ways(q, people[1], people[2], stages, healthy) for way, q in evaluation.aggregated(p, y, who).items()}
+            way: _ways(q, people[1], people[2], stages, healthy, resamples)
+            for way, q in evaluation.aggregated(p, y, who).items()}
     if "val" in probabilities:
         temperature = fit_temperature(probabilities["val"], parts["val"]["label"].to_numpy())
         result["calibration"] = {"temperature": temperature}
@@ -66,8 +72,10 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
     return result | {"_table": table, "_p": p, "_patients": people, "_stages": stages}
 
 
-def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], healthy: int | None) -> dict[str, dict]:
-    value, sample = evaluation.points(q, y, stages, healthy), evaluation.resampled(q, y, who, stages, healthy)
+def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], healthy: int | None,
+          resamples: int) -> dict[str, dict]:
+    value = evaluation.points(q, y, stages, healthy)
+    sample = evaluation.resampled(q, y, who, stages, healthy, resamples)
     spans = {name: middle_95(sample[name], y, who) for name in ("accuracy", "balanced_accuracy", "auroc")}
     return {name: {"value": value[name], "low": low, "high": high} for name, (low, high) in spans.items()}
 
@@ -101,8 +109,10 @@ def figures(result: dict, stamps: list[str]) -> dict:
     curves = {words: (score, positive) for words, (score, positive) in asked.items()
               if min(len(set(subjects[positive])), len(set(subjects[~positive]))) >= FEW}
     if curves:
-        made["roc.png"] = (plot_roc(curves, subjects, make_title(unit, stamps)),
-                           f"ROC of {', '.join(curves)}, with its band")
+        shown = dict(list(curves.items())[:MOST_CURVES])
+        what = unit if len(shown) == len(curves) else f"{unit}: the first {len(shown)} of {len(curves)} classes"
+        made["roc.png"] = (plot_roc(shown, subjects, make_title(what, stamps)),
+                           f"ROC of {', '.join(shown)}, with its band")
     rank = np.argsort(stages)
     made["stages.png"] = (plot_score_by_stage((people * rank).sum(axis=1), rank[labels], [names[k] for k in stages],
                                               make_title(unit, stamps)), "expected stage against true class")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from functions import html_page
+from functions.evaluation import TOO_GOOD, too_good
 from functions.report import number, with_interval
 from functions.results import FEW
 
@@ -13,7 +14,6 @@ WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macr
          "kappa": "kappa, quadratic weights", "brier": "Brier (0 to 2, less is better)",
          "ece": "ECE (less is better)"}
 OF_CLASS = ("sensitivity", "specificity", "auroc")
-FLOOR = "p: the share of permutations of the patients' labels that score as well; its floor is 1/2001 = 0.0005"
 NOT_ALONE = f"counts alone: fewer than {FEW} people, of it or of the others"
 
 
@@ -49,15 +49,31 @@ def units(result: dict) -> list[str]:
     return [unit for unit in ("patient", "slice") if unit in result]
 
 
+def floor(result: dict) -> float:
+    """The smallest p that so many permutations can give: the identity is counted among them."""
+    return 1 / (result["resamples"] + 1)
+
+
 def _who(result: dict) -> str:
     return "people" if result["patients known"] else "slices"
+
+
+def _resampled(result: dict) -> str:
+    return "patients within their classes" if result["patients known"] else "slices within their classes"
 
 
 def notes(result: dict) -> list[str]:
     """Sentences that belong to the table of scores."""
     few = [f"{row['class']} {row['people']}" for row in result[units(result)[0]]["classes"] if 0 < row["people"] < FEW]
     said = [f"always: answering {result['largest']} every time; shuffled: the same predictions, labels handed out at "
-            "random; nearest: the class of the nearest training picture", FLOOR]
+            "random; nearest: the class of the nearest training picture",
+            f"intervals: {result['resamples']:,} resamples of {_resampled(result)}",
+            "p: the share of permutations of the patients' labels that score as well; its floor is "
+            f"1/{result['resamples'] + 1} = {floor(result):.2g}"]
+    if any(score.get("verdict") == TOO_GOOD for unit in units(result) for score in result[unit]["scores"].values()):
+        limits = ", ".join(f"{WORDS[name]} {limit:.2f}" for name, limit in too_good(len(result["classes"])).items())
+        said.append(f"too good: above {limits}; the best published scores on patients never seen are lower (sources "
+                    "in functions/evaluation.py)")
     if few:
         said.append(f"means over classes hang on fewer than {FEW} {_who(result)} of {', '.join(few)}")
     if not result["patients known"]:
@@ -86,7 +102,7 @@ def page_sections(result: dict, figures: str, picture: Callable[[str], np.ndarra
                 for name, s in result[unit]["scores"].items()]
         sections.append((f"Scores per {unit}", html_page.table(
             [f"{result[unit]['count']:,} {unit}s", "value [95 % interval over patients]", f"always {result['largest']}",
-             "shuffled labels", "nearest picture", "p (floor 0.0005)", "verdict"], rows)
+             "shuffled labels", "nearest picture", f"p (floor {floor(result):.2g})", "verdict"], rows)
             + html_page.items([(note, False) for note in notes(result)])))
         rows = [[row["class"], row["people"], row["rows"],
                  *(with_interval(row[what]) if what in row else NOT_ALONE for what in OF_CLASS)]

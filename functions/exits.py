@@ -1,5 +1,6 @@
 """How a script ends: 0 done, 1 our fault (a traceback), 2 the user's input (one line), 130 interrupted. Torch-free."""
 
+import atexit
 import os
 import re
 import signal
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from functions.errors import UserError
+from functions.errors import UserError, printable
 
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
 
@@ -77,11 +78,32 @@ def in_one_line(error: BaseException) -> str:
     if _out_of_memory(error):
         return ("memory is full: try a smaller --batch_size (and --accumulation to make up for it) or a smaller model. "
                 f"{message[:200]}")
-    return message
+    return printable(message)
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
+    """`_one_line_errors`, after which the signals' handlers are the earlier ones: IPython or a notebook goes on.
+
+    While Python shuts down, signals are ignored again. torch's handler for the end of its workers stays away: those
+    that a signal to the whole group has ended are no error.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with _one_line_errors():
+            yield
+    except SystemExit:
+        atexit.register(_hold_signals, {})
+        raise
+    finally:
+        for number, handler in before.items():
+            if handler is not None:                                         # None: not Python's own
+                signal.signal(number, handler)
+        _signals.clear()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
     """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
 
     SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. Of

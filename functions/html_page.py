@@ -10,6 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from functions.errors import printable
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"       # no script, no network, no form
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #ffffff; --line: #d0d0d0; --soft: #f4f4f2; --bad: #a32100; }
 @media (prefers-color-scheme: dark) {
@@ -31,20 +34,26 @@ figure { margin: 1rem 0; } .figure { background: #ffffff; padding: .3rem; border
 """
 
 
+def escaped(text: object) -> str:
+    """Text from anywhere as HTML shows it: no markup, no attribute's end, no control character or broken Unicode."""
+    return html.escape(printable(text))
+
+
 def page(title: str, stamps: Sequence[str], sections: Sequence[tuple[str, str]]) -> str:
     """The whole page: a title, stamps in a frame, then (heading, HTML) sections."""
-    marks = "".join(f'<p class="stamp">{html.escape(stamp)}</p>' for stamp in stamps)
-    body = "".join(f"<section><h2>{html.escape(heading)}</h2>{content}</section>" for heading, content in sections)
+    marks = "".join(f'<p class="stamp">{escaped(stamp)}</p>' for stamp in stamps)
+    body = "".join(f"<section><h2>{escaped(heading)}</h2>{content}</section>" for heading, content in sections)
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
-            f"<body><h1>{html.escape(title)}</h1>{marks}{body}</body></html>\n")
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f"<title>{escaped(title)}</title><style>{STYLE}</style></head>\n"
+            f"<body><h1>{escaped(title)}</h1>{marks}{body}</body></html>\n")
 
 
 def table(head: Sequence, rows: Sequence[Sequence]) -> str:
     """A table that scrolls sideways where it is too wide."""
     def row(cells: Sequence, tag: str) -> str:
-        shown = "".join(f"<{tag}{_kind(str(cell))}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+        shown = "".join(f"<{tag}{_kind(str(cell))}>{escaped(cell)}</{tag}>" for cell in cells)
         return f"<tr>{shown}</tr>"
 
     body = "".join(row(cells, "td") for cells in rows)
@@ -57,13 +66,13 @@ def _kind(cell: str) -> str:
 
 def words(*paragraphs: str) -> str:
     """Plain paragraphs."""
-    return "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
+    return "".join(f"<p>{escaped(paragraph)}</p>" for paragraph in paragraphs)
 
 
 def items(texts: Sequence[tuple[str, bool]]) -> str:
     """A list; those marked True stand out."""
     return "<ul>" + "".join(
-        f'<li{" class=wrong" if wrong else ""}>{html.escape(text)}</li>' for text, wrong in texts) + "</ul>"
+        f'<li{" class=wrong" if wrong else ""}>{escaped(text)}</li>' for text, wrong in texts) + "</ul>"
 
 
 def picture(figure: Figure, description: str) -> str:
@@ -71,7 +80,7 @@ def picture(figure: Figure, description: str) -> str:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     source = _uri(file.getvalue(), "png")
-    return f'<figure class="figure"><img alt="{html.escape(description)}" src="{source}"></figure>'
+    return f'<figure class="figure"><img alt="{escaped(description)}" src="{source}"></figure>'
 
 
 def thumbnails(pictures: Sequence[tuple[np.ndarray, str]]) -> str:
@@ -82,8 +91,8 @@ def thumbnails(pictures: Sequence[tuple[np.ndarray, str]]) -> str:
         small = Image.fromarray(pixels)
         small.thumbnail((136, 136))
         small.save(file, "JPEG", quality=80)
-        made.append(f'<figure><img alt="{html.escape(caption)}" src="{_uri(file.getvalue(), "jpeg")}">'
-                    f"<figcaption>{html.escape(caption)}</figcaption></figure>")
+        made.append(f'<figure><img alt="{escaped(caption)}" src="{_uri(file.getvalue(), "jpeg")}">'
+                    f"<figcaption>{escaped(caption)}</figcaption></figure>")
     return f'<div class="thumbs">{"".join(made)}</div>'
 
 

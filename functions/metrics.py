@@ -7,8 +7,9 @@ in `labels`; with fewer than two of them AUROC is nan.
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import norm, t
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
+
+from functions.intervals import RESAMPLES, bootstrap_interval
 
 HEALTHY = {"nondemented", "cn", "cognitivelynormal", "control", "controls", "hc", "healthy", "nc", "normal"}
 
@@ -103,7 +104,7 @@ def intervals(
     labels: np.ndarray,
     subjects: np.ndarray,
     healthy: int | None = None,
-    resamples: int = 2000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals of `scores`, from a bootstrap over whole patients, stratified by class.
@@ -137,14 +138,6 @@ def _draw(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray, he
 
 
 def middle_95(draws: np.ndarray, labels: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a score whose bootstrap over n patients in K classes gave `draws`; nan where none can be.
-
-    Percentiles α and 1 - α with α = Φ(-√(n / (n - K)) t₀.₉₇₅(n - K)): 2.5 % for many patients, 1.6 % for 32 of three
-    classes, since resampling few people understates their spread. Source: Hesterberg 2015, arXiv 1411.5279, "expanded".
-    """
-    draws = draws[np.isfinite(draws)]
-    spare = len(np.unique(subjects)) - len(np.unique(labels))
-    if not len(draws) or spare < 1:
-        return float("nan"), float("nan")
-    alpha = norm.cdf(-np.sqrt(1 + len(np.unique(labels)) / spare) * t.ppf(0.975, spare))
-    return tuple(map(float, np.quantile(draws, [alpha, 1 - alpha])))
+    """`bootstrap_interval` of a score whose patients, and the classes they were drawn within, are those of the rows."""
+    low, high = bootstrap_interval(draws, len(np.unique(subjects)), len(np.unique(labels)))
+    return float(low), float(high)

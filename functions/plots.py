@@ -7,43 +7,73 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from functions.errors import UserError, printable
+from functions.figure_text import as_written, short
+
 # Okabe and Ito's colours: told apart by colour-blind readers, and by line style in black and white.
 LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
 
 
+MOST_COUNTED = 40      # classes up to which a confusion matrix shows its counts; a larger one is coloured only
+LARGEST = 24           # inches: a figure of 1,000 classes must still be one that a file can hold
+
+
 def make_title(name: str, stamps: Sequence[str]) -> str:
     """A run's name and, a line each, what must not be overlooked; long lines are broken."""
-    return "\n".join(line for words in (name, *stamps) for line in wrap(words, 44))
+    return "\n".join(line for words in (name, *stamps) for line in wrap(printable(words), 44))
 
 
-def plot_loss_curves(results: Mapping[str, Sequence[float]], title: str = "", best_epoch: int | None = None) -> Figure:
+def plot_loss_curves(results: Mapping[str, Sequence], title: str = "", best_epoch: int | None = None) -> Figure:
     """Loss and accuracy against epoch, side by side; the best epoch is marked.
 
-    `results` is a run's pickle: lists under {train, val, test}_{loss, acc}. `best_epoch` is the one the run kept
-    (run.json names it); without it, that of the lowest validation loss. The older four keys (no val) draw too, and
-    then nothing is marked, because choosing an epoch on the test set is no choice.
+    `results` is a run's pickle: lists under {train, val, test}_{loss, acc}; their values are numbers or, in older ones,
+    tensors of one element on any device, with or without a graph. `best_epoch` is the one the run kept (run.json names
+    it); without it, that of the lowest validation loss. The older four keys (no val) draw too, and then nothing is
+    marked, because choosing an epoch on the test set is no choice.
+    Raises UserError where there are no training curves, where a value is no number, and for a best epoch there is not.
     """
+    curves = _curves(results)
+    epochs = len(curves["train_loss"])
+    if best_epoch and not 1 <= best_epoch <= epochs:
+        raise UserError(f"the best epoch is {best_epoch}, but the curves have {epochs} epochs: they are of two runs")
     figure = Figure(figsize=(12, 4.5), layout="constrained")
-    epochs = np.arange(1, len(results["train_loss"]) + 1)
     for axis, what, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
         for split, (colour, style) in LINES.items():
-            if f"{split}_{what}" in results:
-                marker = "o" if len(epochs) == 1 else None
-                axis.plot(epochs, results[f"{split}_{what}"], style, color=colour, label=split, lw=2, marker=marker)
-        if "val_loss" in results and len(epochs):
-            best = best_epoch - 1 if best_epoch else int(np.argmin(results["val_loss"]))
+            if (values := curves.get(f"{split}_{what}")) is not None:
+                marker = "o" if len(values) == 1 else None
+                axis.plot(range(1, len(values) + 1), values, style, color=colour, label=split, lw=2, marker=marker)
+        if np.isfinite(curves.get("val_loss", [])).any():
+            best = best_epoch or 1 + int(np.nanargmin(curves["val_loss"]))
             why = "kept by the run" if best_epoch else "lowest val loss"
-            axis.axvline(epochs[best], color="0.5", lw=1)
-            axis.plot(epochs[best], results[f"val_{what}"][best], "o", color=LINES["val"][0], ms=8,
-                      label=f"best epoch {epochs[best]} ({why})")
+            axis.axvline(best, color="0.5", lw=1)
+            axis.plot(best, curves.get(f"val_{what}", [])[best - 1:best] or [np.nan], "o", color=LINES["val"][0], ms=8,
+                      label=f"best epoch {best} ({why})")
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if what == "acc":
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.suptitle(title, parse_math=False, fontsize="medium")
-    return figure
+    figure.suptitle(title, fontsize="medium")
+    return as_written(figure)
+
+
+def _curves(results: Mapping[str, Sequence]) -> dict[str, list[float]]:
+    """The curves that there are, as plain numbers."""
+    names = [f"{split}_{what}" for split in LINES for what in ("loss", "acc") if f"{split}_{what}" in results]
+    if missing := {"train_loss", "train_acc"} - set(names):
+        raise UserError(f"the curves lack {min(missing)}: is this the pickle of a run?")
+    return {name: [_number(value, name) for value in results[name]] for name in names}
+
+
+def _number(value, name: str) -> float:
+    """A number, a NumPy scalar or a tensor of one element (on any device, with or without a graph) as a float."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().tolist()
+    try:
+        return float(np.asarray(value).item())
+    except (TypeError, ValueError):
+        raise UserError(f"{name} holds {short(repr(value))}, which is not a number") from None
 
 
 def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], title: str = "",
@@ -52,21 +82,22 @@ def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], tit
     confusion = np.asarray(confusion)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     shares[list(few)] = 0
-    side = max(4.5, 2.5 + 0.9 * len(class_names))
+    side = min(max(4.5, 2.5 + 0.9 * len(class_names)), LARGEST)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(confusion):
+    for (row, column), count in np.ndenumerate(confusion if len(class_names) <= MOST_COUNTED else np.zeros((0, 0))):
         colour = "white" if shares[row, column] > 0.5 else "black"
         share = "" if row in few else f"\n{shares[row, column]:.0%}"
         axis.text(column, row, f"{count:,}{share}", ha="center", va="center", color=colour)
-    ticks = range(len(class_names))
-    axis.set_xticks(ticks, class_names, rotation=30, ha="right")
-    axis.set_yticks(ticks, class_names)
+    ticks = range(0, len(class_names), 1 + len(class_names) // (2 * MOST_COUNTED))
+    names = [short(class_names[tick]) for tick in ticks]
+    axis.set_xticks(ticks, names, rotation=30, ha="right")
+    axis.set_yticks(ticks, names)
     axis.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, label="share of the true class", format=lambda value, _: f"{value:.0%}")
-    figure.suptitle(title, parse_math=False, fontsize="medium")
-    return figure
+    figure.suptitle(title, fontsize="medium")
+    return as_written(figure)
 
 
 def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_names: Sequence[str],
@@ -76,13 +107,14 @@ def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_nam
     left, right = figure.subplots(1, 2)
     left.imshow(image, cmap="gray")
     left.set_axis_off()
-    guess = class_names[int(np.argmax(probabilities))]
-    left.set_title(f"predicted: {guess} ({max(probabilities):.0%})" + (f"\ntrue: {truth}" if truth else ""))
-    bars = right.barh(list(class_names), probabilities, color=LINES["train"][0])
+    guess = short(class_names[int(np.argmax(probabilities))])
+    left.set_title(f"predicted: {guess} ({max(probabilities):.0%})" + (f"\ntrue: {short(truth)}" if truth else ""))
+    bars = right.barh(range(len(class_names)), probabilities, color=LINES["train"][0])
+    right.set_yticks(range(len(class_names)), [short(name) for name in class_names])
     if truth in class_names:
         bars[list(class_names).index(truth)].set(hatch="//", edgecolor="white")
     right.set(xlim=(0, 1), xlabel="probability")
     right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     right.invert_yaxis()
-    figure.suptitle(title, parse_math=False, fontsize="medium")
-    return figure
+    figure.suptitle(title, fontsize="medium")
+    return as_written(figure)

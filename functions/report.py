@@ -1,7 +1,8 @@
 """A run's folder → report.html: one self-contained page of what was run, on whom, how it went, what is not known."""
 
-import json
+import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -9,48 +10,53 @@ import pandas as pd
 from functions import html_page
 from functions.errors import UserError
 from functions.files import write_text
+from functions.intervals import RESAMPLES
+from functions.json_files import check, read_json
+from functions.metrics_file import read_run_metrics
 from functions.model_card import CARD, flat, model_card
 from functions.plots import make_title, plot_loss_curves
 from functions.results import WORDS
 from functions.run_folder import read_record
+from functions.run_tables import read_curves, read_split
 
 UNKNOWN = "PATIENTS UNKNOWN"
 
 
 def check_reportable(run: Path) -> None:
-    """ValueError, one line, if a run's folder lacks what its report is made of."""
+    """UserError, one line, if a run's folder lacks what its report is made of, or any of it is damaged."""
     record = read_record(run)
     if record["state"] != "finished":
-        raise UserError(f"{run} is {record['state']}, not finished: go on with --resume {run}")
-    for name in ("metrics.json", "split.csv"):
+        raise UserError(f"{run} is {record['state']}, not finished: go on with {resume_command(run, record)}")
+    for name in ("metrics.json", "split.csv", "results.csv"):
         if not (run / name).is_file():
             raise UserError(f"{run} holds no {name}, which a finished run does")
-    if not list(run.glob("*_losses.pkl")):
-        raise UserError(f"{run} holds no *_losses.pkl, which a finished run does")
-    if "test" not in read_json(run / "metrics.json"):
-        raise UserError(f"{run / 'metrics.json'} is damaged: it holds no scores of test")
+    read_results(run)
 
 
-def read_json(path: Path) -> dict:
-    """A JSON file's object; ValueError, one line, if it holds none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object")
-    return content
+def resume_command(run: Path, record: dict) -> str:
+    """The command that goes on with a run, of the script that began it, as a shell takes it."""
+    script = "train_transferlearning.py" if "weights" in record["settings"] else "train.py"
+    return f"python {script} --resume {shlex.quote(str(run))}"
+
+
+def read_results(run: Path) -> tuple[dict, pd.DataFrame, dict[str, list[float]]]:
+    """metrics.json, split.csv and results.csv of a finished run, each checked: text alone, nothing in them is run."""
+    metrics = read_run_metrics(run / "metrics.json")
+    split, curves = read_split(run / "split.csv"), read_curves(run / "results.csv")
+    if not 1 <= metrics["best_epoch"] <= len(curves["train_loss"]):
+        raise UserError(f'{run / "metrics.json"} is damaged: "best_epoch" is {metrics["best_epoch"]}, but results.csv '
+                        f"has {len(curves['train_loss'])} epochs")
+    return metrics, split, curves
 
 
 def write_report(run: Path, more: Sequence[tuple[str, str]] = (), stamps: Sequence[str] | None = None) -> Path:
     """Writes `run`/report.html from the files of a finished run; `more` are sections of an evaluation, `stamps` its."""
-    record, metrics = read_record(run), read_json(run / "metrics.json")
-    curves = pd.read_pickle(next(run.glob("*_losses.pkl")))
-    split = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
+    record = read_record(run)
+    metrics, split, curves = read_results(run)
     marks = record["stamps"] if stamps is None else stamps
     sections = [
         *(more or [("Result", _scores(metrics, UNKNOWN not in marks))]),
-        ("What the audit of these slices found", _audited(run, split)),
+        ("What the audit of these slices found", _audited(run, record, split)),
         ("Loss and accuracy", html_page.picture(plot_loss_curves(curves, make_title("", marks), metrics["best_epoch"]),
                                                 "loss and accuracy of every epoch on train, val and test")),
         ("Data and split", _split(split) + html_page.items([(note, False) for note in record.get("notes", [])])),
@@ -70,22 +76,46 @@ def write_report(run: Path, more: Sequence[tuple[str, str]] = (), stamps: Sequen
     return run / "report.html"
 
 
-def _audited(run: Path, split: pd.DataFrame) -> str:
+@dataclass(frozen=True)
+class _Finding:
+    text: str
+    wrong: bool
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """What is read of an audit.json."""
+
+    data: str
+    findings: list[_Finding]
+
+
+def _audited(run: Path, record: dict, split: pd.DataFrame) -> str:
     """The findings of the audits beside the run whose data this run's slices are."""
+    start = Path(record["settings"].get("cwd", "."))                  # paths in split.csv start where the run did
+    folders = {(start / folder).resolve() for folder in {Path(path).parent for path in split["path"]}}
     findings = []
     for path in sorted(run.parent.glob("audit-*/audit.json")):
         try:
             audit = read_json(path)
-            data = Path(audit["data"]).resolve()
-            told = [(finding["text"], bool(finding["wrong"])) for finding in audit["findings"]]
-        except (ValueError, KeyError, TypeError) as error:      # a report must not fail on another program's file
-            findings.append((f"{path} cannot be read: {error}", False))
+            check(_Audit, audit, path)
+            data = _audited_data(path, audit["data"])
+        except UserError as error:            # a report must not fail on another program's file
+            findings.append((f"not used: {error}", False))
             continue
-        mine = all(data in Path(slice_path).resolve().parents for slice_path in split["path"])
-        if mine or data == (run / "split.csv").resolve():
-            findings += told or [("nothing wrong was found", False)]
+        if data == (run / "split.csv").resolve() or all(data in (folder, *folder.parents) for folder in folders):
+            found = [(finding["text"], finding["wrong"]) for finding in audit["findings"]]
+            findings += found or [("nothing wrong was found", False)]
     return html_page.items(findings) if findings else html_page.words(
         "These slices have not been audited: python audit.py DATA, then evaluate.py on this run, fills this in.")
+
+
+def _audited_data(audit: Path, data: str) -> Path:
+    """What an audit looked at; a relative path starts where runs/audit-DATA/audit.json was written from."""
+    try:
+        return (audit.resolve().parent.parent.parent / data).resolve()
+    except ValueError as error:               # a NUL or a lone surrogate: no path that a file system has
+        raise UserError(f'{audit} is damaged: "data" is no path ({error})') from None
 
 
 def score_rows(scored: dict, unit: str) -> list[list[str]]:
@@ -120,7 +150,8 @@ def _scores(metrics: dict, patients_known: bool) -> str:
         parts.append(html_page.table([f"per {unit}, {metrics['test'][unit]['count']} of them", "value [95 % interval]",
                                       f"always {metrics['largest']}"], rows))
     return "".join(parts) + html_page.words(
-        "Intervals are from 2,000 resamples of patients within their classes." if patients_known else
+        f"Intervals are from {metrics.get('resamples', RESAMPLES):,} resamples of patients within their classes."
+        if patients_known else
         "Nobody can tell whose slices these are: each counts as a patient, so the intervals are too narrow.")
 
 

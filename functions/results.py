@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from functions import metrics
+from functions.intervals import RESAMPLES
 
 FEW = 5      # people of a class, below which it has counts and no scores of its own
+OTHER_COLUMNS = {"path", "subject", "label", "stamps"}      # of predictions.csv
 WORDS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -25,7 +27,19 @@ def prediction_table(paths: Sequence[str], subjects: Sequence[str | None], label
                      probabilities: np.ndarray, class_names: list[str]) -> pd.DataFrame:
     """One row an image: path, subject, label (the class's name), one probability a class under the class's name."""
     table = pd.DataFrame({"path": paths, "subject": subjects, "label": [class_names[k] for k in labels]})
-    return table.join(pd.DataFrame(probabilities.astype(float), columns=class_names))
+    columns = probability_columns(class_names)
+    return table.join(pd.DataFrame(probabilities.astype(float), columns=columns, index=table.index))
+
+
+def probability_columns(class_names: Sequence[str]) -> list[str]:
+    """The columns of the classes' probabilities: their names, "class path" where another column is called so."""
+    columns = []
+    for name in class_names:
+        column = name
+        while column in OTHER_COLUMNS or (column != name and column in class_names) or column in columns:
+            column = f"class {column}"
+        columns.append(column)
+    return columns
 
 
 def score_predictions(predictions: pd.DataFrame, class_names: list[str], largest: str) -> dict:
@@ -34,7 +48,7 @@ def score_predictions(predictions: pd.DataFrame, class_names: list[str], largest
 
     Slices of unknown patients count as patients of their own. Returns {"slice": {...}, "patient": {...}}.
     """
-    probabilities = predictions[class_names].to_numpy()
+    probabilities = predictions[probability_columns(class_names)].to_numpy()
     labels = np.array([class_names.index(name) for name in predictions["label"]])
     subjects = patient_ids(predictions["subject"], predictions["path"])
     healthy, constant = metrics.healthy_class(class_names), class_names.index(largest)
@@ -81,7 +95,7 @@ def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
     counts = scored["patient"]["classes"]
     who = "patients" if patients_known else "slices, because nobody can tell whose they are: too narrow"
     lines.append(f"test {who.split(',')[0]}: {', '.join(f'{name} {n}' for name, n in counts.items())}; "
-                 f"largest training class: {largest}; [95 % intervals: 2,000 resamples of {who}]")
+                 f"largest training class: {largest}; [95 % intervals: {RESAMPLES:,} resamples of {who}]")
     few = [f"{name} ({n})" for name, n in counts.items() if n < FEW]
     if few:
         lines.append(f"fewer than {FEW} people, so hardly measurable and their intervals too narrow: {', '.join(few)}")

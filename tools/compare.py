@@ -6,8 +6,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.command_line import OneLineParser
-from functions.errors import UserError
+from functions.errors import UserError, printable
 from functions.exits import one_line_errors
+from functions.markdown_text import cell, row
+from functions.run_groups import group_runs, model_name, network_name, refuse_repeats, seeds_in_words
 
 NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
 
@@ -36,62 +38,109 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     return metrics.scores(probabilities, np.array([class_names.index(name) for name in new_labels]), healthy)
 
 
-def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
-    """(run.json, name → score) of one finished run; ValueError if it is not finished or has no score per patient."""
-    import numpy as np
-    import pandas as pd
-
+def four_number_split(run: Path, record: dict):
+    """split.csv of a run for `four_number_scores`; UserError where a score per patient cannot be had from it."""
     from data_setup.split_notes import LEAKY, UNKNOWN
+    from functions.run_tables import read_split
+
+    without = "(--no_four_numbers compares such runs)"
+    if set(record["stamps"]) & {LEAKY, UNKNOWN}:
+        raise UserError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
+                        f"{without}")
+    file = run / "split.csv"
+    split = read_split(file)
+    if (split["subject"] == "").any():
+        raise UserError(f"{file} does not say of every slice whose it is: no score per patient {without}")
+    if strange := sorted(set(split["class"]) - set(record["class_names"])):
+        raise UserError(f'{file} is damaged: class "{strange[0]}" is none of {", ".join(record["class_names"])}')
+    known, new = (split[(split["split"] == "test") == side] for side in (False, True))
+    if known["class"].nunique() < 2 or new.empty:
+        raise UserError(f"{file} holds fewer than two classes to learn from, or no test slices {without}")
+    start = record["settings"].get("cwd", ".")                        # paths start where the run was started
+    split["path"] = [path if Path(path).exists() else str(Path(start, path)) for path in split["path"]]
+    if missing := [path for path in split["path"] if not Path(path).is_file()]:
+        raise UserError(f"{len(missing)} of {len(split)} slices of {run} are not where {file} says, the first: "
+                        f"{missing[0]} {without}")
+    return split
+
+
+def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
+    """(run.json, (row's kind, score) → value) of one finished run; UserError if it is not finished, or damaged."""
+    import numpy as np
+
     from functions import metrics
-    from functions.report import check_reportable, read_json
+    from functions.report import check_reportable, read_results
     from functions.run_folder import read_record
 
     check_reportable(run)
-    record = read_record(run)
-    if four_numbers and set(record["stamps"]) & {LEAKY, UNKNOWN}:
-        raise UserError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
-                        "(--no_four_numbers compares such runs)")
-    scored = read_json(run / "metrics.json")["test"]
-
-    def column(unit: str, what: str) -> list:
-        values = (scored[unit].get(name, {}).get(what) for name in NAMES)
-        return [np.nan if value is None else value for value in values]
-
-    row = {"people": scored["patient"]["count"]}
-    for title, values in (("ViT", column("patient", "value")), ("ViT slice", column("slice", "value")),
-                          ("constant", column("patient", "constant"))):
-        row |= {f"{title} {name}": value for name, value in zip(NAMES, values, strict=True)}
+    record, scored = read_record(run), read_results(run)[0]["test"]
+    found = {"people": scored["patient"]["count"]}
+    for kind, unit, what in (("network", "patient", "value"), ("network slice", "slice", "value"),
+                             ("constant", "patient", "constant")):
+        values = ((scored[unit].get(name) or {}).get(what) for name in NAMES)
+        found |= {(kind, name): np.nan if value is None else value for name, value in zip(NAMES, values, strict=True)}
     if four_numbers:
-        split = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
+        split = four_number_split(run, record)
         four = four_number_scores(split, record["class_names"], metrics.healthy_class(record["class_names"]))
-        row |= {f"four numbers {name}": four.get(name, np.nan) for name in NAMES}
-        row |= {f"ViT - four numbers {name}": row[f"ViT {name}"] - four.get(name, np.nan) for name in NAMES}
-    return record, row
+        found |= {("four numbers", name): four.get(name, np.nan) for name in NAMES}
+        found |= {("network - four numbers", name): found["network", name] - four.get(name, np.nan) for name in NAMES}
+    return record, found
+
+
+def table(runs: list[Path], records: list[dict], rows: list[dict]) -> list[str]:
+    """A Markdown table: a column each run, and after each group of runs that differ in their seed alone their mean."""
+    groups = group_runs(records)
+    head, alone = ["score"], len(groups) == 1
+    for group in groups:
+        several = "" if alone else f" ({cell(model_name(records[group[0]]))})"
+        head += [cell(runs[number].name) + several for number in group]
+        if len(group) > 1 or alone:
+            of = "" if alone else f" of {seeds_in_words([records[number] for number in group])}{several}"
+            head.append(f"mean ± SD{of}")
+    made = [row(head), "|" + "---|" * len(head)]
+    network = network_name(records)
+    for kind, name in (key for key in rows[0] if key != "people"):
+        cells = [f"{kind.replace('network', network)} {name}"]
+        for group in groups:
+            values = [rows[number][kind, name] for number in group]
+            cells += [_three(value) for value in values]
+            if len(group) > 1 or alone:
+                cells.append(_mean(values))
+        made.append(row(cells))
+    return made
+
+
+def _three(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
+
+
+def _mean(values: list[float]) -> str:
+    """mean ± SD; of some alone where others have no such score."""
+    import numpy as np
+
+    known = [value for value in values if value == value]
+    if len(known) < 2:
+        return _three(known[0]) if known else "-"
+    text = f"{np.mean(known):.3f} ± {np.std(known, ddof=1):.3f}"
+    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
 def main() -> None:
-    """One column a run and their mean ± standard deviation, as a Markdown table."""
+    """A column each run, and the mean ± standard deviation of those that differ in their seed alone, in Markdown."""
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
         parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
         parser.add_argument("--no_four_numbers", action="store_true", help="leave out the logistic regression")
         arguments = parser.parse_args()
-
-        import pandas as pd
-
+        refuse_repeats(arguments.runs)
         records, rows = zip(*(compare(run, not arguments.no_four_numbers) for run in arguments.runs), strict=True)
-        table = pd.DataFrame(rows, index=[run.name for run in arguments.runs])
         for record, run in zip(records, arguments.runs, strict=True):
             if record["stamps"]:
-                print(f"{run.name}: {', '.join(record['stamps'])}")
-        print("| " + " | ".join(["score", *table.index, "mean ± SD"]) + " |")
-        print("|" + "---|" * (len(table) + 2))
-        for name in table.columns.drop("people"):
-            values = table[name]
-            spread = f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
-            print("| " + " | ".join([name, *(f"{value:.3f}" for value in values), spread]) + " |")
+                print(printable(f"{run.name}: {', '.join(record['stamps'])}"))
+        print("\n".join(table(arguments.runs, records, rows)))
         four = "" if arguments.no_four_numbers else "; the four numbers learn from training and validation people"
-        print(f"\ntest people: {', '.join(map(str, table['people']))}; scores per patient unless 'slice' is said{four}")
+        people = ", ".join(str(found["people"]) for found in rows)
+        print(f"\ntest people: {people}; scores per patient unless 'slice' is said{four}")
 
 
 if __name__ == "__main__":

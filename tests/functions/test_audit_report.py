@@ -7,7 +7,8 @@ from functions.audit_report import audit_lines, audit_sections
 from tests.functions.test_html_page import read
 
 NUMBERS = {
-    "balance": {"slices": 40, "patients": 10, "effective sample size": 11.0, "largest class": "CN",
+    "balance": {"slices": 40, "patients": 10, "effective sample size": 11.0,
+                "intraclass correlation, assumed": 0.8, "largest class": "CN",
                 "accuracy of always answering it": 0.6, "classes": {"AD": {"slices": 16, "patients": 4},
                                                                     "CN": {"slices": 24, "patients": 6}}},
     "patients": {"known by name or table": 10, "from pixels": "cannot tell: too few"},
@@ -29,6 +30,23 @@ def test_faults_come_first_and_nothing_is_left_out():
                   "90.0% of the test slices right"):
         assert words in text
     assert audit_lines([], NUMBERS, Path("data"))[-1] == "nothing wrong was found"
+
+
+def test_the_assumption_behind_the_effective_sample_size_is_said():
+    """Ten patients of four slices: 40 / (1 + 3 ICC) = 11.8 with the assumed ICC."""
+    assumed = "about 11 (assuming that slices of one patient correlate by ICC 0.8)"
+    assert assumed in audit_lines(FINDINGS, NUMBERS, Path("data"))[0]
+    shown = " ".join(read(html_page.page("x", [], audit_sections([], NUMBERS, {}, None))).text)
+    assert "11 independent ones (assuming that slices of one patient correlate by ICC 0.8)" in shown
+
+
+def test_an_interval_that_cannot_be_given_is_a_question_mark():
+    one = {"as_split": (0.9, float("nan"), float("nan")), "strangers_only": (0.5, 0.4, 0.6), "largest_class": 0.6}
+    numbers = NUMBERS | {"leak": {"nearest neighbour": one}}
+    shown = " ".join(read(html_page.page("x", [], audit_sections([], numbers, {}, None))).text)
+    assert "as split: 0.900 [?]" in shown
+    assert "strangers only: 0.500 [0.400 to 0.600]" in shown
+    assert "nan" not in shown
 
 
 def test_the_page_says_the_same():

@@ -1,5 +1,8 @@
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -8,6 +11,7 @@ import torch
 from functions import exits
 from functions.errors import UserError
 from functions.exits import in_one_line, one_line_errors, raise_if_interrupted, signals_held
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +35,7 @@ def end_of(error):
         (UserError("image size 5x5\nis wrong"), 2, "error: image size 5x5 is wrong\n"),
         (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
         (MemoryError(), 2, "error: MemoryError\n"),
+        (UserError("a\x1b[31m\x07.png"), 2, "error: a\\x1b[31m\\x07.png\n"),
         (KeyboardInterrupt("go on with --resume runs/x"), 130, "\ninterrupted: go on with --resume runs/x\n"),
         (KeyboardInterrupt(), 130, "\ninterrupted: no epoch had begun\n"),
     ],
@@ -138,3 +143,47 @@ def test_sigterm_ends_like_ctrl_c():
 def test_a_bug_of_ours_keeps_its_traceback(bug):
     with pytest.raises(type(bug)), one_line_errors():
         raise bug
+
+
+@pytest.mark.parametrize("end", [None, UserError("x"), OSError(28, "full"), KeyboardInterrupt(), KeyError("a bug"),
+                                 SystemExit(3), MemoryError()], ids=repr)
+def test_an_interpreter_that_goes_on_has_its_handlers_back(end):
+    """After success, a line, an interruption or a bug: IPython, a notebook, a test."""
+    def own(signum, frame):
+        raise AssertionError("not called")
+
+    for number in (signal.SIGINT, signal.SIGTERM):                        # _keep_the_handler restores them
+        signal.signal(number, own)
+    with contextlib.suppress(SystemExit, KeyError), one_line_errors():
+        if end is not None:
+            raise end
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == [own, own]
+    assert not exits.interrupted()
+
+
+LIVING = """
+import signal, sys
+sys.path.insert(0, {root!r})
+from functions.errors import UserError
+from functions.exits import one_line_errors
+try:
+    with one_line_errors():
+        raise UserError("no such file")
+except SystemExit as end:
+    print("code", end.code)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_ctrl_c_works_after_an_error_line_and_is_held_once_python_ends():
+    at_exit = "import atexit\natexit.register(lambda: print('held', signal.getsignal(signal.SIGINT) == signal.SIG_IGN))"
+    code = LIVING.format(root=str(ROOT)).replace("import signal, sys", f"import signal, sys\n{at_exit}")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split("\n") == ["code 2", "True True", "stopped", "held True", ""]
+    assert done.stderr == "error: no such file\n"
+    command = [sys.executable, "-i", "-c", code]
+    assert "stopped" in subprocess.run(command, input="", capture_output=True, text=True, timeout=60).stdout

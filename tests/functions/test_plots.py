@@ -3,9 +3,11 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from functions import helper_functions
+from functions.errors import UserError
 from functions.plots import plot_confusion_matrix, plot_loss_curves
 
 CURVES = {
@@ -66,3 +68,79 @@ def test_a_prediction_is_drawn_beside_its_probabilities():
     assert [bar.get_width() for bar in bars.patches] == [p.item() for p in expected]
     assert "predicted: CN" in picture.get_title()
     assert "true: AD" in picture.get_title()
+
+
+def sixteen_bits(value):
+    return torch.tensor(value, dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("kind", [
+    lambda value: torch.tensor(value, requires_grad=True), lambda value: torch.tensor([value], requires_grad=True) * 1,
+    sixteen_bits, np.float32, np.float64, np.array, lambda value: np.array([value]), lambda value: [value], str])
+def test_older_pickles_hold_tensors_and_numpy_scalars(kind):
+    curves = {name: [kind(value) for value in values] for name, values in CURVES.items()}
+    for axis, what in zip(plot_loss_curves(curves).axes, ("loss", "acc"), strict=True):
+        for split in ("train", "val", "test"):
+            assert list(lines_of(axis)[split]) == pytest.approx(CURVES[f"{split}_{what}"], abs=5e-3)
+        assert "best epoch 2 (lowest val loss)" in lines_of(axis)
+
+
+class OnGPU:
+    """As a CUDA tensor with a graph: neither NumPy nor float() takes it before it is detached and on the CPU."""
+
+    def __init__(self, value, device="cuda", graph=True):
+        self.value, self.device, self.graph = value, device, graph
+
+    def detach(self):
+        return OnGPU(self.value, self.device, graph=False)
+
+    def cpu(self):
+        return OnGPU(self.value, "cpu", self.graph)
+
+    def tolist(self):
+        assert (self.device, self.graph) == ("cpu", False)
+        return self.value
+
+    def __array__(self, *_, **__):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    __float__ = __array__
+
+
+def test_values_on_a_gpu_are_fetched():
+    curves = {name: [OnGPU(value) for value in values] for name, values in CURVES.items()}
+    assert list(lines_of(plot_loss_curves(curves).axes[0])["train"]) == CURVES["train_loss"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_values_on_a_real_gpu_are_fetched():
+    curves = {name: [torch.tensor(value, device="cuda", requires_grad=True) for value in values]
+              for name, values in CURVES.items()}
+    assert list(lines_of(plot_loss_curves(curves).axes[0])["train"]) == pytest.approx(CURVES["train_loss"])
+
+
+def test_whole_curves_may_be_tensors_arrays_or_a_table():
+    for make in (torch.tensor, np.array, tuple, pd.Series):
+        curves = {name: make(values) for name, values in CURVES.items()}
+        assert list(lines_of(plot_loss_curves(curves).axes[1])["test"]) == pytest.approx(CURVES["test_acc"])
+    assert "val" in lines_of(plot_loss_curves(pd.DataFrame(CURVES)).axes[0])
+
+
+def test_a_diverged_epoch_is_never_the_best_and_ragged_curves_draw():
+    curves = CURVES | {"val_loss": [float("nan"), 1.3, float("inf"), 1.2], "test_loss": [1.0], "test_acc": [0.3]}
+    loss, _ = plot_loss_curves(curves).axes
+    assert "best epoch 4 (lowest val loss)" in lines_of(loss)
+    assert list(lines_of(loss)["test"]) == [1.0]
+    nothing = {name: [float("nan")] for name in CURVES}
+    assert not any("best" in label for label in lines_of(plot_loss_curves(nothing).axes[0]))
+
+
+@pytest.mark.parametrize(("curves", "best", "complaint"), [
+    ({}, None, "lack train_"), ({"train_loss": [1.0]}, None, "lack train_acc"),
+    (CURVES | {"val_acc": [0.1, "x", 0.2, 0.3]}, None, "val_acc holds 'x', which is not a number"),
+    (CURVES | {"val_acc": [0.1, None, 0.2, 0.3]}, None, "val_acc holds None"),
+    (CURVES | {"val_acc": [torch.ones(2)] * 4}, None, "val_acc holds"),
+    (CURVES, 5, "the best epoch is 5, but the curves have 4 epochs"), (CURVES, -1, "the best epoch is -1")])
+def test_what_are_no_curves_is_said_in_one_line(curves, best, complaint):
+    with pytest.raises(UserError, match=complaint):
+        plot_loss_curves(curves, best_epoch=best)

@@ -3,7 +3,13 @@ import pandas as pd
 import pytest
 
 from functions import metrics
-from functions.results import prediction_table, result_lines, score_predictions
+from functions.results import (
+    OTHER_COLUMNS,
+    prediction_table,
+    probability_columns,
+    result_lines,
+    score_predictions,
+)
 
 CLASSES = ["MildDemented", "NonDemented"]
 
@@ -62,3 +68,21 @@ def test_an_interval_without_width_is_not_shown_as_certainty(predictions):
     assert "[?]" in text
     assert "fewer than 5 people" in text
     assert "MildDemented (1), NonDemented (1)" in text
+
+
+@pytest.mark.parametrize("names", [["path", "AD"], ["stamps", "subject", "label"], ["path", "class path", "x"],
+                                   ["class path", "path"], ["(all)", "$\\frac$", "=1+1"], ["a,b", 'q"', "a\nb"]])
+def test_a_class_of_any_name_has_a_column_of_its_own(names):
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(len(names)), 12)
+    labels = np.arange(12) % len(names)
+    subjects = [f"P{number // 2}" for number in range(12)]
+    table = prediction_table([f"{n}.png" for n in range(12)], subjects, labels, probabilities, names)
+    assert len(set(table.columns)) == 3 + len(names) == len(table.columns)
+    columns = probability_columns(names)
+    np.testing.assert_array_equal(table[columns], probabilities)
+    assert table["path"].tolist() == [f"{n}.png" for n in range(12)]
+    assert not {"path", "subject", "label", "stamps"} & set(columns)
+    assert all(column == name for column, name in zip(columns, names, strict=True) if name not in OTHER_COLUMNS)
+    scored = score_predictions(table, names, names[0])
+    assert scored["slice"]["accuracy"]["value"] == (probabilities.argmax(1) == labels).mean()

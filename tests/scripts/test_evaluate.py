@@ -151,7 +151,8 @@ def test_a_damaged_run_is_one_line_and_exit_code_2(run, call_evaluate):
             ("run.json", "{", "run.json is damaged"), ("run.json", None, "no run.json"),
             ("split.csv", "path,class\n", "missing subject"), ("split.csv", None, "no split.csv"),
             ("metrics.json", "{}", "metrics.json is damaged"), ("metrics.json", None, "no metrics.json"),
-            ("ViTModel_losses.pkl", None, "no *_losses.pkl"), ("best.pt", "x", "is damaged"),
+            ("results.csv", "epoch\n1\n", "missing train_loss"), ("results.csv", None, "no results.csv"),
+            ("best.pt", "x", "is damaged"),
             ("best.pt", None, "no such file")):
         kept = (run / name).read_bytes()
         (run / name).unlink()
@@ -164,4 +165,4 @@ def test_a_damaged_run_is_one_line_and_exit_code_2(run, call_evaluate):
     (run.parent / "audit-x").mkdir()
     (run.parent / "audit-x" / "audit.json").write_text("{}")
     assert call_evaluate("runs/ViTModel")[0] == 0, "another program's damaged file is told, and no reason to fail"
-    assert "cannot be read" in (run / "report.html").read_text()
+    assert "is damaged: &quot;data&quot; is missing" in (run / "report.html").read_text()

@@ -5,7 +5,10 @@ import runpy
 
 import pytest
 
+from functions.errors import UserError
 from tests.conftest import ROOT
+from tests.functions.test_run_groups import record
+from tools.compare import four_number_split, table
 
 
 @pytest.fixture
@@ -68,3 +71,62 @@ def test_a_damaged_run_is_refused_in_one_line(call_train, call_compare, argument
     code, _, err = call_compare("runs/ViTModel")
     assert (code, err.count("\n")) == (2, 1)
     assert "metrics.json is damaged" in err
+
+
+def found(value, **more):
+    return {"people": 8, ("network", "accuracy"): value, ("constant", "accuracy"): 0.5,
+            ("network - four numbers", "accuracy"): value - 0.4} | more
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_only_runs_that_differ_in_seed_alone_are_averaged_and_a_resnet_is_no_vit(tmp_path):
+    runs = [tmp_path / name for name in "abcde"]
+    records = [record(0), record(0, model="resnet18"), record(1), record(2), record(1, model="resnet18", lr=1)]
+    head, _, network, constant, difference = table(runs, records, [found(v) for v in (0.5, 0.9, 0.6, 0.7, 0.8)])
+    assert cells(head) == ["score", "a (vit_b_16)", "c (vit_b_16)", "d (vit_b_16)", "mean ± SD of 3 seeds (vit_b_16)",
+                           "b (resnet18)", "e (resnet18)"]
+    assert cells(network) == ["network accuracy", "0.500", "0.600", "0.700", "0.600 ± 0.100", "0.900", "0.800"]
+    assert cells(constant)[0] == "constant accuracy"
+    assert cells(difference)[:2] == ["network - four numbers accuracy", "0.100"]
+    head, _, network, *_ = table(runs[:2], [record(s, model="resnet50") for s in (0, 1)], [found(0.5), found(0.7)])
+    assert cells(head) == ["score", "a", "b", "mean ± SD"]
+    assert cells(network) == ["ResNet accuracy", "0.500", "0.700", "0.600 ± 0.141"]
+
+
+def test_a_mean_over_some_of_the_runs_says_so(tmp_path):
+    rows = [found(0.5), found(float("nan")), found(0.7)]
+    *_, network, _, _ = table([tmp_path / name for name in "abc"], [record(s) for s in (0, 1, 2)], rows)
+    assert cells(network)[1:] == ["0.500", "-", "0.700", "0.600 ± 0.141 (2 of 3)"]
+
+
+def test_a_run_is_not_counted_twice(call_compare):
+    code, _, err = call_compare("runs/x", "runs/../runs/x")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is named twice" in err
+
+
+@pytest.mark.parametrize(("content", "complaint"), [
+    ("path,class,subject,split\n", "no rows"), ("path,class\n", "missing subject"), ("\x80", "no rows|missing"),
+    ("path,class,subject,split\na,AD,,train\nb,CN,P,test\n", "does not say of every slice whose it is"),
+    ("path,class,subject,split\na,AD,Q,train\nb,XX,P,test\n", 'class "XX" is none of AD, CN'),
+    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,test\n", "fewer than two classes"),
+    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,train\n", "no test slices"),
+    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,val\nc,CN,R,test\n", "3 of 3 slices of .* are not where"),
+])
+def test_a_split_that_four_numbers_cannot_use_is_one_line(content, complaint, tmp_path):
+    (tmp_path / "split.csv").write_text(content)
+    with pytest.raises(UserError, match=complaint):
+        four_number_split(tmp_path, record() | {"stamps": []})
+
+
+def test_paths_start_where_the_run_was_started(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    for name in "abc":
+        (tmp_path / "there" / name).touch()
+    (tmp_path / "split.csv").write_text("path,class,subject,split\na,AD,Q,train\nb,CN,P,val\nc,CN,R,test\n")
+    monkeypatch.chdir(tmp_path)
+    split = four_number_split(tmp_path, record(cwd=str(tmp_path / "there")) | {"stamps": []})
+    assert split["path"].tolist() == [str(tmp_path / "there" / name) for name in "abc"]

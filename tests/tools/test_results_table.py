@@ -1,7 +1,9 @@
 import json
+import re
 
 import pytest
 
+from functions.errors import UserError
 from tools.results_table import BEGIN, END, draw, group, main, read, table, write_between
 
 
@@ -77,3 +79,45 @@ def test_a_run_that_was_not_evaluated_is_refused(call_script, tmp_path):
     assert "| **seed 0** | **0.600** |" in out
     assert "| **seed 0** | **0.600** |" in (tmp_path / "R.md").read_text()
     assert (tmp_path / "f.png").stat().st_size > 5000
+
+
+def test_names_from_runs_end_no_cell_and_no_mark():
+    """Recipe, split, stamps, class and commit come from files that anybody may have written."""
+    bad = run(0.6, ["a|b <b>"], recipe=f"x|{END}", split="p|q`")
+    bad["evaluation"] |= {"largest": "C|N\n<script>", "commit": "|"}
+    lines = table([[bad]])
+    assert len({len(re.split(r"(?<!\\)\|", line)) for line in lines[:-2]}) == 1
+    assert "<" not in "".join(lines)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_score_that_some_seeds_lack_says_how_many_have_it():
+    lacking = run(0.7, seed=1)
+    lacking["evaluation"]["patient"]["scores"] = {}
+    assert "**0.600 (1 of 2)**" in table(group([run(0.6), lacking]))[2]
+
+
+def test_a_low_accuracy_and_one_without_interval_are_in_the_figure():
+    single = run(0.1)
+    single["evaluation"]["slice"]["scores"]["accuracy"] |= {"low": None, "high": None, "constant": None}
+    axis = draw([[single], [run(0.2, split="slice")]]).axes[0]
+    assert axis.get_xlim()[0] < 0.1
+
+
+@pytest.mark.parametrize(("key", "value"), [("slice", {"scores": {}}), ("slice", {"scores": {"accuracy": 1}}),
+                                            ("stamps", "LEAKY"), ("largest", None), ("commit", [])])
+def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_path, key, value):
+    folder = tmp_path / "runs" / "x"
+    (folder / "evaluation").mkdir(parents=True)
+    made = run(0.6)
+    (folder / "run.json").write_text(json.dumps({k: v for k, v in made.items() if k != "evaluation"}))
+    (folder / "evaluation/metrics.json").write_text(json.dumps(made["evaluation"] | {key: value}))
+    code, _, err = call_script(main, "runs/x")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f'evaluation/metrics.json is damaged: "{key}' in err
+
+
+def test_a_file_that_is_no_text_is_one_line(tmp_path):
+    (tmp_path / "R.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="no text in UTF-8"):
+        write_between(tmp_path / "R.md", ["x"])

@@ -1,0 +1,26 @@
+import re
+
+import pytest
+
+from functions.markdown_text import cell, code, row
+
+HOSTILE = ["a|b", "<script>alert(1)</script>", "<!-- end of results -->", "[x](javascript:alert(1))", "`code`",
+           "**bold**", "a\nb", "a\x1b[31mb", "back\\slash|", "&lt;", "$x$"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("how", [cell, code])
+def test_a_name_ends_no_cell_and_starts_no_markup(text, how):
+    made = how(text)
+    assert made.isprintable()
+    assert "<" not in made
+    assert not re.search(r"(?<!\\)(\\\\)*\|", made), "an unescaped bar ends the cell"
+    if how is code:
+        assert made.count("`") == 2
+    else:
+        assert not re.search(r"(?<!\\)(\\\\)*[\[`*$]", made)
+
+
+def test_plain_names_stay_as_they_are():
+    assert (cell("mri_cpu-2 (x)"), code("--split auto")) == ("mri_cpu-2 (x)", "`--split auto`")
+    assert row(["a", "b"]) == "| a | b |"
