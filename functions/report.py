@@ -1,6 +1,5 @@
 """A run's folder → report.html: one self-contained page of what was run, on whom, how it went, what is not known."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from functions.files import write_text
 from functions.model_card import CARD, flat, model_card
 from functions.plots import make_title, plot_loss_curves
 from functions.results import WORDS
-from functions.run_folder import read_record
+from functions.run_folder import losses_file, read_record, resume_command
+from functions.run_record import read_json_object
 
 UNKNOWN = "PATIENTS UNKNOWN"
 
@@ -21,36 +21,30 @@ def check_reportable(run: Path) -> None:
     """ValueError, one line, if a run's folder lacks what its report is made of."""
     record = read_record(run)
     if record["state"] != "finished":
-        raise UserError(f"{run} is {record['state']}, not finished: go on with --resume {run}")
+        raise UserError(f"{run} is {record['state']}, not finished: go on with {resume_command(run, record)}")
     for name in ("metrics.json", "split.csv"):
         if not (run / name).is_file():
             raise UserError(f"{run} holds no {name}, which a finished run does")
-    if not list(run.glob("*_losses.pkl")):
-        raise UserError(f"{run} holds no *_losses.pkl, which a finished run does")
+    if not losses_file(run, record).is_file():
+        raise UserError(f"{run} holds no {losses_file(run, record).name}, which a finished run does")
     if "test" not in read_json(run / "metrics.json"):
         raise UserError(f"{run / 'metrics.json'} is damaged: it holds no scores of test")
 
 
 def read_json(path: Path) -> dict:
-    """A JSON file's object; ValueError, one line, if it holds none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object")
-    return content
+    """A JSON file's object; UserError, one line, if it holds none."""
+    return read_json_object(path.read_bytes(), path)
 
 
 def write_report(run: Path, more: Sequence[tuple[str, str]] = (), stamps: Sequence[str] | None = None) -> Path:
     """Writes `run`/report.html from the files of a finished run; `more` are sections of an evaluation, `stamps` its."""
     record, metrics = read_record(run), read_json(run / "metrics.json")
-    curves = pd.read_pickle(next(run.glob("*_losses.pkl")))
+    curves = pd.read_pickle(losses_file(run, record))
     split = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
     marks = record["stamps"] if stamps is None else stamps
     sections = [
         *(more or [("Result", _scores(metrics, UNKNOWN not in marks))]),
-        ("What the audit of these slices found", _audited(run, split)),
+        ("What the audit of these slices found", _audited(run, split, record["settings"].get("cwd", "."))),
         ("Loss and accuracy", html_page.picture(plot_loss_curves(curves, make_title("", marks), metrics["best_epoch"]),
                                                 "loss and accuracy of every epoch on train, val and test")),
         ("Data and split", _split(split) + html_page.items([(note, False) for note in record.get("notes", [])])),
@@ -70,18 +64,19 @@ def write_report(run: Path, more: Sequence[tuple[str, str]] = (), stamps: Sequen
     return run / "report.html"
 
 
-def _audited(run: Path, split: pd.DataFrame) -> str:
-    """The findings of the audits beside the run whose data this run's slices are."""
+def _audited(run: Path, split: pd.DataFrame, start: str) -> str:
+    """The findings of the audits beside the run whose data this run's slices are; its paths start from `start`."""
+    slices = [Path(start, path).resolve() for path in split["path"]]
     findings = []
     for path in sorted(run.parent.glob("audit-*/audit.json")):
         try:
             audit = read_json(path)
-            data = Path(audit["data"]).resolve()
+            data = Path(path.resolve().parent.parent.parent, audit["data"]).resolve()   # older ones: from beside runs/
             told = [(finding["text"], bool(finding["wrong"])) for finding in audit["findings"]]
-        except (ValueError, KeyError, TypeError) as error:      # a report must not fail on another program's file
+        except (UserError, KeyError, TypeError) as error:      # a report must not fail on another program's file
             findings.append((f"{path} cannot be read: {error}", False))
             continue
-        mine = all(data in Path(slice_path).resolve().parents for slice_path in split["path"])
+        mine = all(data in path.parents for path in slices)
         if mine or data == (run / "split.csv").resolve():
             findings += told or [("nothing wrong was found", False)]
     return html_page.items(findings) if findings else html_page.words(

@@ -39,12 +39,14 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
 def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     """(run.json, name → score) of one finished run; ValueError if it is not finished or has no score per patient."""
     import numpy as np
-    import pandas as pd
 
+    from data_setup.moved import written_split
+    from data_setup.path_tables import read_path_table
+    from data_setup.split_file import COLUMNS
     from data_setup.split_notes import LEAKY, UNKNOWN
     from functions import metrics
     from functions.report import check_reportable, read_json
-    from functions.run_folder import read_record
+    from functions.run_folder import read_record, resume_command
 
     check_reportable(run)
     record = read_record(run)
@@ -62,7 +64,13 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
                           ("constant", column("patient", "constant"))):
         row |= {f"{title} {name}": value for name, value in zip(NAMES, values, strict=True)}
     if four_numbers:
-        split = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
+        written = written_split(run, record["settings"], {})
+        split = read_path_table(written.file, COLUMNS)
+        split["path"] = written.from_here(split["path"].tolist())
+        if missing := [path for path in split["path"] if not Path(path).is_file()]:
+            raise UserError(f"{len(missing)} of {len(split)} slices of {run} are not where its split.csv says, the "
+                            f"first {missing[0]}: put them back, record their new place with "
+                            f"{resume_command(run, record)} --train_dir DIR, or compare with --no_four_numbers")
         four = four_number_scores(split, record["class_names"], metrics.healthy_class(record["class_names"]))
         row |= {f"four numbers {name}": four.get(name, np.nan) for name in NAMES}
         row |= {f"ViT - four numbers {name}": row[f"ViT {name}"] - four.get(name, np.nan) for name in NAMES}

@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.command_line import OneLineParser
+from functions.errors import UserError
 from functions.exits import one_line_errors
 
 
@@ -86,11 +87,15 @@ def main() -> None:
         from sklearn.metrics import completeness_score, homogeneity_score
 
         from data_setup.images import read_image
+        from data_setup.path_tables import read_path_table
         from data_setup.pixel_groups import group_by_pixels
 
-        table = pd.read_csv(arguments.table).dropna(subset=["subject"]).reset_index(drop=True)
+        table = read_path_table(arguments.table, ("path", "subject", "slice"))
+        table = table[table["subject"] != ""].reset_index(drop=True)
+        if wrong := [level for level in table["slice"] if not (level.isascii() and level.isdigit())]:
+            raise UserError(f'{arguments.table}: slice "{wrong[0]}" is no whole number')
         pictures = [read_image(arguments.data / path, 1)[:, :, 0] for path in table["path"]]
-        people, levels = pd.factorize(table["subject"])[0], table["slice"].to_numpy()
+        people, levels = pd.factorize(table["subject"])[0], table["slice"].astype(int).to_numpy()
 
         def cell(labels, truth) -> str:
             alone = np.where(labels < 0, labels.max() + 1 + np.arange(len(labels)), labels)

@@ -88,7 +88,10 @@ def write_between(file: Path, lines: list[str]) -> None:
     """Replaces what stands between the two marks in a file; ValueError if they are not there once each, in order."""
     from functions.files import write_text
 
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not a UTF-8 text ({error.reason} at byte {error.start})") from None
     if len(found := re.findall(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, flags=re.DOTALL)) != 1:
         raise UserError(f"{file} needs the line {BEGIN} and after it {END}, once each")
     write_text(file, text.replace(found[0], "\n".join([BEGIN, "", *lines, "", END])))

@@ -151,7 +151,7 @@ def test_a_damaged_run_is_one_line_and_exit_code_2(run, call_evaluate):
             ("run.json", "{", "run.json is damaged"), ("run.json", None, "no run.json"),
             ("split.csv", "path,class\n", "missing subject"), ("split.csv", None, "no split.csv"),
             ("metrics.json", "{}", "metrics.json is damaged"), ("metrics.json", None, "no metrics.json"),
-            ("ViTModel_losses.pkl", None, "no *_losses.pkl"), ("best.pt", "x", "is damaged"),
+            ("ViTModel_losses.pkl", None, "no ViTModel_losses.pkl"), ("best.pt", "x", "is damaged"),
             ("best.pt", None, "no such file")):
         kept = (run / name).read_bytes()
         (run / name).unlink()
