@@ -32,11 +32,12 @@ def audit_data(arguments) -> int:
     from functions.audit_report import audit_lines, audit_sections
     from functions.files import write_json, write_text
     from functions.run_folder import provenance, write_table
+    from functions.run_names import make_folder
 
     table, others = list_data(arguments.data)
     data = arguments.data.resolve()
     out = arguments.out or Path("runs", f"audit-{data.name if data.is_dir() else data.stem}")
-    out.mkdir(parents=True, exist_ok=True)             # what cannot be written is said before the work, not after it
+    make_folder(out)                                   # what cannot be written is said before the work, not after it
     found = audit(table, others, arguments.subjects, arguments.subject_pattern,
                   lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))
     for line in audit_lines(found.findings, found.numbers, arguments.data):

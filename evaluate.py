@@ -5,6 +5,7 @@ from pathlib import Path
 from functions.command_line import OneLineParser
 from functions.errors import UserError, printable
 from functions.exits import one_line_errors
+from functions.settings import device_name
 
 
 def main() -> None:
@@ -18,6 +19,11 @@ def main() -> None:
         parser.add_argument("--against", type=Path, metavar="RUN", help="another run, compared on the same slices")
         parser.add_argument("--order", metavar="A,B,C", help="the classes from the mildest stage to the worst")
         parser.add_argument("--allow_seen", action="store_true", help="score patients trained on, and stamp it")
+        for split in ("train", "test", "val"):
+            parser.add_argument(f"--{split}_dir", type=Path, metavar="DIR",
+                                help=f"where the run's {split} folder is now, if it was moved")
+        parser.add_argument("--device", type=device_name, default="auto", metavar="X",
+                            help="auto (a GPU where there is one), cpu, cuda, cuda:N, mps [auto]")
         parser.add_argument("--out", type=Path, metavar="DIR",
                             help="folder for the results [RUN/evaluation, or RUN/evaluation-DATA]")
         evaluate_checkpoint(parser.parse_args())
@@ -26,20 +32,23 @@ def main() -> None:
 def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, who was seen, probabilities, scores, figures, report: one story."""
     from data_setup.predict_data import rows_to_score
+    from data_setup.resources import available_cores
     from functions import evaluation_report, evaluation_words, runtime
     from functions.checkpoints import load_model
     from functions.predictions import predict_batches
     from functions.report import check_reportable
+    from functions.run_names import make_folder
     from functions.stages import stage_order
 
     # The checkpoint, and the slices it is scored on
     folder, checkpoint_file = run_and_checkpoint(arguments.run)
-    device = runtime.pick_device()
+    device = runtime.pick_device(arguments.device, available_cores())
     model, checkpoint = load_model(checkpoint_file, device)
     order = stage_order(checkpoint["class_names"], arguments.order)
     if folder and arguments.data is None:
         check_reportable(folder)
-    rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern)
+    rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern,
+                         own_split(folder, arguments))
     networks, other = [(checkpoint_file, checkpoint)], None
     if arguments.against:
         rival_file = run_and_checkpoint(arguments.against)[1]
@@ -56,7 +65,7 @@ def evaluate_checkpoint(arguments) -> None:
     # Probabilities and scores
     name = "evaluation" if arguments.data is None else f"evaluation-{arguments.data.resolve().name}"
     out = arguments.out or checkpoint_file.parent / name
-    out.mkdir(parents=True, exist_ok=True)             # what cannot be written is said before the work, not after it
+    make_folder(out)                                   # what cannot be written is said before the work, not after it
     def predict(net, its: dict, part: str):
         precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)
         rows.notes += [note] * (note != "" and note not in rows.notes)
@@ -95,6 +104,18 @@ def who_was_met(rows, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
                         f"that {file} was trained on: give slices of other patients, or --allow_seen, which stamps "
                         "the result")
     return [SEEN] if any(met) else []
+
+
+def own_split(run: Path | None, arguments):
+    """The run's split.csv, with where its slices were and are; None without a run's record."""
+    from data_setup.moved import written_split
+    from functions.run_folder import read_record
+
+    if run is None or not (run / "run.json").is_file():
+        if moved := [name for name in ("train_dir", "test_dir", "val_dir") if getattr(arguments, name)]:
+            raise UserError(f"--{moved[0]} says where a run's data are now, and {arguments.run} is no run folder")
+        return None
+    return written_split(run, read_record(run)["settings"], vars(arguments))
 
 
 def run_and_checkpoint(path: Path) -> tuple[Path | None, Path]:

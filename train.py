@@ -14,45 +14,55 @@ def main() -> None:
 
 def train(flags: dict) -> None:
     """Settings, seed, data, model, optimiser, epochs, results: one story, read from top to bottom."""
+    from dataclasses import replace
+
     import torch
 
     from data_setup.folders import is_demo
+    from data_setup.moved import chosen_split
     from data_setup.phantom_ceiling import ceiling
+    from data_setup.resources import available_cores, available_memory
     from data_setup.run_data import load_run_data
     from data_setup.split_notes import UNKNOWN
     from data_setup.splits import count_table, split_hash
     from functions import distributed, engine, reporting, runtime
     from functions.memory import checkpoint_activations, shard
+    from functions.model_memory import check_model_fits
     from functions.optimizers import make_optimizer
     from functions.profiling import step_profiler
+    from functions.recipes import SIZES
     from functions.results import patient_ids
-    from functions.run_folder import recorded
+    from functions.run_folder import asked_device, recorded
     from functions.schedules import make_schedule
     from functions.speed import measure_speed
     from functions.sums import EpochScores
     from functions.training_run import TrainingRun, choose_settings, open_folder
-    from models import build
+    from models import ViT
+    from models.vit import configure
 
     # Device, settings and seed
-    device = runtime.pick_device()
+    device = runtime.pick_device(asked_device(flags), available_cores())
     distributed.join(device)
     settings, sources, record = choose_settings(flags, is_demo, SCRATCH)
     if settings.deterministic:
         runtime.make_deterministic()
     runtime.set_seeds(settings.seed)
-    settings.precision = precision = runtime.resolve_precision(settings.precision, device)
+    precision = runtime.resolve_precision(settings.precision, device)
+    device_words = f"{runtime.describe_device(device)}, {precision}"
+
+    # The model's sizes, before any slice is read
+    sizes = {field: size for name, field in SIZES.items() if (size := getattr(settings, name)) is not None}
+    config = configure(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
+                       dropout=settings.dropout, num_classes=settings.num_classes or 2, **sizes)
+    vars(settings).update({name: getattr(config, field) for name, field in SIZES.items()})     # as recorded
+    check_model_fits(config.num_parameters, settings.optimizer, device, available_memory(), settings.shard)
 
     # Data: class folders → patients → train, val, test
-    data, folders = load_run_data(settings, settings.resume / "split.csv" if record else settings.split, device)
+    data, folders = load_run_data(settings, chosen_split(settings, record, flags), device)
     stamps = [reporting.DEMO] * settings.demo + data.stamps
 
     # Model, loss, optimiser, schedule
-    sizes = {"patch_size": settings.patch_size, "num_layers": settings.num_transformer_layer,
-             "embedding_dim": settings.embedding_dim, "mlp_size": settings.mlp_size,
-             "num_heads": settings.num_heads}
-    model = build(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
-                  num_classes=len(data.class_names), dropout=settings.dropout,
-                  **{name: size for name, size in sizes.items() if size is not None}).to(device)
+    model = ViT(replace(config, num_classes=len(data.class_names))).to(device)
     speed = measure_speed(model, device, precision) if device.type == "cuda" or settings.profile else None
     if settings.checkpoint_activations:
         checkpoint_activations(model.encoder)
@@ -67,18 +77,19 @@ def train(flags: dict) -> None:
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     # What was resolved, once
-    reporting.print_start(SCRATCH, settings, sources, reporting.model_words(model), runtime.describe_device(device),
-                          data.notes, count_table(data.table), stamps)
+    reporting.print_start(SCRATCH, settings, sources, reporting.model_words(model), device_words, data.notes,
+                          count_table(data.table), stamps)
+    reporting.print_few_steps(len(data.train.dataset), steps_per_epoch, settings)
     if settings.summary:
         reporting.print_summary(model, device)
     if device.type == "cpu":
-        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision))
+        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision, SCRATCH))
 
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
              "split_hash": split_hash(data.table), "fingerprint": data.fingerprint, "precision": precision}
     seen = {"seen": data.seen}          # in the checkpoint, not in run.json
-    folder = open_folder(SCRATCH, settings, record, facts, runtime.describe_device(device), data.table,
+    folder = open_folder(SCRATCH, settings, record, facts, device_words, data.table,
                          notes=data.notes, left_out=data.left_out)
     val = data.val.dataset
     run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | seen, patient_ids(val.subjects, val.paths))

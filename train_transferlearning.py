@@ -20,7 +20,9 @@ def train(flags: dict) -> None:
     from data_setup.feature_batches import with_features
     from data_setup.folders import is_demo
     from data_setup.framing import Frame
+    from data_setup.moved import chosen_split
     from data_setup.phantom_ceiling import ceiling
+    from data_setup.resources import available_cores
     from data_setup.run_data import load_run_data
     from data_setup.split_notes import UNKNOWN
     from data_setup.splits import count_table, split_hash
@@ -33,7 +35,7 @@ def train(flags: dict) -> None:
     from functions.profiling import step_profiler
     from functions.recipes import steps_or_epochs
     from functions.results import patient_ids
-    from functions.run_folder import recorded
+    from functions.run_folder import asked_device, recorded
     from functions.schedules import make_schedule
     from functions.speed import measure_speed
     from functions.sums import EpochScores
@@ -42,20 +44,21 @@ def train(flags: dict) -> None:
     from models.transfer_weights import find_pretrained, load_transfer
 
     # Device, settings and seed
-    device = runtime.pick_device()
+    device = runtime.pick_device(asked_device(flags), available_cores())
     distributed.join(device)
     settings, sources, record = choose_settings(flags, is_demo, TRANSFER)
     steps_or_epochs(settings, sources)
     if settings.deterministic:
         runtime.make_deterministic()
     runtime.set_seeds(settings.seed)
-    settings.precision = precision = runtime.resolve_precision(settings.precision, device)
+    precision = runtime.resolve_precision(settings.precision, device)
+    device_words = f"{runtime.describe_device(device)}, {precision}"
 
     # Weights, and how they want their images; data: class folders → patients → train, val, test
     pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
                                  settings.in_channels)
     own = Frame(pretrained.config.image_size, **pretrained.frame).describe()
-    data, folders = load_run_data(settings, settings.resume / "split.csv" if record else settings.split, device,
+    data, folders = load_run_data(settings, chosen_split(settings, record, flags), device,
                                   own | {"mean": pretrained.mean, "std": pretrained.std})
     stamps = [reporting.DEMO] * settings.demo + [reporting.RANDOM] * (pretrained.weights is None) + data.stamps
 
@@ -89,25 +92,26 @@ def train(flags: dict) -> None:
     # What was resolved, once
     words = reporting.transfer_words(model, settings.train, pretrained.source)
     notes = [*(f"weights: {note}" for note in pretrained.notes), *data.notes]
-    reporting.print_start(TRANSFER, settings, sources, words, runtime.describe_device(device), notes,
-                          count_table(data.table), stamps)
+    reporting.print_start(TRANSFER, settings, sources, words, device_words, notes, count_table(data.table),
+                          stamps)
+    reporting.print_few_steps(len(data.train.dataset), steps_per_epoch, settings)
     if settings.summary:
         reporting.print_summary(model, device)
 
     # A frozen backbone is run once: from here on its features stand for the images, and the head for the model
     seconds, learner, streams = 0.0, model, data
     if cached:
-        features, seconds = frozen_features(model, data, settings, device, frozen)
+        features, seconds = frozen_features(model, data, settings, device, frozen, precision)
         streams, learner = with_features(data, features), model.head
     elif device.type == "cpu":
-        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision, count=model.chunk))
+        print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision, TRANSFER, model.chunk))
 
     # The run's folder: a new one, or the one to go on in
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
              "split_hash": split_hash(data.table), "fingerprint": data.fingerprint, "precision": precision,
              "frozen": frozen}
     seen = {"seen": data.seen}          # in the checkpoint, not in run.json
-    folder = open_folder(TRANSFER, settings, record, facts, runtime.describe_device(device), data.table, notes=notes,
+    folder = open_folder(TRANSFER, settings, record, facts, device_words, data.table, notes=notes,
                          left_out=data.left_out, weights=pretrained.source, weights_sha256=pretrained.sha256,
                          feature_seconds=seconds)
     val = data.val.dataset

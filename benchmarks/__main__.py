@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -47,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
     """Runs the rows in `options.rows` and writes one Markdown file a row."""
     import torch
 
+    from data_setup.resources import available_cores
     from functions.run_folder import provenance
     from functions.runtime import describe_device, pick_device
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     facts = provenance()
     versions = ", ".join(f"{name} {number}" for name, number in (facts["versions"] | peer_versions()).items())
-    where = f"{describe_device(options.device)}, {os.cpu_count()} cores"
+    where = f"{describe_device(options.device)}, {available_cores()} cores"
     command = f"python -m benchmarks {shlex.join(sys.argv[1:])}"
     for row in options.rows or [row for row in ROWS if row != "gpu"]:
         chosen = with_defaults(options, row)

@@ -27,6 +27,7 @@ def make_set(folder: Path, slices: int) -> None:
 
     from data_setup.phantom import draw_slices
     from data_setup.phantom_people import CLASSES
+    from data_setup.resources import available_cores
 
     drawn = draw_slices(min(HEADS, -(-slices // DEPTH)), DEPTH, seed=0, confounded=False)
     heads = [drawn[start:start + DEPTH] for start in range(0, len(drawn), DEPTH)]
@@ -41,7 +42,7 @@ def make_set(folder: Path, slices: int) -> None:
         for level in range(min(DEPTH, slices - number * DEPTH)):
             pictures[level].save(name / f"sub-{number + 1:05d}_z{level:02d}.jpg", quality=85)
 
-    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(available_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(write, range(-(-slices // DEPTH))))
 
 
@@ -83,7 +84,11 @@ def main() -> None:
     parser.add_argument("--slices", type=int, nargs="+", default=[1000, 5000, 20_000, 100_000])
     parser.add_argument("--keep", type=Path, metavar="DIR", help="make the sets here, and use those that are here")
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores\n\n| slices | people | wall clock | CPU | memory at most |\n|---|---|---|---|---|")
+
+    from data_setup.resources import available_cores
+
+    print(f"{available_cores()} cores\n")
+    print("| slices | people | wall clock | CPU | memory at most |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
         for slices in arguments.slices:
             folder = (arguments.keep or Path(temporary)) / f"slices-{slices}"

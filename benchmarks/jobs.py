@@ -143,7 +143,7 @@ def frozen_ours(model_name: str, size: int, folder: Path, epochs: int, device: t
     model = load_transfer(pretrained, len(data.class_names)).to(device)
     settings = Namespace(precision=resolve_precision("auto", device), augment=False, views=1, seed=0)
     with tempfile.TemporaryDirectory() as empty, chdir(empty):           # where no features are known yet
-        features, _ = frozen_features(model, data, settings, device, frozen_digest(model))
+        features, _ = frozen_features(model, data, settings, device, frozen_digest(model), settings.precision)
     streams = with_features(data, features)
     engine.train(model.head, streams.train, streams.test, make_optimizer(model, "adamw", 1e-3, 0.03),
                  nn.CrossEntropyLoss(reduction="none"), epochs, device, val_dataloader=streams.val)

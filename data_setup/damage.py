@@ -1,6 +1,5 @@
 """Files as they are: read once, with everything an audit wants to know of them; and what is unusual about some."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from data_setup.copies import digest_of
 from data_setup.framing import Frame
 from data_setup.images import read_image
 from data_setup.neighbours import MANY
+from data_setup.resources import available_cores
+from functions.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def read_files(paths: list[str], progress: Callable = lambda work, total: work) 
     def one(row: int) -> None:
         try:
             gray = read_image(paths[row], 1)
-        except ValueError as error:
+        except UserError as error:
             unreadable[row] = str(error)
             return
         with Image.open(paths[row]) as image:
@@ -49,7 +50,7 @@ def read_files(paths: list[str], progress: Callable = lambda work, total: work) 
         elif mode not in ("L", "RGB"):
             odd[row] = f"of mode {mode}"
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         for _ in progress(pool.map(one, range(n)), n):
             pass
     return Files(pictures, digests, sizes, dict(sorted(unreadable.items())), dict(sorted(odd.items())))

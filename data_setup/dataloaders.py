@@ -19,8 +19,9 @@ from data_setup.dataset import (
 )
 from data_setup.framing import Frame, from_description
 from data_setup.images import read_image
+from data_setup.moved import WrittenSplit
 from data_setup.pixel_groups import subjects_from_pixels
-from data_setup.splits import apply_split
+from data_setup.splits import MODES, apply_split
 from data_setup.subjects import find_subjects
 from data_setup.transforms import describe_preprocessing, make_transforms
 from functions.errors import UserError
@@ -74,7 +75,7 @@ def create_dataloaders(
     device: torch.device,
     preprocessing: dict | None = None,
     val_dir: str | Path | None = None,
-    split: str | Path = "auto",
+    split: str | Path | WrittenSplit = "auto",
     subjects: str | Path | None = None,
     subject_pattern: str | None = None,
     seed: int = 0,
@@ -93,7 +94,7 @@ def create_dataloaders(
     frame = from_description(preprocessing) if preprocessing else Frame(image_size)
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
     table, others = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
-    table["subject"], told = whose(table["path"].tolist(), subjects, subject_pattern, isinstance(split, Path))
+    table["subject"], told = whose(table["path"].tolist(), subjects, subject_pattern, str(split) not in MODES)
     num_bytes = bytes_needed(len(table), frame.size, channels)
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
     decoded = decode(table["path"].tolist(), frame, channels, keep)
@@ -143,7 +144,7 @@ def whose(paths: list[str], subjects: str | Path | None, pattern: str | None,
 
     Where a split was written down, the people are in it, and pixels are not asked again.
     """
-    if str(subjects) != "auto":
+    if subjects != "auto":               # a file may be called so: Path("auto")
         return find_subjects(paths, subjects, pattern), []
     known = find_subjects(paths)
     if all(known) or written_down:

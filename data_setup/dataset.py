@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -18,6 +17,8 @@ from tqdm import tqdm
 
 from data_setup.framing import Frame
 from data_setup.images import find_image_files, read_image
+from data_setup.path_names import check_utf8
+from data_setup.resources import available_cores, available_memory
 from functions.errors import UserError
 
 UNREADABLE_LIMIT = 0.01    # of a split: more is a broken copy, not a stray file
@@ -45,6 +46,7 @@ def list_slices(folders: dict[str, Path]) -> tuple[pd.DataFrame, list[str]]:
         outside = sorted(path for path in folder.iterdir() if path not in classes)
         others += [f"{path}: outside the class folders" for path in outside]
     table = pd.DataFrame(rows, columns=["path", "class", "split"])
+    check_utf8([*table["path"], *others], "file")
     known = set(table.loc[table["split"] == "train", "class"])
     if len(known) < 2:
         raise UserError(f"train folder {folders['train']} holds one class, {min(known)}: at least two are needed")
@@ -91,8 +93,8 @@ def bytes_needed(num_slices: int, size: tuple[int, int], channels: int) -> int:
 
 
 def fits_in_memory(num_bytes: int) -> bool:
-    """Whether half the memory that is free now would hold them, once for each process that torchrun starts here."""
-    return num_bytes * int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= psutil.virtual_memory().available / 2
+    """Whether half the memory that is left to us would hold them, once for each process that torchrun starts here."""
+    return num_bytes * int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= available_memory() / 2
 
 
 def read_slice(path: str | Path, frame: Frame, channels: int) -> np.ndarray:
@@ -110,7 +112,7 @@ def decode(paths: Sequence[str], frame: Frame, channels: int, keep: bool) -> Dec
     def one(row: int) -> None:
         try:
             pixels = read_slice(paths[row], frame, channels)
-        except ValueError as error:
+        except UserError as error:
             errors[row] = str(error)
             return
         wide = pixels.astype(np.int64)
@@ -121,7 +123,7 @@ def decode(paths: Sequence[str], frame: Frame, channels: int, keep: bool) -> Dec
         else:
             checksums[row] = file_checksum(paths[row])
 
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(available_cores())
     try:
         for _ in tqdm(pool.map(one, range(n)), total=n, desc="reading slices", leave=False, disable=None):
             pass
@@ -182,7 +184,7 @@ class SliceDataset(Dataset):
         try:
             pixels = read_slice(path, self.frame, self.channels)
             same = not self.checksums or file_checksum(path) == self.checksums[index]    # after decoding: no gap
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             raise UserError(f"{error} (it could be read when the run began): {advice}") from None
         if not same:
             raise UserError(f"{path} has changed since the run began: {advice}")

@@ -6,6 +6,7 @@ import numpy as np
 
 from data_setup.images import read_image
 from data_setup.subjects import kaggle_slice
+from functions.errors import UserError
 
 BRAIN, DARK, GREY = 20, 80, 150     # of 255: background below the first, fluid below the second, grey below the third
 SLABS = 4
@@ -47,7 +48,7 @@ def patient_table(paths: Sequence[str], subjects: Sequence[str]) -> tuple[np.nda
     rows = []
     for subject in people:
         if len(stacks[subject]) < SLABS:
-            raise ValueError(f"patient {subject} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
+            raise UserError(f"patient {subject} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
         ordered = np.array([numbers[path] for _, path in sorted(stacks[subject])])
         rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS)]))
     return np.array(rows), people

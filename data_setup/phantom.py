@@ -157,7 +157,7 @@ def main(arguments=None):
         if args.contact_sheet:
             contact_sheet(out).save(args.contact_sheet, optimize=True)
         best = ceiling(out)
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "phantom: interrupted, nothing was written\n")

@@ -29,6 +29,7 @@ from data_setup.phantom_people import (
     healthy_nwbv,
     vbr_root,
 )
+from functions.errors import UserError
 
 POPULATION = 100_000
 
@@ -91,11 +92,11 @@ def ceiling(folder, people=None):
     Returns balanced_accuracy, accuracy and macro_auroc as expected over everyone the phantom could draw (100,000
     people drawn anew, standard error 0.0015), the same three with `test_` in front for the ids `people` (default: this
     folder's test people), who may be luckier or less lucky, and their number, test_people (0: no `test_` scores).
-    Permuted labels leave nothing to find: guessing. ValueError if there is no manifest.
+    Permuted labels leave nothing to find: guessing. UserError if there is no manifest.
     """
     manifest = Path(folder) / "manifest.csv"
     if not manifest.is_file():
-        raise ValueError(f"{folder} is not a phantom: it has no manifest.csv")
+        raise UserError(f"{folder} is not a phantom: it has no manifest.csv")
     with open(manifest, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["subject"]]
     faults = {fault for row in rows for fault in row["fault"].split(";")}

@@ -21,6 +21,7 @@ import numpy as np
 from data_setup.phantom_anatomy import render
 from data_setup.phantom_people import CLASSES, Draws, Person, draw_person
 from data_setup.phantom_shapes import HEIGHT, WIDTH, turn
+from functions.errors import UserError
 
 FAULTS = ("age", "random_labels", "leak", "duplicates", "synthetic", "damaged")
 UNREADABLE, UNUSUAL = {"truncated", "empty"}, {"16-bit", "rgba", "palette"}
@@ -45,10 +46,10 @@ class Slice:
 
 
 def check_faults(faults):
-    """ValueError, listing the known faults, if one of these is none of them."""
+    """UserError, listing the known faults, if one of these is none of them."""
     for fault in faults:
         if fault not in FAULTS:
-            raise ValueError(f"no fault is called {fault!r}; the known ones are {', '.join(FAULTS)}")
+            raise UserError(f"no fault is called {fault!r}; the known ones are {', '.join(FAULTS)}")
 
 
 def plant(slices, faults, seed):

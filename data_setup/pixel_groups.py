@@ -11,7 +11,6 @@
 5. Connected slices are one person. A slice without a link is -1: cannot tell.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from data_setup.neighbours import Neighbours, find_neighbours, nearest
+from data_setup.resources import available_cores
+from functions.errors import UserError
 
 K, NEAREST, CANDIDATES = 60, 5, 24
 ALPHA, LOOSE = 0.005, 0.05
@@ -64,14 +65,14 @@ def group_by_pixels(images: Sequence[np.ndarray], near: Neighbours | None = None
 
 
 def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]) -> tuple[list[str | None], str]:
-    """(an id a path or None, the verdict); `read` makes a gray picture of a path, ValueError: left without an id."""
+    """(an id a path or None, the verdict); `read` makes a gray picture of a path, UserError: left without an id."""
     def one(path: str) -> np.ndarray | None:
         try:
             return read(path)
-        except ValueError:
+        except UserError:
             return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         pictures = list(pool.map(one, paths))
     good = [row for row, picture in enumerate(pictures) if picture is not None]
     found = group_by_pixels([pictures[row] for row in good])

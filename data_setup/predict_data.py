@@ -1,6 +1,5 @@
 """The slices a checkpoint is to be scored on, prepared as it wants them; and whether it has met their patients."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,9 @@ from torch import Tensor
 from data_setup.dataset import decode
 from data_setup.framing import from_description
 from data_setup.images import find_image_files, read_image
+from data_setup.moved import WrittenSplit
 from data_setup.nearest_picture import nearest_labels
+from data_setup.path_names import check_utf8
 from data_setup.path_tables import read_path_table
 from data_setup.subjects import find_subjects
 from data_setup.transforms import make_transforms
@@ -75,15 +76,18 @@ class RowsToScore:
 
 
 def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subjects: Path | None,
-                  pattern: str | None) -> RowsToScore:
-    """The run's own split, or in place of its test slices those of `data`. ValueError for classes the model has not."""
+                  pattern: str | None, split: WrittenSplit | None = None) -> RowsToScore:
+    """The run's own split, or in place of its test slices those of `data`. UserError for classes the model has not.
+
+    `split` is the run's split.csv, with where its slices are now; None: a run folder without run.json, or none.
+    """
     if data is None and run is None:
         raise UserError("a checkpoint without its run folder needs --data: the slices to score")
     if data is None and (subjects or pattern):
         raise UserError("--subjects and --subject_pattern say whose the slices of --data are: there is no --data")
     if data is None and not (run / "split.csv").is_file():
         raise UserError(f"{run} holds no split.csv: name slices with --data")
-    table, notes = _own_split(run), []
+    table, notes = _own_split(run, split), []
     if data is not None:
         new, notes = _list(data)
         new["subject"] = pd.Series(find_subjects(new["path"].tolist(), subjects, pattern), dtype=object)
@@ -96,6 +100,8 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     parts = {split: part.reset_index(drop=True) for split, part in table.groupby("split")}
     if "test" not in parts:
         raise UserError("there are no test slices to score")
+    if data is None:
+        check_in_place(parts["test"]["path"].tolist(), run, split)
     guess = parts.get("train", parts["test"])["label"]
     for split in ("train", "val"):
         if split in parts and not all(Path(path).is_file() for path in parts[split]["path"]):
@@ -104,17 +110,23 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     return RowsToScore(parts, int(np.bincount(guess).argmax()), notes)
 
 
-def _own_split(run: Path | None) -> pd.DataFrame:
+def check_in_place(paths: list[str], run: Path, split: WrittenSplit | None) -> None:
+    """UserError, naming the flags that help, where slices of a run's own split are not where it says."""
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        folders = split.folders if split else {"train_dir": "the run's train folder"}
+        flags = " ".join(f"--{name} DIR (was {was})" for name, was in folders.items())
+        raise UserError(f"{len(missing)} of {len(paths)} test slices of {run} are not where its split.csv says, the "
+                        f"first {missing[0]}: put them back, or say where they are now: {flags}")
+
+
+def _own_split(run: Path | None, split: WrittenSplit | None) -> pd.DataFrame:
     """Rows (path, class, subject, split) of a run's split.csv; paths were written where the run was started."""
     if run is None or not (run / "split.csv").is_file():
         return pd.DataFrame(columns=["path", "class", "subject", "split"], dtype=object)
     table = read_path_table(run / "split.csv", ["path", "class", "subject", "split"]).astype(object)
     table["subject"] = table["subject"].where(table["subject"] != "", None)
-    try:
-        start = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"].get("cwd", ".")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        start = "."                         # paths from here; if they lead nowhere, that is said on reading them
-    table["path"] = [path if Path(path).exists() else str(Path(start, path)) for path in table["path"]]
+    table["path"] = (split or WrittenSplit(run / "split.csv")).from_here(table["path"].tolist())
     return table
 
 
@@ -138,6 +150,7 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
         others += no_images
     if not rows:
         raise UserError(f"{roots[0]} holds no class folders with images: it must hold one for each class")
+    check_utf8([path for path, _, _ in rows] + others, "file")
     notes = [f"the slices of {data / 'test'}"] if roots[0] == data / "test" else []
     if others:
         notes.append(f"{len(others)} files are no images, or lie outside the class folders; the first: {others[0]}")

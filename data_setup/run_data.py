@@ -7,10 +7,11 @@ import torch
 
 from data_setup.dataloaders import Data, create_dataloaders
 from data_setup.folders import Folders, find_folders
+from data_setup.moved import WrittenSplit
 from functions.errors import UserError
 
 
-def load_run_data(settings: Namespace, split: str | Path, device: torch.device,
+def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device: torch.device,
                   preprocessing: dict | None = None) -> tuple[Data, Folders]:
     """(the run's data, the folders it was read from): the named folders, data/, or the phantom.
 

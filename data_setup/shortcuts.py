@@ -5,7 +5,6 @@ of one class like nobody of the others? A minority class filled up with images f
 AUROC: a fifth of a class, told perfectly, raises it by 0.1.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
+from data_setup.resources import available_cores
 from data_setup.traces import OF_FILE, OF_HEAD
 
 SHUFFLES = 9           # runs on shuffled labels: the smallest p-value is 1 / 10
@@ -76,7 +76,7 @@ def find_shortcuts(traces_of: Callable[[int], dict[str, list[float]]], labels: n
     generator, found = np.random.default_rng(seed), []
     chosen = np.sort(generator.permutation(np.flatnonzero(keep))[:MOST])
     labels, people = labels[chosen], people[chosen]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         rows = list(pool.map(traces_of, chosen.tolist()))
     for trace in rows[0]:
         x = np.array([row[trace] for row in rows])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_setup.moved import WrittenSplit
 from data_setup.path_tables import match_paths, read_path_table
 from functions.errors import UserError
 
@@ -13,16 +14,21 @@ COLUMNS = ["path", "class", "subject", "split"]
 SPLITS = ["train", "val", "test"]
 
 
-def read_split(file: str | Path, table: pd.DataFrame) -> pd.DataFrame:
+def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataFrame:
     """The table with split and subject from a CSV (path, class, subject, split) that has exactly its slices.
 
-    Where the CSV names no subject, the table's own stays. Paths are matched by `path_tables.match_paths`.
+    Where the CSV names no subject, the table's own stays. Paths are matched by `path_tables.match_paths`, those of a
+    run's own split as they are now.
     Raises ValueError, one line naming the file, the count and the first: slices in only one of the two, another class,
     a split that is none of train, val, test; and if no slice is for train or none for test.
     """
+    written = file if isinstance(file, WrittenSplit) else None
+    file = written.file if written else file
     if not os.path.isfile(file):
         raise UserError(f"--split {file}: no such CSV file, and not auto, folder, patient or slice")
     given = read_path_table(file, COLUMNS)
+    if written:
+        given["path"] = written.relocated(given["path"].tolist())
     rows = match_paths(table["path"].tolist(), given["path"].tolist(), file)
     missing = [path for path, row in zip(table["path"], rows, strict=True) if row is None]
     _refuse(file, missing, "slices of the data are not in it")

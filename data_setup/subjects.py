@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from data_setup.path_tables import common_folders, match_paths, read_path_table
+from data_setup.patterns import search_subjects, shown
 from functions.errors import UserError
 
 # One person's id as archives write it; sessions and acquisitions follow it and are left off, so they stay together.
@@ -45,12 +46,10 @@ def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
         return _known(paths)
     subjects = [None] * len(paths) if table is None else _from_table(paths, table)
     if pattern is not None:
-        search = _compile(pattern).search
-        hits = [search(PurePath(path).as_posix()) if subject is None else None
-                for path, subject in zip(paths, subjects, strict=True)]
-        subjects = [(hit["subject"] or None) if hit else subject for hit, subject in zip(hits, subjects, strict=True)]
+        found = search_subjects(pattern, [PurePath(path).as_posix() for path in paths])
+        subjects = [subject or hit for subject, hit in zip(subjects, found, strict=True)]
     if paths and not any(subjects):
-        where = f"the pattern {pattern!r}" if table is None else f"{table}"
+        where = f"the pattern {shown(pattern)}" if table is None else f"{table}"
         raise UserError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
     return subjects
 
@@ -127,14 +126,3 @@ def _from_table(paths: Sequence[str | Path], file: str | Path) -> list[str | Non
                         f"for instance {paths[0]}")
     subjects = table["subject"].str.strip().tolist()
     return [subjects[row] or None if row is not None else None for row in rows]
-
-
-def _compile(pattern: str) -> re.Pattern:
-    """The compiled pattern; ValueError if it is no regular expression or has no group named subject."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
-    if "subject" not in compiled.groupindex:
-        raise UserError(f"the subject pattern {pattern!r} has no group named subject; write (?P<subject>...)")
-    return compiled

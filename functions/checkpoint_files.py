@@ -53,7 +53,7 @@ def find_last(folder: Path) -> tuple[dict | None, str]:
     for name in ALL:                                # in order of their epochs
         try:
             checkpoint = load_checkpoint(folder / name)
-        except ValueError as error:
+        except UserError as error:
             reasons.append(str(error))
             continue
         if name == LAST:
@@ -72,7 +72,7 @@ def find_best(folder: Path, epoch: int) -> tuple[dict, str]:
     for name in (BEST, LAST, PREVIOUS, PREVIOUS_BEST):
         try:
             checkpoint = load_checkpoint(folder / name)
-        except ValueError as error:
+        except UserError as error:
             why_not = why_not or str(error)
             continue
         if checkpoint["epoch"] != epoch:       # best.pt too, if a kill came after last.pt was written, or before it was

@@ -73,7 +73,7 @@ def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
 def _holds(path: Path, digest: str) -> bool:
     try:
         return _open(path)["digest"] == digest
-    except (ValueError, TypeError, KeyError):
+    except (UserError, TypeError, KeyError):     # damaged, or not what save_frozen writes
         return False
 
 
@@ -173,7 +173,8 @@ def restore(
     factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
     for group, base_lr in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
         group["lr"] = base_lr * factor
-    scaler.load_state_dict(checkpoint["scaler"])
+    if checkpoint["scaler"]:            # empty: the run went on at another precision than fp16, and its scale is new
+        scaler.load_state_dict(checkpoint["scaler"])
     restore_rng_states(checkpoint["rng"])
 
 
@@ -190,9 +191,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     """The model a checkpoint holds, ready to predict, and the checkpoint itself (class names, preprocessing, …)."""
     try:
         checkpoint = load_checkpoint(path)
-    except ValueError as error:
-        raise UserError(f"{error}; if it belongs to a run, its training script's --resume repairs it where another "
-                        "checkpoint allows") from None
+    except UserError as error:
+        raise UserError(f"{error}; if it is a run's, its training script with --resume recovers it from "
+                        "another checkpoint where there is one") from None
     model = build_model(checkpoint["config"])
     weights = checkpoint["weights"]
     if checkpoint.get("frozen"):

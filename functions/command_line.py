@@ -1,16 +1,57 @@
 """The command line of a training script: every setting a flag, and one line for what is wrong with it. No torch."""
 
 import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from functions.settings import Script, Setting, in_words
+from functions import exits
+from functions.settings import Script, Setting, in_words, subjects_source
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that says what is wrong in one line."""
+    """An ArgumentParser that says what is wrong in one line, suggests the flag that was meant, and has --traceback."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+        self.add_argument("--traceback", action=ShowTracebacks, help="show the traceback of user errors, too")
+
+    def parse_args(self, args=None, namespace=None):
+        exits.set_flags(self._option_string_actions)
+        args = sys.argv[1:] if args is None else args
+        for text in (*args, str(Path.cwd())):
+            if any("\udc80" <= letter <= "\udcff" for letter in text):       # bytes that Python could not decode
+                shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                self.error(f"{shown} is not UTF-8, or the locale has no such letters: rename it, or set the "
+                           "environment variable PYTHONUTF8=1")
+        return super().parse_args(args, namespace)
 
     def error(self, message: str):
-        self.exit(2, f"error: {message} (--help lists every flag)\n")
+        if unknown := re.match(r"unrecognized arguments: (.*)", message, re.DOTALL):
+            message += suggestion(unknown[1].split(), self._option_string_actions)
+        self.exit(2, f"error: {' '.join(message.split())} (--help lists every flag)\n")
+
+
+def suggestion(given: Iterable[str], known: Iterable[str]) -> str:
+    """"; did you mean --epochs?", for the first of the given flags that resembles a known one; "" if none does."""
+    known = {flag.lower().lstrip("-"): flag for flag in known}
+    for word in given:
+        name = word.partition("=")[0].lower().lstrip("-").replace("-", "_")
+        if word.startswith("-") and (close := difflib.get_close_matches(name, known, 1)):
+            return f"; did you mean {known[close[0]]}?"
+    return ""
+
+
+class ShowTracebacks(argparse.Action):
+    """--traceback: leaves nothing in the namespace, for it is no setting of a run."""
+
+    def __init__(self, option_strings, dest, default=None, help=None):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        exits.show_tracebacks()
 
 
 class OnOff(argparse.BooleanOptionalAction):
@@ -26,7 +67,7 @@ class OnOff(argparse.BooleanOptionalAction):
 
 def make_parser(description: str, script: Script) -> argparse.ArgumentParser:
     """The command line: every setting a flag; what is not given is absent, so that a recipe can speak."""
-    parser = OneLineParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    parser = OneLineParser(description=description, argument_default=argparse.SUPPRESS)
     for title, group in script.groups.items():
         flags = parser.add_argument_group(title)
         for setting in group:
@@ -45,4 +86,4 @@ def make_parser(description: str, script: Script) -> argparse.ArgumentParser:
 
 
 def _metavar(setting: Setting) -> dict:
-    return {} if setting.convert is bool else {"metavar": "FILE" if setting.convert is Path else "X"}
+    return {} if setting.convert is bool else {"metavar": "FILE" if setting.convert in (Path, subjects_source) else "X"}

@@ -5,12 +5,41 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from functions.errors import UserError, printable
 
+CLOSED_PIPE = 128 + 13      # what a shell reports for a program that SIGPIPE ended, as coreutils are
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
+
+
+@dataclass
+class _Script:
+    """The script that is running: its flags (None: not known), and whether user errors show their traceback."""
+
+    flags: frozenset[str] | None = None
+    traceback: bool = False
+
+
+_script = _Script()
+
+
+def set_flags(flags: Iterable[str]) -> None:
+    """Records the flags of the running script, so that no message advises one that it lacks."""
+    _script.flags = frozenset(flags)
+
+
+def show_tracebacks() -> None:
+    """From here on, user errors show their traceback, too (--traceback)."""
+    _script.traceback = True
+
+
+def has_flag(flag: str) -> bool:
+    """Whether the running script has this flag; True where no script has said which it has."""
+    return _script.flags is None or flag in _script.flags
 
 
 def interrupted() -> bool:
@@ -64,21 +93,40 @@ def others_lost(error: BaseException) -> bool:
 def in_one_line(error: BaseException) -> str:
     """An error's message on one line, with what to do where the library's own message does not say.
 
-    Of an error in a DataLoader's worker, which brings its whole traceback as its message, the last line is kept.
+    Of an error in a DataLoader's worker, which brings its whole traceback as its message, the message is kept.
     """
     message = str(error)
     if caught := re.match(r"Caught (\w+) in DataLoader worker process", message):
-        message = message.rpartition(f"\n{caught[1]}: ")[2]
+        message = re.split(rf"\n(?:\w+\.)*{caught[1]}: ", message)[-1]
     message = " ".join(message.split()) or type(error).__name__
     if _worker_died(error):
-        return (f"a process that reads slices died, as it does where memory is full (try fewer --num_workers): "
-                f"{message[:200]}")
+        advice = " (try fewer --num_workers)" if has_flag("--num_workers") else ""
+        return f"a process that reads slices died, as it does where memory is full{advice}: {message[:200]}"
     if others_lost(error):
         return "another process of this run has died (its own message is above or below), or cannot be reached"
     if _out_of_memory(error):
-        return ("memory is full: try a smaller --batch_size (and --accumulation to make up for it) or a smaller model. "
-                f"{message[:200]}")
+        advice = ("try a smaller --batch_size (and --accumulation to make up for it) or a smaller model"
+                  if has_flag("--batch_size") else "close other programs, or use a machine with more memory")
+        return f"memory is full: {advice}. {message[:200]}"
     return printable(message)
+
+
+def _report(line: str) -> None:
+    """Prints a line to stderr, which may be closed; with --traceback, after the traceback of the current exception."""
+    with suppress(OSError):
+        if _script.traceback:
+            traceback.print_exc()
+        print(line, file=sys.stderr, flush=True)
+
+
+def _discard_output() -> None:
+    """Discards what stdout and stderr cannot write, or Python would complain about it once more on exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -106,8 +154,9 @@ def one_line_errors() -> Iterator[None]:
 def _one_line_errors() -> Iterator[None]:
     """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
 
-    SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. Of
-    the processes that torchrun started, all but the first say which they are, and nothing of an interruption.
+    SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. A
+    reader of a pipe that has gone (`| head`) ends the program without a message, as it ends coreutils. Of the processes
+    that torchrun started, all but the first say which they are, and nothing of an interruption.
     """
 
     def interrupt(signum, frame):
@@ -115,6 +164,7 @@ def _one_line_errors() -> Iterator[None]:
         raise KeyboardInterrupt
 
     _signals.clear()
+    _script.flags, _script.traceback = None, False
     rank = os.environ.get("RANK", "0")
     who = "" if rank == "0" else f"process {rank}: "
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -123,15 +173,24 @@ def _one_line_errors() -> Iterator[None]:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        yield
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()      # an output that cannot be written is noticed here, not after the exit code
     except KeyboardInterrupt as interruption:
         _hold_signals({})
         if not who:
-            print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
+            _report(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}")
         sys.exit(130)
+    except BrokenPipeError:
+        _hold_signals({})
+        _discard_output()
+        sys.exit(CLOSED_PIPE)
     except (UserError, OSError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or others_lost(error)):
             raise
         _hold_signals({})
-        print(f"{who}error: {in_one_line(error)}", file=sys.stderr)
+        _report(f"{who}error: {in_one_line(error)}")
+        _discard_output()
         sys.exit(2)

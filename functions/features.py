@@ -19,8 +19,8 @@ from functions.runtime import autocast, set_seeds
 FOLDER = Path("runs/.features")
 
 
-def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.device,
-                    frozen: str) -> tuple[dict[str, Tensor], float]:
+def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.device, frozen: str,
+                    precision: str) -> tuple[dict[str, Tensor], float]:
     """(each split's features (n, V, D), seconds it took): from disk where they are known, else computed, once.
 
     `model.features` maps images to features; `frozen` is the hash of its weights. V is 1, or `settings.views` augmented
@@ -30,7 +30,7 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
     started, features, total, new = time.perf_counter(), {}, 0, 0
     model.eval()
     depends_on = {"weights": frozen, "model": config_to_plain(model.config), "preprocessing": data.preprocessing,
-                  "precision": settings.precision, "device": device.type, "chunk": model.chunk}
+                  "precision": precision, "device": device.type, "chunk": model.chunk}
     for split in ("train", "val", "test"):
         batches = getattr(data, split)
         digests = batches.dataset.digests
@@ -38,7 +38,7 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
 
         def compute(rows: list[int], batches=batches, split=split) -> Tensor:
             in_order = batches.in_order(rows, model.chunk)
-            return extract(model.features, in_order, device, settings.precision, f"features, {split}")[:len(rows)]
+            return extract(model.features, in_order, device, precision, f"features, {split}")[:len(rows)]
 
         views = []
         for view in range(settings.views if augmented else 1):

@@ -55,7 +55,7 @@ def _data(record: dict, split: pd.DataFrame) -> list[list[str]]:
 def _model(record: dict) -> list[list[str]]:
     settings, weights = record["settings"], record.get("weights", "random, trained from scratch")
     return [
-        ["Model", f"{settings.get('model')}, images {settings.get('image_size')}, classes "
+        ["Model", f"{settings.get('model')}{_sizes(settings)}, images {settings.get('image_size')}, classes "
                   f"{', '.join(record['class_names'])}"],
         ["Initial parameters", str(weights)],
         ["Training", f"{settings.get('optimizer')}, rate {settings.get('lr')}, {settings.get('epochs')} epochs, "
@@ -65,6 +65,14 @@ def _model(record: dict) -> list[list[str]]:
         ["Ensembling", "none"], ["Software", flat(record.get("versions"))], ["Hardware", str(record.get("device"))],
         ["Code", f"commit {record.get('commit')}"],
     ]
+
+
+def _sizes(settings: dict) -> str:
+    """The sizes of a hand-written ViT, which may be others than its name says; nothing for a pretrained network."""
+    if settings.get("embedding_dim") is None:
+        return ""
+    return (f" with L = {settings.get('num_transformer_layer')}, D = {settings['embedding_dim']}, "
+            f"{settings.get('num_heads')} heads, MLP {settings.get('mlp_size')}, P = {settings.get('patch_size')}")
 
 
 def _evaluation(record: dict, evaluated: bool) -> list[list[str]]:

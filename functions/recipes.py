@@ -3,15 +3,19 @@
 import argparse
 from pathlib import Path
 
-import yaml
-
+from functions.command_line import suggestion
 from functions.errors import UserError
-from functions.settings import Script, Setting, in_words
+from functions.recipe_files import read_yaml
+from functions.settings import Script, Setting, in_words, short, subjects_source, weights_source
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-NOT_IN_RECIPES = {"name", "demo", "summary", "stop_after", "profile", "train_dir", "test_dir", "val_dir", "subjects"}
+MOVED = {"train_dir", "test_dir", "val_dir"}        # the same images in another place: the fingerprint guards them
+NOT_IN_RECIPES = {"name", "device", "demo", "summary", "stop_after", "profile", "subjects", *MOVED}
 CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers", "profile", "checkpoint_activations",
-                     "shard"}
+                     "shard", "precision", "device", "compile", *MOVED}
+NEWER = {"profile", "checkpoint_activations", "shard", "device", "deterministic"}      # older runs lack them
+SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "embedding_dim": "embedding_dim",
+         "mlp_size": "mlp_size", "num_heads": "num_heads"}      # setting → field of ViTConfig
 
 
 def read_recipe(path: Path, script: Script) -> dict:
@@ -19,17 +23,15 @@ def read_recipe(path: Path, script: Script) -> dict:
     if not path.is_file():
         known = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
         raise UserError(f"recipe {path}: no such file; recipes/ holds {known}")
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
+    found = read_yaml(path)
     if not isinstance(found, dict):
         raise UserError(f"recipe {path} is not settings, one 'name: value' a line")
     values = {}
     for name, value in found.items():
         if name not in script.settings or name in NOT_IN_RECIPES:
             known = ", ".join(known for known in script.settings if known not in NOT_IN_RECIPES)
-            raise UserError(f'recipe {path}: "{name}" is not a setting that a recipe can give; those are {known}')
+            raise UserError(f'recipe {path}: "{short(name)}" is not a setting that a recipe can give'
+                            f"{suggestion([f'--{name}'], known.split(', '))}; those are {known}")
         values[name] = _checked(script.settings[name], value, f"recipe {path}")
     return values
 
@@ -37,13 +39,19 @@ def read_recipe(path: Path, script: Script) -> dict:
 def _checked(setting: Setting, value, where: str):
     if setting.convert is bool:
         if not isinstance(value, bool):
-            raise UserError(f"{where}: {setting.name} is {value!r}, not true or false")
+            raise UserError(f"{where}: {setting.name} is {short(repr(value))}, not true or false")
         return value
     if value is None:
-        return setting.default
+        if setting.default is not None:
+            raise UserError(f"{where}: {setting.name} has no value: give one, or leave the line out")
+        return None
+    if not isinstance(value, (str, int, float, list, tuple)):
+        raise UserError(f"{where}: {setting.name} is {short(repr(value))}, not a value that --{setting.name} takes")
+    if not isinstance(value, str) and setting.convert in (str, Path, subjects_source, weights_source):
+        raise UserError(f"{where}: {setting.name} is {short(repr(value))}, not a text")
     try:
         return setting.convert(value)
-    except (argparse.ArgumentTypeError, TypeError) as error:
+    except argparse.ArgumentTypeError as error:
         raise UserError(f"{where}: {setting.name}: {error}") from None
 
 
@@ -51,6 +59,8 @@ def resolve(flags: dict, demo: bool, script: Script) -> tuple[argparse.Namespace
     """Every setting's value, flag > recipe > default, and where each came from ("flag", the recipe, "default")."""
     recipe = flags.get("recipe") or RECIPES / (script.demo_recipe if demo else script.recipe)
     from_recipe = read_recipe(recipe, script)
+    if "model" in flags:                   # another model than the recipe's: its sizes are not this one's
+        from_recipe = {name: value for name, value in from_recipe.items() if name not in SIZES}
     values = {name: setting.default for name, setting in script.settings.items()} | from_recipe | flags
     values["recipe"], values["demo"] = recipe, demo
     sources = {name: recipe.name if name in from_recipe else "default" for name in script.settings}
@@ -71,28 +81,40 @@ def to_plain(settings: argparse.Namespace) -> dict:
     plain = {"cwd": str(Path.cwd())}
     for name, value in vars(settings).items():
         if name != "resume":
-            value = str(value) if isinstance(value, Path) else value
+            value = in_words(value) if isinstance(value, Path) else value
             plain[name] = list(value) if isinstance(value, tuple) else value
     return plain
 
 
-def from_plain(values: dict, changes: dict, script: Script) -> argparse.Namespace:
-    """Settings read back from run.json, with those a resumed run may change; ValueError for any other change."""
+def from_plain(values: dict, changes: dict, script: Script, file: str | Path = "run.json") -> argparse.Namespace:
+    """Settings read back from run.json, with those a resumed run may change; UserError for any other change."""
     if fixed := sorted(set(changes) - CHANGED_ON_RESUME):
         allowed = ", ".join(f"--{name}" for name in sorted(CHANGED_ON_RESUME - {"resume"}))
         raise UserError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
-    restored = {name: _checked(script.settings[name], value, "run.json")
+    restored = {name: _checked(script.settings[name], value, f"{file}: settings")
                 for name, value in values.items() if name in script.settings}
-    newer = {"profile", "checkpoint_activations", "shard"}           # a run of before they were there has them off
-    restored |= {name: script.settings[name].default for name in newer - set(restored)}
+    restored |= {name: script.settings[name].default for name in NEWER - set(restored)}
     if missing := set(script.settings) - set(restored):
-        raise UserError(f"run.json lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
+        raise UserError(f"{file} lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
     restored["recipe"] = Path(str(values.get("recipe")))
     start = Path(values.get("cwd", Path.cwd()))
     if start != Path.cwd():                # resumed from elsewhere: paths still mean what they meant
-        restored |= {name: start / value for name, value in restored.items() if isinstance(value, Path)}
+        restored |= {name: _from(start, value) for name, value in restored.items() if isinstance(value, Path)}
     restored["stop_after"] = restored["profile"] = None
     return argparse.Namespace(**restored | changes)
+
+
+def keep_default_folders(settings: argparse.Namespace, before: dict) -> None:
+    """Of a run of data/train, data/test and data/val whose train folder was moved, the others stay where they were."""
+    for name in ("test", "val"):
+        folder = _from(Path(before.get("cwd", Path.cwd())), Path("data", name))
+        if getattr(settings, f"{name}_dir") is None and folder.is_dir():
+            setattr(settings, f"{name}_dir", folder)
+
+
+def _from(start: Path, path: Path) -> Path:
+    """A path as seen from `start`; from here, where only that exists: the whole working folder was moved."""
+    return path if path.exists() and not (start / path).exists() else start / path
 
 
 def describe(settings: argparse.Namespace, sources: dict[str, str], script: Script) -> list[str]:

@@ -1,6 +1,5 @@
 """A run's folder → report.html: one self-contained page of what was run, on whom, how it went, what is not known."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from functions.metrics_file import read_run_metrics
 from functions.model_card import CARD, flat, model_card
 from functions.plots import make_title, plot_loss_curves
 from functions.results import WORDS
-from functions.run_folder import read_record
+from functions.run_folder import read_record, resume_command
 from functions.run_tables import read_curves, read_split
 
 UNKNOWN = "PATIENTS UNKNOWN"
@@ -31,12 +30,6 @@ def check_reportable(run: Path) -> None:
         if not (run / name).is_file():
             raise UserError(f"{run} holds no {name}, which a finished run does")
     read_results(run)
-
-
-def resume_command(run: Path, record: dict) -> str:
-    """The command that goes on with a run, of the script that began it, as a shell takes it."""
-    script = "train_transferlearning.py" if "weights" in record["settings"] else "train.py"
-    return f"python {script} --resume {shlex.quote(str(run))}"
 
 
 def read_results(run: Path) -> tuple[dict, pd.DataFrame, dict[str, list[float]]]:

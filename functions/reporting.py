@@ -11,7 +11,7 @@ from functions.diagnosis import collapse_warning
 from functions.recipes import describe
 from functions.results import result_lines, score_lines
 from functions.runtime import autocast
-from functions.settings import Script
+from functions.settings import SCRATCH, TRANSFER, Script
 from functions.speed import Speed, in_words, seconds_per_image
 from functions.sums import EpochScores
 
@@ -43,11 +43,32 @@ def print_start(script: Script, settings: Namespace, sources: dict[str, str], mo
         f"settings (* from a flag, the rest from {settings.recipe.name} or the defaults)",
         *describe(settings, sources, script),
         f"model    {settings.model}: {model}",
-        f"device   {device}, {settings.precision}",
+        f"device   {device}",
         *(f"data     {note}" for note in notes),
         *(f"         {line}" for line in counts.to_string().splitlines()),
     ):
         print(line)
+
+
+FEW_STEPS = 500            # the paper's shortest fine-tuning, of some thousand images (Table 4)
+FEW_AN_EPOCH = 10
+
+
+def print_few_steps(slices: int, steps_per_epoch: int, settings: Namespace) -> None:
+    """A warning where so few optimiser steps are taken that next to nothing can be learnt; names the flags."""
+    steps = getattr(settings, "steps", None) or steps_per_epoch * settings.epochs
+    if steps_per_epoch >= FEW_AN_EPOCH or steps >= FEW_STEPS:
+        return
+    longer = "--steps" if getattr(settings, "steps", None) else "--epochs"
+    batches, advice = f"{settings.batch_size} (--batch_size)", [f"a larger {longer}"]
+    smaller = max(1, settings.batch_size * steps_per_epoch // (2 * FEW_AN_EPOCH))
+    if settings.accumulation > 1:
+        batches += f", {settings.accumulation} of them a step (--accumulation)"
+        advice.insert(0, "--accumulation 1")
+    elif smaller < settings.batch_size:
+        advice.insert(0, f"--batch_size {smaller}")
+    print(f"WARNING  {slices:,} training slices in batches of {batches} make {steps_per_epoch} steps an epoch, "
+          f"{steps:,} in all: next to nothing is learnt in so few; try {' or '.join(advice)}")
 
 
 def transfer_words(model: nn.Module, part: str, weights: str) -> str:
@@ -59,13 +80,18 @@ def transfer_words(model: nn.Module, part: str, weights: str) -> str:
             f"images {'x'.join(map(str, model.config.image_size))}, weights {weights}")
 
 
-def epoch_estimate(model: nn.Module, train, scored: list, precision: str, count: int = 8) -> str:
-    """How long an epoch will take, from one batch of `count`; names the flag for a smaller model if that is long."""
+SMALLER = {SCRATCH.run_name: "a smaller model: --model vit_ti_16, or --recipe recipes/mri_cpu.yaml",
+           TRANSFER.run_name: "a smaller model: --model resnet18; less to train: --train head"}
+
+
+def epoch_estimate(model: nn.Module, train, scored: list, precision: str, script: Script,
+                   count: int = 8) -> str:
+    """How long an epoch will take, from one batch of `count`; names the script's flag for a smaller model if long."""
     images, _ = next(iter(scored[0]))
     with autocast(precision, images.device):
         step, forward = seconds_per_image(model, images[:count])
     seconds = step * len(train.dataset) + forward * sum(len(batches.dataset) for batches in scored)
-    advice = "; a smaller model: --model vit_ti_16, or --recipe recipes/mri_cpu.yaml" if seconds > 300 else ""
+    advice = f"; {SMALLER[script.run_name]}" if seconds > 300 else ""
     return f"time     about {in_words(seconds)} an epoch{advice}"
 
 

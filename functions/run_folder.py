@@ -1,8 +1,8 @@
 """A run's folder: made whole or not at all, and the record of what was run."""
 
+import argparse
 import contextlib
 import hashlib
-import json
 import os
 import shlex
 import shutil
@@ -21,7 +21,10 @@ from functions.distributed import is_main
 from functions.errors import UserError
 from functions.exits import in_one_line, interrupted, others_lost, signals_held
 from functions.files import write_atomically, write_json
+from functions.recipes import MOVED
 from functions.run_names import check_name
+from functions.run_record import parse_record
+from functions.settings import device_name
 
 LOCK, HOLDER = "process.lock", "process.pid"     # held by the process that trains the run; its number, for people
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow")
@@ -62,18 +65,33 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
 
 
 def read_record(run: Path) -> dict:
-    """run.json of a run folder; ValueError, one line, where there is none or it is damaged."""
+    """run.json of a run folder; UserError, one line, where there is none or it is damaged."""
     path = run / "run.json"
     if not path.is_file():
         raise UserError(f"{run} is not a run folder: it holds no run.json")
+    return parse_record(path.read_bytes(), path)
+
+
+def asked_device(flags: dict) -> str:
+    """The device that the flags of a training script ask for; of a run that goes on, the one it was begun with."""
+    if "device" in flags or "resume" not in flags:
+        return flags.get("device", "auto")
+    device = read_record(flags["resume"])["settings"].get("device", "auto")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): start a new run") from None
-    needed = {"settings", "fingerprint", "state", "stamps", "class_names"}
-    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict) or needed - set(record):
-        raise UserError(f"{path} is damaged (it lacks what a run writes into it): start a new run")
-    return record
+        return device_name(device)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{flags['resume'] / 'run.json'}: settings: device: {error}") from None
+
+
+def resume_command(run: Path, record: dict) -> str:
+    """The command that goes on with a run, of the script that began it, as a shell takes it."""
+    script = "train_transferlearning.py" if "weights" in record["settings"] else "train.py"
+    return f"python {script} --resume {shlex.quote(str(run))}"
+
+
+def losses_file(run: Path, record: dict) -> Path:
+    """The pickle of a run's curves: named when the run was made, whatever its folder is called now."""
+    return run / f"{record.get('name') or run.name}_losses.pkl"
 
 
 def check_split(run: Path, record: dict) -> None:
@@ -81,9 +99,24 @@ def check_split(run: Path, record: dict) -> None:
     path = run / "split.csv"
     if not path.is_file():
         raise UserError(f"{run} has lost its split.csv: put it back, or start a new run")
-    if record.get("split_sha256", _sha256(path)) != _sha256(path):
+    known = {record.get("split_sha256"), record.get("moved_split_sha256")} - {None}
+    if known and _sha256(path) not in known:
         raise UserError(f"{path} is damaged or was changed since this run began: put the old one back, or start a new "
                         f"run, with --split {path} if the change was meant")
+
+
+def write_moved_split(run: Path, before: dict, now: dict, split: pd.DataFrame) -> dict:
+    """Writes split.csv anew where data or working folder have moved; returns what run.json must say of it.
+
+    `before` and `now` are the recorded settings. A kill in between leaves a split.csv that run.json knows.
+    """
+    if all(before.get(name) == now.get(name) for name in ("cwd", *MOVED)):
+        return {}
+    content = split.to_csv(index=False).encode("utf-8")
+    digest = hashlib.sha256(content).hexdigest()
+    update_record(run, moved_split_sha256=digest)
+    write_atomically(run / "split.csv", lambda file: file.write(content))
+    return {"split_sha256": digest, "moved_split_sha256": None}
 
 
 def _sha256(path: Path) -> str:
@@ -138,15 +171,18 @@ def recorded(run: Path) -> Iterator[None]:
         update_record(run, state="running", error=None)
         yield
     except BaseException as error:
+        no_reader = isinstance(error, BrokenPipeError)      # of what the script prints: `| head`
         stopped = isinstance(error, KeyboardInterrupt) or interrupted()
-        ended = {"state": "interrupted"} if stopped else {"state": "failed", "error": traceback.format_exc()}
+        ended = {"state": "failed", "error": traceback.format_exc()}
+        if stopped or no_reader:
+            ended = {"state": "interrupted"}
         with signals_held(), contextlib.suppress(OSError):      # a full disk is the reason, not what is to be told
             update_record(run, **ended)
         if stopped:
             raise KeyboardInterrupt(go_on) from None
         if others_lost(error):
             raise ConnectionError(f"{in_one_line(error)}; {go_on}") from None
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not no_reader:
             raise OSError(f"{in_one_line(error)}; {go_on}") from error
         raise
     finally:

@@ -23,13 +23,23 @@ def check_name(name: str) -> None:
                         'too, can have it: without <>:"/\\|?*, no dot or space at its end, none of CON, NUL, COM1, …')
 
 
-def check_writable(folder: Path) -> None:
-    """ValueError unless files can be made in `folder`, or where it is to be made: asked before an hour is spent."""
+def check_writable(folder: Path, advice: str = "start from another folder") -> None:
+    """UserError unless files can be made in `folder`, or where it is to be made: asked before an hour is spent."""
     while not folder.is_dir():
+        if folder.exists():
+            raise UserError(f"{folder} is a file, and results go into a folder of that name: move it away, or {advice}")
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"{folder.resolve()} cannot be written to ({error.strerror}), but a run's results go there: "
-                        "make it writable, or start from another folder") from None
+        raise UserError(f"{folder.resolve()} cannot be written to ({error.strerror}), but results go there: "
+                        f"make it writable, or {advice}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder that --out names, or its default; UserError if it cannot be made or written to."""
+    advice = "name another folder with --out"
+    check_writable(folder, advice)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder, advice)

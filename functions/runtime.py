@@ -17,21 +17,32 @@ def set_seeds(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def pick_device() -> torch.device:
-    """CUDA where there is a GPU (its fp32 products then use TF32), else Apple's MPS, else the CPU.
+def pick_device(name: str = "auto", cores: int | None = None) -> torch.device:
+    """The device called `name`: "cpu", "cuda", "cuda:N", "mps"; "auto": CUDA where there is a GPU, else MPS, else CPU.
 
-    Of several processes (torchrun) each takes a GPU of its own; ValueError if there are fewer GPUs than processes.
+    On CUDA fp32 products use TF32. Of several processes (torchrun) each takes a GPU of its own. torch uses no more
+    threads than the `cores` that this process may use. UserError for a device that is not there, and if there are fewer
+    GPUs than processes.
     """
-    if torch.cuda.is_available():
+    torch.set_num_threads(min(torch.get_num_threads(), cores or torch.get_num_threads()))
+    kind, _, index = name.partition(":")
+    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind):
+        raise UserError(f"--device {name}: torch finds no such device here; --device auto takes the best there is")
+    if index and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1:
+        raise UserError(f"--device {name}, but torchrun gives each process a GPU of its own: write --device cuda")
+    if kind == "cuda" or (kind == "auto" and there["cuda"]):
         torch.set_float32_matmul_precision("high")
-        number = int(os.environ.get("LOCAL_RANK", 0))
+        number = int(index or os.environ.get("LOCAL_RANK", 0))
+        if index and number >= torch.cuda.device_count():
+            raise UserError(f"--device {name}: GPUs are numbered from 0, and there are {torch.cuda.device_count()}")
         if number >= torch.cuda.device_count():
             raise UserError(f"process {number} has no GPU: there are {torch.cuda.device_count()} "
                             "(torchrun --nproc_per_node is how many processes a machine starts)")
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         return device
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("mps" if there["mps"] and kind != "cpu" else "cpu")
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

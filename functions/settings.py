@@ -5,6 +5,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+# Bounds well above anything that has been trained, so that a typing error is a line and not a machine out of memory.
+MOST_PIXELS = 4096          # a side of the image
+MOST_LAYERS = 1000          # ViT-22B (Dehghani et al. 2023) has 48
+MOST_WIDTH = 2**17          # of embedding and MLP: ViT-22B's are 6,144 and 24,576
+MOST_HEADS = 1024
+MOST_WORKERS = 256          # each is a process
+MOST_VIEWS = 1000
+
 
 def image_size(text: str | int) -> tuple[int, int]:
     """"224" → (224, 224); "208x176" → (208, 176), height first."""
@@ -16,8 +24,9 @@ def image_size(text: str | int) -> tuple[int, int]:
         sides = []
     if len(sides) == 1:
         sides *= 2
-    if len(sides) != 2 or min(sides) < 1:
-        raise argparse.ArgumentTypeError(f'"{text}" is not an image size: write 224 or HEIGHTxWIDTH such as 208x176')
+    if len(sides) != 2 or min(sides) < 1 or max(sides) > MOST_PIXELS:
+        raise argparse.ArgumentTypeError(f'"{short(text)}" is not an image size: write 224 or HEIGHTxWIDTH such as '
+                                         f"208x176, each at most {MOST_PIXELS:,} pixels")
     return sides[0], sides[1]
 
 
@@ -29,24 +38,30 @@ def _number(kind: type, low: float, high: float = float("inf")):
             value = None
         if value is None or not low <= value <= high or value == float("inf"):
             words = "a whole number" if kind is int else "a number"
-            limit = f"of at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
-            raise argparse.ArgumentTypeError(f'"{text}" is not {words} {limit}')
+            limit = f"of at least {low:g}" if high == float("inf") else f"between {low:,g} and {high:,g}"
+            raise argparse.ArgumentTypeError(f'"{short(text)}" is not {words} {limit}')
         return value
 
     return convert
 
 
+def short(text) -> str:
+    """A value for a message: of a long one the beginning."""
+    text = str(text)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def channels(text: str | int) -> int:
     """1 (gray) or 3 (RGB)."""
     if str(text) not in ("1", "3"):
-        raise argparse.ArgumentTypeError(f'"{text}" channels: images have 1 (gray) or 3 (RGB)')
+        raise argparse.ArgumentTypeError(f'"{short(text)}" channels: images have 1 (gray) or 3 (RGB)')
     return int(text)
 
 
 def _one_of(*choices: str):
     def convert(text):
         if text not in choices:
-            raise argparse.ArgumentTypeError(f'"{text}" is none of {", ".join(choices)}')
+            raise argparse.ArgumentTypeError(f'"{short(text)}" is none of {", ".join(choices)}')
         return text
 
     return convert
@@ -54,9 +69,22 @@ def _one_of(*choices: str):
 
 def trained_part(text: str) -> str:
     """"head", "last:K" (the last K blocks and the head) or "all"."""
-    if not re.fullmatch(r"head|all|last:[1-9]\d*", str(text)):
-        raise argparse.ArgumentTypeError(f'"{text}" is none of head, last:K (K blocks, such as last:2), all')
+    if not re.fullmatch(r"head|all|last:[1-9]\d{0,3}", str(text)):
+        raise argparse.ArgumentTypeError(f'"{short(text)}" is none of head, last:K (K blocks, such as last:2), all')
     return text
+
+
+def device_name(text: str) -> str:
+    """"auto", "cpu", "cuda", "cuda:N" or "mps"."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?|mps", str(text)):
+        raise argparse.ArgumentTypeError(f'"{short(text)}" is none of auto, cpu, cuda, cuda:N (the GPU of number N), '
+                                         "mps")
+    return text
+
+
+def subjects_source(text: str) -> str | Path:
+    """"auto", or else a file; a file of that name is written "./auto"."""
+    return "auto" if str(text) == "auto" else Path(text)
 
 
 def weights_source(text: str) -> str | Path:
@@ -65,7 +93,9 @@ def weights_source(text: str) -> str | Path:
 
 
 def in_words(value) -> str:
-    """A value as its flag takes it."""
+    """A value as its flag takes it; a lone file name with ./ before it, since "auto" and "random" are words."""
+    if isinstance(value, Path) and not value.is_absolute() and len(value.parts) == 1:
+        return f"./{value}"
     return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
 
 
@@ -82,7 +112,9 @@ RUN = [
     Setting("epochs", _number(int, 1), 10, "passes over the training slices"),
     Setting("name", str, None, "the run's folder under runs/ (an existing one is never overwritten)"),
     Setting("seed", _number(int, 0, 2**31), 0, "of split, weights, order and augmentation"),
-    Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto", "auto: fp32 on CPU, bf16 or fp16 on GPU"),
+    Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto",
+            "auto (fp32 on CPU, bf16 or fp16 on GPU), fp32, bf16, fp16"),
+    Setting("device", device_name, "auto", "auto (a GPU where there is one), cpu, cuda, cuda:N, mps"),
     Setting("deterministic", bool, False, "equal seeds give equal bits on a GPU too; slower (on a CPU they always do)"),
     Setting("compile", bool, False, "torch.compile the model"),
     Setting("summary", bool, False, "print torchinfo's summary of the model"),
@@ -97,9 +129,11 @@ DATA = [
     Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
     Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
     Setting("split", str, "auto", "auto (folders, unless they share patients), folder, patient, slice, a CSV"),
-    Setting("subjects", Path, None, "CSV with columns path, subject: whose slice each file is; auto: from the pixels"),
+    Setting("subjects", subjects_source, None,
+            "CSV with columns path, subject: whose slice each file is; auto: from the pixels"),
     Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
-    Setting("num_workers", _number(int, 0), 2, "processes that read slices when they do not fit in memory"),
+    Setting("num_workers", _number(int, 0, MOST_WORKERS), 2,
+            "processes that read slices when they do not fit in memory"),
 ]
 AUGMENT = "small random rotation, shift, scale, flip and intensity changes in training"
 NUM_CLASSES = Setting("num_classes", _number(int, 1), None, "stop unless the data has this many classes")
@@ -107,11 +141,11 @@ MODEL = [
     Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, ..."),
     Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
     Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
-    Setting("patch_size", _number(int, 1), None, "P, instead of the model's own"),
-    Setting("num_transformer_layer", _number(int, 1), None, "L, instead of the model's own"),
-    Setting("embedding_dim", _number(int, 1), None, "D, instead of the model's own"),
-    Setting("mlp_size", _number(int, 1), None, "width of the MLP, instead of the model's own"),
-    Setting("num_heads", _number(int, 1), None, "attention heads, instead of the model's own"),
+    Setting("patch_size", _number(int, 1, MOST_PIXELS), None, "P, instead of the model's own"),
+    Setting("num_transformer_layer", _number(int, 1, MOST_LAYERS), None, "L, instead of the model's own"),
+    Setting("embedding_dim", _number(int, 1, MOST_WIDTH), None, "D, instead of the model's own"),
+    Setting("mlp_size", _number(int, 1, MOST_WIDTH), None, "width of the MLP, instead of the model's own"),
+    Setting("num_heads", _number(int, 1, MOST_HEADS), None, "attention heads, instead of the model's own"),
     NUM_CLASSES,
     Setting("dropout", _number(float, 0, 0.99), 0.0, "after every dense layer but qkv, and after the positions"),
 ]
@@ -124,7 +158,8 @@ PRETRAINED = [
     Setting("in_channels", channels, 3, "1: gray, the RGB kernel summed; 3: RGB"),
     NUM_CLASSES,
     Setting("cache", bool, True, "run a frozen backbone once, and keep its features on disk"),
-    Setting("views", _number(int, 1), 4, "with a frozen backbone and --augment: augmented views kept of each slice"),
+    Setting("views", _number(int, 1, MOST_VIEWS), 4,
+            "with a frozen backbone and --augment: augmented views kept of each slice"),
 ]
 OPTIMISATION = [
     Setting("batch_size", _number(int, 1), 32, "slices a batch, in each process"),

@@ -19,17 +19,19 @@ from functions.errors import UserError
 from functions.files import write_atomically, write_json
 from functions.intervals import RESAMPLES
 from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
-from functions.recipes import from_plain, resolve, to_plain
+from functions.recipes import from_plain, keep_default_folders, resolve, to_plain
 from functions.report import write_report
 from functions.results import prediction_table, score_predictions
 from functions.run_folder import (
     check_split,
     claim,
     create_run,
+    losses_file,
     provenance,
     read_record,
     this_command,
     update_record,
+    write_moved_split,
     write_table,
 )
 from functions.run_names import check_name, check_writable
@@ -52,7 +54,9 @@ def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
     record = read_record(flags["resume"])
     check_split(flags["resume"], record)
     check_writable(flags["resume"])
-    settings = from_plain(record["settings"], flags, script)
+    settings = from_plain(record["settings"], flags, script, flags["resume"] / "run.json")
+    if "train_dir" in flags and record["settings"].get("train_dir") is None:
+        keep_default_folders(settings, record["settings"])
     settings.batch_size, settings.accumulation = share_step(
         settings.batch_size, settings.accumulation, record.get("processes", 1), world_size())
     return settings, dict.fromkeys(flags, "flag"), record
@@ -77,8 +81,9 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
     wait()                                       # until all have read run.json: their shares follow from `processes`
     if is_main():
         claim(settings.resume)
-        update_record(settings.resume, settings=to_plain(settings), processes=world_size(),
-                      commands=[*record.get("commands", []), this_command()])
+        moved = write_moved_split(settings.resume, record["settings"], to_plain(settings), split)
+        update_record(settings.resume, settings=to_plain(settings), processes=world_size(), device=device,
+                      precision=facts["precision"], commands=[*record.get("commands", []), this_command()], **moved)
     return settings.resume
 
 
@@ -147,7 +152,7 @@ class TrainingRun:
 
     def _write_curves(self) -> None:
         """Loss and accuracy of every epoch, as a pickle and as a table."""
-        path = self.folder / f"{self.folder.name}_losses.pkl"
+        path = losses_file(self.folder, read_record(self.folder))
         write_atomically(path, lambda file: pickle.dump(self.history, file))
         table = pd.DataFrame(self.history).join(pd.DataFrame(self.extra))
         table.insert(0, "epoch", range(1, self.epochs_done + 1))

@@ -62,6 +62,14 @@ class ViTConfig:
         rows, columns = self.grid
         return rows * columns
 
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model, counted without building it."""
+        D, hidden = self.embedding_dim, self.mlp_size
+        embedding = self.in_channels * self.patch_size**2 * D + D + (self.num_patches + 2) * D       # Eq. 1
+        msa, mlp = 4 * (D * D + D), 2 * D * hidden + hidden + D                                       # Eq. 2, Eq. 3
+        return embedding + self.num_layers * (msa + mlp + 4 * D) + 2 * D + (D + 1) * self.num_classes
+
 
 def _size(num_layers: int, embedding_dim: int, mlp_size: int, num_heads: int, patch_size: int) -> ViTConfig:
     return ViTConfig(num_layers=num_layers, embedding_dim=embedding_dim, mlp_size=mlp_size, num_heads=num_heads,

@@ -66,7 +66,7 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         native = _native_size(converted, model)
         config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
         weights, _, notes = adapt(converted, config.vit(), keep_head=False)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{path} for --model {model}: {error}") from None
     if backbone == "torchvision":
         weights = torchvision_names(weights)
@@ -103,7 +103,8 @@ def _download(weights: WeightsEnum) -> Path:
                                            progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as error:
             raise UserError(f"cannot download {file.name} ({' '.join(str(error).split())}): get {weights.url} on a "
-                            f"machine with internet and pass the file: --weights PATH/{file.name}") from None
+                            f"machine with internet and pass the file, --weights PATH/{file.name}, or another file of "
+                            f"weights, --weights FILE; --weights random begins without any") from None
     return file
 
 

@@ -38,11 +38,16 @@ class ViT(nn.Module):
         return self.classifier(y)                                        # (B, K)
 
 
-def build(name: str, **overrides) -> ViT:
-    """The ViT called `name` in VARIANTS with fields of its ViTConfig overridden; ValueError for unknown names."""
+def configure(name: str, **overrides) -> ViTConfig:
+    """The ViTConfig called `name` in VARIANTS with fields of it overridden; UserError for unknown names."""
     if name not in VARIANTS:
         raise UserError(f'unknown model "{name}"; known: {", ".join(VARIANTS)}')
     fields = ViTConfig.__dataclass_fields__
     if unknown := sorted(set(overrides) - set(fields)):
         raise UserError(f"ViTConfig has no field {', '.join(unknown)}; it has {', '.join(fields)}")
-    return ViT(replace(VARIANTS[name], **overrides))
+    return replace(VARIANTS[name], **overrides)
+
+
+def build(name: str, **overrides) -> ViT:
+    """The ViT called `name` in VARIANTS with fields of its ViTConfig overridden; UserError for unknown names."""
+    return ViT(configure(name, **overrides))

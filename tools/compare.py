@@ -40,7 +40,9 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
 
 def four_number_split(run: Path, record: dict):
     """split.csv of a run for `four_number_scores`; UserError where a score per patient cannot be had from it."""
+    from data_setup.moved import written_split
     from data_setup.split_notes import LEAKY, UNKNOWN
+    from functions.run_folder import resume_command
     from functions.run_tables import read_split
 
     without = "(--no_four_numbers compares such runs)"
@@ -56,11 +58,11 @@ def four_number_split(run: Path, record: dict):
     known, new = (split[(split["split"] == "test") == side] for side in (False, True))
     if known["class"].nunique() < 2 or new.empty:
         raise UserError(f"{file} holds fewer than two classes to learn from, or no test slices {without}")
-    start = record["settings"].get("cwd", ".")                        # paths start where the run was started
-    split["path"] = [path if Path(path).exists() else str(Path(start, path)) for path in split["path"]]
+    split["path"] = written_split(run, record["settings"], {}).from_here(split["path"].tolist())
     if missing := [path for path in split["path"] if not Path(path).is_file()]:
         raise UserError(f"{len(missing)} of {len(split)} slices of {run} are not where {file} says, the first: "
-                        f"{missing[0]} {without}")
+                        f"{missing[0]}: put them back, or record their new place with {resume_command(run, record)} "
+                        f"--train_dir DIR {without}")
     return split
 
 

@@ -88,8 +88,8 @@ def write_between(file: Path, lines: list[str]) -> None:
 
     try:
         text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is no text in UTF-8: name a Markdown file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not a UTF-8 text ({error.reason} at byte {error.start})") from None
     if len(found := re.findall(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, flags=re.DOTALL)) != 1:
         raise UserError(f"{file} needs the line {BEGIN} and after it {END}, once each")
     write_text(file, text.replace(found[0], "\n".join([BEGIN, "", *lines, "", END])))

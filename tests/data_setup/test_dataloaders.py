@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -184,3 +186,17 @@ def test_without_names_patients_come_from_the_pixels_if_asked(tmp_path):
     again = create_dataloaders(tmp_path / "p/train", tmp_path / "p/test", 9, subjects="auto",
                                split=tmp_path / "split.csv", **options)
     assert again.table.equals(data.table)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_where_a_split_was_written_down_pixels_are_not_asked_again(folders, kind, monkeypatch):
+    """Also where its path is a text, as the flag --split gives it."""
+    file = folders / "split.csv"
+    load(folders).table.assign(subject="").to_csv(file, index=False)
+    for number, path in enumerate(sorted(folders.rglob("*.png"))):
+        new = path.with_name(f"{number}.png")
+        path.rename(new)
+        file.write_text(file.read_text().replace(str(path), str(new)))
+    monkeypatch.setattr("data_setup.dataloaders.subjects_from_pixels", None)
+    data = load(folders, split=kind(file), subjects="auto")
+    assert data.stamps == ["PATIENTS UNKNOWN"]

@@ -172,3 +172,13 @@ def test_running_statistics_of_a_frozen_norm_are_frozen_with_it():
     net[:2].requires_grad_(False)
     assert frozen_names(net) == {"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
                                  "1.num_batches_tracked"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (True, True)])
+def test_a_run_goes_on_at_another_precision(tmp_path, before, after):
+    """fp16 scales its loss, fp32 and bf16 do not: the scale is restored where there is one on both sides."""
+    run, other = ([*make_run()[:3], torch.amp.GradScaler("cpu", init_scale=scale, enabled=enabled)]
+                  for enabled, scale in ((before, 8.0), (after, 4.0)))
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of(run, 1))
+    restore(load_checkpoint(tmp_path / "last.pt"), *other)
+    assert other[3].get_scale() == (8.0 if before and after else 4.0 if after else 1.0)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from torch._utils import ExceptionWrapper
 
 from functions import exits
 from functions.errors import UserError
@@ -80,6 +81,77 @@ def test_full_memory_says_what_to_do_and_our_own_bugs_keep_their_traceback(capsy
     for bug in (RuntimeError("mat1 and mat2"), KeyError("x"), AssertionError()):
         with pytest.raises(type(bug)), one_line_errors():
             raise bug
+
+
+def from_a_worker(error):
+    """Raises an error as a DataLoader hands it over from the process that it happened in."""
+    try:
+        raise error
+    except type(error):
+        ExceptionWrapper(where="in DataLoader worker process 0").reraise()
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (UserError("a.png: empty file (0 bytes)"), "error: a.png: empty file (0 bytes)\n"),
+    (PermissionError(13, "Permission denied", "a.png"), "error: [Errno 13] Permission denied: 'a.png'\n")])
+def test_a_users_mistake_in_a_reading_process_is_one_line(capsys, error, line):
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        from_a_worker(error)
+    assert (end.value.code, capsys.readouterr().err) == (2, line)
+
+
+def test_a_bug_in_a_reading_process_keeps_its_traceback():
+    with pytest.raises(ValueError, match="Original Traceback"), one_line_errors():
+        from_a_worker(ValueError("shapes differ"))
+
+
+def test_tracebacks_of_user_errors_are_shown_if_asked_for(capsys):
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        exits.show_tracebacks() or from_a_worker(UserError("no such file"))
+    err = capsys.readouterr().err
+    assert end.value.code == 2
+    assert err.startswith("Traceback (most recent call last)")
+    assert err.endswith("\nerror: no such file\n")
+    assert end_of(UserError("no such file")) == 2
+    assert capsys.readouterr().err == "error: no such file\n", "the next program does not inherit it"
+
+
+def test_no_flag_is_advised_that_the_script_lacks(capsys):
+    full = RuntimeError("DefaultCPUAllocator: can't allocate memory")
+    died = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed")
+    for flags, expected in (({"--batch_size", "--num_workers"}, True), ({"--data"}, False)):
+        for error, flag in ((full, "--batch_size"), (died, "--num_workers")):
+            def script(flags=flags, error=error):
+                exits.set_flags(flags)
+                raise error
+
+            with pytest.raises(SystemExit), one_line_errors():
+                script()
+            assert (flag in capsys.readouterr().err) == expected
+
+
+@pytest.mark.parametrize("unbuffered", [[], ["-u"]])
+@pytest.mark.parametrize("body", ["print('x' * 100_000)", "print('x' * 100_000, file=sys.stderr)",
+                                  "raise UserError('x' * 100_000)", "print('x'); sys.exit(0)"])
+def test_a_reader_that_has_gone_ends_a_script_without_a_message(unbuffered, body):
+    """Both streams go into a pipe that nobody reads any more, as in `2>&1 | head -1`."""
+    code = ("import sys; from functions.exits import one_line_errors; from functions.errors import UserError\n"
+            f"with one_line_errors():\n    sys.stdin.readline(); {body}")
+    process = subprocess.Popen([sys.executable, *unbuffered, "-c", code], cwd=ROOT, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env=os.environ | {"PYTHONUNBUFFERED": ""})
+    process.stdout.close()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    assert process.wait() in ((2,) if "raise" in body else (141,))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux alone has /dev/full")
+def test_an_output_that_is_full_is_an_error_with_its_line():
+    code = "from functions.exits import one_line_errors\nwith one_line_errors():\n    print('x')"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: [Errno 28] No space left on device\n")
 
 
 def test_of_an_error_in_a_reading_process_the_last_line_is_told():

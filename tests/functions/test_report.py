@@ -5,6 +5,7 @@ import subprocess
 from html import escape, unescape
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from functions import html_page
@@ -51,6 +52,21 @@ def test_what_an_audit_of_the_same_slices_found_is_in_the_report(run, slices):
     assert "found in audit-other" not in shown, "another data set's"
 
 
+def test_relative_paths_mean_what_they_meant_where_run_and_audit_began(run, slices, tmp_path, monkeypatch):
+    """The run's slices by a relative path; the audit an older one, whose path is relative to beside runs/."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(slices)
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    split["path"] = split["path"].str.replace(str(slices), "data")
+    split.to_csv(run / "split.csv", index=False)
+    (run.parent / "audit-data").mkdir()
+    findings = [{"what": "leak", "wrong": True, "text": "a leak was found"}]
+    (run.parent / "audit-data" / "audit.json").write_text(json.dumps({"data": "data", "findings": findings}))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "a leak was found" in write_report(run).read_text()
+
+
 def test_what_is_not_known_is_not_shown_as_certain():
     assert with_interval({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400 to 0.600]"
     assert with_interval({"value": 1.0, "low": 1.0, "high": 1.0}) == "1.000 [?]"
@@ -62,7 +78,7 @@ def test_a_run_that_is_not_finished_has_no_report(run):
     check_reportable(run)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"state": "paused"}))
-    with pytest.raises(ValueError, match="is paused, not finished: go on with python train.py --resume /"):
+    with pytest.raises(ValueError, match="is paused, not finished: go on with python train\.py --resume"):
         check_reportable(run)
 
 

@@ -7,7 +7,16 @@ import threading
 import pandas as pd
 import pytest
 
-from functions.run_folder import create_run, provenance, read_record, recorded, this_command, update_record
+from functions.run_folder import (
+    asked_device,
+    create_run,
+    losses_file,
+    provenance,
+    read_record,
+    recorded,
+    this_command,
+    update_record,
+)
 from tests.conftest import ROOT
 
 RECORD = {"settings": {}, "fingerprint": "f", "state": "created", "stamps": [], "class_names": ["AD", "CN"]}
@@ -100,3 +109,27 @@ def test_a_run_says_where_it_comes_from():
     found = provenance()
     assert {"torch", "torchvision", "numpy", "python"} <= set(found["versions"])
     assert found["commit"] is None or len(found["commit"].removesuffix("+changes")) == 40
+
+
+def test_a_reader_of_the_output_that_has_gone_interrupts_a_run(tmp_path):
+    run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
+    with pytest.raises(BrokenPipeError), recorded(run):
+        raise BrokenPipeError(32, "Broken pipe")
+    assert read_record(run)["state"] == "interrupted"
+
+
+def test_the_device_of_a_run_that_goes_on_is_its_own_unless_a_flag_names_one(tmp_path):
+    run = create_run("ViTModel", RECORD | {"settings": {"device": "cuda:3"}}, SPLIT, tmp_path)
+    old = create_run("ViTModel", RECORD, SPLIT, tmp_path)
+    assert [asked_device(flags) for flags in ({}, {"device": "mps"}, {"resume": run}, {"resume": old},
+                                              {"resume": run, "device": "cpu"})] == [
+        "auto", "mps", "cuda:3", "auto", "cpu"]
+    update_record(run, settings={"device": "gpu"})
+    with pytest.raises(ValueError, match="run.json: settings: device"):
+        asked_device({"resume": run})
+
+
+def test_the_curves_are_named_when_a_run_is_made(tmp_path):
+    run = create_run("ViTModel", RECORD, SPLIT, tmp_path).rename(tmp_path / "another")
+    assert losses_file(run, read_record(run)) == tmp_path / "another" / "ViTModel_losses.pkl"
+    assert losses_file(run, {}) == tmp_path / "another" / "another_losses.pkl", "of before run.json held a name"

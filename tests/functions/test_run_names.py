@@ -1,10 +1,12 @@
+import os
 import re
 import warnings
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
-from functions.run_names import check_name, check_writable
+from functions.errors import UserError
+from functions.run_names import check_name, check_writable, make_folder
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\\b", "..", ".hidden", "/tmp", "a\nb", "n" * 151, "ü" * 76, "CON", "con",
@@ -47,3 +49,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("functions.run_names.tempfile.TemporaryFile", refuse)
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path} cannot be written to (Permission denied)")):
         check_writable(tmp_path / "runs")
+
+
+def test_a_file_where_a_folder_belongs_and_a_folder_that_cannot_be_made_are_lines(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "x" / "y"):
+        with pytest.raises(UserError, match="file is a file.*--out"):
+            make_folder(folder)
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    if os.path.isdir("/proc/self"):
+        with pytest.raises(UserError, match="/proc cannot be written to.*--out"):
+            make_folder(Path("/proc/none"))

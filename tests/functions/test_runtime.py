@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from functions import runtime
+from functions.errors import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -94,3 +95,51 @@ def test_an_apple_gpus_random_numbers_go_on(monkeypatch):
     states = runtime.rng_states()
     assert states.pop("mps") is None
     runtime.restore_rng_states(states)                  # a checkpoint of before
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets which devices torch finds: the number of GPUs, whether MPS is there."""
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: None)
+
+    def has(gpus, mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return has
+
+
+@pytest.mark.parametrize(("gpus", "mps", "name", "device"), [
+    (2, False, "auto", "cuda:0"), (2, False, "cuda", "cuda:0"), (2, False, "cuda:1", "cuda:1"), (2, True, "mps", "mps"),
+    (2, False, "cpu", "cpu"), (0, False, "auto", "cpu"), (0, True, "auto", "mps"), (0, True, "cpu", "cpu")])
+def test_a_device_is_taken_by_its_name(machine, gpus, mps, name, device):
+    machine(gpus, mps)
+    assert runtime.pick_device(name) == torch.device(device)
+
+
+@pytest.mark.parametrize(("gpus", "name", "complaint"), [
+    (0, "cuda", "no such device"), (0, "cuda:0", "no such device"), (2, "cuda:2", "there are 2"),
+    (2, "mps", "no such device"), (2, "tpu", "no such device")])
+def test_a_device_that_is_not_there_is_refused(machine, gpus, name, complaint):
+    machine(gpus)
+    with pytest.raises(UserError, match=f"--device {name}.*{complaint}"):
+        runtime.pick_device(name)
+
+
+def test_one_gpu_by_its_number_is_no_choice_for_several_processes(machine, monkeypatch):
+    machine(2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="write --device cuda"):
+        runtime.pick_device("cuda:1")
+    assert runtime.pick_device("cuda") == torch.device("cuda:0")
+
+
+def test_no_more_threads_than_cores_that_may_be_used(monkeypatch):
+    given = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    for cores in (3, 16, None):
+        runtime.pick_device("cpu", cores)
+    assert given == [3, 8, 8]

@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from functions.command_line import make_parser
-from functions.recipes import RECIPES, describe, from_plain, read_recipe, resolve, to_plain
+from functions.recipes import RECIPES, SIZES, describe, from_plain, read_recipe, resolve, to_plain
 from functions.settings import SCRATCH, TRANSFER, image_size
 
 SETTINGS = SCRATCH.settings
@@ -68,6 +69,17 @@ def test_every_recipe_can_be_read_and_names_its_source(path):
         ("optimizer: sgdx", "none of adamw, adam"),
         ("- lr", "is not settings"),
         ("lr: [", "not YAML"),
+        ("lr: {a: 1}", "lr is {'a': 1}, not a value"),
+        ("lr: 2020-01-01", "not a value that --lr takes"),
+        ("lr:", "lr has no value"),
+        ("model: 5", "model is 5, not a text"),
+        ("split: [a]", "split is ['a'], not a text"),
+        ("batchsize: 5", "did you mean batch_size?"),
+        ("num_transformer_layer: 1000000000", "between 1 and 1,000"),
+        ("embedding_dim: 1000000000000", "between 1 and 131,072"),
+        ("image_size: 1000000", "at most 4,096 pixels"),
+        ("image_size: 16x1000000", "at most 4,096 pixels"),
+        ("num_heads: 1" + "0" * 200, "between 1 and 1,024"),
     ],
 )
 def test_a_wrong_recipe_is_refused_naming_file_and_key(recipe, text, complaint):
@@ -107,6 +119,65 @@ def test_a_resumed_run_may_be_made_longer_and_nothing_else():
         from_plain(plain, {"resume": Path("runs/x"), "lr": 1.0}, SCRATCH)
 
 
+@pytest.mark.parametrize(("demo", "recipe"), [(True, None), (False, "mri_cpu.yaml")])
+def test_a_model_by_flag_has_its_own_sizes_not_the_recipes(demo, recipe):
+    flags = {"model": "vit_s_16"} | ({"recipe": RECIPES / recipe} if recipe else {})
+    settings, sources = resolve(flags, demo, SCRATCH)
+    assert [getattr(settings, name) for name in SIZES] == [None] * 5
+    assert {sources[name] for name in SIZES} == {"default"}
+    assert settings.image_size == (96, 80), "what the recipe says of the images stays"
+    settings, _ = resolve(flags | {"mlp_size": 99, "patch_size": 8}, demo, SCRATCH)
+    assert [getattr(settings, name) for name in SIZES] == [8, None, None, 99, None]
+
+
+def test_without_a_model_by_flag_the_recipes_sizes_stand_and_flags_beat_them():
+    settings, _ = resolve({"mlp_size": 99}, True, SCRATCH)
+    assert [getattr(settings, name) for name in SIZES] == [8, 4, 64, 99, 4]
+
+
+@pytest.mark.parametrize("given", ["auto", "./auto", "data/auto", "/data/auto"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_subjects_auto_is_a_word_and_a_file_of_that_name_a_file(tmp_path, monkeypatch, given, elsewhere):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings, _ = resolve(parse("--subjects", given), False, SCRATCH)
+    plain = json.loads(json.dumps(to_plain(settings)))
+    if elsewhere:
+        monkeypatch.chdir("there")
+    again = from_plain(plain, {"resume": Path("runs/x")}, SCRATCH).subjects
+    if given == "auto":
+        assert again == "auto"
+    else:
+        assert isinstance(again, Path)
+        assert again.absolute() == tmp_path / given
+
+
+def test_a_working_folder_that_was_moved_is_looked_for_here(tmp_path, monkeypatch):
+    (tmp_path / "old/data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "old")
+    plain = to_plain(resolve(parse("--train_dir", "data"), False, SCRATCH)[0])
+    (tmp_path / "old").rename(tmp_path / "new")
+    monkeypatch.chdir(tmp_path / "new")
+    assert from_plain(plain, {"resume": Path("runs/x")}, SCRATCH).train_dir == Path("data")
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"device": "cpu"}, {"train_dir": Path("a")},
+                                     {"test_dir": Path("a")}, {"val_dir": Path("a")}, {"num_workers": 0},
+                                     {"compile": True}])
+def test_where_and_how_a_resumed_run_computes_may_change(changes):
+    plain = to_plain(resolve({}, False, SCRATCH)[0])
+    again = vars(from_plain(plain, {"resume": Path("runs/x")} | changes, SCRATCH))
+    assert changes.items() <= again.items()
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", None), ("lr", float("nan")), ("lr", "x"), ("epochs", 0),
+                                             ("batch_size", True), ("augment", 1), ("model", 3), ("image_size", {})])
+def test_a_wrong_setting_in_run_json_names_the_file_and_the_key(name, value):
+    plain = to_plain(resolve({}, False, SCRATCH)[0])
+    with pytest.raises(ValueError, match=f"runs/x/run.json: settings: {name}"):
+        from_plain(plain | {name: value}, {"resume": Path("runs/x")}, SCRATCH, "runs/x/run.json")
+
+
 def test_what_was_resolved_is_shown_and_flags_carry_a_star():
     settings, sources = resolve(parse("--lr", "0.5"), False, SCRATCH)
     text = "\n".join(describe(settings, sources, SCRATCH))
@@ -134,7 +205,7 @@ def test_paths_mean_the_same_when_a_run_is_resumed_from_elsewhere(tmp_path, monk
 
 def test_a_run_of_before_a_setting_was_there_goes_on_without_it():
     plain = to_plain(resolve({}, False, SCRATCH)[0])
-    for name in ("shard", "checkpoint_activations", "profile"):
+    for name in ("shard", "checkpoint_activations", "profile", "device", "deterministic"):
         del plain[name]
     again = from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
     assert (again.shard, again.checkpoint_activations, again.profile) == (False, False, None)

@@ -38,6 +38,14 @@ def test_parameters_follow_from_the_equations(name):
     assert embedding + c.num_layers * layer + 2 * d + (d + 1) * 1000 == PARAMETERS[name]
 
 
+def test_parameters_are_counted_without_building_the_model():
+    """On sizes that all differ, for gray images that are not square."""
+    config = ViTConfig(image_size=(15, 20), patch_size=5, in_channels=1, num_classes=7, num_layers=3, embedding_dim=12,
+                       num_heads=2, mlp_size=17)
+    assert config.num_parameters == sum(p.numel() for p in ViT(config).parameters())
+    assert {name: config.num_parameters for name, config in VARIANTS.items()} == PARAMETERS
+
+
 def test_four_classes_leave_the_published_number():
     assert count_parameters(ViTConfig(num_classes=4)) == 85_801_732
 

@@ -61,3 +61,18 @@ def test_bad_input_is_one_line_and_exit_code_2(call_audit, leaky, arguments, com
     assert err.startswith("error: ")
     assert complaint in err
     assert err.count("\n") == 1
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(call_audit, leaky, tmp_path):
+    (tmp_path / "file").touch()
+    for out in ("file", "file/x"):
+        code, printed, err = call_audit(leaky, "--out", out)
+        assert (code, printed) == (2, "")
+        assert err == ("error: file is a file, and results go into a folder of that name: move it away, or name "
+                       "another folder with --out\n")
+
+
+def test_a_report_names_the_data_wherever_it_is_read(call_audit, slices, tmp_path):
+    shutil.copytree(slices, tmp_path / "here")
+    call_audit("here")
+    assert json.loads((tmp_path / "runs/audit-here/audit.json").read_text())["data"] == str(tmp_path / "here")
