@@ -83,8 +83,8 @@ def from_plain(values: dict, changes: dict, script: Script) -> argparse.Namespac
         raise UserError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
     restored = {name: _checked(script.settings[name], value, "run.json")
                 for name, value in values.items() if name in script.settings}
-    newer = {"profile", "checkpoint_activations", "shard"}           # a run of before they were there has them off
-    restored |= {name: script.settings[name].default for name in newer - set(restored)}
+    newer = {"profile", "checkpoint_activations", "shard", "mean", "std"} & set(script.settings)
+    restored |= {name: script.settings[name].default for name in newer - set(restored)}      # an older run: off
     if missing := set(script.settings) - set(restored):
         raise UserError(f"run.json lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
     restored["recipe"] = Path(str(values.get("recipe")))

@@ -76,12 +76,16 @@ class TransferModel(nn.Module):
     """logits = W backbone(images) + b: images (B, C, H, W) → features (B, D) → logits (B, K).
 
     The head begins at zero, as the paper fine-tunes (§3.2). All else is frozen until `unfreeze` says otherwise; frozen
-    parts have no gradient and stay in eval mode. A wholly frozen backbone takes its images in chunks of CHUNK, the last
-    one filled up: matrix products of one shape are summed in one order, so that an image's features are the same to
-    the last bit in whatever batch it comes, and computing them once or in every epoch makes no difference.
+    parameters get no gradient and stay in eval mode. A batch of any size costs what its images cost, and gradients
+    reach the input.
+
+    With `in_chunks` a wholly frozen backbone takes its images in chunks of CHUNK without gradients, the last one filled
+    up: matrix products of one shape are summed in one order, so that an image's features are the same to the last bit
+    in whatever batch it comes, and a training run that computes them once or in every epoch makes no difference.
     """
 
     chunk = CHUNK
+    in_chunks = False
 
     def __init__(self, config: TransferConfig):
         super().__init__()
@@ -94,11 +98,12 @@ class TransferModel(nn.Module):
         self.unfreeze("head")
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images) if self.learning else self.features(images))
+        chunked = self.in_chunks and not self.learning
+        return self.head(self.features(images) if chunked else self.backbone(images))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """What the frozen backbone makes of images (B, C, H, W): (B, D)."""
+        """What the frozen backbone makes of images (B, C, H, W), in chunks: (B, D)."""
         filled = F.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % CHUNK))
         return torch.cat([self.backbone(chunk) for chunk in filled.split(CHUNK)])[:len(images)]
 
