@@ -68,10 +68,13 @@ STAND_INS = [*((Ignored, name) for name in IGNORED_TYPES), *((PlainDict, name) f
 def read_torch_file(path: Path, foreign: bool = False) -> object:
     """What a file of torch.save holds, on the CPU; no code of the file is run.
 
-    UserError, a reason without the file's name: damaged, or objects beside plain data and tensors.
+    UserError, a reason without the file's name: damaged, or objects beside plain data and tensors. Our own files
+    (not `foreign`) are ZIP archives with checksums, always.
     """
+    if not foreign and not zipfile.is_zipfile(path):
+        raise UserError(f"{DAMAGED} (no ZIP archive)")
     if zipfile.is_zipfile(path):
-        check_archive(path)
+        check_archive(path, checksums=not foreign)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(STAND_INS if foreign else []):
             warnings.simplefilter("ignore")          # about other pickle protocols: they are read, or refused below
@@ -82,16 +85,18 @@ def read_torch_file(path: Path, foreign: bool = False) -> object:
         raise UserError(f"{DAMAGED} ({_first_line(error)})") from None
 
 
-def check_archive(path: Path) -> None:
-    """UserError for a ZIP archive whose entries do not have their checksums, or unpack to far more than the file."""
+def check_archive(path: Path, checksums: bool = False) -> None:
+    """UserError for a ZIP archive whose entries do not have their checksums, or unpack to far more than the file.
+
+    torch.save can be told to write no checksums: then all are 0, which is accepted unless `checksums` are a must.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             unpacked = sum(entry.file_size for entry in entries)
             if unpacked > 20 * path.stat().st_size + 2**30:
                 raise UserError(f"{unpacked:,} bytes are packed into {path.stat().st_size:,}: refused")
-            no_checksums = not any(entry.CRC for entry in entries)       # torch.save can leave them out: all are 0
-            if not no_checksums and (bad := archive.testzip()):
+            if (checksums or any(entry.CRC for entry in entries)) and (bad := archive.testzip()):
                 raise UserError(f"damaged: {bad} does not have its checksum")
     except UserError:
         raise

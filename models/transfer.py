@@ -35,12 +35,14 @@ class TransferConfig:
     gelu: str = "none"
 
     def __post_init__(self):
-        object.__setattr__(self, "image_size", tuple(self.image_size))
         if self.model not in MODELS:
-            raise UserError(f'unknown pretrained model "{self.model}"; known: {", ".join(MODELS)}')
-        if self.is_vit:
-            self.vit()              # its checks
-        elif self.backbone != "torchvision":
+            raise UserError(f'unknown pretrained model "{str(self.model)[:60]}"; known: {", ".join(MODELS)}')
+        if self.backbone not in ("torchvision", "ours"):
+            raise UserError(f'backbone is "{str(self.backbone)[:60]}": it must be "torchvision" or "ours"')
+        shape = self.vit() if self.is_vit else ViTConfig(self.image_size, 1, self.in_channels, self.num_classes,
+                                                         norm_eps=self.norm_eps, gelu=self.gelu)     # their checks
+        object.__setattr__(self, "image_size", shape.image_size)
+        if not self.is_vit and self.backbone != "torchvision":
             raise UserError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
 
     @property

@@ -180,7 +180,7 @@ def frozen_weights(beside: Path, digest: str, path: Path) -> dict[str, Tensor]:
     try:
         kept = read_torch_file(beside)
     except UserError as error:
-        raise UserError(f"{beside} is {error}") from None
+        raise UserError(f"{beside} is damaged, or holds more than plain data ({error})") from None
     if not isinstance(kept, dict) or kept.get("digest") != digest or not isinstance(kept.get("weights"), dict):
         raise UserError(f"{beside} does not hold the frozen weights that belong to {path}")
     return kept["weights"]

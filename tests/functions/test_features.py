@@ -84,6 +84,6 @@ def test_the_key_changes_with_everything_the_features_depend_on():
 def test_extracting_keeps_order_and_leaves_no_graph():
     layer = torch.nn.Linear(3, 2)
     batches = [(IMAGES[:5], None), (IMAGES[5:], None)]
-    rows = extract(layer, batches, torch.device("cpu"), "fp32", "")
+    rows = extract(layer, batches, torch.device("cpu"), "fp32")
     torch.testing.assert_close(rows, layer(IMAGES).detach())
     assert not rows.requires_grad
