@@ -42,8 +42,9 @@ class Checkpoint:
 
     def __post_init__(self):
         for entry in fields(self):
-            if type(getattr(self, entry.name)) is not entry.type:
-                raise _wrong(entry.name, getattr(self, entry.name), entry.type.__name__)
+            value = getattr(self, entry.name)
+            if not isinstance(value, entry.type) or isinstance(value, bool):
+                raise _wrong(entry.name, value, entry.type.__name__)
         for name in ("class_names", "stamps"):
             _texts(name, getattr(self, name))
         if not self.class_names or len(set(self.class_names)) < len(self.class_names):
@@ -61,7 +62,7 @@ class Checkpoint:
         _check_generators(self.rng)
         _check_optimizer(self.optimizer)
         for name, value in self.scaler.items():
-            _finite(f"scaler.{_shown(name)}", value)
+            _finite(f"scaler.{_key(name)}", value)
 
     def _check_preprocessing(self) -> None:
         for name in ("mean", "std"):
@@ -86,7 +87,7 @@ class Checkpoint:
         """Losses and accuracies of every epoch, and what the selection knows of the best one."""
         for name, values in self.history.items():
             if type(name) is not str or type(values) is not list or len(values) != self.epoch:
-                raise UserError(f"history.{_shown(name)} is not a list of one number for each of {self.epoch} epochs")
+                raise UserError(f"history.{_key(name)} is not a list of one number for each of {self.epoch} epochs")
             for value in values:
                 _finite(f"history.{name}", value)
         if self.extra and len(self.extra) != self.epoch:
@@ -95,7 +96,7 @@ class Checkpoint:
             if type(row) is not dict:
                 raise _wrong("extra", row, "a list of dictionaries")
             for name, value in row.items():
-                _finite(f"extra.{_shown(name)}", value)
+                _finite(f"extra.{_key(name)}", value)
         if self.best:
             _whole_number("best.epoch", self.best.get("epoch"))
             lowest = self.best.get("lowest", [])
@@ -125,7 +126,7 @@ def check_weights(weights: object) -> dict[str, Tensor]:
     checked = {}
     for name, value in weights.items():
         if type(name) is not str or not isinstance(value, Tensor):
-            raise UserError(f"weights.{_shown(name)} is {type(value).__name__}, not a tensor")
+            raise UserError(f"weights.{_key(name)} is {type(value).__name__}, not a tensor")
         checked[name] = value
         _dense(f"weights.{name}", value)
         if value.is_floating_point():
@@ -180,12 +181,12 @@ def _check_optimizer(optimizer: dict) -> None:
     for group in groups:
         for name, value in group.items():
             if type(value) in (int, float, complex):
-                _finite(f"optimizer.param_groups.{_shown(name)}", value)
+                _finite(f"optimizer.param_groups.{_key(name)}", value)
     for number, entries in state.items():
         if type(number) is not int or type(entries) is not dict:
-            raise UserError(f"optimizer.state.{_shown(number)} is not a dictionary under a parameter's number")
+            raise UserError(f"optimizer.state.{_key(number)} is not a dictionary under a parameter's number")
         for name, value in entries.items():
-            where = f"optimizer.state.{number}.{_shown(name)}"
+            where = f"optimizer.state.{number}.{_key(name)}"
             if isinstance(value, Tensor):
                 _dense(where, value)
                 if not value.is_floating_point() or not value.isfinite().all():
@@ -251,6 +252,10 @@ def _wrong(where: str, value: object, expected: str) -> UserError:
 
 def _shown(value: object) -> str:
     return repr(value)[:60] if isinstance(value, (str, int, float, complex, bool, type(None))) else "…"
+
+
+def _key(name: object) -> str:
+    return name[:60] if isinstance(name, str) else _shown(name)
 
 
 def _type(value: Tensor) -> str:

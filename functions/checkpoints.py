@@ -34,8 +34,8 @@ def build_model(plain: dict) -> nn.Module:
         from models.transfer import TransferConfig, TransferModel
 
         kinds["TransferConfig"] = TransferConfig
-    if (kind := plain.get("kind", "ViTConfig")) not in kinds:
-        raise UserError(f"config.kind is {str(kind)[:40]!r}, neither ViTConfig nor TransferConfig")
+    if (kind := str(plain.get("kind", "ViTConfig"))) not in kinds:
+        raise UserError(f"config.kind is {kind[:40]!r}, neither ViTConfig nor TransferConfig")
     fields = {name: value for name, value in plain.items() if name != "kind"}
     known = kinds[kind].__dataclass_fields__
     if unknown := sorted(str(name) for name in fields if name not in known):

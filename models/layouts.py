@@ -146,6 +146,8 @@ def real_numbers(name: str, value: object) -> Tensor:
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise UserError(f"{name} is {tuple(value.shape)}, more numbers than the file holds for it")
     if not value.is_floating_point():
+        if value.ndim and value.dtype not in (torch.int32, torch.int64):     # what counters and indices are
+            raise UserError(f"{name} holds {_type(value)}, expected floating-point numbers")
         return value.detach()
     value = value.detach().float()
     if not value.isfinite().all():

@@ -38,7 +38,9 @@ class PlainDict:
 
 
 IGNORED_TYPES = (
-    "argparse.Namespace", "types.SimpleNamespace", "builtins.object", "builtins.slice", "builtins.range",
+    "argparse.Namespace", "types.SimpleNamespace",
+    *(f"builtins.{kind}" for kind in ("object", "slice", "range", "list", "dict", "tuple", "int", "float",
+                                      "bool", "str")),
     "datetime.datetime", "datetime.date", "datetime.timedelta", "uuid.UUID",
     *(f"pathlib{module}.{kind}" for module in ("", "._local") for kind in (
         "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path")),
@@ -76,9 +78,10 @@ def read_torch_file(path: Path, foreign: bool = False) -> object:
     if zipfile.is_zipfile(path):
         check_archive(path, checksums=not foreign)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(STAND_INS if foreign else []):
+        with (open(path, "rb") as file, warnings.catch_warnings(),     # a path's ending would choose another reader
+              torch.serialization.safe_globals(STAND_INS if foreign else [])):
             warnings.simplefilter("ignore")          # about other pickle protocols: they are read, or refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(_refusal(str(error))) from None
     except Exception as error:       # the unpickler of damaged bytes can raise anything; nothing else is called here
@@ -107,7 +110,7 @@ def check_archive(path: Path, checksums: bool = False) -> None:
 def _refusal(message: str) -> str:
     """One line for what `torch.load` refuses."""
     if found := re.search(r"GLOBAL (\S+)", message):
-        advice = "" if re.match(r"(builtins|os|posix|nt|sys|subprocess|shutil|socket)\b|\w+$", found[1]) else (
+        advice = "" if re.match(r"(builtins|io|os|posix|nt|sys|subprocess|shutil|socket)\b|\w+$", found[1]) else (
             "; where the file was made, torch.save(model.state_dict(), FILE) writes the tensors alone")
         return f"{CODE} ({found[1]}){advice}"
     if "operand" in message:

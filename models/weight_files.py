@@ -72,6 +72,11 @@ def _read(path: Path) -> object:
     """The content, by the reader that its first bytes ask for."""
     with open(path, "rb") as file:
         start = file.read(32)
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:     # its header's length, JSON
+        try:
+            return load_file(path)
+        except Exception as error:       # safetensors of damaged bytes: SafetensorError, and torch's own errors
+            raise UserError(f"{DAMAGED} ({str(error)[:120]})") from None
     if start[:2] == b"PK":
         try:
             names = zipfile.ZipFile(path).namelist()
@@ -84,11 +89,6 @@ def _read(path: Path) -> object:
         return read_torch_file(path, foreign=True)
     if start[:6] == b"\x93NUMPY":
         raise UserError("one array without a name, not an archive of arrays")
-    if len(start) > 8 and start[8:9] == b"{":
-        try:
-            return load_file(path)
-        except Exception as error:       # safetensors of damaged bytes: SafetensorError, and torch's own errors
-            raise UserError(f"{DAMAGED} ({str(error)[:120]})") from None
     what = next((words for first, words in KINDS.items() if start.lstrip().startswith(first)),
                 "neither a file of torch.save nor safetensors nor .npz")
     raise UserError(f"{DAMAGED} ({what})")
