@@ -61,8 +61,7 @@ def train(flags: dict) -> None:
 
     # Model: what is frozen, what is trained; loss, optimiser, schedule
     model = load_transfer(pretrained, len(data.class_names)).to(device)
-    model.unfreeze(settings.train)
-    model.in_chunks = True               # with the cache or without it, the same features to the last bit
+    model.unfreeze(settings.train, in_chunks=True)     # with the cache or without it, the same features to the last bit
     cached = settings.train == "head" and settings.cache
     if settings.shard and cached:
         raise UserError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "

@@ -87,7 +87,6 @@ class TransferModel(nn.Module):
     """
 
     chunk = CHUNK
-    in_chunks = False
 
     def __init__(self, config: TransferConfig):
         super().__init__()
@@ -100,8 +99,7 @@ class TransferModel(nn.Module):
         self.unfreeze("head")
 
     def forward(self, images: Tensor) -> Tensor:
-        chunked = self.in_chunks and not self.learning
-        return self.head(self.features(images) if chunked else self.backbone(images))
+        return self.head(self.features(images) if self.in_chunks else self.backbone(images))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
@@ -109,11 +107,13 @@ class TransferModel(nn.Module):
         filled = F.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % CHUNK))
         return torch.cat([self.backbone(chunk) for chunk in filled.split(CHUNK)])[:len(images)]
 
-    def unfreeze(self, part: str) -> None:
+    def unfreeze(self, part: str, in_chunks: bool = False) -> None:
         """Trains the head alone ("head"), the last K blocks and the norm behind them too ("last:K"), or "all".
 
-        A ResNet's blocks are its four stages. ValueError where there are fewer than K.
+        `in_chunks` is for a wholly frozen backbone (see above). A ResNet's blocks are its four stages. ValueError where
+        there are fewer than K.
         """
+        self.in_chunks = in_chunks and part == "head"
         if part == "all":
             self.learning = [self.backbone]
         elif part == "head":

@@ -192,12 +192,12 @@ def test_a_batch_costs_its_own_images_and_gradients_reach_the_input(backbone):
 
 def test_in_chunks_a_frozen_network_takes_batches_of_one_size_alone():
     model, pictures = make().eval(), images(40)
-    model.in_chunks = True
+    model.unfreeze("head", in_chunks=True)
     sizes = []
     model.backbone.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     torch.testing.assert_close(model(pictures), model.head(model.backbone(pictures)))
     assert sizes == [32, 32, 40]
-    model.unfreeze("last:1")
+    model.unfreeze("last:1", in_chunks=True)
     model(pictures[:3])
     assert sizes[3:] == [3], "what is trained is never filled up"
 
