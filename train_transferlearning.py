@@ -56,15 +56,15 @@ def train(flags: dict) -> None:
 
     # Weights, and how they want their images; data: class folders → patients → train, val, test
     pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
-                                 settings.in_channels)
-    own = Frame(pretrained.config.image_size, **pretrained.frame).describe()
+                                 settings.in_channels, settings.mean, settings.std)
+    own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
     data, folders = load_run_data(settings, chosen_split(settings, record, flags), device,
                                   own | {"mean": pretrained.mean, "std": pretrained.std})
     stamps = [reporting.DEMO] * settings.demo + [reporting.RANDOM] * (pretrained.weights is None) + data.stamps
 
     # Model: what is frozen, what is trained; loss, optimiser, schedule
     model = load_transfer(pretrained, len(data.class_names)).to(device)
-    model.unfreeze(settings.train)
+    model.unfreeze(settings.train, in_chunks=True)     # with the cache or without it, the same features to the last bit
     cached = settings.train == "head" and settings.cache
     if settings.shard and cached:
         raise UserError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "

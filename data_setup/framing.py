@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from functions.errors import UserError
+
 WORDS = {      # what a checkpoint says, and what it is read back from
     "fit": "scaled to fit, proportions kept, centred on black",
     "crop": "scaled to cover, proportions kept, the middle cropped",
@@ -55,10 +57,20 @@ class Frame:
 
 
 def from_description(description: dict) -> Frame:
-    """The frame that a checkpoint's preprocessing describes."""
-    mode = next(mode for mode, words in WORDS.items() if words == description["fit"])
-    return Frame(tuple(description["image_size"]), mode, description.get("crop_share", 1.0),
-                 description["interpolation"].split(",")[0])
+    """The frame that a checkpoint's preprocessing describes; UserError, naming the key, if it is none."""
+    mode = next((mode for mode, words in WORDS.items() if words == description.get("fit")), None)
+    interpolation = str(description.get("interpolation")).split(",")[0]
+    share, size = description.get("crop_share", 1.0), description.get("image_size")
+    if mode is None:
+        fit = str(description.get("fit"))[:60]
+        raise UserError(f"preprocessing: fit is {fit!r}, none of: {'; '.join(WORDS.values())}")
+    if interpolation not in INTERPOLATION:
+        raise UserError(f"preprocessing: interpolation is {interpolation[:60]!r}, none of {', '.join(INTERPOLATION)}")
+    if type(share) not in (int, float) or not 0 < share <= 1:
+        raise UserError(f"preprocessing: crop_share is {str(share)[:60]}, not a share above 0 and up to 1")
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or any(type(n) is not int or n < 1 for n in size):
+        raise UserError(f"preprocessing: image_size is {str(size)[:60]}, not two whole numbers")
+    return Frame(tuple(size), mode, share, interpolation)
 
 
 def _cover(H: int, W: int, height: float, width: float) -> tuple[int, int]:

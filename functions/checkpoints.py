@@ -5,7 +5,6 @@ change in a run, a frozen backbone's, are kept once, in frozen.pt beside the che
 """
 
 import hashlib
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,16 +12,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from functions.checkpoint_schema import FORMAT, check_checkpoint, check_optimizer_fits, check_shapes, check_weights
 from functions.errors import UserError
 from functions.files import write_atomically
 from functions.memory import load_optimizer, parted, whole
 from functions.runtime import restore_rng_states, rng_states
 from models import ViT, ViTConfig
-
-FORMAT = 1
-FROZEN = "frozen.pt"
-NEEDED = {"weights", "config", "class_names", "preprocessing", "epoch", "optimizer", "schedule", "scaler", "rng",
-          "history", "best"}
+from models.torch_files import read_torch_file
+from models.weight_files import FROZEN, frozen_weights
 
 
 def config_to_plain(config) -> dict:
@@ -31,13 +28,23 @@ def config_to_plain(config) -> dict:
 
 
 def build_model(plain: dict) -> nn.Module:
-    """The model, its weights not yet loaded, that a checkpoint's config describes."""
-    fields = {name: value for name, value in plain.items() if name != "kind"}
+    """The model, its weights not yet loaded, that a checkpoint's config describes; UserError if it describes none."""
+    kinds = {"ViTConfig": ViTConfig}
     if plain.get("kind") == "TransferConfig":
         from models.transfer import TransferConfig, TransferModel
 
-        return TransferModel(TransferConfig(**fields))
-    return ViT(ViTConfig(**fields))
+        kinds["TransferConfig"] = TransferConfig
+    if (kind := str(plain.get("kind", "ViTConfig"))) not in kinds:
+        raise UserError(f"config.kind is {kind[:40]!r}, neither ViTConfig nor TransferConfig")
+    fields = {name: value for name, value in plain.items() if name != "kind"}
+    known = kinds[kind].__dataclass_fields__
+    if unknown := sorted(str(name) for name in fields if name not in known):
+        raise UserError(f"config.{unknown[0][:40]} is unknown; {kind} has {', '.join(known)}")
+    try:
+        config = kinds[kind](**fields)
+    except UserError as error:
+        raise UserError(f"config: {error}") from None
+    return ViT(config) if kind == "ViTConfig" else TransferModel(config)
 
 
 def frozen_names(model: nn.Module) -> set[str]:
@@ -130,25 +137,27 @@ def save_checkpoint(path: str | Path, checkpoint: dict, before_renaming: Callabl
     write_atomically(path, lambda file: torch.save(checkpoint, file), before_renaming)
 
 
+def read_plain(path: Path) -> object:
+    """What a file that this project wrote with torch.save holds; UserError, a reason, if it is damaged."""
+    return read_torch_file(path)
+
+
 def _open(path: Path):
     if not path.is_file():
         raise UserError(f"checkpoint {path}: no such file")
     try:
-        with zipfile.ZipFile(path) as records:        # torch.load checks no sums: flipped bits would be other weights
-            if bad := records.testzip():
-                raise UserError(f"{bad} does not fit its checksum")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:    # an unpickler of damaged bytes can raise anything
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"checkpoint {path} is damaged, or holds more than plain data ({reason})") from None
+        return read_plain(path)
+    except UserError as error:
+        raise UserError(f"checkpoint {path} is damaged, or holds more than plain data ({error})") from None
 
 
 def load_checkpoint(path: str | Path) -> dict:
-    """Reads a checkpoint on the CPU; ValueError, one line, for a file that is missing, damaged or no checkpoint."""
-    checkpoint = _open(Path(path))
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or NEEDED - set(checkpoint):
-        raise UserError(f"checkpoint {path} was not written by this project's training scripts (no format {FORMAT})")
-    return checkpoint
+    """Reads a checkpoint on the CPU; UserError, one line, for a file that is missing, damaged or no checkpoint."""
+    content = _open(Path(path))
+    try:
+        return check_checkpoint(content)
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: {error}") from None
 
 
 def restore(
@@ -165,9 +174,10 @@ def restore(
     """
     if checkpoint["config"] != config_to_plain(model.config):
         raise UserError(f"the checkpoint is of another model: {checkpoint['config']}")
-    if checkpoint.get("frozen", "") != frozen_digest(model):
+    if checkpoint["frozen"] != frozen_digest(model):
         raise UserError("the frozen weights are not those that this run began with: start a new run")
     load_weights(model, checkpoint["weights"])
+    check_optimizer_fits(checkpoint["optimizer"], optimizer)
     load_optimizer(optimizer, checkpoint["optimizer"])
     scheduler.last_epoch = checkpoint["schedule"]["step"]
     factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
@@ -179,11 +189,12 @@ def restore(
 
 
 def load_weights(model: nn.Module, weights: dict) -> None:
-    """Loads all weights that are not frozen, strictly; ValueError where a name is missing or too many."""
-    state = model.state_dict()
-    wrong = set(state) - frozen_names(model) ^ set(weights)
-    if wrong:
-        raise UserError(f"the checkpoint is of another model: {sorted(wrong)[0]} is missing there or here")
+    """Loads all weights that are not frozen, strictly; UserError for a name missing or too many, or another shape."""
+    state, frozen = model.state_dict(), frozen_names(model)
+    try:
+        check_shapes(weights, {name: value for name, value in state.items() if name not in frozen})
+    except UserError as error:
+        raise UserError(f"the checkpoint is of another model: {error}") from None
     model.load_state_dict({name: parted(value, state[name]) for name, value in weights.items()}, strict=False)
 
 
@@ -194,13 +205,17 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     except UserError as error:
         raise UserError(f"{error}; if it is a run's, its training script with --resume recovers it from "
                         "another checkpoint where there is one") from None
-    model = build_model(checkpoint["config"])
-    weights = checkpoint["weights"]
-    if checkpoint.get("frozen"):
-        beside = Path(path).parent / FROZEN
-        kept = _open(beside)
-        if not isinstance(kept, dict) or kept.get("digest") != checkpoint["frozen"]:
-            raise UserError(f"{beside} does not hold the frozen weights that belong to {path}")
-        weights = weights | kept["weights"]
-    model.load_state_dict(weights)
+    try:
+        weights = checkpoint["weights"]
+        if checkpoint["frozen"]:
+            weights = weights | check_weights(frozen_weights(Path(path).parent / FROZEN, checkpoint["frozen"], path))
+        layers = checkpoint["config"].get("num_layers", 0)
+        if type(layers) is int and layers > len(weights):          # before it is built, however large it would be
+            raise UserError(f"config.num_layers is {layers}, the file holds {len(weights)} tensors")
+        with torch.device("meta"):
+            model = build_model(checkpoint["config"])
+        check_shapes(weights, model.state_dict())
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: {error}") from None
+    model.load_state_dict(weights, assign=True)
     return model.to(device).eval(), checkpoint

@@ -13,7 +13,8 @@ MOVED = {"train_dir", "test_dir", "val_dir"}        # the same images in another
 NOT_IN_RECIPES = {"name", "device", "demo", "summary", "stop_after", "profile", "subjects", *MOVED}
 CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers", "profile", "checkpoint_activations",
                      "shard", "precision", "device", "compile", *MOVED}
-NEWER = {"profile", "checkpoint_activations", "shard", "device", "deterministic"}      # older runs lack them
+# settings that older runs lack
+NEWER = {"profile", "checkpoint_activations", "shard", "device", "deterministic", "mean", "std"}
 SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "embedding_dim": "embedding_dim",
          "mlp_size": "mlp_size", "num_heads": "num_heads"}      # setting → field of ViTConfig
 
@@ -93,7 +94,7 @@ def from_plain(values: dict, changes: dict, script: Script, file: str | Path = "
         raise UserError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
     restored = {name: _checked(script.settings[name], value, f"{file}: settings")
                 for name, value in values.items() if name in script.settings}
-    restored |= {name: script.settings[name].default for name in NEWER - set(restored)}
+    restored |= {name: script.settings[name].default for name in NEWER & set(script.settings) - set(restored)}
     if missing := set(script.settings) - set(restored):
         raise UserError(f"{file} lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
     restored["recipe"] = Path(str(values.get("recipe")))

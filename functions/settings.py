@@ -92,10 +92,29 @@ def weights_source(text: str) -> str | Path:
     return str(text) if re.fullmatch(r"random|[A-Z0-9_]+", str(text)) else Path(text)
 
 
+def channel_values(positive: bool):
+    """What reads one number, or one a channel: "0.5" → (0.5,); "0.485,0.456,0.406" → (0.485, 0.456, 0.406)."""
+    def convert(text) -> tuple[float, ...]:
+        parts = text if isinstance(text, (list, tuple)) else str(text).replace(",", " ").split()
+        try:
+            values = tuple(float(part) for part in parts)
+        except (TypeError, ValueError):
+            values = ()
+        low = 0.0 if positive else float("-inf")
+        if len(values) not in (1, 3) or not all(low < value < float("inf") for value in values):
+            kind = "above 0" if positive else "that are finite"
+            raise argparse.ArgumentTypeError(f'"{text}" is not one number, or three with commas between, {kind}')
+        return values
+
+    return convert
+
+
 def in_words(value) -> str:
     """A value as its flag takes it; a lone file name with ./ before it, since "auto" and "random" are words."""
     if isinstance(value, Path) and not value.is_absolute() and len(value.parts) == 1:
         return f"./{value}"
+    if isinstance(value, tuple) and isinstance(value[0], float):
+        return ",".join(f"{number:g}" for number in value)
     return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
 
 
@@ -156,6 +175,8 @@ PRETRAINED = [
     Setting("train", trained_part, "head", "head (the rest frozen), last:K (K blocks and the head), all"),
     Setting("image_size", image_size, None, "pixels, if not the weights' own; positions are then interpolated"),
     Setting("in_channels", channels, 3, "1: gray, the RGB kernel summed; 3: RGB"),
+    Setting("mean", channel_values(positive=False), None, "0.5 or 0.485,0.456,0.406, if not what the weights want"),
+    Setting("std", channel_values(positive=True), None, "0.5 or 0.229,0.224,0.225, if not what the weights want"),
     NUM_CLASSES,
     Setting("cache", bool, True, "run a frozen backbone once, and keep its features on disk"),
     Setting("views", _number(int, 1, MOST_VIEWS), 4,

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from functions.errors import UserError
 
+# Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): what is larger is a slip or a trap.
+LARGEST = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,
+           "num_heads": 2**12, "mlp_size": 2**18}
+
 
 @dataclass(frozen=True)
 class ViTConfig:
@@ -30,25 +34,33 @@ class ViTConfig:
     def __post_init__(self):
         size = self.image_size
         size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        if len(size) != 2 or not all(isinstance(side, int) for side in size):
-            raise UserError(f"image_size {self.image_size} is not one or two whole numbers (height, width)")
+        if len(size) != 2 or not all(type(side) is int for side in size):
+            raise UserError(f"image_size {str(self.image_size)[:60]} is not one or two whole numbers (height, width)")
         object.__setattr__(self, "image_size", size)
-        for name in ("patch_size", "num_classes", "num_layers", "embedding_dim", "num_heads", "mlp_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name, most in LARGEST.items():
+            for value in size if name == "image_size" else (getattr(self, name),):
+                if type(value) is not int:
+                    raise UserError(f"{name} is {str(value)[:60]!r}: it must be a whole number")
+                if value < 1 and name != "image_size":
+                    raise UserError(f"{name} is {value}: it must be at least 1")
+                if value > most:
+                    raise UserError(f"{name} is {value}: it can be at most {most}")
         height, width = size
         if min(size) < 1 or height % self.patch_size or width % self.patch_size:
             raise UserError(f"image size {height}x{width} is not a multiple of the patch size {self.patch_size}")
         if self.in_channels not in (1, 3):
-            raise UserError(f"in_channels is {self.in_channels}: images have 1 channel (gray) or 3 (RGB)")
+            raise UserError(f"in_channels is {str(self.in_channels)[:60]}: images have 1 channel (gray) or 3 (RGB)")
+        for name in ("dropout", "norm_eps"):
+            if type(getattr(self, name)) not in (int, float):
+                raise UserError(f"{name} is {str(getattr(self, name))[:60]!r}: it must be a number")
         if self.embedding_dim % self.num_heads:
             raise UserError(f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}: it must be at least 0 and below 1")
-        if self.norm_eps <= 0:
+        if not 0 < self.norm_eps < float("inf"):
             raise UserError(f"norm_eps is {self.norm_eps}: it must be above 0")
         if self.gelu not in ("none", "tanh"):
-            raise UserError(f'gelu is "{self.gelu}": it must be "none" (exact, erf) or "tanh"')
+            raise UserError(f'gelu is "{str(self.gelu)[:60]}": it must be "none" (exact, erf) or "tanh"')
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from functions.errors import UserError
 from models.config import VARIANTS, ViTConfig
-from models.layouts import convert, recognise
+from models.layouts import convert, real_numbers, recognise
 from models.layouts_jax import without_prefix
 from models.positions import resize_positions
 from models.pretrained import grid_of, set_forms
@@ -155,7 +155,7 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
     arrays = dict(given) if isinstance(given, Mapping) else read_weights(given).tensors
     if (source := recognise(arrays)) != "jax":
         raise UserError(f"{source} weights: a hybrid takes the arrays of the authors' .npz files only")
-    named, notes = without_prefix({name: torch.as_tensor(array) for name, array in arrays.items()})
+    named, notes = without_prefix({name: real_numbers(name, array) for name, array in arrays.items()})
     stem, rest = stem_from_jax(named)
     converted = convert(rest)
     if converted.left_out_classes == config.num_classes:

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from functions.errors import UserError
+from models.config import VARIANTS
 from models.layouts_jax import renamed, to_torch_layout
+from models.wrappers import MARKS as MARKS
+from models.wrappers import find_network, other_head
 
 # LayerNorm's epsilon and the GELU's form are not in a file of weights: they go with the source.
 FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
          "replicated": (1e-5, "none"), "ours": (1e-6, "none")}
-MARKS = {"torchvision": "conv_proj.weight", "timm": "patch_embed.proj.weight", "ours": "patch_embedding.class_token",
-         "huggingface": "embeddings.cls_token", "replicated": "class_embedding", "jax": "embedding/kernel"}
 
 # Ours → theirs. What ends in a dot stands for a module's weight and bias.
 TOP = {
@@ -51,7 +52,8 @@ BLOCK = {
 }
 # Older and other spellings of the same names, (pattern, replacement), applied in this order.
 SPELLINGS = {
-    "torchvision": [(r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3.")],
+    "torchvision": [(r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3."),
+                    (r"^heads\.(0\.)?(weight|bias)$", r"heads.head.\2")],      # net.heads = nn.Linear(…), the course's
     "replicated": [(r"^patch_embedding\.patcher\.", "patch_embedding_layer.patcher."),
                    (r"\.multihead_attn\.", ".multihead_attention.")],
     "huggingface": [(r"^vit\.", ""), (r"^encoder\.layer\.", "layers."),
@@ -82,26 +84,17 @@ class Converted:
 
 def recognise(names: Iterable[str]) -> str:
     """Whose names these are: torchvision, timm, huggingface, jax, replicated or ours; ValueError if nobody's known."""
-    names = set(names)
-    for source, mark in MARKS.items():
-        if any(name == mark or name.endswith(f"/{mark}") or name == f"vit.{mark}" for name in names):
-            return source
-    some = ", ".join(sorted(names)[:3])
-    raise UserError(f"these tensors ({some}, …) are of no Vision Transformer known here: {', '.join(MARKS)}")
+    return find_network(dict.fromkeys(names, torch.empty(0)))[0]
 
 
 def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted:
-    """Anybody's tensors → ours; `config` is that of our own checkpoints, which brings epsilon, GELU and grid.
+    """Anybody's tensors → ours, in fp32; `config` is that of our own checkpoints: epsilon, GELU, grid, heads.
 
-    Raises ValueError, naming the tensor, for one that is missing, has no place, or has the wrong number of axes.
+    Raises ValueError, naming the tensor, for one that is missing, has no place, has the wrong number of axes, or holds
+    anything but finite real numbers.
     """
-    tensors = _without_backbone({name: _tensor(name, value) for name, value in tensors.items()})
-    source = recognise(tensors)
-    norm_eps, gelu = FORMS[source]
-    notes, grid, num_heads = [], None, (config or {}).get("num_heads")
-    norm_eps, gelu = (config or {}).get("norm_eps", norm_eps), (config or {}).get("gelu", gelu)
-    if config and "patch_size" in config:
-        grid = tuple(side // config["patch_size"] for side in config["image_size"])
+    source, tensors, notes = find_network({name: real_numbers(name, value) for name, value in tensors.items()})
+    norm_eps, gelu, size, num_heads = _told(source, config or {})
     if source == "jax":
         tensors, num_heads, more = to_torch_layout(tensors)             # under our own names
         notes += more
@@ -125,13 +118,77 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
         tensors = {name: tensor for name, tensor in tensors.items() if name not in (*hidden, *head)}
     if not any(name.startswith("classifier.") and theirs in tensors for name, theirs in names.items()):
         names = {name: theirs for name, theirs in names.items() if not name.startswith("classifier.")}
+        tensors, left_out, more = _without_other_head(tensors, names, left_out)
+        notes += more
     if strange := sorted(set(tensors) - set(names.values())):
         raise UserError(f"{source} weights: {strange[0]} has no place in this ViT ({len(strange)} such tensors)")
     if missing := sorted(set(names.values()) - set(tensors)):
         raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors)")
     weights = {name: tensors[theirs] for name, theirs in names.items()}
     _check_axes(source, weights, names)
+    kernel = weights["patch_embedding.project.weight"]
+    grid = tuple(side // kernel.shape[-1] for side in size) if size else None
     return Converted(source, weights, norm_eps, gelu, grid, num_heads, left_out, tuple(notes))
+
+
+def real_numbers(name: str, value: object) -> Tensor:
+    """A tensor of any floating-point type → fp32; whole numbers, such as a counter, stay; UserError for all else."""
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise UserError(f"{name} is {type(value).__name__}, not a tensor of numbers") from None
+    if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_nested:
+        kind = "without values (meta)" if value.is_meta else "sparse, quantised or nested"
+        raise UserError(f"{name} is a tensor {kind}: give the plain, dense weights")
+    if value.is_complex():
+        raise UserError(f"{name} holds complex numbers ({_type(value)}): a ViT's weights are real")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise UserError(f"{name} is {tuple(value.shape)}, more numbers than the file holds for it")
+    if not value.is_floating_point():
+        if value.ndim and value.dtype not in (torch.int32, torch.int64):     # what counters and indices are
+            raise UserError(f"{name} holds {_type(value)}, expected floating-point numbers")
+        return value.detach()
+    value = value.detach().float()
+    if not value.isfinite().all():
+        raise UserError(f"{name} holds numbers that are not finite (NaN or infinite): these weights cannot be used")
+    return value
+
+
+def _type(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _told(source: str, config: dict) -> tuple[float, str, list[int] | None, int | None]:
+    """(LayerNorm's epsilon, the GELU's form, image size, heads), from our configuration where it says them."""
+    norm_eps, gelu = config.get("norm_eps", FORMS[source][0]), config.get("gelu", FORMS[source][1])
+    size, num_heads = config.get("image_size"), config.get("num_heads")
+    if config.get("kind") == "TransferConfig" and config.get("model") in VARIANTS:      # its heads go with its name
+        num_heads = VARIANTS[config["model"]].num_heads
+    if type(norm_eps) not in (float, int) or not 0 < norm_eps < 1:
+        raise UserError(f"the file's configuration: norm_eps is {str(norm_eps)[:40]}, not a number between 0 and 1")
+    if gelu not in ("none", "tanh"):
+        raise UserError(f'the file\'s configuration: gelu is {str(gelu)[:40]}, neither "none" nor "tanh"')
+    sides = [size, size] if type(size) is int else size
+    if sides is not None and (not isinstance(sides, (list, tuple)) or len(sides) != 2
+                              or any(type(side) is not int or side < 1 for side in sides)):
+        raise UserError(f"the file's configuration: image_size is {str(size)[:40]}, not two whole numbers")
+    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
+        raise UserError(f"the file's configuration: num_heads is {str(num_heads)[:40]}, not a whole number above 0")
+    return norm_eps, gelu, sides, num_heads
+
+
+def _without_other_head(tensors: dict[str, Tensor], names: dict[str, str],
+                        left_out: int | None) -> tuple[dict[str, Tensor], int | None, list[str]]:
+    """(tensors without a head under another name than the library's, classes of one on a hidden layer, notes)."""
+    kernel = tensors.get(names["patch_embedding.project.weight"])
+    others = {name: tensor for name, tensor in tensors.items() if name not in set(names.values())}
+    head = other_head(others, len(kernel)) if others and kernel is not None and kernel.ndim else None
+    if head is None:
+        return tensors, left_out, []
+    name, classes, direct = head
+    note = f"the head {name}, of {classes} classes{'' if direct else ' on hidden layers'}, is left out"
+    return {n: t for n, t in tensors.items() if n not in others}, left_out if direct else classes, [note]
 
 
 def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
@@ -150,22 +207,6 @@ def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
         ends = ("weight", "bias") if ours.endswith(".") else ("",)
         names |= {ours + end: theirs + end for end in ends}
     return names
-
-
-def _tensor(name: str, value: object) -> Tensor:
-    try:
-        return torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise UserError(f"{name} is {type(value).__name__}, not a tensor of numbers") from None
-
-
-def _without_backbone(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our fine-tuned networks: their backbone's own names, and the head's name in its library."""
-    if not all(name.startswith(("backbone.", "head.")) for name in tensors) or "backbone.norm1" in tensors:
-        return tensors
-    inside = {name.removeprefix("backbone."): tensor for name, tensor in tensors.items()}
-    head = "classifier." if MARKS["ours"] in inside else "heads.head."
-    return {re.sub(r"^head\.", head, name): tensor for name, tensor in inside.items()}
 
 
 def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -195,6 +236,8 @@ def _check_axes(source: str, weights: dict[str, Tensor], names: dict[str, str]) 
               "class_token": (1, 1, width), "positions": (1, -1, width), "project.weight": (width, -1, *side, *side),
               "project.bias": (width,), "classifier.weight": (-1, width), "classifier.bias": tuple(head)}
     for name, tensor in weights.items():
+        if not tensor.is_floating_point():
+            raise UserError(f"{source} weights: {names[name]} holds {_type(tensor)}, expected floating-point numbers")
         expected = next(shape for end, shape in shapes.items() if name.endswith(end))
         shape = tuple(tensor.shape)
         if len(shape) != len(expected) or any(b not in (-1, a) for a, b in zip(shape, expected, strict=True)):

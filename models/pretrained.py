@@ -26,11 +26,20 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
     UserWarning. Raises ValueError, one line, and leaves the model as it was, if anything does not fit.
     """
     given = path_or_state_dict
-    converted = convert(dict(given)) if isinstance(given, Mapping) else convert(*read_weights(given))
+    if isinstance(given, Mapping):
+        return _load_converted(model, convert(dict(given)))
+    file = read_weights(given)
+    try:
+        return _load_converted(model, convert(file.tensors, file.config), file.notes)
+    except UserError as error:
+        raise UserError(f"{given}: {error}") from None
+
+
+def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = ()) -> ViT:
     if converted.left_out_classes == model.config.num_classes:
         raise UserError(f"{converted.source} weights: their {model.config.num_classes} classes stand on a hidden "
                         "layer that this ViT has not: build the model with the classes you want to fine-tune it for")
-    weights, config, notes = adapt(converted, model.config)
+    weights, config, more = adapt(converted, model.config)
     own = model.state_dict()
     weights = {name: value for name, value in own.items() if name.startswith("classifier.")} | weights
     if strange := {name for name in own.keys() | weights.keys()
@@ -39,8 +48,8 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
     model.load_state_dict(weights)
     set_forms(model, config.norm_eps, config.gelu)
     model.config = model.patch_embedding.config = config
-    for note in notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
+    for note in (*notes, *more):
+        warnings.warn(note, UserWarning, stacklevel=3)
     return model
 
 

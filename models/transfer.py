@@ -35,12 +35,14 @@ class TransferConfig:
     gelu: str = "none"
 
     def __post_init__(self):
-        object.__setattr__(self, "image_size", tuple(self.image_size))
         if self.model not in MODELS:
-            raise UserError(f'unknown pretrained model "{self.model}"; known: {", ".join(MODELS)}')
-        if self.is_vit:
-            self.vit()              # its checks
-        elif self.backbone != "torchvision":
+            raise UserError(f'unknown pretrained model "{str(self.model)[:60]}"; known: {", ".join(MODELS)}')
+        if self.backbone not in ("torchvision", "ours"):
+            raise UserError(f'backbone is "{str(self.backbone)[:60]}": it must be "torchvision" or "ours"')
+        shape = self.vit() if self.is_vit else ViTConfig(self.image_size, 1, self.in_channels, self.num_classes,
+                                                         norm_eps=self.norm_eps, gelu=self.gelu)     # their checks
+        object.__setattr__(self, "image_size", shape.image_size)
+        if not self.is_vit and self.backbone != "torchvision":
             raise UserError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
 
     @property
@@ -76,9 +78,12 @@ class TransferModel(nn.Module):
     """logits = W backbone(images) + b: images (B, C, H, W) → features (B, D) → logits (B, K).
 
     The head begins at zero, as the paper fine-tunes (§3.2). All else is frozen until `unfreeze` says otherwise; frozen
-    parts have no gradient and stay in eval mode. A wholly frozen backbone takes its images in chunks of CHUNK, the last
-    one filled up: matrix products of one shape are summed in one order, so that an image's features are the same to
-    the last bit in whatever batch it comes, and computing them once or in every epoch makes no difference.
+    parameters get no gradient and stay in eval mode. A batch of any size costs what its images cost, and gradients
+    reach the input.
+
+    With `in_chunks` a wholly frozen backbone takes its images in chunks of CHUNK without gradients, the last one filled
+    up: matrix products of one shape are summed in one order, so that an image's features are the same to the last bit
+    in whatever batch it comes, and a training run that computes them once or in every epoch makes no difference.
     """
 
     chunk = CHUNK
@@ -94,19 +99,21 @@ class TransferModel(nn.Module):
         self.unfreeze("head")
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images) if self.learning else self.features(images))
+        return self.head(self.features(images) if self.in_chunks else self.backbone(images))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """What the frozen backbone makes of images (B, C, H, W): (B, D)."""
+        """What the frozen backbone makes of images (B, C, H, W), in chunks: (B, D)."""
         filled = F.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % CHUNK))
         return torch.cat([self.backbone(chunk) for chunk in filled.split(CHUNK)])[:len(images)]
 
-    def unfreeze(self, part: str) -> None:
+    def unfreeze(self, part: str, in_chunks: bool = False) -> None:
         """Trains the head alone ("head"), the last K blocks and the norm behind them too ("last:K"), or "all".
 
-        A ResNet's blocks are its four stages. ValueError where there are fewer than K.
+        `in_chunks` is for a wholly frozen backbone (see above). A ResNet's blocks are its four stages. ValueError where
+        there are fewer than K.
         """
+        self.in_chunks = in_chunks and part == "head"
         if part == "all":
             self.learning = [self.backbone]
         elif part == "head":

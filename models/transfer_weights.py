@@ -1,6 +1,7 @@
 """Where pretrained weights come from, what they expect of an image, and how they get into a TransferModel."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,68 +11,91 @@ from torchvision.models import WeightsEnum, get_model_weights
 
 from functions.errors import UserError
 from models.config import VARIANTS
-from models.layouts import Converted, convert
+from models.image_settings import ImageSettings, find_image_settings, for_channels, of_preset
+from models.layouts import Converted, convert, real_numbers
 from models.pretrained import adapt, torchvision_names
 from models.transfer import RESNETS, TransferConfig, TransferModel
 from models.weight_files import file_hash, read_weights
-
-# What the sources did to an image before it met their weights: frame, share kept, interpolation, mean and std.
-# timm: vision_transformer.py, `_cfg`; Hugging Face: ViTImageProcessor; JAX: vit_jax/input_pipeline.py.
-OTHERS = {
-    "timm": ("crop", 0.9, "bicubic", 0.5, 0.5),
-    "huggingface": ("stretch", 1.0, "bilinear", 0.5, 0.5),
-    "jax": ("stretch", 1.0, "bilinear", 0.5, 0.5),
-}
+from models.wrappers import other_head, without_prefix
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights ready for a model, and what must be known of them: file, SHA-256, how they want images, sentences."""
+    """Weights ready for a model, and what must be known of them: file, SHA-256, how they want images, notes."""
 
     config: TransferConfig               # num_classes is not known yet
     weights: dict[str, Tensor] | None    # of the backbone; None: random
     source: str                          # in words
     sha256: str | None
-    frame: dict                          # mode, share, interpolation: what an image goes through
-    mean: list[float]
-    std: list[float]
+    images: ImageSettings                # what an image goes through
     notes: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> dict:
+        """Mode, share and interpolation of the resizing; empty where our own checkpoint describes it."""
+        return self.images.frame
+
+    @property
+    def description(self) -> dict | None:
+        """The resizing as our own checkpoint describes it, for images of this size; None for other files."""
+        described = self.images.described
+        return described and described | {"image_size": list(self.config.image_size)}
+
+    @property
+    def mean(self) -> list[float]:
+        """One value a channel."""
+        return self.images.mean
+
+    @property
+    def std(self) -> list[float]:
+        """One value a channel."""
+        return self.images.std
 
 
 def find_pretrained(model: str, source: str | Path, backbone: str, image_size: tuple[int, int] | None,
-                    in_channels: int) -> Pretrained:
+                    in_channels: int, mean: Sequence[float] | None = None,
+                    std: Sequence[float] | None = None) -> Pretrained:
     """The weights that `source` names: "random", "DEFAULT" or another name of torchvision's, or a file.
 
-    ValueError, one line, for a name that torchvision lacks, a download that fails, and a file that is damaged, not what
-    its name says, or of another network.
+    `mean` and `std`, one value or one a channel, replace those that go with the weights. ValueError, one line, for a
+    name that torchvision lacks, a download that fails, and a file that is damaged, not what its name says, or of
+    another network.
     """
     config = TransferConfig(model, backbone, in_channels=in_channels,     # a first check, before any download
                             image_size=image_size or (VARIANTS[model].image_size if model in VARIANTS else (224, 224)))
     if source == "random":
-        preset = get_model_weights(model).DEFAULT.transforms()
-        size = image_size or tuple(preset.crop_size * 2)[:2]
-        return Pretrained(replace(config, image_size=size), None, "random", None, *_of_preset(preset, in_channels))
+        default = get_model_weights(model).DEFAULT
+        size = image_size or tuple(default.transforms().crop_size * 2)[:2]
+        images = for_channels(of_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
+        return Pretrained(replace(config, image_size=size), None, "random", None, images, (images.words(size),))
     named = _named(model, source) if isinstance(source, str) else None
     path = _download(named) if named else Path(source)
-    file = read_weights(path)
-    known = named or next((w for w in get_model_weights(model) if Path(w.url).name == path.name), None)
-    words = f"{known or path.name}, SHA-256 {(digest := file_hash(path))[:12]}…"
-    if model in RESNETS:
-        preset = (known or get_model_weights(model).DEFAULT).transforms()
-        config = replace(config, image_size=image_size or tuple(preset.crop_size * 2)[:2])
-        weights, notes = _resnet_weights(file.tensors, config, path)
-        return Pretrained(config, weights, words, digest, *_of_preset(preset, in_channels), notes)
+    file, digest = read_weights(path), file_hash(path)
+    known = named or next((w for w in get_model_weights(model) if Path(w.url).name == path.name
+                           or digest.startswith(Path(w.url).stem.rsplit("-", 1)[1])), None)
+    words = f"{known or path.name}, SHA-256 {digest[:12]}…"
     try:
-        converted = convert(file.tensors, file.config)
-        native = _native_size(converted, model)
-        config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
-        weights, _, notes = adapt(converted, config.vit(), keep_head=False)
+        if model in RESNETS:
+            kind, default = "torchvision", known or get_model_weights(model).DEFAULT
+            native = tuple(default.transforms().crop_size * 2)[:2]
+            config = replace(config, image_size=image_size or native)
+            weights, notes = resnet_weights(file.tensors, config)
+        else:
+            converted = convert(file.tensors, file.config)
+            kind, native = converted.source, _native_size(converted)
+            config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
+            weights, _, notes = adapt(converted, config.vit(), keep_head=False)
+            weights = torchvision_names(weights) if backbone == "torchvision" else weights
+        where = " ".join((file.where, *file.notes, *notes))
+        images = find_image_settings(model, kind, path, digest, where, known, native, file.preprocessing)
+        if images is None and mean and std:
+            images = ImageSettings({"mode": "fit", "share": 1.0, "interpolation": "bilinear"}, [], [], "fitted whole")
+        if images is None:
+            raise UserError(f"a {kind} file, which does not say how its images were prepared: give --mean and --std")
     except UserError as error:
         raise UserError(f"{path} for --model {model}: {error}") from None
-    if backbone == "torchvision":
-        weights = torchvision_names(weights)
-    return Pretrained(config, weights, words, digest,
-                      *_preprocessing(model, converted.source, known, native, in_channels, path), notes)
+    images = for_channels(images, in_channels, mean, std)
+    return Pretrained(config, weights, words, digest, images, (*file.notes, *notes, images.words(config.image_size)))
 
 
 def load_transfer(pretrained: Pretrained, num_classes: int) -> TransferModel:
@@ -108,50 +132,33 @@ def _download(weights: WeightsEnum) -> Path:
     return file
 
 
-def _of_preset(preset, in_channels: int) -> tuple[dict, list[float], list[float]]:
-    """(frame, mean, std) of torchvision's preset; gray images get the mean over its three channels."""
-    frame = {"mode": "crop", "share": preset.crop_size[0] / preset.resize_size[0],
-             "interpolation": preset.interpolation.value}
-    return frame, *(_each(values, in_channels) for values in (preset.mean, preset.std))
+def _native_size(converted: Converted) -> tuple[int, int]:
+    """The image size (height, width) of the positions' grid: the file's own, else a square one."""
+    side = converted.weights["patch_embedding.project.weight"].shape[-1]
+    count = converted.weights["patch_embedding.positions"].shape[1] - 1
+    rows, columns = converted.grid or (round(count**0.5),) * 2
+    return rows * side, columns * side
 
 
-def _each(values: list[float], in_channels: int) -> list[float]:
-    return list(values) if in_channels == 3 else [sum(values) / len(values)]
-
-
-def _preprocessing(model: str, source: str, known: WeightsEnum | None, native: tuple[int, int], in_channels: int,
-                   path: Path) -> tuple[dict, list[float], list[float]]:
-    if source in OTHERS:
-        mode, share, interpolation, mean, std = OTHERS[source]
-        frame = {"mode": mode, "share": share, "interpolation": interpolation}
-        return frame, [mean] * in_channels, [std] * in_channels
-    if source != "torchvision":
-        raise UserError(f"{path} is a {source} file, which does not say how its images were prepared: for fine-tuning "
-                        "give weights of torchvision, timm, Hugging Face or the authors")
-    sizes = {tuple(w.transforms().crop_size * 2)[:2]: w for w in reversed(get_model_weights(model))}
-    return _of_preset((known or sizes.get(native) or get_model_weights(model).DEFAULT).transforms(), in_channels)
-
-
-def _native_size(converted: Converted, model: str) -> tuple[int, int]:
-    """The image size (height, width) whose square grid of patches the positions have."""
-    side = round((converted.weights["patch_embedding.positions"].shape[1] - 1) ** 0.5) * VARIANTS[model].patch_size
-    return side, side
-
-
-def _resnet_weights(tensors: dict[str, Tensor], config: TransferConfig, path: Path) -> tuple[dict, tuple[str, ...]]:
+def resnet_weights(tensors: dict[str, Tensor], config: TransferConfig) -> tuple[dict, tuple[str, ...]]:
     """torchvision's ResNet weights but for their head, all others used; the RGB kernel summed for gray images."""
-    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
-    notes = ("the weights' own head is left out",) if len(weights) < len(tensors) else ()
+    tensors, notes = without_prefix({name: real_numbers(name, value) for name, value in tensors.items()}, "bn1.weight")
     with torch.device("meta"):
-        expected = TransferModel(config).backbone.state_dict()
-    if config.in_channels == 1 and "conv1.weight" in weights and weights["conv1.weight"].shape[1] == 3:
+        model = TransferModel(config)
+    expected = model.backbone.state_dict()
+    others = {name: tensor for name, tensor in tensors.items() if name not in expected}
+    head = other_head(others, model.head.in_features) if others else None
+    weights = {name: tensor for name, tensor in tensors.items() if name in expected or head is None}
+    if head:
+        notes.append(f"the weights' own head, {head[0]} of {head[1]} classes, is left out")
+    if config.in_channels == 1 and "conv1.weight" in weights and weights["conv1.weight"].shape[1:2] == (3,):
         weights["conv1.weight"] = weights["conv1.weight"].sum(dim=1, keepdim=True)
-        notes += ("the RGB kernel is summed to one channel",)
-    for name in (*(expected.keys() - weights.keys()), *(weights.keys() - expected.keys())):
-        raise UserError(f"{path} is not a {config.model}: tensor {name} is "
-                        + ("missing" if name in expected else "none of it"))
+        notes.append("the RGB kernel is summed to one channel")
+    for name in sorted(expected.keys() ^ weights.keys()):
+        raise UserError(f"not a {config.model}: tensor {name} is {'missing' if name in expected else 'none of it'}")
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
-            raise UserError(f"{path}: {name} is {tuple(tensor.shape)}, a {config.model} has "
-                            f"{tuple(expected[name].shape)}")
-    return weights, notes
+            raise UserError(f"{name} is {tuple(tensor.shape)}, a {config.model} has {tuple(expected[name].shape)}")
+        if tensor.dtype != expected[name].dtype:
+            raise UserError(f"{name} holds {tensor.dtype}, a {config.model} has {expected[name].dtype}")
+    return weights, tuple(notes)

@@ -12,8 +12,8 @@ PACKAGES = ("models", "data_setup", "functions")
 SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
 LEAVES = {"functions.errors", "functions.intervals"}     # import nothing of ours, and every package may import them
 # file → packages of ours it may import, beyond its own
-BEYOND_TORCH = {"transfer.py": {"torchvision"}, "transfer_weights.py": {"torchvision"},
-                "weight_files.py": {"numpy", "safetensors"}}
+BEYOND_TORCH = {"image_settings.py": {"torchvision"}, "transfer.py": {"torchvision"},
+                "transfer_weights.py": {"torchvision"}, "weight_files.py": {"numpy", "safetensors"}}
 ALLOWED = {"functions/checkpoints.py": {"models"}, "functions/attention_maps.py": {"models"}}
 
 

@@ -19,6 +19,7 @@ from models import ViT, ViTConfig
 
 CPU = torch.device("cpu")
 IMAGES, EPOCHS, SIZE = 37, 4, 4      # 37 images in steps of 8: 5 are left over, which two cannot share evenly
+GRAY = {"mean": [0.5], "std": [0.5]}
 
 
 class Pictures:
@@ -53,7 +54,8 @@ def trained(batch_size, accumulation=1, way="ddp"):
     history = engine.train(model, train, test, optimizer, loss_fn, EPOCHS, CPU, scheduler=scheduler, scaler=scaler,
                            clip_norm=1.0, accumulation=accumulation, after_epoch=lambda *told: seen.append(told[1]))
     checkpoint = make_checkpoint(model, optimizer, scheduler, scaler, epoch=EPOCHS, history=history, best={},
-                                 class_names=[], preprocessing={}, split_hash="", fingerprint="", stamps=[])
+                                 class_names=["a", "b", "c"], preprocessing=GRAY, split_hash="", fingerprint="",
+                                 stamps=[])
     scores = {split: {"confusion": result.confusion, "loss": result.loss} for split, result in seen[-1].items()}
     return {"checkpoint": checkpoint, "steps": scheduler.last_epoch, "scores": scores,
             "probabilities": seen[-1]["test"].probabilities, "labels": seen[-1]["test"].labels}
@@ -74,8 +76,9 @@ def sharded_and_resumed(file):
         one_pass(model, *parts)
         one_pass(model, *parts)
         if stop:
-            save_checkpoint(file, make_checkpoint(model, *parts[1:], epoch=2, history={}, best={}, class_names=[],
-                                                  preprocessing={}, split_hash="", fingerprint="", stamps=[],
+            save_checkpoint(file, make_checkpoint(model, *parts[1:], epoch=2, history={}, best={},
+                                                  class_names=["a", "b", "c"], preprocessing=GRAY, split_hash="",
+                                                  fingerprint="", stamps=[],
                                                   frozen=digest))
             distributed.wait()
             torch.manual_seed(99)                    # from here on nothing is left of the first two epochs

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from functions.features import cache_key, cached_features, extract
+from functions.features import Seeded, cache_key, cached_features, extract
 
 IMAGES = torch.arange(24.0).view(8, 3)
 
@@ -84,6 +84,70 @@ def test_the_key_changes_with_everything_the_features_depend_on():
 def test_extracting_keeps_order_and_leaves_no_graph():
     layer = torch.nn.Linear(3, 2)
     batches = [(IMAGES[:5], None), (IMAGES[5:], None)]
-    rows = extract(layer, batches, torch.device("cpu"), "fp32", "")
+    rows = extract(layer, batches, torch.device("cpu"), "fp32")
     torch.testing.assert_close(rows, layer(IMAGES).detach())
     assert not rows.requires_grad
+
+
+def test_an_interruption_loses_only_the_block_being_computed(tmp_path):
+    file, calls = tmp_path / "features.pt", []
+    compute = computed_by(calls)
+
+    def interrupted(rows):
+        if 4 in rows:
+            raise KeyboardInterrupt
+        return compute(rows)
+
+    with pytest.raises(KeyboardInterrupt, match="features of [1-4] images are kept in"):
+        cached_features(file, names(8), interrupted, block=1)
+    found, new = cached_features(file, names(8), compute, block=1)
+    assert 4 <= new < 8
+    assert torch.equal(found, IMAGES * 10)
+
+
+def test_blocks_grow_while_they_are_fast_and_are_multiples_of_the_first(tmp_path):
+    calls = []
+    cached_features(tmp_path / "features.pt", names(8), computed_by(calls), block=1)
+    assert [len(rows) for rows in calls] == [1, 2, 4, 1]
+
+
+@pytest.mark.parametrize("change", [
+    {"features": torch.full((4, 3), float("nan"))}, {"features": torch.ones(3, 3)}, {"features": torch.ones(4)},
+    {"features": torch.ones(4, 3, dtype=torch.complex64)}, {"features": torch.ones(4, 3, dtype=torch.int8)},
+    {"features": torch.ones(4, 3, dtype=torch.float64)}, {"features": [1, 2, 3, 4]}, {"digests": [1, 2, 3, 4]},
+    {"digests": ["pixels0"] * 4}, {"digests": "abcd"}, {"extra": 1}, {"features": torch.ones(4, 7)},
+    {"features": torch.ones(()).expand(4, 3)}, {"features": torch.ones(4, 3).to_sparse()}])
+def test_a_file_that_holds_anything_else_is_computed_again_and_that_is_said(tmp_path, capsys, change):
+    file = tmp_path / "features.pt"
+    torch.save({"digests": names(4), "features": torch.ones(4, 3)} | change, file)
+    found, new = cached_features(file, names(4), computed_by([]), width=3)
+    assert new == 4
+    assert torch.equal(found, IMAGES[:4] * 10)
+    assert f"{file} cannot be used and is computed again" in capsys.readouterr().out
+
+
+def test_a_flipped_bit_is_noticed_and_computed_again(tmp_path, capsys):
+    file = tmp_path / "features.pt"
+    cached_features(file, names(4), computed_by([]))
+    content = bytearray(file.read_bytes())
+    content[content.index((IMAGES[:4] * 10).numpy().tobytes()) + 9] ^= 8
+    file.write_bytes(content)
+    found, new = cached_features(file, names(4), computed_by([]))
+    assert new == 4
+    assert torch.equal(found, IMAGES[:4] * 10)
+    assert "checksum" in capsys.readouterr().out
+
+
+def test_a_batchs_random_numbers_follow_from_its_place_alone():
+    class Noise(torch.nn.Module):
+        def forward(self, images):
+            return images + torch.rand(len(images), 1)
+
+    batches = IMAGES.split(2)
+    whole = Seeded(Noise(), seed=3, first=0)
+    expected = [whole(batch) for batch in batches]
+    torch.rand(5)
+    later = Seeded(Noise(), seed=3, first=2)
+    assert torch.equal(later(batches[2]), expected[2])
+    assert torch.equal(later(batches[3]), expected[3])
+    assert not torch.equal(Seeded(Noise(), seed=4, first=2)(batches[2]), expected[2])

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 
@@ -184,3 +186,42 @@ def test_our_fine_tuned_networks_are_read(backbone):
              for name, tensor in state.items()}
     found, expected = convert(tuned).weights, convert(state).weights
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("source", SOURCES)
+def test_weights_of_any_floating_point_type_become_fp32(source, dtype):
+    whole = {name: tensor.to(dtype) for name, tensor in tensors_of(source).items()}
+    expected = convert({name: tensor.float() for name, tensor in whole.items()}).weights
+    for name, tensor in convert(whole).weights.items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, expected[name])
+
+
+def quantised(tensor):
+    with warnings.catch_warnings(action="ignore"):       # that torch will drop them
+        return torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)
+
+
+BAD = {"not finite": lambda t: t.clone().fill_(float("nan")), "infinite": lambda t: t.clone().fill_(float("-inf")),
+       "complex": lambda t: t.to(torch.complex64), "int8": lambda t: t.to(torch.int8), "bool": lambda t: t > 0,
+       "sparse": lambda t: t.to_sparse(), "meta": lambda t: t.to("meta"),
+       "more numbers than the file holds": lambda t: torch.zeros(()).expand(t.shape),
+       "quantised": lambda t: quantised(t)}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("source", SOURCES)
+def test_tensors_of_anything_but_finite_real_numbers_are_refused_by_name(source, kind):
+    whole = tensors_of(source)
+    for name in (next(iter(whole)), next(name for name in whole if "mlp" in name.lower() and whole[name].ndim == 2)):
+        with pytest.raises(ValueError, match=kind) as refusal:
+            convert(whole | {name: BAD[kind](whole[name])})
+        assert name in str(refusal.value) or source == "jax"
+
+
+@pytest.mark.parametrize("change", [{"norm_eps": "small"}, {"norm_eps": 0.0}, {"norm_eps": float("nan")}, {"gelu": 3},
+                                    {"image_size": "x"}, {"image_size": [0, 8]}, {"num_heads": 1.5}, {"num_heads": []}])
+def test_a_configuration_that_is_none_is_refused_by_its_key(change):
+    with pytest.raises(ValueError, match=f"configuration: {min(change)} is"):
+        convert(tensors_of("ours"), change)

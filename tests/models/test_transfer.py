@@ -175,3 +175,37 @@ def test_the_hand_written_backbone_is_the_vit_up_to_its_last_norm():
                          "classifier.bias": model.head.bias})
     with torch.no_grad():
         torch.testing.assert_close(vit.eval()(images()), model(images()))
+
+
+@pytest.mark.parametrize("backbone", ["torchvision", "ours"])
+def test_a_batch_costs_its_own_images_and_gradients_reach_the_input(backbone):
+    """Of a frozen network too, and whatever is frozen in it: attributions need the gradient."""
+    model, sizes = make(backbone=backbone).eval(), []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    for count in (1, 5, 40):
+        pictures = images(count).requires_grad_()
+        model(pictures)[:, 0].sum().backward()
+        assert pictures.grad.abs().sum() > 0
+    assert sizes == [1, 5, 40]
+    assert all(p.grad is None for p in model.backbone.parameters())
+
+
+def test_in_chunks_a_frozen_network_takes_batches_of_one_size_alone():
+    model, pictures = make().eval(), images(40)
+    model.unfreeze("head", in_chunks=True)
+    sizes = []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    torch.testing.assert_close(model(pictures), model.head(model.backbone(pictures)))
+    assert sizes == [32, 32, 40]
+    model.unfreeze("last:1", in_chunks=True)
+    model(pictures[:3])
+    assert sizes[3:] == [3], "what is trained is never filled up"
+
+
+@pytest.mark.parametrize(("wrong", "complaint"), [
+    ({"backbone": 3}, "backbone is"), ({"image_size": "x"}, "image_size x"), ({"image_size": 10**6}, "image_size is"),
+    ({"num_classes": 2.0}, "num_classes is"), ({"norm_eps": "x"}, "norm_eps is"), ({"model": ["vit_b_16"]}, "unknown")])
+@pytest.mark.parametrize("model", ["vit_b_16", "resnet18"])
+def test_settings_of_wrong_types_and_sizes_are_refused(model, wrong, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        TransferConfig(**{"model": model} | wrong)

@@ -1,13 +1,15 @@
+import argparse
 import hashlib
 import pickle
 import random
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.weight_files import file_hash, read_weights
+from models.weight_files import CONTAINERS, file_hash, read_weights
 
 STATE = {"a.weight": torch.randn(3, 4), "a.bias": torch.randn(3)}
 
@@ -145,3 +147,102 @@ def test_a_file_damaged_anywhere_is_read_or_refused_in_one_line(tmp_path, suffix
             refusals.append(str(error))
     assert len(refusals) > 60
     assert not any("\n" in words for words in refusals)
+
+
+@pytest.mark.parametrize("name", ["w.ckpt", "w.pth.tar", "w.PTH", "w.Safetensors", "w", "w.weights", "w.npz", "w.bin",
+                                  "pytorch_model-00001-of-00001.bin"])
+@pytest.mark.parametrize("kind", ["torch", "older", "safetensors", "npz"])
+def test_the_content_says_what_a_file_is_and_not_its_name(tmp_path, name, kind):
+    if kind == "safetensors":
+        save_file(STATE, tmp_path / name)
+    elif kind == "npz":
+        with open(tmp_path / name, "wb") as file:
+            np.savez(file, **{name: tensor.numpy() for name, tensor in STATE.items()})
+    else:
+        torch.save(STATE, tmp_path / name, _use_new_zipfile_serialization=kind == "torch")
+    same(read_weights(tmp_path / name).tensors)
+
+
+@pytest.mark.parametrize("wrap", [
+    *((lambda s, key=key: {key: s, "epoch": 3}) for key in CONTAINERS),
+    lambda s: {"checkpoint": {"state_dict": s}, "lr": 0.1},
+    lambda s: {"state": {"model": {f"module.{n}": t for n, t in s.items()}}, "optimizer": {"state": {0: {}}}},
+    lambda s: {"my_vit": s, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}},
+    lambda s: s | {"epoch": 3, "note": "best", "args": argparse.Namespace(lr=0.1)},
+    lambda s: {"state_dict": OrderedDict(s), "hyper_parameters": argparse.Namespace(lr=0.1), "loss": np.float64(0.3)},
+    lambda s: {"model": s, "model_ema": None, "ema": {}},
+])
+def test_tensors_are_found_in_any_container(tmp_path, wrap):
+    torch.save(wrap(STATE), tmp_path / "w.pth")
+    same(read_weights(tmp_path / "w.pth").tensors)
+
+
+@pytest.mark.parametrize(("wanted", "other"), [("model_ema", "model"), ("teacher", "student"), ("ema", "net"),
+                                               ("state_dict_ema", "state_dict")])
+def test_of_averaged_and_plain_weights_the_averaged_ones_are_read_and_that_is_said(tmp_path, wanted, other):
+    torch.save({other: {name: -tensor for name, tensor in STATE.items()}, wanted: STATE}, tmp_path / "w.pth")
+    found = read_weights(tmp_path / "w.pth")
+    same(found.tensors)
+    assert found.notes == (f"of {wanted} and {other}, the file's {wanted} is read",)
+
+
+def test_what_lies_beside_the_tensors_is_named(tmp_path):
+    torch.save(STATE | {"epoch": 3, "args": argparse.Namespace(lr=0.1)}, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth").notes == ("2 entries beside the tensors are left out: args, epoch",)
+
+
+def test_dictionaries_that_nothing_tells_apart_and_arrays_under_tensors_names_are_refused(tmp_path):
+    torch.save({"left": STATE, "right": STATE}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"holds tensors in several places \(left, right\)"):
+        read_weights(tmp_path / "w.pth")
+    torch.save(STATE | {"b.weight": np.ones(3)}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"b.weight is no tensor"):
+        read_weights(tmp_path / "w.pth")
+    itself = {"a.weight": torch.ones(2)}
+    itself["model"] = itself
+    torch.save({"model": itself}, tmp_path / "w.pth")
+    assert set(read_weights(tmp_path / "w.pth").tensors) == {"a.weight"}
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "Git LFS pointer"), (b"\x1f\x8b\x08abc", "gzip"),
+    (b"<!DOCTYPE html>", "a web page"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"PK\x05\x06" + bytes(18), "damaged"),
+    (b"hello", "neither a file of torch.save"), (bytes(100), "neither a file of torch.save"),
+])
+def test_files_of_other_kinds_are_refused_with_what_they_are(tmp_path, content, words):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=words) as refusal:
+        read_weights(tmp_path / "w.pth")
+    assert "w.pth" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_flipped_bit_of_a_weight_is_noticed_in_every_kind_that_has_checksums(tmp_path):
+    torch.save(STATE, tmp_path / "w.pth")
+    np.savez(tmp_path / "w.npz", **{name: tensor.numpy() for name, tensor in STATE.items()})
+    for path in sorted(tmp_path.iterdir()):
+        content = bytearray(path.read_bytes())
+        content[content.index(STATE["a.weight"].numpy().tobytes()) + 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"w\.(pth|npz).*checksum"):
+            read_weights(path)
+
+
+def test_the_frozen_weights_beside_our_checkpoints_are_read_too(tmp_path):
+    frozen = {"backbone.x": torch.ones(2)}
+    torch.save({"format": 1, "weights": STATE, "config": {}, "frozen": "ab", "preprocessing": {"mean": [0.1]}},
+               tmp_path / "best.pt")
+    with pytest.raises(ValueError, match=r"frozen.pt: no such file"):
+        read_weights(tmp_path / "best.pt")
+    torch.save({"digest": "ab", "weights": frozen}, tmp_path / "frozen.pt")
+    found = read_weights(tmp_path / "best.pt")
+    assert set(found.tensors) == {*STATE, *frozen}
+    assert found.preprocessing == {"mean": [0.1]}
+    torch.save({"digest": "cd", "weights": frozen}, tmp_path / "frozen.pt")
+    with pytest.raises(ValueError, match="does not hold the frozen weights that belong to"):
+        read_weights(tmp_path / "best.pt")
+
+
+def test_a_configuration_of_another_project_is_not_taken_for_ours(tmp_path):
+    torch.save({"weights": STATE, "config": {"norm_eps": 0.5, "num_heads": 99}}, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth").config is None

@@ -192,6 +192,49 @@ def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(run_script, call, flags,
     assert_same(tmp_path / "runs/ViTModelTransferLearning", whole)
 
 
+def test_our_own_best_checkpoint_is_a_start_for_another_run(call, flags, tmp_path):
+    """A frozen run's, whose backbone is in frozen.pt: images are prepared as it says, and features are known."""
+    call("--epochs", 1, *flags, "--mean", "0.25", "--std", "0.2,0.3,0.4")
+    run = tmp_path / "runs/ViTModelTransferLearning"
+    record = json.loads((run / "run.json").read_text())
+    assert (record["preprocessing"]["mean"], record["preprocessing"]["std"]) == ([0.25] * 3, [0.2, 0.3, 0.4])
+    code, out, err = call("--epochs", 1, *flags, "--weights", run / "best.pt", "--name", "second")
+    assert (code, err) == (0, "")
+    assert "the checkpoint's own preprocessing" in out
+    assert "features 0 of 96 computed" in out
+    second = json.loads((tmp_path / "runs/second/run.json").read_text())
+    assert second["preprocessing"] == record["preprocessing"]
+    code, _, err = call("--epochs", 1, *flags, "--weights", run / "best.pt", "--model", "vit_b_32", "--name", "other")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "best.pt for --model vit_b_32" in err
+    code, _, err = call("--resume", run)
+    assert (code, err) == (0, "")
+
+
+def test_a_scratch_runs_best_checkpoint_is_a_start_too(call, call_train, flags, arguments, tmp_path):
+    sizes = ["--patch_size", 4, "--num_transformer_layer", 2, "--embedding_dim", 12, "--num_heads", 3, "--mlp_size", 20]
+    data = flags[:4]
+    code, _, err = call_train("--epochs", 1, *data, *sizes, "--image_size", "16x12", "--in_channels", 1)
+    assert (code, err) == (0, "")
+    best = tmp_path / "runs/ViTModel/best.pt"
+    code, out, err = call("--epochs", 1, *data, "--weights", best, "--in_channels", 1)
+    assert (code, err) == (0, "")
+    ours, theirs = (json.loads((tmp_path / f"runs/{name}/run.json").read_text())["preprocessing"]
+                    for name in ("ViTModelTransferLearning", "ViTModel"))
+    assert ours == theirs
+    code, _, err = call("--epochs", 1, *data, "--weights", best, "--in_channels", 1, "--model", "resnet18")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "not a resnet18" in err
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--std", "0"), ("--std", "-1"), ("--std", "nan"), ("--mean", "x"),
+                                             ("--mean", "0.1,0.2"), ("--std", "0.1,0.2,inf"), ("--mean", "inf")])
+def test_means_and_deviations_that_are_none_are_refused(call, flags, flag, value):
+    code, _, err = call("--epochs", 1, *flags, flag, value)
+    assert (code, err.count("\n")) == (2, 1)
+    assert flag in err
+
+
 def test_the_papers_recipe_takes_steps_not_epochs(call, flags, tmp_path):
     """Three batches of 16 an epoch; seven steps are two epochs and a third of one more."""
     code, _, _ = call("--recipe", ROOT / "recipes/transfer_paper.yaml", *flags, "--accumulation", 1,
