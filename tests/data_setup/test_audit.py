@@ -93,7 +93,7 @@ def test_what_data_can_be(tmp_path):
     assert set(list_data(tmp_path / "both" / "train")[0]["split"]) == {"train"}
     table = list_data(tmp_path / "both")[0]
     table.assign(path=[str(p).removeprefix(f"{tmp_path}/") for p in table["path"]]).to_csv(tmp_path / "split.csv")
-    again, _ = list_data(tmp_path / "split.csv")
+    again = list_data(tmp_path / "split.csv").table
     assert again["path"].tolist() == table["path"].tolist()
     for name in "AB":
         (tmp_path / "bad" / name).mkdir(parents=True)

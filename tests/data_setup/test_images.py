@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from data_setup.images import DEPTH_RULE, find_image_files, read_image
+from data_setup.images import DEPTH_RULE, _Picture, read_image
 
 H, W = 13, 17       # 221 pixels, all of different value
 RAMP = np.arange(H * W, dtype=np.uint8).reshape(H, W)
@@ -144,7 +144,7 @@ def test_print_and_video_colours_come_back_close(tmp_path):
 def test_hsv_which_no_file_format_holds_is_converted(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", RGB)
     hsv = Image.fromarray(np.full((H, W, 3), (0, 255, 200), np.uint8), "HSV")
-    monkeypatch.setattr("data_setup.images._decode", lambda _: (hsv, False))
+    monkeypatch.setattr("data_setup.images._decode", lambda *_: _Picture(hsv, None, 1))
     np.testing.assert_array_equal(read_image(path, 3)[0, 0], (200, 0, 0))
 
 
@@ -211,31 +211,3 @@ def test_the_array_is_writable_and_reading_is_silent(tmp_path):
 def test_the_depth_rule_is_a_plain_sentence():
     assert "255 * (x - min) / (max - min)" in DEPTH_RULE
 
-
-def test_find_image_files_sorts_and_hides(tmp_path):
-    for name in ["b/2.PNG", "b/10.png", "a.jpeg", "a.txt", "b/Thumbs.db", ".hidden.png", ".ipynb_checkpoints/c.png",
-                 "b/.DS_Store", "c/d/e/deep.tif"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    images, others = find_image_files(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in images] == ["a.jpeg", "b/10.png", "b/2.PNG",
-                                                                         "c/d/e/deep.tif"]
-    assert [path.relative_to(tmp_path).as_posix() for path in others] == [
-        ".hidden.png", ".ipynb_checkpoints/c.png", "a.txt", "b/.DS_Store", "b/Thumbs.db"]
-
-
-def test_find_image_files_below_a_hidden_folder_and_with_linked_folders(tmp_path):
-    root = tmp_path / ".cache" / "root"
-    (root / "a").mkdir(parents=True)
-    (root / "a" / "1.png").write_bytes(b"")
-    (tmp_path / "far").mkdir()
-    (tmp_path / "far" / "2.png").write_bytes(b"")
-    (root / "loop").symlink_to(root)
-    (root / "far").symlink_to(tmp_path / "far")
-    (root / "far again").symlink_to(tmp_path / "far")
-    assert find_image_files(root)[0] == [root / "a" / "1.png", root / "far" / "2.png"]
-
-
-def test_find_image_files_without_a_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere: no such folder"):
-        find_image_files(tmp_path / "nowhere")

@@ -36,7 +36,7 @@ def test_a_test_folder_alone_fewer_classes_and_hidden_folders_are_fine(slices, t
     rows = rows_to_score(None, tmp_path / "new é", CHECKPOINT, None, None)
     assert set(rows.test["label"]) == {1}
     assert len(rows.test) == 12
-    assert "2 files are no images" in rows.notes[1]
+    assert "2 files or folders are left out" in rows.notes[1]
 
 
 def test_a_table_of_slices_is_scored_by_its_test_rows(slices):
