@@ -30,6 +30,7 @@ def audit_data(arguments) -> int:
     from data_setup.images import read_gray
     from functions import html_page
     from functions.audit_report import audit_lines, audit_sections
+    from functions.errors import printable
     from functions.files import write_json, write_text
     from functions.run_folder import provenance, write_table
 
@@ -40,7 +41,7 @@ def audit_data(arguments) -> int:
     found = audit(*listing, arguments.subjects, arguments.subject_pattern,
                   lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))
     for line in audit_lines(found.findings, found.numbers, arguments.data):
-        print(line)
+        print(printable(line))
     write_json(out / "audit.json", {"data": str(arguments.data), "findings": found.findings} | found.numbers
                | provenance())
     write_table(out / "subjects.csv", found.by_pixels())

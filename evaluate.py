@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from functions.command_line import OneLineParser
-from functions.errors import UserError
+from functions.errors import UserError, printable
 from functions.exits import one_line_errors
 
 
@@ -30,7 +30,7 @@ def evaluate_checkpoint(arguments) -> None:
     from functions.checkpoints import load_model
     from functions.predictions import predict_batches
     from functions.report import check_reportable
-    from functions.stages import stage_order
+    from functions.stages import order_hint, stage_order
 
     # The checkpoint, and the slices it is scored on
     folder, checkpoint_file = run_and_checkpoint(arguments.run)
@@ -40,6 +40,8 @@ def evaluate_checkpoint(arguments) -> None:
     if folder and arguments.data is None:
         check_reportable(folder)
     rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern)
+    if order is None and len(checkpoint["class_names"]) > 2:
+        rows.notes.append(order_hint(checkpoint["class_names"]))
     networks, other = [(checkpoint_file, checkpoint)], None
     if arguments.against:
         rival_file = run_and_checkpoint(arguments.against)[1]
@@ -69,7 +71,7 @@ def evaluate_checkpoint(arguments) -> None:
         probabilities, rows.parts, checkpoint["class_names"], order, rows.largest, other, rows.nearest_neighbour(),
         met=evaluation_report.SEEN in stamps)
     for line in (*rows.notes, *evaluation_words.lines(result, stamps, str(checkpoint_file), str(arguments.against))):
-        print(line)
+        print(printable(line))
     evaluation_report.write(out, result, stamps, str(checkpoint_file), rows.thumbnail,
                             folder if arguments.data is None else None)
     print(f"{out} holds predictions.csv, metrics.json, figures and report.html")

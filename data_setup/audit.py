@@ -117,7 +117,8 @@ def _left_out(found: Audit, others: Sequence[str], warnings: Sequence[str]) -> N
         found.add("left out", warning)
     if others:
         more = f"; and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
-        found.add("left out", f"{len(others):,} files or folders are left out: {'; '.join(others[:NAMED])}{more}", False)
+        found.add("left out", f"{len(others):,} files or folders are left out: {'; '.join(others[:NAMED])}{more}",
+                  wrong=False)
 
 
 def _damage(found: Audit, files: Files, others: Sequence[str]) -> None:

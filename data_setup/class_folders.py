@@ -215,8 +215,8 @@ def _readable_name(path: Path) -> Path:
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
-        raise UserError(f"{printable(path)}: the name is not UTF-8, so no table of results can hold it: rename the file "
-                        "or folder") from None
+        raise UserError(f"{printable(path)}: the name is not UTF-8, so no table of results can hold it: rename the "
+                        "file or folder") from None
     return path
 
 
@@ -282,6 +282,6 @@ def _warnings(folder: Path, images: int, left_out: list[LeftOut]) -> list[str]:
                          f"the first: {printable(outside[0].path.name)}")
     if files:
         endings = _endings(files)
-        sentences.append(f"{len(files):,} of {len(files) + images:,} files in {printable(folder)} are left out, because "
-                         f"they are no images ({in_words(endings)}): {what_to_do(endings)}")
+        sentences.append(f"{len(files):,} of {len(files) + images:,} files in {printable(folder)} are left out, "
+                         f"because they are no images ({in_words(endings)}): {what_to_do(endings)}")
     return sentences

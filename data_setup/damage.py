@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+
 from data_setup.copies import digest_of
 from data_setup.framing import Frame
 from data_setup.images import SIDE, open_image, read_image, reduce_to

@@ -21,7 +21,7 @@ from PIL import Image
 
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339        # TIFF tags
 UNSIGNED, SIGNED = 1, 2                                 # values of SAMPLE_FORMAT
-LUMA = (0.299, 0.587, 0.114)                            # ITU-R 601
+LUMA = (299, 587, 114)                                  # thousandths, ITU-R 601: of gray exactly its value
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DeepImage:
             return ((pairs >> 16) * ((pairs & 0xFFFF) / 65535.0))[:, :, None]
         deep = values * 256.0 + self._values(self.low, top, bottom)
         colour = deep[:, :, :3] * (deep[:, :, 3:] / 65535 if deep.shape[2] == 4 else 1)
-        return colour if channels == 3 else (colour @ np.array(LUMA))[:, :, None]
+        return colour if channels == 3 else (colour @ np.array(LUMA, float) / 1000)[:, :, None]
 
     @staticmethod
     def _values(image: Image.Image, top: int, bottom: int) -> np.ndarray:
@@ -82,12 +82,13 @@ def deep_image(image: Image.Image, again: Callable[[], Image.Image]) -> DeepImag
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How Pillow's decoder is told that the file's values lie ("RGB;16B": big-endian 16-bit RGB); "" where it is not."""
-    arguments = image.tile[0][3] if image.tile else ""
+    """What Pillow's decoder is told of the file's values ("RGB;16B": big-endian 16-bit RGB); "" where nothing is."""
+    arguments = image.tile[0].args if image.tile else ""
     raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return raw if isinstance(raw, str) else ""
 
 
 def _set_raw_mode(image: Image.Image, new: str) -> None:
     """Has the decoder take the values as lying otherwise: with the bytes swapped the low one is what it keeps."""
-    image.tile = [(*tile[:3], (new, *tile[3][1:]) if isinstance(tile[3], tuple) else new) for tile in image.tile]
+    image.tile = [tile._replace(args=(new, *tile.args[1:]) if isinstance(tile.args, tuple) else new)
+                  for tile in image.tile]

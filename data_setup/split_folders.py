@@ -61,7 +61,7 @@ def holds_images_only(folder: Path) -> bool:
 
 def check_not_splits(class_folder: Path, advice: str) -> None:
     """UserError for a "class folder" that holds split folders: its train and test slices would be pooled."""
-    inner = {split_of(path.name): path for path in class_folder.iterdir()
+    inner = {split_of(path.name): path for path in sorted(class_folder.iterdir())
              if split_of(path.name) and not is_litter(path.name) and path.is_dir()}
     if "train" in inner and len(inner) > 1:
         names = " and ".join(f"{path.name}/" for path in inner.values())

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from functions.errors import printable
 from functions.settings import Script, Setting, in_words
 
 
@@ -10,7 +11,7 @@ class OneLineParser(argparse.ArgumentParser):
     """An ArgumentParser that says what is wrong in one line."""
 
     def error(self, message: str):
-        self.exit(2, f"error: {message} (--help lists every flag)\n")
+        self.exit(2, f"error: {printable(message)} (--help lists every flag)\n")
 
 
 class OnOff(argparse.BooleanOptionalAction):

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from functions.metrics import patient_weights
+from functions.plots import plain_text
 from functions.results import FEW
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")      # Okabe and Ito
@@ -73,7 +74,7 @@ def plot_score_by_stage(stage: np.ndarray, labels: np.ndarray, class_names: Sequ
                      marker=MARKS[k % len(MARKS)], edgecolor="black", lw=0.4)
         if len(values) >= FEW:
             axis.hlines(np.median(values), k - 0.3, k + 0.3, color="black", lw=2)
-    axis.set_xticks(range(len(class_names)), class_names)
+    axis.set_xticks(range(len(class_names)), [plain_text(name) for name in class_names])
     axis.set(xlabel="true class", ylabel=f"expected stage, 0 to {len(class_names) - 1}",
              ylim=(-0.05, len(class_names) - 0.95), xlim=(-0.5, len(class_names) - 0.5))
     figure.suptitle(title, parse_math=False, fontsize="medium")

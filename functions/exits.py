@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from functions.errors import UserError
+from functions.errors import UserError, printable
+from functions.terminal import SafeOutput
 
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
 
@@ -68,7 +69,7 @@ def in_one_line(error: BaseException) -> str:
     message = str(error)
     if caught := re.match(r"Caught (\w+) in DataLoader worker process", message):
         message = message.rpartition(f"\n{caught[1]}: ")[2]
-    message = " ".join(message.split()) or type(error).__name__
+    message = printable(" ".join(message.split())) or type(error).__name__
     if _worker_died(error):
         return (f"a process that reads slices died, as it does where memory is full (try fewer --num_workers): "
                 f"{message[:200]}")
@@ -83,6 +84,8 @@ def in_one_line(error: BaseException) -> str:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
+
+    What is printed meanwhile passes through `SafeOutput`: names in the user's data are no terminal codes.
 
     SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. Of
     the processes that torchrun started, all but the first say which they are, and nothing of an interruption.
@@ -100,12 +103,13 @@ def one_line_errors() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    stdout, sys.stdout = sys.stdout, SafeOutput(sys.stdout)
     try:
         yield
     except KeyboardInterrupt as interruption:
         _hold_signals({})
         if not who:
-            print(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}", file=sys.stderr)
+            print(f"\ninterrupted: {printable(interruption) or 'no epoch had begun'}", file=sys.stderr)
         sys.exit(130)
     except (UserError, OSError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or others_lost(error)):
@@ -113,3 +117,5 @@ def one_line_errors() -> Iterator[None]:
         _hold_signals({})
         print(f"{who}error: {in_one_line(error)}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        sys.stdout = stdout

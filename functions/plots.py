@@ -7,8 +7,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+LONGEST_LABEL = 28      # letters of a class name in a figure
+
 # Okabe and Ito's colours: told apart by colour-blind readers, and by line style in black and white.
 LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
+
+
+def plain_text(name: str) -> str:
+    """A class name as matplotlib shows it letter for letter, shortened where it is long: `$` starts no formula."""
+    shown = name if len(name) <= LONGEST_LABEL else f"{name[:LONGEST_LABEL - 1]}…"
+    return shown.replace("$", r"\$")
 
 
 def make_title(name: str, stamps: Sequence[str]) -> str:
@@ -61,8 +69,9 @@ def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], tit
         share = "" if row in few else f"\n{shares[row, column]:.0%}"
         axis.text(column, row, f"{count:,}{share}", ha="center", va="center", color=colour)
     ticks = range(len(class_names))
-    axis.set_xticks(ticks, class_names, rotation=30, ha="right")
-    axis.set_yticks(ticks, class_names)
+    labels = [plain_text(name) for name in class_names]
+    axis.set_xticks(ticks, labels, rotation=30, ha="right")
+    axis.set_yticks(ticks, labels)
     axis.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, label="share of the true class", format=lambda value, _: f"{value:.0%}")
     figure.suptitle(title, parse_math=False, fontsize="medium")
@@ -77,8 +86,10 @@ def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_nam
     left.imshow(image, cmap="gray")
     left.set_axis_off()
     guess = class_names[int(np.argmax(probabilities))]
-    left.set_title(f"predicted: {guess} ({max(probabilities):.0%})" + (f"\ntrue: {truth}" if truth else ""))
-    bars = right.barh(list(class_names), probabilities, color=LINES["train"][0])
+    left.set_title(f"predicted: {guess} ({max(probabilities):.0%})" + (f"\ntrue: {truth}" if truth else ""),
+                   parse_math=False)
+    bars = right.barh(range(len(class_names)), probabilities, color=LINES["train"][0])
+    right.set_yticks(range(len(class_names)), [plain_text(name) for name in class_names])
     if truth in class_names:
         bars[list(class_names).index(truth)].set(hatch="//", edgecolor="white")
     right.set(xlim=(0, 1), xlabel="probability")
