@@ -1,5 +1,6 @@
 """Results → matplotlib figures. Never shows, never saves."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
@@ -7,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+# A letter that the font lacks is drawn as a box, which the figure shows; the CSV and the page have the letter.
+warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
 LONGEST_LABEL = 28      # letters of a class name in a figure
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and by line style in black and white.

@@ -132,7 +132,8 @@ def test_composed_and_decomposed_names_are_one_class(folders):
 
 
 @pytest.mark.parametrize("name", [" Mild", "Mild ", "\u00a0Mild", "a\nb", "a\tb", "a\x1b[31m", "a\x7f", "a\x85b",
-                                  "a\u2028b", os.fsdecode(b"M\xfcd"), "=cmd|' /C calc'!A0", "@sum", "x" * 101, *sorted(RESERVED)])
+                                  "a\u2028b", os.fsdecode(b"M\xfcd"), "=cmd|' /C calc'!A0", "@sum", "x" * 101,
+                                  *sorted(RESERVED)])
 def test_class_names_that_results_cannot_carry_are_refused(folders, name):
     save(folders["train"] / name / "a.png")
     with pytest.raises(UserError, match="rename it") as caught:
@@ -141,7 +142,8 @@ def test_class_names_that_results_cannot_carry_are_refused(folders, name):
 
 
 @pytest.mark.parametrize("name", [r"$\frac$", "a,b", 'a"b', "a'b", "NA", "None", "nan", "0", "0.5", "a\\b", "%s",
-                                  "{x}", "<b>", "AD;CN", "Ünï 漢字", "class", "split", "Path", "-", "+MCI", "train", "x" * 100])
+                                  "{x}", "<b>", "AD;CN", "Ünï 漢字", "class", "split", "Path", "-", "+MCI", "train",
+                                  "x" * 100])
 def test_other_class_names_are_accepted(name):
     check_class_name(name, "folder")
 

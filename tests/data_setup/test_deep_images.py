@@ -32,7 +32,8 @@ def tiff(path, values, order="<", sample_format=1, compress=False):
     data = zlib.compress(data) if compress else data
     depth = values.dtype.itemsize * 8
     tags = [(256, 4, width), (257, 4, height), (258, 3, depth), (259, 3, 8 if compress else 1),
-            (262, 3, 2 if count > 1 else 1), (273, 4, 8), (277, 3, count), (278, 4, height), (279, 4, len(data)), (339, 3, sample_format)]
+            (262, 3, 2 if count > 1 else 1), (273, 4, 8), (277, 3, count), (278, 4, height), (279, 4, len(data)),
+            (339, 3, sample_format)]
     offset, extra = 8 + len(data), b""
     table_end = offset + 2 + 12 * len(tags) + 4
     entries = b""

@@ -3,10 +3,12 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from functions import helper_functions
-from functions.plots import plot_confusion_matrix, plot_loss_curves
+from functions.evaluation_plots import plot_roc, plot_score_by_stage
+from functions.plots import plain_text, plot_confusion_matrix, plot_loss_curves, plot_prediction
 
 CURVES = {
     "train_loss": [1.4, 1.1, 0.9, 0.7], "train_acc": [0.3, 0.5, 0.6, 0.7],
@@ -66,3 +68,26 @@ def test_a_prediction_is_drawn_beside_its_probabilities():
     assert [bar.get_width() for bar in bars.patches] == [p.item() for p in expected]
     assert "predicted: CN" in picture.get_title()
     assert "true: AD" in picture.get_title()
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "$a$b", "$", r"a\$b$", "_hidden", "x" * 100, "漢字", "0.5"])
+def test_any_class_name_is_drawn_letter_for_letter(name):
+    names = ["AD", name]
+    drawn = [plot_confusion_matrix(np.eye(2, dtype=int), names),
+             plot_prediction(np.zeros((4, 5)), [0.3, 0.7], names, name),
+             plot_score_by_stage(np.array([0.2, 0.9]), np.array([0, 1]), names, name),
+             plot_roc({f"{name} or not": (np.arange(12.0), np.arange(12) % 3 > 0)}, np.arange(12), name, 20)]
+    for figure in drawn:
+        figure.savefig(io.BytesIO(), format="png", dpi=30)       # matplotlib reads formulas only here
+    label = drawn[0].axes[0].get_yticklabels()[1]
+    shown, is_formula = label._preprocess_math(label.get_text())
+    assert not is_formula
+    assert shown == (name if len(name) < 28 else "x" * 27 + "…")
+
+
+def test_prediction_bars_keep_classes_apart_whose_labels_look_alike():
+    names = ["y" * 40 + "1", "y" * 40 + "2"]
+    assert plain_text(names[0]) == plain_text(names[1])
+    bars = plot_prediction(np.zeros((4, 5)), [0.3, 0.7], names).axes[1].patches
+    assert [bar.get_width() for bar in bars] == [0.3, 0.7]
+    assert len({bar.get_y() for bar in bars}) == 2
