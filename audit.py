@@ -27,25 +27,26 @@ def audit_data(arguments) -> int:
     from tqdm import tqdm
 
     from data_setup.audit import audit, list_data
-    from data_setup.images import read_image
+    from data_setup.images import read_gray
     from functions import html_page
     from functions.audit_report import audit_lines, audit_sections
+    from functions.errors import printable
     from functions.files import write_json, write_text
     from functions.run_folder import provenance, write_table
     from functions.run_names import make_folder
 
-    table, others = list_data(arguments.data)
+    listing = list_data(arguments.data)
     data = arguments.data.resolve()
     out = arguments.out or Path("runs", f"audit-{data.name if data.is_dir() else data.stem}")
     make_folder(out)                                   # what cannot be written is said before the work, not after it
-    found = audit(table, others, arguments.subjects, arguments.subject_pattern,
+    found = audit(*listing, arguments.subjects, arguments.subject_pattern,
                   lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))
     for line in audit_lines(found.findings, found.numbers, arguments.data):
-        print(line)
+        print(printable(line))
     write_json(out / "audit.json", {"data": str(data), "findings": found.findings} | found.numbers
                | provenance())
     write_table(out / "subjects.csv", found.by_pixels())
-    sections = audit_sections(found.findings, found.numbers, found.examples, lambda path: read_image(path, 1)[:, :, 0])
+    sections = audit_sections(found.findings, found.numbers, found.examples, read_gray)
     write_text(out / "audit.html", html_page.page(f"Audit of {arguments.data}", [], sections))
     print(f"{out} holds audit.html, audit.json, and subjects.csv: whose slice is whose by the pixels, for --subjects")
     return sum(finding["wrong"] for finding in found.findings)

@@ -38,7 +38,7 @@ def evaluate_checkpoint(arguments) -> None:
     from functions.predictions import predict_batches
     from functions.report import check_reportable
     from functions.run_names import make_folder
-    from functions.stages import stage_order
+    from functions.stages import order_hint, stage_order
 
     # The checkpoint, and the slices it is scored on
     folder, checkpoint_file = run_and_checkpoint(arguments.run)
@@ -49,6 +49,8 @@ def evaluate_checkpoint(arguments) -> None:
         check_reportable(folder)
     rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern,
                          own_split(folder, arguments))
+    if order is None and len(checkpoint["class_names"]) > 2:
+        rows.notes.append(order_hint(checkpoint["class_names"]))
     networks, other = [(checkpoint_file, checkpoint)], None
     if arguments.against:
         rival_file = run_and_checkpoint(arguments.against)[1]

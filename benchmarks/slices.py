@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_setup.images import find_image_files
+from data_setup.class_folders import find_image_files
 from data_setup.phantom import draw_slices, encode_png
 from data_setup.phantom_people import CLASSES
 

@@ -1,7 +1,7 @@
 """What is wrong with a data set, before a GPU hour is spent on it: patients, copies, shortcuts, damage, balance."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,22 +9,24 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
+from data_setup.class_folders import Listing, class_name, list_slices
 from data_setup.copies import find_copies
 from data_setup.damage import Files, read_files
-from data_setup.dataset import list_slices
 from data_setup.images import read_image
 from data_setup.leak_worth import leak_worth
 from data_setup.neighbours import Neighbours, find_neighbours
 from data_setup.path_tables import read_path_table
 from data_setup.pixel_groups import PREFIX, group_by_pixels
 from data_setup.shortcuts import find_shortcuts
+from data_setup.split_folders import find_split_folders, split_of
 from data_setup.split_notes import overlap
 from data_setup.subjects import find_subjects
 from data_setup.traces import traces
-from functions.errors import UserError
+from functions.errors import UserError, printable
 
 FEW = 5                       # patients of a class, below which nothing can be measured
 ICC = 0.9                     # assumed intraclass correlation of a patient's slices: neighbours are nearly copies
+NAMED = 5                     # files left out that a finding names; the page names all
 
 
 @dataclass
@@ -46,34 +48,45 @@ class Audit:
         self.findings.append({"what": what, "wrong": wrong, "text": text})
 
 
-def list_data(data: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Rows (path, class, split), and files that are no images with their reasons, of whatever DATA is.
+ADVICE = "rename one of them, or audit the class folders by a CSV with columns path, class, split"
 
-    train/, test/ and val/ of class folders, class folders alone (all "train"), or a CSV with path, class and split.
-    Raises ValueError where DATA is missing, or has test/ or val/ and no train/.
+
+def list_data(data: Path) -> Listing:
+    """The slices (path, class, split) of whatever DATA is, and what is left out of it.
+
+    train/, test/ and val/ of class folders (by any name that `split_folders` knows), class folders alone (all "train"),
+    or a CSV with path, class and split.
+    Raises UserError where DATA is missing, or has test/ or val/ and no train/.
     """
     if not data.exists():
         raise UserError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
     if data.is_file():
         table = read_path_table(data, ["path", "class", "split"])
         near = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
-        return table.assign(path=near), []
-    folders = {split: data / split for split in ("train", "test", "val") if (data / split).is_dir()}
-    if folders and "train" not in folders:
-        only = next(iter(folders.values()))
+        splits = [split_of(name) or name for name in table["split"]]
+        return Listing(table.assign(**{"path": near, "class": table["class"].map(class_name), "split": splits}), [], [])
+    found = find_split_folders(data, ADVICE)
+    if found is None:
+        return list_slices({"train": data}, ADVICE)
+    if "train" not in found.folders:
+        only = next(iter(found.folders.values()))
         raise UserError(f"{data} holds {only.name}/ but no train/: put train/ beside it, or audit {only} by itself")
-    return list_slices(folders or {"train": data})
+    listing = list_slices(found.folders, ADVICE)
+    beside = [f"{printable(path)}: beside {found.folders['train'].name}/, in no split" for path in found.beside]
+    return listing._replace(left_out=[*beside, *listing.left_out])
 
 
-def audit(table: pd.DataFrame, others: list[str], subjects=None, pattern: str | None = None,
-          progress: Callable = lambda work, total: work) -> Audit:
-    """Audits slices in rows of (path, class, split); `others` are files that are no images, each with its reason.
+def audit(table: pd.DataFrame, others: Sequence[str], warnings: Sequence[str] = (), subjects=None,
+          pattern: str | None = None, progress: Callable = lambda work, total: work) -> Audit:
+    """Audits slices in rows of (path, class, split); `others` are files and folders left out, each with its reason,
+    `warnings` say what of them may be slices.
 
     `subjects` and `pattern` are those of `find_subjects`; `progress(iterable, total)` may show a bar.
     """
     paths = table["path"].tolist()
     files = read_files(paths, progress)
     found = Audit(table.assign(subject=find_subjects(paths, subjects, pattern), digest=files.digests))
+    _left_out(found, others, warnings)
     _damage(found, files, others)
     good = [row for row in range(len(table)) if row not in files.unreadable]
     if not good:
@@ -99,9 +112,18 @@ def _shortcuts(found: Audit) -> None:
     found.numbers["shortcuts"] = [shortcut._asdict() for shortcut in shortcuts]
 
 
-def _damage(found: Audit, files: Files, others: list[str]) -> None:
+def _left_out(found: Audit, others: Sequence[str], warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        found.add("left out", warning)
+    if others:
+        more = f"; and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+        found.add("left out", f"{len(others):,} files or folders are left out: {'; '.join(others[:NAMED])}{more}",
+                  wrong=False)
+
+
+def _damage(found: Audit, files: Files, others: Sequence[str]) -> None:
     paths = found.table["path"]
-    found.numbers["damage"] = {"unreadable": list(files.unreadable.values()), "no images": others,
+    found.numbers["damage"] = {"unreadable": list(files.unreadable.values()), "no images": list(others),
                                "odd": [f"{paths[row]}: {why}" for row, why in files.odd.items()]}
     if files.unreadable:
         found.add("damage", f"{len(files.unreadable)} of {len(paths)} files cannot be read; the first: "

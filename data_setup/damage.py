@@ -5,11 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from data_setup.copies import digest_of
 from data_setup.framing import Frame
-from data_setup.images import read_image
+from data_setup.images import SIDE, open_image, read_image, reduce_to
 from data_setup.neighbours import MANY
 from data_setup.resources import available_cores
 from functions.errors import UserError
@@ -30,7 +29,9 @@ class Files:
 
 
 def read_files(paths: list[str], progress: Callable = lambda work, total: work) -> Files:
-    """Reads every file once, on all cores; of more than MANY the pictures are kept at 104x88, to fit in memory."""
+    """Reads every file once, on all cores. Pictures are kept at SIDE pixels a side at most, of more than MANY files at
+    104x88.
+    """
     n, unreadable, odd = len(paths), {}, {}
     pictures, digests, sizes = [None] * n, [""] * n, [None] * n
     small = Frame((104, 88))
@@ -41,10 +42,10 @@ def read_files(paths: list[str], progress: Callable = lambda work, total: work) 
         except UserError as error:
             unreadable[row] = str(error)
             return
-        with Image.open(paths[row]) as image:
+        with open_image(paths[row]) as image:
             mode = image.mode
         digests[row], sizes[row] = digest_of(gray), gray.shape[:2]
-        pictures[row] = (small(gray) if n > MANY else gray)[:, :, 0]
+        pictures[row] = (small(gray) if n > MANY else reduce_to(gray, SIDE))[:, :, 0]
         if gray.max() == gray.min():
             odd[row] = "all black" if gray.max() == 0 else "of one flat colour"
         elif mode not in ("L", "RGB"):

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from data_setup.batches import Batches
+from data_setup.class_folders import list_slices
 from data_setup.dataset import (
     SliceDataset,
     bytes_needed,
     check_unreadable,
     decode,
     fits_in_memory,
-    list_slices,
 )
 from data_setup.framing import Frame, from_description
-from data_setup.images import read_image
+from data_setup.images import read_gray, read_image
 from data_setup.moved import WrittenSplit
 from data_setup.pixel_groups import subjects_from_pixels
 from data_setup.splits import MODES, apply_split
@@ -93,7 +93,8 @@ def create_dataloaders(
     """
     frame = from_description(preprocessing) if preprocessing else Frame(image_size)
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
-    table, others = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
+    listing = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
+    table = listing.table
     table["subject"], told = whose(table["path"].tolist(), subjects, subject_pattern, str(split) not in MODES)
     num_bytes = bytes_needed(len(table), frame.size, channels)
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
@@ -120,17 +121,18 @@ def create_dataloaders(
     on_gpu = keep and device.type == "cuda" and num_bytes <= torch.cuda.mem_get_info(device)[0] / 4
     images = decoded.images.to(device) if on_gpu else decoded.images
     training, evaluation = make_transforms(mean, std, augment)
-    left_out = [*decoded.errors.values(), *others]
+    left_out = [*decoded.errors.values(), *listing.left_out]
     where = f"in {'GPU ' * on_gpu}memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
         f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half the free memory), read by {num_workers} workers")
-    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *told, *chosen.notes]
+    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *told, *chosen.notes,
+             *(f"CHECK: {warning}" for warning in listing.warnings)]
     if frame.mode == "crop":
         shape = read_image(final["path"].iloc[0], 1).shape[:2]
         down, across = frame.kept(shape)
         notes.append(f"the weights' own crop shows the middle {down:.0%} of the height and {across:.0%} of the width "
                      f"of a slice of {shape[0]}x{shape[1]}")
     if left_out:
-        notes.append(f"{len(left_out)} files left out, named at the end")
+        notes.append(f"{len(left_out)} files or folders left out, named at the end")
     return Data(
         batches("train", training), batches("val", evaluation), batches("test", evaluation), class_names,
         final.reset_index(drop=True), describe_preprocessing(frame, channels, mean, std),
@@ -149,7 +151,7 @@ def whose(paths: list[str], subjects: str | Path | None, pattern: str | None,
     known = find_subjects(paths)
     if all(known) or written_down:
         return known, []
-    ids, verdict = subjects_from_pixels(paths, lambda path: read_image(path, 1)[:, :, 0])
+    ids, verdict = subjects_from_pixels(paths, read_gray)
     return ids, [f"patients from the pixels alone: {verdict}"]
 
 

@@ -1,4 +1,4 @@
-"""Class folders → samples, each decoded once and kept in memory as uint8 where they fit."""
+"""Listed slices → samples, each decoded once and kept in memory as uint8 where they fit."""
 
 import hashlib
 import os
@@ -16,53 +16,11 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from data_setup.framing import Frame
-from data_setup.images import find_image_files, read_image
-from data_setup.path_names import check_utf8
+from data_setup.images import read_image
 from data_setup.resources import available_cores, available_memory
 from functions.errors import UserError
 
 UNREADABLE_LIMIT = 0.01    # of a split: more is a broken copy, not a stray file
-
-
-def list_slices(folders: dict[str, Path]) -> tuple[pd.DataFrame, list[str]]:
-    """Rows (path, class, split) for {split: folder of class folders}, and what else lies there, each with its reason.
-
-    Raises ValueError for a folder that is missing, holds no class folders, or whose classes differ from train's, for a
-    class without images, for a single class, and for a class called as a column of the results is.
-    """
-    rows, others = [], []
-    for split, folder in folders.items():
-        if not folder.is_dir():
-            raise UserError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
-        classes = sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
-        if not classes:
-            raise UserError(f"{split} folder {folder} holds no class folders: it must hold one for each class")
-        for class_folder in classes:
-            images, no_images = find_image_files(class_folder)
-            if not images:
-                raise UserError(f"class folder {class_folder} holds no images: remove it or fill it")
-            rows += [(str(path), class_folder.name, split) for path in images]
-            others += [f"{path}: {_why_not(path)}" for path in no_images]
-        outside = sorted(path for path in folder.iterdir() if path not in classes)
-        others += [f"{path}: outside the class folders" for path in outside]
-    table = pd.DataFrame(rows, columns=["path", "class", "split"])
-    check_utf8([*table["path"], *others], "file")
-    known = set(table.loc[table["split"] == "train", "class"])
-    if len(known) < 2:
-        raise UserError(f"train folder {folders['train']} holds one class, {min(known)}: at least two are needed")
-    if taken := sorted(known & {"path", "subject", "label"}):
-        raise UserError(f'a class cannot be called "{taken[0]}", as a column of predictions.csv is: rename its folder')
-    for split, folder in folders.items():
-        found = set(table.loc[table["split"] == split, "class"])
-        if strange := sorted(found - known):
-            raise UserError(f'{split} folder {folder} has class "{strange[0]}", which {folders["train"]} lacks')
-    return table, others
-
-
-def _why_not(path: Path) -> str:
-    if any(part.startswith(".") for part in path.parts[-2:]):
-        return "hidden"
-    return f'ending "{path.suffix}" is no image format known here'
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from data_setup.file_kinds import is_litter
 from data_setup.phantom import make_phantom
-from functions.errors import UserError
+from data_setup.split_folders import TRAINING, SplitFolders, find_split_folders
+from functions.errors import UserError, printable
 
 DATA = Path("data")
 DATA_FLAGS = {"train_dir", "test_dir", "val_dir", "subjects"}
@@ -13,25 +15,29 @@ PHANTOM = DATA / "phantom-100x8-seed0"
 
 
 class Folders(NamedTuple):
-    """Folders of class folders; None: cut from train. `phantom` is the generated set's folder; None: real data."""
+    """Folders of class folders; None: cut from train. `phantom` is the generated set's folder; None: real data.
+
+    `notes` say which folders were taken and what beside them is left out, a sentence each.
+    """
 
     train: Path
     test: Path | None
     val: Path | None
     phantom: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def is_demo(flags: Mapping) -> bool:
     """Whether a run with these flags is the phantom demo: asked for, or no data flag and no data folder.
 
-    Raises ValueError if the demo and a data flag are asked for together, or data/ holds something but no train folder.
+    Raises UserError if the demo and a data flag are asked for together, or data/ holds something but no train folder.
     """
     named = sorted(DATA_FLAGS & set(flags))
     if flags.get("demo") and named:
         raise UserError(f"--demo and --{named[0]} exclude each other: the demo makes its own data")
-    if "demo" in flags or named or (DATA / "train").is_dir():
+    if "demo" in flags or named or "train" in _split_folders(DATA).folders:
         return flags.get("demo", False)
-    others = sorted(path.name for path in DATA.glob("*") if not path.name.lstrip(".").startswith("phantom"))
+    others = sorted(path.name for path in DATA.glob("*") if not is_litter(path.name) and not _is_phantom(path))
     if others:
         raise UserError(f"{DATA}/ holds {others[0]} but no train folder: name your class folders with --train_dir, "
                         "or ask for the phantom with --demo")
@@ -41,8 +47,10 @@ def is_demo(flags: Mapping) -> bool:
 def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: bool) -> Folders:
     """The folders to read. The phantom is made on first use (a few seconds) and kept in data/.
 
-    A folder that is named is taken as named, missing or not. Where train is not named it is data/train, and test and
-    val are data/test and data/val if these are there and no others are named.
+    A folder that is named is taken as named, missing or not; one that holds split folders (train/, Testing/, valid/, in
+    any case) stands for its own split's, and a train folder of this kind for those of test and val too, unless these
+    are named. Where train is not named it is data/.
+    Raises UserError where split folders are ambiguous or lack the split that is asked for.
     """
     if demo:
         if not PHANTOM.is_dir():
@@ -52,12 +60,40 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
                 if not PHANTOM.is_dir():        # unless another run has just made it
                     raise
         return Folders(PHANTOM / "train", PHANTOM / "test", None, PHANTOM)
-    if train is None:
-        train = DATA / "train"
-        test = test or _if_there(DATA / "test")
-        val = val or _if_there(DATA / "val")
-    return Folders(train, test, val)
+    named = {"train": train or DATA, "test": test, "val": val}
+    roots = {split: _split_folders(folder) for split, folder in named.items() if folder is not None}
+    if train is None and "train" not in roots["train"].folders:
+        named["train"], roots["train"] = DATA / "train", SplitFolders({}, [])
+    taken = dict(named)
+    for split, found in roots.items():
+        if found.folders and split not in found.folders:
+            other = next(iter(found.folders.values()))
+            raise UserError(f"{named[split]} holds {other.name}/ but no folder for {split}: {TRAINING}")
+        taken[split] = found.folders.get(split, named[split])
+    for split in ("test", "val"):
+        taken[split] = taken[split] or roots["train"].folders.get(split)
+    return Folders(**taken, notes=tuple(_notes(roots, taken)))
 
 
-def _if_there(folder: Path) -> Path | None:
-    return folder if folder.is_dir() else None
+def _split_folders(root: Path) -> SplitFolders:
+    """The split folders in a folder; none where it does not exist, or holds class folders."""
+    return (find_split_folders(root, TRAINING) if root.is_dir() else None) or SplitFolders({}, [])
+
+
+def _notes(roots: Mapping[str, SplitFolders], taken: Mapping[str, Path | None]) -> list[str]:
+    """Which split folders were taken from a folder that holds several, and what beside them is left out."""
+    sentences, used = [], {path for path in taken.values() if path is not None}
+    if any(found.folders for found in roots.values()):
+        sentences.append("split folders: " + ", ".join(f"{split} is {printable(path)}" for split, path in taken.items()
+                                                       if path is not None))
+    for split, found in roots.items():
+        unused = [path for path in found.folders.values() if path not in used]
+        beside = [path for path in found.beside if not _is_phantom(path)]
+        if beside or unused:
+            names = ", ".join(printable(path) for path in [*unused, *beside])
+            sentences.append(f"left out beside {printable(found.folders[split])}: {names}")
+    return list(dict.fromkeys(sentences))
+
+
+def _is_phantom(path: Path) -> bool:
+    return path.name.lstrip(".").startswith("phantom")

@@ -12,6 +12,7 @@ WORDS = {      # what a checkpoint says, and what it is read back from
     "crop": "scaled to cover, proportions kept, the middle cropped",
     "stretch": "stretched to the size, proportions not kept",
 }
+LONGEST = 50         # ratio of the sides, above which a crop is taken from the middle of the longer side
 INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -35,6 +36,10 @@ class Frame:
         H, W, _ = image.shape
         height, width = self.size
         if self.mode == "crop":
+            if max(H / W, W / H) > LONGEST:           # scaled to cover, a strip of pixels would take gigabytes
+                most = round(LONGEST * min(H, W))
+                image = _middle(image, (min(H, most), min(W, most)))
+                H, W, _ = image.shape
             return _middle(_resize(image, _cover(H, W, height / self.share, width / self.share), self.interpolation),
                            self.size)
         if self.mode == "stretch":

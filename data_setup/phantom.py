@@ -122,6 +122,8 @@ def contact_sheet(folder, rows_per_class=3):
     """A Pillow image of the first people of every class, one a row, from the lowest slice to the highest."""
     from PIL import Image, ImageDraw
 
+    from data_setup.images import open_image
+
     with open(Path(folder) / "manifest.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["subject"] and not UNREADABLE & set(row["fault"].split(";"))]
     columns, title, top = 1 + max(int(row["slice"]) for row in rows), 14, 0
@@ -132,7 +134,7 @@ def contact_sheet(folder, rows_per_class=3):
         for row in rows:
             if row["class"] == name and row["subject"] in people:
                 corner = (WIDTH * int(row["slice"]), top + title + HEIGHT * people.index(row["subject"]))
-                with Image.open(Path(folder) / row["path"]) as picture:
+                with open_image(Path(folder) / row["path"]) as picture:
                     sheet.paste(picture.convert("L"), corner)
         top += title + rows_per_class * HEIGHT
     return sheet

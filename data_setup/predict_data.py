@@ -9,16 +9,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from data_setup.class_folders import class_name, list_class_folders
 from data_setup.dataset import decode
 from data_setup.framing import from_description
-from data_setup.images import find_image_files, read_image
+from data_setup.images import read_gray
 from data_setup.moved import WrittenSplit
 from data_setup.nearest_picture import nearest_labels
-from data_setup.path_names import check_utf8
 from data_setup.path_tables import read_path_table
+from data_setup.split_folders import find_split_folders, split_of
 from data_setup.subjects import find_subjects
 from data_setup.transforms import make_transforms
-from functions.errors import UserError
+from functions.errors import UserError, printable
 
 
 @dataclass
@@ -71,8 +72,8 @@ class RowsToScore:
 
     @staticmethod
     def thumbnail(path: str) -> np.ndarray:
-        """The gray picture of a file (H, W)."""
-        return read_image(path, 1)[:, :, 0]
+        """The gray picture of a file (H, W), reduced where it is large."""
+        return read_gray(path)
 
 
 def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subjects: Path | None,
@@ -92,7 +93,8 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
         new, notes = _list(data)
         new["subject"] = pd.Series(find_subjects(new["path"].tolist(), subjects, pattern), dtype=object)
         table = pd.concat([table[table["split"] != "test"], new], ignore_index=True)
-    names = checkpoint["class_names"]
+    table["class"] = table["class"].map(class_name)
+    names = [class_name(name) for name in checkpoint["class_names"]]       # an older one may have decomposed letters
     if strange := sorted(set(table["class"]) - set(names)):
         raise UserError(f'class "{strange[0]}" is none of the model\'s: {", ".join(names)}')
     table["label"] = [names.index(name) for name in table["class"]]
@@ -130,31 +132,40 @@ def _own_split(run: Path | None, split: WrittenSplit | None) -> pd.DataFrame:
     return table
 
 
+ADVICE = "name the folder of class folders to score with --data"
+
+
 def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Rows (path, class, split "test") of class folders, of test/ among train/, val/ and test/, or of a CSV; notes."""
+    """Rows (path, class, split "test") of class folders, of the test folder beside train and val, or of a CSV; notes.
+
+    Raises UserError where split folders or the rows of a CSV are named, and none of them is for test.
+    """
     if data.is_file():
         table = read_path_table(data, ["path", "class", "split"]).astype(object)
-        if (table["split"] == "test").any():
-            table = table[table["split"] == "test"].reset_index(drop=True)
+        test = table["split"].map(split_of) == "test"
+        if not test.any():
+            raise UserError(f"--data {data} has no row of split test: rows for training are not scored silently; write "
+                            'test into the column "split" of the rows to score')
+        table = table[test].reset_index(drop=True)
         table["path"] = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
-        return table.assign(split="test"), []
+        left = f": {(~test).sum()} rows of other splits are left out" if (~test).any() else ""
+        return table.assign(split="test"), [f"the test rows of {data}{left}"]
     if not data.is_dir():
         raise UserError(f"--data {data} does not exist: it must hold a folder of images for each class")
-    inner = [data / split for split in ("train", "val", "test") if (data / split).is_dir()]
-    roots = inner[-1:] if (data / "test").is_dir() else inner or [data]
-    rows, others = [], []
-    for folder in (folder for root in roots for folder in sorted(root.iterdir())):
-        hidden = folder.name.startswith(".") or not folder.is_dir()
-        images, no_images = ([], [folder]) if hidden else find_image_files(folder)
-        rows += [(str(path), folder.name, "test") for path in images]
-        others += no_images
-    if not rows:
-        raise UserError(f"{roots[0]} holds no class folders with images: it must hold one for each class")
-    check_utf8([path for path, _, _ in rows] + others, "file")
-    notes = [f"the slices of {data / 'test'}"] if roots[0] == data / "test" else []
-    if others:
-        notes.append(f"{len(others)} files are no images, or lie outside the class folders; the first: {others[0]}")
-    return pd.DataFrame(rows, columns=["path", "class", "split"], dtype=object), notes
+    found, notes = find_split_folders(data, ADVICE), []
+    if found is not None and "test" not in found.folders:
+        other = next(iter(found.folders.values()))
+        raise UserError(f"--data {data} holds {other.name}/ but no test folder: score {other} with --data {other}, if "
+                        "that is meant")
+    folder = found.folders["test"] if found is not None else data
+    listing = list_class_folders({"test": folder}, ADVICE)
+    if found is not None:
+        left = f", without {', '.join(printable(path.name) for path in found.beside)}" if found.beside else ""
+        notes.append(f"the slices of {folder}{left}")
+    notes += [f"CHECK: {warning}" for warning in listing.warnings]
+    if listing.left_out:
+        notes.append(f"{len(listing.left_out)} files or folders are left out; the first: {listing.left_out[0]}")
+    return listing.table, notes
 
 
 def _decoded(paths: list[str], preprocessing: dict) -> tuple[Tensor, list[str]]:

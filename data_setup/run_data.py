@@ -1,6 +1,7 @@
 """The data that a training run's settings ask for."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,4 +29,4 @@ def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device:
     if settings.num_classes not in (None, len(data.class_names)):
         raise UserError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
                         f"{', '.join(data.class_names)}")
-    return data, folders
+    return replace(data, notes=[*folders.notes, *data.notes]), folders

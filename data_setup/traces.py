@@ -5,27 +5,30 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import uniform_filter
+
+from data_setup.images import open_image
 
 OF_FILE = ("format, mode and JPEG tables", "dimensions", "name")              # disease cannot show in these
 OF_HEAD = ("spectrum", "upsampling grid", "noise", "grey levels")             # anatomy shows in these
 BANDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8)         # of the spectrum, cycles a pixel
+MOST = 1024                                          # pixels a side: of a larger image its middle tells as much
 FEW = 20                                             # pixels, of which nothing can be said
 
 
 def traces(path: str | Path, gray: np.ndarray) -> dict[str, list[float]]:
     """What a file tells without its brain, by kind; `gray` is its picture (H, W) uint8."""
-    with Image.open(path) as image:
+    with open_image(path) as image:
         tables = getattr(image, "quantization", None) or {}
         quality = [float(sum(table)) for table in tables.values()][:2]
         mode, kind, frame = image.mode, image.format or "", image.size
     border = np.concatenate([gray[:2].ravel(), gray[-2:].ravel(), gray[:, :2].ravel(), gray[:, -2:].ravel()])
+    pixels, gray = gray.size, _middle(gray)
     levels = np.unique(gray)
     bands, grid = _spectrum(gray)
     stem = Path(path).stem
     return {
-        "file size": [float(os.path.getsize(path)), os.path.getsize(path) / gray.size],
+        "file size": [float(os.path.getsize(path)), os.path.getsize(path) / pixels],
         "format, mode and JPEG tables": [float(hash_of(kind)), float(hash_of(mode)), *(quality + [0.0, 0.0])[:2]],
         "dimensions": [float(frame[0]), float(frame[1])],
         "border": [float(border.mean()), float(border.std()), float((border > 0).mean())],
@@ -36,6 +39,11 @@ def traces(path: str | Path, gray: np.ndarray) -> dict[str, list[float]]:
         "grey levels": [len(levels) / (int(levels[-1]) - int(levels[0]) + 1)],      # below 1: stretched, gaps were left
         "name": [float(hash_of(re.sub(r"\d+", "#", stem))), float(len(stem))],
     }
+
+
+def _middle(gray: np.ndarray) -> np.ndarray:
+    top, left = (max(0, (side - MOST) // 2) for side in gray.shape)
+    return gray[top:top + MOST, left:left + MOST]
 
 
 def _spectrum(gray: np.ndarray) -> tuple[list[float], float]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from functions import exits
+from functions.errors import printable
 from functions.settings import Script, Setting, in_words, subjects_source
 
 
@@ -31,7 +32,7 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str):
         if unknown := re.match(r"unrecognized arguments: (.*)", message, re.DOTALL):
             message += suggestion(unknown[1].split(), self._option_string_actions)
-        self.exit(2, f"error: {' '.join(message.split())} (--help lists every flag)\n")
+        self.exit(2, f"error: {printable(' '.join(message.split()))} (--help lists every flag)\n")
 
 
 def suggestion(given: Iterable[str], known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from functions.errors import UserError, printable
+from functions.terminal import SafeOutput
 
 CLOSED_PIPE = 128 + 13      # what a shell reports for a program that SIGPIPE ended, as coreutils are
 _signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
@@ -154,6 +155,8 @@ def one_line_errors() -> Iterator[None]:
 def _one_line_errors() -> Iterator[None]:
     """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
 
+    What is printed meanwhile passes through `SafeOutput`: names in the user's data are no terminal codes.
+
     SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. A
     reader of a pipe that has gone (`| head`) ends the program without a message, as it ends coreutils. Of the processes
     that torchrun started, all but the first say which they are, and nothing of an interruption.
@@ -172,6 +175,7 @@ def _one_line_errors() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    stdout, sys.stdout = sys.stdout, SafeOutput(sys.stdout) if sys.stdout is not None else None
     try:
         try:
             yield
@@ -181,7 +185,7 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as interruption:
         _hold_signals({})
         if not who:
-            _report(f"\ninterrupted: {str(interruption) or 'no epoch had begun'}")
+            _report(f"\ninterrupted: {printable(interruption) or 'no epoch had begun'}")
         sys.exit(130)
     except BrokenPipeError:
         _hold_signals({})
@@ -194,3 +198,5 @@ def _one_line_errors() -> Iterator[None]:
         _report(f"{who}error: {in_one_line(error)}")
         _discard_output()
         sys.exit(2)
+    finally:
+        sys.stdout = stdout

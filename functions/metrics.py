@@ -12,12 +12,12 @@ from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 from functions.intervals import RESAMPLES, bootstrap_interval
 
 HEALTHY = {"nondemented", "cn", "cognitivelynormal", "control", "controls", "hc", "healthy", "nc", "normal"}
+from functions.stages import healthy_stage
 
 
 def healthy_class(class_names: list[str]) -> int | None:
     """The number of the class without disease, known by its name; None where none is, or more than one."""
-    found = [i for i, name in enumerate(class_names) if "".join(filter(str.isalpha, name.lower())) in HEALTHY]
-    return found[0] if len(found) == 1 else None
+    return healthy_stage(class_names)
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray, healthy: int | None = None) -> dict[str, float]:

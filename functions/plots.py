@@ -1,5 +1,6 @@
 """Results → matplotlib figures. Never shows, never saves."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
@@ -9,6 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from functions.errors import UserError, printable
 from functions.figure_text import as_written, short
+
+# A letter that the font lacks is drawn as a box, which the figure shows; the CSV and the page have the letter.
+warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and by line style in black and white.
 LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}

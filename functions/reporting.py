@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from functions.diagnosis import collapse_warning
+from functions.errors import printable
 from functions.recipes import describe
 from functions.results import result_lines, score_lines
 from functions.runtime import autocast
@@ -47,7 +48,7 @@ def print_start(script: Script, settings: Namespace, sources: dict[str, str], mo
         *(f"data     {note}" for note in notes),
         *(f"         {line}" for line in counts.to_string().splitlines()),
     ):
-        print(line)
+        print(printable(line))
 
 
 FEW_STEPS = 500            # the paper's shortest fine-tuning, of some thousand images (Table 4)
@@ -146,7 +147,7 @@ def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, patient
         *([f"{len(left_out)} files were left out:"] if left_out else []),
         *(f"  {file}" for file in left_out),
     ):
-        print(line)
+        print(printable(line))
 
 
 def ceiling_line(ceiling: dict) -> str:

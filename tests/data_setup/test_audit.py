@@ -5,6 +5,7 @@ from PIL import Image
 
 from data_setup.audit import audit, list_data
 from data_setup.phantom import make_phantom
+from functions.errors import UserError
 
 
 def findings(folder, wrong=True):
@@ -93,7 +94,7 @@ def test_what_data_can_be(tmp_path):
     assert set(list_data(tmp_path / "both" / "train")[0]["split"]) == {"train"}
     table = list_data(tmp_path / "both")[0]
     table.assign(path=[str(p).removeprefix(f"{tmp_path}/") for p in table["path"]]).to_csv(tmp_path / "split.csv")
-    again, _ = list_data(tmp_path / "split.csv")
+    again = list_data(tmp_path / "split.csv").table
     assert again["path"].tolist() == table["path"].tolist()
     for name in "AB":
         (tmp_path / "bad" / name).mkdir(parents=True)
@@ -120,3 +121,35 @@ def test_a_table_gives_the_patients(tmp_path):
         tmp_path / "s.csv", index=False)
     found = audit(*list_data(tmp_path / "p"), subjects=tmp_path / "s.csv")
     assert found.numbers["patients"]["known by name or table"] == 7
+
+
+def test_files_and_folders_that_are_left_out_are_findings(tmp_path):
+    make_phantom(tmp_path / "p", people=20, slices=4, seed=0)
+    folder = tmp_path / "p" / "train" / "NonDemented"
+    count = len(list(folder.iterdir()))
+    for i in range(3 * count):
+        (folder / f"{i}.dcm").touch()
+    (folder / ".DS_Store").touch()
+    (tmp_path / "p" / "raw").mkdir()
+    found = audit(*list_data(tmp_path / "p"))
+    texts = {finding["text"]: finding["wrong"] for finding in found.findings if finding["what"] == "left out"}
+    wrong, note = sorted(texts, key=texts.get, reverse=True)
+    assert texts[wrong]
+    assert f"{3 * count} of {4 * count} files in {folder} are left out" in wrong
+    assert "DICOM" in wrong
+    assert not texts[note]
+    assert f"{3 * count + 2} files or folders are left out: {tmp_path / 'p' / 'raw'}: beside train/" in note
+
+
+def test_split_folders_of_any_usual_name_are_audited_as_such(tmp_path):
+    for split in ("Training", "Testing", "valid"):
+        for name in ("AD", "CN"):
+            (tmp_path / "d" / split / name).mkdir(parents=True)
+            (tmp_path / "d" / split / name / "a.png").touch()
+    assert sorted(set(list_data(tmp_path / "d").table["split"])) == ["test", "train", "val"]
+    (tmp_path / "d" / "TRAIN").mkdir()
+    with pytest.raises(UserError, match="both names stand for train") as caught:
+        list_data(tmp_path / "d")
+    assert "--train_dir" not in str(caught.value), "audit.py has no such flag"
+    (tmp_path / "d.csv").write_text("path,class,split\na.png,AD,Training\nb.png,AD,Validation\n")
+    assert list_data(tmp_path / "d.csv").table["split"].tolist() == ["train", "val"]

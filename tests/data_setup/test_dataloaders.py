@@ -130,7 +130,7 @@ def test_fingerprint_follows_pixels_not_places(folders, tmp_path):
 def test_files_left_out_are_counted_and_named(folders):
     (folders / "train" / "AD" / "Thumbs.db").write_bytes(b"x")
     data = load(folders)
-    assert data.left_out == [f"{folders / 'train' / 'AD' / 'Thumbs.db'}: ending \".db\" is no image format known here"]
+    assert data.left_out == [f"{folders / 'train' / 'AD' / 'Thumbs.db'}: left by another program"]
     assert any("1 files left out" in note for note in data.notes)
 
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import psutil
@@ -7,13 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
+from data_setup.class_folders import list_slices
 from data_setup.dataset import (
     SliceDataset,
     bytes_needed,
     check_unreadable,
     decode,
     fits_in_memory,
-    list_slices,
     read_slice,
 )
 from data_setup.framing import Frame
@@ -33,42 +31,8 @@ def folders(tmp_path):
     return {"train": tmp_path / "train", "test": tmp_path / "test"}
 
 
-def test_every_file_of_every_class_is_listed_once(folders):
-    table, others = list_slices(folders)
-    assert others == []
-    assert len(table) == table["path"].nunique() == 18
-    assert table.groupby(["split", "class"]).size().to_dict() == {
-        ("test", "AD"): 3, ("test", "CN"): 3, ("train", "AD"): 6, ("train", "CN"): 6}
-    assert all(Path(row.path).parent.name == row[2] and row.split in row.path for row in table.itertuples())
-
-
-def test_what_is_no_image_is_named_not_lost(folders):
-    (folders["train"] / "readme.txt").write_text("about")
-    (folders["train"] / "AD" / "notes.csv").write_text("about")
-    (folders["test"] / ".ipynb_checkpoints").mkdir()
-    table, others = list_slices(folders)
-    assert len(table) == 18
-    assert len(others) == 3
-    for name, reason in (("readme.txt", "outside the class folders"), ("notes.csv", 'ending ".csv" is no image format'),
-                         (".ipynb_checkpoints", "outside the class folders")):
-        assert any(name in line and reason in line for line in others)
-
-
-def test_folders_that_cannot_be_used_are_refused_by_name(folders, tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere.*does not exist"):
-        list_slices({"train": tmp_path / "nowhere"})
-    with pytest.raises(ValueError, match=r"AD.*no class folders"):
-        list_slices({"train": folders["train"] / "AD"})
-    (folders["test"] / "MCI").mkdir()
-    with pytest.raises(ValueError, match=r"MCI.*no images"):
-        list_slices(folders)
-    save(folders["test"] / "MCI" / "a.png", 1)
-    with pytest.raises(ValueError, match=r'test.*"MCI".*lacks'):
-        list_slices(folders)
-
-
 def test_decoding_keeps_pixels_and_exact_sums(folders):
-    table, _ = list_slices(folders)
+    table = list_slices(folders).table
     decoded = decode(table["path"].tolist(), Frame((12, 10)), 1, keep=True)
     assert decoded.images.shape == (18, 1, 12, 10)
     assert decoded.images.dtype == torch.uint8
@@ -83,7 +47,7 @@ def test_decoding_keeps_pixels_and_exact_sums(folders):
 
 
 def test_memory_is_counted_in_bytes(folders):
-    table, _ = list_slices(folders)
+    table = list_slices(folders).table
     decoded = decode(table["path"].tolist(), Frame((12, 10)), 3, keep=True)
     assert decoded.images.nbytes == bytes_needed(18, (12, 10), 3)
     assert decode(table["path"].tolist(), Frame((12, 10)), 3, keep=False).images is None
@@ -101,7 +65,7 @@ def test_every_process_of_a_machine_holds_the_slices(monkeypatch):
 
 
 def test_slices_on_disk_equal_slices_in_memory(folders):
-    table, _ = list_slices(folders)
+    table = list_slices(folders).table
     table["subject"] = None
     images = decode(table["path"].tolist(), Frame((9, 10)), 1, keep=True).images
     part = table[table["split"] == "test"]
@@ -117,7 +81,7 @@ def test_slices_on_disk_equal_slices_in_memory(folders):
 def test_an_unreadable_file_is_named_and_the_others_are_read(folders):
     broken = folders["train"] / "AD" / "train2.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    table, _ = list_slices(folders)
+    table = list_slices(folders).table
     decoded = decode(table["path"].tolist(), Frame((12, 10)), 1, keep=True)
     [(row, reason)] = decoded.errors.items()
     assert table["path"][row] == str(broken)

@@ -4,6 +4,7 @@ import pytest
 
 from data_setup import folders
 from data_setup.folders import PHANTOM, find_folders, is_demo
+from functions.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +54,54 @@ def test_two_demos_started_at_once_share_one_phantom(monkeypatch):
     monkeypatch.setattr(folders, "make_phantom", lambda *args, **options: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         find_folders(None, None, None, demo=True)
+
+
+def make(*names):
+    for name in names:
+        Path(name, "AD").mkdir(parents=True)
+        Path(name, "AD", "1.png").touch()
+
+
+def test_split_folders_of_any_usual_name_are_found_in_data():
+    make("data/Training", "data/TEST", "data/valid", "data/raw", "data/phantom-100x8-seed0")
+    Path("data/readme.txt").touch()
+    assert not is_demo({})
+    found = find_folders(None, None, None, demo=False)
+    assert found[:3] == (Path("data/Training"), Path("data/TEST"), Path("data/valid"))
+    assert found.notes == ("split folders: train is data/Training, test is data/TEST, val is data/valid",
+                           "left out beside data/Training: data/raw")
+
+
+def test_a_train_dir_that_holds_split_folders_stands_for_them():
+    make("D/Train", "D/Testing", "D/dev", "E/test", "E/AD", "F")
+    assert find_folders(Path("D"), None, None, demo=False)[:3] == (Path("D/Train"), Path("D/Testing"), Path("D/dev"))
+    found = find_folders(Path("D"), Path("E"), Path("F"), demo=False)
+    assert found[:3] == (Path("D/Train"), Path("E/test"), Path("F"))
+    assert "left out beside D/Train: D/Testing, D/dev" in found.notes
+    assert "left out beside E/test: E/AD" in found.notes
+    assert find_folders(Path("D/Train"), Path("D"), None, demo=False)[:3] == (Path("D/Train"), Path("D/Testing"), None)
+    assert find_folders(Path("F"), None, None, demo=False)[:4] == (Path("F"), None, None, None)
+
+
+@pytest.mark.parametrize(("folders", "named", "message"), [
+    (("D/test", "D/val"), ("D", None, None), 
+     "D holds test/ but no folder for train: name the split folders with --train_dir"),
+    (("D/train", "E/val"), ("D", "E", None), "E holds val/ but no folder for test"),
+    (("D/train", "D/Training"), ("D", None, None), 
+     "both names stand for train: name the split folders with --train_dir"),
+    (("data/train", "data/valid", "data/validation"), (None, None, None), "both names stand for val"),
+])
+def test_split_folders_that_are_ambiguous_or_missing_are_refused(folders, named, message):
+    make(*folders)
+    with pytest.raises(UserError, match=message):
+        find_folders(*(name and Path(name) for name in named), demo=False)
+
+
+def test_split_folders_of_images_without_classes_are_no_classes():
+    for name in ("D/train", "D/test", "data/train"):
+        Path(name).mkdir(parents=True)
+        Path(name, "1.png").touch()
+    with pytest.raises(UserError, match="D/test is called as the test split is, but holds images and no class folders"):
+        find_folders(Path("D"), None, None, demo=False)
+    with pytest.raises(UserError, match="data/train is called as the train split is"):
+        is_demo({})

@@ -4,6 +4,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
+from data_setup import framing
 from data_setup.framing import Frame, from_description
 
 H, W = 13, 17
@@ -80,3 +81,15 @@ def test_what_comes_out_may_be_written_to(mode):
 @pytest.mark.parametrize("frame", [Frame((8, 6)), Frame((8, 6), "crop", 0.875, "bicubic"), Frame((8, 6), "stretch")])
 def test_a_frame_is_made_again_from_its_description(frame):
     assert from_description(frame.describe()) == frame
+
+
+@pytest.mark.parametrize("shape", [(2, 3000), (3000, 2), (1, 200_000)])
+def test_a_crop_of_a_strip_of_pixels_takes_no_more_memory_than_it_needs(shape, monkeypatch):
+    resized, resize = [], framing._resize
+    monkeypatch.setattr(framing, "_resize", lambda image, size, how: resized.append(size) or resize(image, size, how))
+    long = np.tile(np.linspace(0, 255, max(shape)).astype(np.uint8), (min(shape), 1))
+    image = (long if shape[1] > shape[0] else long.T)[:, :, None]
+    cropped = Frame((16, 12), "crop", 0.875)(image)
+    assert cropped.shape == (16, 12, 1)
+    assert abs(int(cropped.mean()) - 127) < 3, "the middle"
+    assert resized[0][0] * resized[0][1] < 60 * 20 * 20

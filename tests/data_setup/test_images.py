@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from data_setup.images import DEPTH_RULE, find_image_files, read_image
+from data_setup import images
+from data_setup.file_kinds import IMAGE_SUFFIXES
+from data_setup.images import DEPTH_RULE, _Picture, read_gray, read_image
+from functions.errors import UserError
 
 H, W = 13, 17       # 221 pixels, all of different value
 RAMP = np.arange(H * W, dtype=np.uint8).reshape(H, W)
@@ -144,7 +147,7 @@ def test_print_and_video_colours_come_back_close(tmp_path):
 def test_hsv_which_no_file_format_holds_is_converted(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", RGB)
     hsv = Image.fromarray(np.full((H, W, 3), (0, 255, 200), np.uint8), "HSV")
-    monkeypatch.setattr("data_setup.images._decode", lambda _: (hsv, False))
+    monkeypatch.setattr("data_setup.images._decode", lambda *_: _Picture(hsv, None, 1))
     np.testing.assert_array_equal(read_image(path, 3)[0, 0], (200, 0, 0))
 
 
@@ -212,30 +215,76 @@ def test_the_depth_rule_is_a_plain_sentence():
     assert "255 * (x - min) / (max - min)" in DEPTH_RULE
 
 
-def test_find_image_files_sorts_and_hides(tmp_path):
-    for name in ["b/2.PNG", "b/10.png", "a.jpeg", "a.txt", "b/Thumbs.db", ".hidden.png", ".ipynb_checkpoints/c.png",
-                 "b/.DS_Store", "c/d/e/deep.tif"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    images, others = find_image_files(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in images] == ["a.jpeg", "b/10.png", "b/2.PNG",
-                                                                         "c/d/e/deep.tif"]
-    assert [path.relative_to(tmp_path).as_posix() for path in others] == [
-        ".hidden.png", ".ipynb_checkpoints/c.png", "a.txt", "b/.DS_Store", "b/Thumbs.db"]
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-def test_find_image_files_below_a_hidden_folder_and_with_linked_folders(tmp_path):
-    root = tmp_path / ".cache" / "root"
-    (root / "a").mkdir(parents=True)
-    (root / "a" / "1.png").write_bytes(b"")
-    (tmp_path / "far").mkdir()
-    (tmp_path / "far" / "2.png").write_bytes(b"")
-    (root / "loop").symlink_to(root)
-    (root / "far").symlink_to(tmp_path / "far")
-    (root / "far again").symlink_to(tmp_path / "far")
-    assert find_image_files(root)[0] == [root / "a" / "1.png", root / "far" / "2.png"]
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_only_the_formats_of_the_readme_are_decoded_whatever_the_ending(tmp_path, suffix, monkeypatch):
+    """Pillow has Ghostscript run an EPS, whatever the file is called."""
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("a program was started"))
+    (tmp_path / f"a{suffix}").write_bytes(EPS)
+    assert Image.open(tmp_path / f"a{suffix}").format == "EPS"
+    with pytest.raises(UserError, match="not an image of a format that is read here"):
+        read_image(tmp_path / f"a{suffix}", 1)
+    Image.fromarray(RAMP).save(tmp_path / f"b{suffix}", "PCX")
+    with pytest.raises(UserError, match="not an image of a format that is read here"):
+        read_image(tmp_path / f"b{suffix}", 1)
 
 
-def test_find_image_files_without_a_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere: no such folder"):
-        find_image_files(tmp_path / "nowhere")
+def test_no_module_opens_images_by_itself():
+    root = Path(__file__).resolve().parent.parent.parent
+    for path in [*root.glob("*.py"), *(file for folder in ("data_setup", "functions", "tools", "models")
+                                       for file in (root / folder).rglob("*.py"))]:
+        if path.name not in ("images.py", "grouping_table.py"):          # the table opens what it has just written
+            assert "Image.open(" not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "F", "1", "LA"])
+def test_a_large_image_is_reduced_as_the_mean_of_blocks(tmp_path, mode, monkeypatch):
+    """300 x 170 pixels at a limit of 12,000: blocks of 3 x 3, strips of few rows, the last block of 2."""
+    smooth = np.add.outer(np.arange(300), np.arange(170) // 2).astype(float)
+    smooth *= 255 / smooth.max()
+    if mode in ("I;16", "F"):
+        image = Image.fromarray((smooth * 100).astype(np.uint16 if mode == "I;16" else np.float32))
+    else:
+        image = Image.fromarray(np.rint(smooth).astype(np.uint8)).convert(mode)
+    path = save(tmp_path / ("a.tif" if mode == "F" else "a.png"), image)
+    whole = read_image(path, 3).astype(float)
+    monkeypatch.setattr(images, "MOST_PIXELS", 12_000)
+    monkeypatch.setattr(images, "STRIP", 1000)
+    monkeypatch.setattr(images, "LARGE", 100)
+    small = read_image(path, 3)
+    assert small.shape == (100, 57, 3)
+    expected = np.stack([[whole[y:y + 3, x:x + 3].mean(axis=(0, 1)) for x in range(0, 170, 3)]
+                         for y in range(0, 300, 3)])
+    np.testing.assert_allclose(small, expected, atol=2.5 if mode in ("I;16", "F") else 1)       # its own range changes
+
+
+def test_a_large_images_orientation_is_applied(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = save(tmp_path / "a.png", np.repeat(np.repeat(RAMP, 2, axis=0), 2, axis=1), exif=exif)
+    monkeypatch.setattr(images, "MOST_PIXELS", H * W)
+    np.testing.assert_array_equal(read_image(path, 1)[:, :, 0], np.rot90(RAMP, -1))
+
+
+def test_no_second_image_of_the_size_of_a_large_one_is_held(tmp_path, monkeypatch):
+    """Pixels are worked on in strips: whatever is made of the decoded image holds at most a strip of it."""
+    path = save(tmp_path / "a.png", np.dstack([RGB, RAMP]).repeat(8, axis=0).repeat(8, axis=1))
+    sizes, flatten = [], images._flatten
+    monkeypatch.setattr(images, "_flatten", lambda image: (sizes.append(image.width * image.height), flatten(image))[1])
+    monkeypatch.setattr(images, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(images, "STRIP", 2000)
+    read_image(path, 3)
+    assert sum(sizes) == H * W * 64
+    assert max(sizes) <= 2000
+
+
+def test_what_is_compared_has_at_most_512_pixels_a_side(tmp_path):
+    wide = np.tile(np.arange(256, dtype=np.uint8), (40, 8))                     # 40 x 2048
+    path = save(tmp_path / "a.png", wide)
+    assert read_gray(path).shape == (10, 512)
+    np.testing.assert_array_equal(read_gray(path), np.rint(wide.reshape(10, 4, 512, 4).mean(axis=(1, 3))))
+    np.testing.assert_array_equal(read_gray(save(tmp_path / "b.png", RAMP)), RAMP)
+    assert read_gray(path, 100).shape == (2, 98)

@@ -1,10 +1,12 @@
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from data_setup.framing import Frame
 from data_setup.predict_data import rows_to_score
+from functions.errors import UserError
 
 CHECKPOINT = {"class_names": ["AD", "CN"], "seen": {"subjects": ["sub-AD00"], "digests": []},
               "preprocessing": Frame((16, 12)).describe() | {"channels": 1, "mean": [0.4], "std": [0.2]}}
@@ -36,7 +38,7 @@ def test_a_test_folder_alone_fewer_classes_and_hidden_folders_are_fine(slices, t
     rows = rows_to_score(None, tmp_path / "new é", CHECKPOINT, None, None)
     assert set(rows.test["label"]) == {1}
     assert len(rows.test) == 12
-    assert "2 files are no images" in rows.notes[1]
+    assert "2 files or folders are left out" in rows.notes[1]
 
 
 def test_a_table_of_slices_is_scored_by_its_test_rows(slices):
@@ -59,3 +61,43 @@ def test_what_is_missing_is_said(tmp_path):
         rows_to_score(tmp_path, None, CHECKPOINT, tmp_path / "x.csv", None)
     with pytest.raises(ValueError, match="holds no class folders"):
         rows_to_score(None, tmp_path, CHECKPOINT, None, None)
+
+
+def test_the_test_folder_is_found_under_any_usual_name_and_the_others_are_named(slices, tmp_path):
+    shutil.copytree(slices / "test", tmp_path / "d" / "TESTING")
+    shutil.copytree(slices / "train", tmp_path / "d" / "Training")
+    (tmp_path / "d" / "raw").mkdir()
+    rows = rows_to_score(None, tmp_path / "d", CHECKPOINT, None, None)
+    assert len(rows.test) == 24
+    assert rows.notes == [f"the slices of {tmp_path / 'd' / 'TESTING'}, without raw"]
+
+
+def test_slices_for_training_are_not_scored_silently(slices, tmp_path):
+    shutil.copytree(slices / "train", tmp_path / "d" / "train")
+    with pytest.raises(UserError, match=r"d holds train/ but no test folder: score \S+d/train with --data"):
+        rows_to_score(None, tmp_path / "d", CHECKPOINT, None, None)
+    path = sorted((slices / "train" / "AD").iterdir())[0]
+    (tmp_path / "x.csv").write_text(f"path,class,split\n{path},AD,train\n")
+    with pytest.raises(UserError, match=r"x\.csv has no row of split test"):
+        rows_to_score(None, tmp_path / "x.csv", CHECKPOINT, None, None)
+    (tmp_path / "x.csv").write_text(f"path,class,split\n{path},AD,Testing\n{path}x,AD,train\n")
+    rows = rows_to_score(None, tmp_path / "x.csv", CHECKPOINT, None, None)
+    assert len(rows.test) == 1
+    assert rows.notes == [f"the test rows of {tmp_path / 'x.csv'}: 1 rows of other splits are left out"]
+
+
+def test_class_names_are_compared_in_one_unicode_form(slices, tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "Démence") for form in ("NFC", "NFD"))
+    for folder_name, model_name in ((decomposed, composed), (composed, decomposed)):
+        shutil.copytree(slices / "test" / "CN", tmp_path / model_name / folder_name)
+        rows = rows_to_score(None, tmp_path / model_name, CHECKPOINT | {"class_names": ["AD", model_name]}, None, None)
+        assert set(rows.test["label"]) == {1}
+
+
+def test_what_may_be_slices_is_a_note(slices, tmp_path):
+    shutil.copytree(slices / "test", tmp_path / "d")
+    for i in range(36):
+        (tmp_path / "d" / "AD" / f"{i}.dcm").touch()
+    notes = " ".join(rows_to_score(None, tmp_path / "d", CHECKPOINT, None, None).notes)
+    assert "CHECK: 36 of 48 files" in notes
+    assert "36 files or folders are left out" in notes

@@ -70,3 +70,20 @@ def test_stretched_grey_levels_leave_gaps(tell, head):
                                      np.full((5, 3), 255, np.uint8)], ids=["black", "one pixel", "white"])
 def test_pictures_of_nothing_tell_numbers(tell, picture):
     assert all(np.isfinite(value) for values in tell(picture).values() for value in values)
+
+
+def test_of_a_large_image_the_middle_is_looked_at(tmp_path, monkeypatch):
+    """Time and memory stay bounded: no spectrum of 20 million pixels is taken."""
+    monkeypatch.setattr("data_setup.traces.MOST", 64)
+    generator = np.random.default_rng(0)
+    picture = np.zeros((300, 200), np.uint8)
+    picture[118:182, 68:132] = middle = generator.integers(0, 256, (64, 64), dtype=np.uint8)
+    found = {}
+    for name, pixels in (("large", picture), ("small", middle)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        found[name] = traces(tmp_path / f"{name}.png", pixels)
+    large, small = found["large"], found["small"]
+    for kind in ("spectrum", "noise", "grey levels", "upsampling grid"):
+        assert large[kind] == small[kind], kind
+    assert large["dimensions"] == [200, 300]
+    assert large["border"] == [0, 0, 0]
