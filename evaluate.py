@@ -40,18 +40,18 @@ def evaluate_checkpoint(arguments) -> None:
     if folder and arguments.data is None:
         check_reportable(folder)
     rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern)
-    networks, other = [(checkpoint_file, checkpoint)], None
+    networks, other = [(folder, checkpoint_file, checkpoint)], None
     if arguments.against:
-        rival_file = run_and_checkpoint(arguments.against)[1]
+        rival_folder, rival_file = run_and_checkpoint(arguments.against)
         rival, theirs = load_model(rival_file, device)
-        networks.append((rival_file, theirs))
+        networks.append((rival_folder, rival_file, theirs))
         if theirs["class_names"] != checkpoint["class_names"]:
             raise UserError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
 
     # Nobody who was trained on, unless asked for
     stamps = stamps_of(rows, checkpoint["stamps"], arguments)
-    for file, its in networks:
-        stamps += [stamp for stamp in who_was_met(rows, file, its, arguments.allow_seen) if stamp not in stamps]
+    for run, file, its in networks:
+        stamps += [stamp for stamp in who_was_met(rows, run, file, its, arguments.allow_seen) if stamp not in stamps]
 
     # Probabilities and scores
     name = "evaluation" if arguments.data is None else f"evaluation-{arguments.data.resolve().name}"
@@ -83,11 +83,11 @@ def stamps_of(rows, trained: list[str], arguments) -> list[str]:
     return [*stamps, UNKNOWN] if rows.test["subject"].isna().any() and UNKNOWN not in stamps else stamps
 
 
-def who_was_met(rows, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
+def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
     """The stamp that a network deserves for whom it has met among the slices; ValueError unless that is `allowed`."""
     from functions.evaluation_report import SEEN, UNKNOWN_TRAINING
 
-    met = rows.met(checkpoint)
+    met = rows.met(checkpoint, run)
     if met is None:
         return [UNKNOWN_TRAINING]
     if any(met) and not allowed:
