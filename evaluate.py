@@ -51,18 +51,18 @@ def evaluate_checkpoint(arguments) -> None:
                          own_split(folder, arguments))
     if order is None and len(checkpoint["class_names"]) > 2:
         rows.notes.append(order_hint(checkpoint["class_names"]))
-    networks, other = [(checkpoint_file, checkpoint)], None
+    networks, other = [(folder, checkpoint_file, checkpoint)], None
     if arguments.against:
-        rival_file = run_and_checkpoint(arguments.against)[1]
+        rival_folder, rival_file = run_and_checkpoint(arguments.against)
         rival, theirs = load_model(rival_file, device)
-        networks.append((rival_file, theirs))
+        networks.append((rival_folder, rival_file, theirs))
         if theirs["class_names"] != checkpoint["class_names"]:
             raise UserError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
 
     # Nobody who was trained on, unless asked for
     stamps = stamps_of(rows, checkpoint["stamps"], arguments)
-    for file, its in networks:
-        stamps += [stamp for stamp in who_was_met(rows, file, its, arguments.allow_seen) if stamp not in stamps]
+    for run, file, its in networks:
+        stamps += [stamp for stamp in who_was_met(rows, run, file, its, arguments.allow_seen) if stamp not in stamps]
 
     # Probabilities and scores
     name = "evaluation" if arguments.data is None else f"evaluation-{arguments.data.resolve().name}"
@@ -94,11 +94,11 @@ def stamps_of(rows, trained: list[str], arguments) -> list[str]:
     return [*stamps, UNKNOWN] if rows.test["subject"].isna().any() and UNKNOWN not in stamps else stamps
 
 
-def who_was_met(rows, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
+def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
     """The stamp that a network deserves for whom it has met among the slices; ValueError unless that is `allowed`."""
     from functions.evaluation_report import SEEN, UNKNOWN_TRAINING
 
-    met = rows.met(checkpoint)
+    met = rows.met(checkpoint, run)
     if met is None:
         return [UNKNOWN_TRAINING]
     if any(met) and not allowed:

@@ -15,11 +15,12 @@ from data_setup.damage import Files, read_files
 from data_setup.images import read_image
 from data_setup.leak_worth import leak_worth
 from data_setup.neighbours import Neighbours, find_neighbours
-from data_setup.path_tables import read_path_table
+from data_setup.path_tables import read_path_table, subject_ids
 from data_setup.pixel_groups import PREFIX, group_by_pixels
 from data_setup.shortcuts import find_shortcuts
 from data_setup.split_folders import find_split_folders, split_of
 from data_setup.split_notes import overlap
+from data_setup.subject_patterns import remedy
 from data_setup.subjects import find_subjects
 from data_setup.traces import traces
 from functions.errors import UserError, printable
@@ -61,7 +62,7 @@ def list_data(data: Path) -> Listing:
     if not data.exists():
         raise UserError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
     if data.is_file():
-        table = read_path_table(data, ["path", "class", "split"])
+        table = read_path_table(data, ["path", "class", "split"], ["subject"])
         near = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
         splits = [split_of(name) or name for name in table["split"]]
         return Listing(table.assign(**{"path": near, "class": table["class"].map(class_name), "split": splits}), [], [])
@@ -85,7 +86,10 @@ def audit(table: pd.DataFrame, others: Sequence[str], warnings: Sequence[str] = 
     """
     paths = table["path"].tolist()
     files = read_files(paths, progress)
-    found = Audit(table.assign(subject=find_subjects(paths, subjects, pattern), digest=files.digests))
+    known = find_subjects(paths, subjects, pattern)
+    if "subject" in table and not subjects and not pattern:
+        known = [own or named for own, named in zip(subject_ids(table["subject"]), known, strict=True)]
+    found = Audit(table.assign(subject=pd.Series(known, dtype=object), digest=files.digests))
     _left_out(found, others, warnings)
     _damage(found, files, others)
     good = [row for row in range(len(table)) if row not in files.unreadable]
@@ -154,24 +158,28 @@ def _patients(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> Non
     if both.sum() > 1:
         agree = adjusted_rand_score(table["subject"][both], table["group"][both])
         found.numbers["patients"]["agreement of pixels with names (adjusted Rand index)"] = float(agree)
+    advice = remedy(table["path"].tolist(), table["class"].tolist()) if not known.all() else ""
     if not known.any():
-        found.add("patients", f"no name says whose slice is whose; {groups.verdict}", wrong=groups.links == 0)
+        found.add("patients", f"no name says whose slice is whose; {groups.verdict}: {advice}", wrong=groups.links == 0)
     elif not known.all():
-        found.add("patients", f"nobody can tell by name whose {(~known).sum()} of {len(table)} slices are")
+        found.add("patients", f"nobody can tell by name whose {(~known).sum()} of {len(table)} slices are: {advice}")
 
 
 def _balance(found: Audit) -> None:
     table = found.table
-    counts = table.groupby("class").agg(slices=("path", "size"), patients=("who", "nunique"))
-    m = len(table) / max(table["who"].nunique(), 1)
-    effective = len(table) / (1 + (m - 1) * ICC)
+    patient = table["who"].where(table["who"] != table["path"])       # a slice of an unknown patient is not a patient
+    counts = table.assign(patient=patient).groupby("class").agg(
+        slices=("path", "size"), patients=("patient", "nunique"), unassigned=("patient", lambda who: who.isna().sum()))
+    m = patient.notna().sum() / max(patient.nunique(), 1)             # slices a patient, where patients are known
+    effective = float(len(table) / (1 + (m - 1) * ICC)) if m else None
     found.numbers["balance"] = {
-        "classes": counts.to_dict("index"), "patients": int(table["who"].nunique()), "slices": len(table),
-        "effective sample size": float(effective), "intraclass correlation, assumed": ICC,
+        "classes": counts.to_dict("index"), "patients": int(patient.nunique()), "slices": len(table),
+        "slices of unknown patients": int(patient.isna().sum()),
+        "effective sample size": effective, "intraclass correlation, assumed": ICC,
         "largest class": str(counts["slices"].idxmax()),
         "accuracy of always answering it": float(counts["slices"].max() / len(table)),
         "by split": {"/".join(key): int(n) for key, n in table.groupby(["split", "class"]).size().items()}}
-    few = counts.index[counts["patients"] < FEW].tolist()
+    few = counts.index[counts["patients"] + counts["unassigned"] < FEW].tolist()
     if few:
         found.add("balance", "not measurable, fewer than five patients: "
                   + ", ".join(f"{name} ({counts['patients'][name]})" for name in few), wrong=False)

@@ -1,6 +1,7 @@
 """From folders to the three streams of batches that a run needs, and everything there is to say about them."""
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from data_setup.framing import Frame, from_description
 from data_setup.images import read_gray, read_image
 from data_setup.moved import WrittenSplit
 from data_setup.pixel_groups import subjects_from_pixels
+from data_setup.split_notes import UNKNOWN
 from data_setup.splits import MODES, apply_split
+from data_setup.subject_patterns import CHECKED, remedy
 from data_setup.subjects import find_subjects
 from data_setup.transforms import describe_preprocessing, make_transforms
 from functions.errors import UserError
@@ -41,6 +44,7 @@ class Data:
     notes: list[str]                   # sentences for the start of the run
     stamps: list[str]                  # LEAKY SPLIT, PATIENTS UNKNOWN: on every result
     left_out: list[str] = field(default_factory=list)     # files named with their reason
+    folders: list[str] = field(default_factory=list)      # absolute, of class folders, that the slices were read from
 
     @property
     def largest_class(self) -> str:
@@ -49,9 +53,13 @@ class Data:
 
     @property
     def seen(self) -> dict[str, list[str]]:
-        """Whom training and selection saw: patients' ids, and hashes of the pixels at the model's size."""
+        """Whom training and selection saw: patients' ids, hashes of the pixels at the model's size, the data's folders.
+
+        Ids that are no archive's mean these patients only in the data set of these folders (data_setup/seen.py).
+        """
         sides = (self.train.dataset, self.val.dataset)
-        return {"subjects": sorted({subject for side in sides for subject in side.subjects if subject is not None}),
+        return {"folders": self.folders,
+                "subjects": sorted({subject for side in sides for subject in side.subjects if subject is not None}),
                 "digests": sorted({digest for side in sides for digest in side.digests})}
 
     def class_weights(self, power: float) -> Tensor:
@@ -100,7 +108,8 @@ def create_dataloaders(
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
     decoded = decode(table["path"].tolist(), frame, channels, keep)
     check_unreadable(table, decoded.errors)
-    good = table.drop(index=list(decoded.errors))
+    digests = pd.Series(decoded.digests_of_content(frame.size[0] * frame.size[1]), dtype=object)
+    good = table.assign(digest=digests).drop(index=list(decoded.errors))
     chosen = apply_split(good, split, seed)
     final = chosen.table.set_index(good.index)                # rows stay in the order of `decoded`
     rows = {name: final.index[final["split"] == name].to_numpy() for name in ("train", "val", "test")}
@@ -131,12 +140,16 @@ def create_dataloaders(
         down, across = frame.kept(shape)
         notes.append(f"the weights' own crop shows the middle {down:.0%} of the height and {across:.0%} of the width "
                      f"of a slice of {shape[0]}x{shape[1]}")
+    if UNKNOWN in chosen.stamps:
+        pixels = decoded.images[final.index[:CHECKED].tolist()] if keep else None
+        notes.append(remedy(final["path"].tolist(), final["class"].tolist(), pixels, auto=str(subjects) != "auto"))
     if left_out:
         notes.append(f"{len(left_out)} files or folders left out, named at the end")
     return Data(
         batches("train", training), batches("val", evaluation), batches("test", evaluation), class_names,
         final.reset_index(drop=True), describe_preprocessing(frame, channels, mean, std),
         _fingerprint(table, decoded.digests), notes, list(chosen.stamps), left_out,
+        sorted({os.path.realpath(folder) for folder in folders.values() if folder is not None}),
     )
 
 

@@ -21,6 +21,7 @@ from data_setup.resources import available_cores, available_memory
 from functions.errors import UserError
 
 UNREADABLE_LIMIT = 0.01    # of a split: more is a broken copy, not a stray file
+BLANK = 1.0                # variance, in grey levels², up to which a slice shows nothing: such slices are all alike
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Decoded:
         if not (std > 0).all():
             raise UserError("every training slice is one flat colour: there is nothing to learn from these images")
         return (mean / 255).tolist(), (std / 255).tolist()
+
+    def digests_of_content(self, num_pixels: int) -> list[str | None]:
+        """Each slice's digest, None where it could not be read or is blank, so that equal ones are one slice."""
+        variance = (self.squares / num_pixels - (self.sums / num_pixels) ** 2).max(axis=1)
+        return [digest if digest and var > BLANK else None for digest, var in zip(self.digests, variance, strict=True)]
 
 
 def bytes_needed(num_slices: int, size: tuple[int, int], channels: int) -> int:

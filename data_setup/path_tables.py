@@ -1,32 +1,46 @@
-"""CSV tables that say something about image files, and which row speaks of which file.
+"""Tables that say something about image files, and which row speaks of which file.
 
-Used for `--subjects FILE.csv` (path, subject) and `--split FILE.csv` (path, class, subject, split).
+Used for `--subjects FILE.csv` (path, subject), `--split FILE.csv` (path, class, subject, split) and `--data FILE.csv`.
 """
 
 import os
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from data_setup.patient_ids import canonical_id
+from data_setup.text_tables import read_text_table
 from functions.errors import UserError
 
+# Other names of a column, compared in lower case without spaces and punctuation. Of several present the first counts.
+SYNONYMS = {
+    "path": ("path", "filepath", "imagepath", "imgpath", "fullpath", "file", "filename", "imagefile", "imagename",
+             "image", "img"),
+    "subject": ("subject", "subjectid", "subjid", "patient", "patientid", "participant", "participantid", "person",
+                "personid", "ptid", "patno", "naccid", "ixiid", "rid", "caseid", "pid", "id"),
+}
+MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"}      # R, Excel, pandas, SQL
 
-def read_path_table(file: str | Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV as text with at least these columns, the first of them "path"; repeated rows are dropped.
 
-    Raises ValueError, one line naming the file: not readable, no rows, missing columns, one path with two answers.
+def read_path_table(file: str | Path, columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table as text: these columns, the first of them "path", and those of `optional` that it has.
+
+    Columns may have other names (SYNONYMS) and any case. Repeated rows are dropped.
+    Raises UserError, one line naming the file: not readable, no rows, missing columns, one path with two answers.
     """
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, ValueError) as error:      # pandas' own errors are ValueErrors, some of several lines
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(f"{file}: cannot be read as CSV: {reason}") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    missing = [name for name in columns if name not in table]
+    header, rows = read_text_table(file)
+    places = {name: _place(file, header, name) for name in (*columns, *optional)}
+    missing = [name for name in columns if places[name] is None]
     if missing:
-        raise UserError(f"{file}: needs the columns {', '.join(columns)}; missing {', '.join(missing)}")
-    table = table[list(columns)].drop_duplicates(ignore_index=True)
+        hint = "; a patient's column may also be called patient_id, participant_id or ID" * ("subject" in missing)
+        raise UserError(f"{file}: needs the columns {', '.join(columns)}; missing {', '.join(missing)} "
+                        f"(its first row is {', '.join(header)[:200]}){hint}")
+    kept = [name for name, place in places.items() if place is not None]
+    table = pd.DataFrame([[row[places[name]] for name in kept] for row in rows], columns=kept, dtype=object)
+    table = table.drop_duplicates(ignore_index=True)
     if table.empty:
         raise UserError(f"{file}: has no rows")
     keys = table["path"].map(_parts)
@@ -35,6 +49,23 @@ def read_path_table(file: str | Path, columns: Sequence[str]) -> pd.DataFrame:
         first, second = (" ".join(row[1:]) for row in twice.iloc[:2].values.tolist())
         raise UserError(f"{file}: two rows for {twice['path'].iloc[0]}: {first!r} and {second!r}")
     return table
+
+
+def _place(file: str | Path, header: Sequence[str], column: str) -> int | None:
+    """Where the column stands, None if it doesn't; UserError if it stands there twice."""
+    plain = [re.sub(r"[\W_]", "", name.casefold()) for name in header]
+    for name in SYNONYMS.get(column, (column,)):
+        if plain.count(name) > 1:
+            raise UserError(f"{file}: has two columns for {column}: "
+                            f"{', '.join(h for h, p in zip(header, plain, strict=True) if p == name)}")
+        if name in plain:
+            return plain.index(name)
+    return None
+
+
+def subject_ids(cells: Sequence[str]) -> list[str | None]:
+    """Canonical ids from a table's subject column, None where a cell is empty or R's NA."""
+    return [None if cell.strip().casefold() in MISSING else canonical_id(cell) for cell in cells]
 
 
 def match_paths(paths: Sequence[str | Path], rows: Sequence[str], file: str | Path) -> list[int | None]:
@@ -71,8 +102,9 @@ def _longest(paths: Sequence[tuple[str, ...]], keys: Sequence[tuple[str, ...]]) 
 
 
 def _parts(path: str | Path) -> tuple[str, ...]:
-    """The parts of a path, `/` or `\\` between them; a leading `/`, `.` and `..` are left out."""
-    parts = [part for part in str(path).strip().replace("\\", "/").split("/") if part not in ("", ".")]
+    """The parts of a path in Unicode NFC, `/` or `\\` between them; a leading `/`, `.` and `..` are left out."""
+    text = unicodedata.normalize("NFC", str(path).rstrip())
+    parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
     while parts and parts[0] == "..":
         parts.pop(0)
     return tuple(parts)

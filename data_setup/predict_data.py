@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from data_setup.class_folders import class_name, list_class_folders
-from data_setup.dataset import decode
+from data_setup.dataset import Decoded, decode
 from data_setup.framing import from_description
 from data_setup.images import read_gray
 from data_setup.moved import WrittenSplit
 from data_setup.nearest_picture import nearest_labels
-from data_setup.path_tables import read_path_table
+from data_setup.path_tables import read_path_table, subject_ids
+from data_setup.seen import compare, in_data_set, means_one_patient, split_folders
 from data_setup.split_folders import find_split_folders, split_of
+from data_setup.subject_patterns import remedy
 from data_setup.subjects import find_subjects
 from data_setup.transforms import make_transforms
 from functions.errors import UserError, printable
@@ -26,12 +28,15 @@ from functions.errors import UserError, printable
 class RowsToScore:
     """Tables of (path, class, label, subject, who): `test`, and `val` and `train` where a run's own split is here.
 
-    `who` is the patient, or the slice itself where nobody knows; `notes` are sentences for the reader.
+    `who` is the patient, or the slice itself where nobody knows; `notes` are sentences for the reader. `run` is the
+    run's folder, `own` says that the test slices are those of its split and not other data.
     """
 
     parts: dict[str, pd.DataFrame]
     largest: int                                  # the class with most training slices (test slices, if unknown)
     notes: list[str] = field(default_factory=list)
+    run: Path | None = None
+    own: bool = True
 
     @property
     def test(self) -> pd.DataFrame:
@@ -39,27 +44,42 @@ class RowsToScore:
 
     def batches(self, part: str, device: torch.device, preprocessing: dict, size: int = 32) -> Iterator[Tensor]:
         """A part's slices, in their order, as a checkpoint wants its images: batches (B, C, H, W) on the device."""
-        images, _ = _decoded(self.parts[part]["path"].tolist(), preprocessing)
+        images = _decode(self.parts[part]["path"].tolist(), preprocessing).images
         _, transform = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)
         transform = transform.to(device)
         return (transform(pixels.to(device)) for pixels in images.split(size))
 
-    def met(self, checkpoint: dict) -> tuple[int, int] | None:
+    def met(self, checkpoint: dict, run: Path | None = None) -> tuple[int, int] | None:
         """How many test slices are of patients, and how many have the pixels, that the checkpoint was trained on.
 
-        None: nobody knows whom it was trained on, neither the checkpoint, which is an old one, nor its split.
+        `run` is the checkpoint's run folder, None for a checkpoint alone. Returns None where nobody knows what it was
+        trained on, neither the checkpoint, which is an old one, nor its split. Notes other data sets' ids (seen.py).
         """
-        known = checkpoint.get("seen") or {"subjects": [], "digests": []}
-        if not known["digests"]:
-            tables = [self.parts[name] for name in ("train", "val") if name in self.parts]
-            if not tables:
+        seen, trained = checkpoint.get("seen") or {}, self._trained_on(run)
+        if not seen.get("digests"):
+            if trained.empty:
                 return None
-            table = pd.concat(tables)
-            known = {"subjects": table["subject"].dropna().tolist(),
-                     "digests": _decoded(table["path"].tolist(), checkpoint["preprocessing"])[1]}
-        _, digests = _decoded(self.test["path"].tolist(), checkpoint["preprocessing"])
-        return (int(self.test["subject"].isin(set(known["subjects"])).sum()),
-                int(pd.Series(digests).isin(set(known["digests"])).sum()))
+            seen = {"subjects": trained["subject"].dropna().tolist(),
+                    "digests": _digests(trained["path"].tolist(), checkpoint["preprocessing"])}
+        folders = seen.get("folders") or split_folders(trained) or None
+        result = compare(self.test["path"].tolist(), self.test["subject"].tolist(),
+                         _digests(self.test["path"].tolist(), checkpoint["preprocessing"]), seen,
+                         None if self.own and run == self.run else folders)
+        if names := result.namesakes:
+            some = ", ".join(names[:3]) + ", …" * (len(names) > 3)
+            self.notes.append(f"{len(names)} patients here have ids of training patients ({some}) and count as others: "
+                              "the ids are no archive's, and these slices lie outside the training data's folders and "
+                              "share no pixels with it")
+        return result.by_id, result.by_pixels
+
+    def _trained_on(self, run: Path | None) -> pd.DataFrame:
+        """The train and val rows of a run's split, none where its files are not there."""
+        if run == self.run:
+            parts = [self.parts[name] for name in ("train", "val") if name in self.parts]
+            return pd.concat(parts) if parts else self.test.iloc[:0]
+        table = _own_split(run)
+        table = table[table["split"].isin(["train", "val"])]
+        return table if all(Path(path).is_file() for path in table["path"]) else table.iloc[:0]
 
     def nearest_neighbour(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The class of each test slice's nearest training picture, as split and among strangers; None without any."""
@@ -68,7 +88,15 @@ class RowsToScore:
         both = pd.concat([self.parts["train"], self.test], ignore_index=True)
         pictures = [self.thumbnail(path) for path in both["path"]]
         test = np.arange(len(both)) >= len(self.parts["train"])
-        return nearest_labels(pictures, both["label"].to_numpy(), pd.factorize(both["who"])[0], test)
+        who = both["who"].where(~test | self._same_ids(), "another data set's " + both["who"])
+        return nearest_labels(pictures, both["label"].to_numpy(), pd.factorize(who)[0], test)
+
+    def _same_ids(self) -> np.ndarray:
+        """Of the train and test rows, bool (n,), whose id means the same patient as in the training data."""
+        both = pd.concat([self.parts["train"], self.test], ignore_index=True)
+        same = np.array(in_data_set(both["path"].tolist(), split_folders(self.parts["train"]))) | self.own
+        return same | [subject is not None and means_one_patient(path, subject)
+                       for path, subject in zip(both["path"], both["subject"], strict=True)]
 
     @staticmethod
     def thumbnail(path: str) -> np.ndarray:
@@ -91,7 +119,9 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     table, notes = _own_split(run, split), []
     if data is not None:
         new, notes = _list(data)
-        new["subject"] = pd.Series(find_subjects(new["path"].tolist(), subjects, pattern), dtype=object)
+        new["subject"] = pd.Series(_subjects(new, subjects, pattern), dtype=object)
+        if new["subject"].isna().any():
+            notes.append(remedy(new["path"].tolist(), new["class"].tolist()))
         table = pd.concat([table[table["split"] != "test"], new], ignore_index=True)
     table["class"] = table["class"].map(class_name)
     names = [class_name(name) for name in checkpoint["class_names"]]       # an older one may have decomposed letters
@@ -109,7 +139,15 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
         if split in parts and not all(Path(path).is_file() for path in parts[split]["path"]):
             notes.append(f"the run's {split} slices are not where split.csv says: what needs them is left out")
             del parts[split]
-    return RowsToScore(parts, int(np.bincount(guess).argmax()), notes)
+    return RowsToScore(parts, int(np.bincount(guess).argmax()), notes, run, data is None)
+
+
+def _subjects(table: pd.DataFrame, subjects: Path | None, pattern: str | None) -> list[str | None]:
+    """The ids by a table of subjects, a pattern, the data table's own column or the names, in this order."""
+    found = find_subjects(table["path"].tolist(), subjects, pattern)
+    if subjects or pattern or "subject" not in table:
+        return found
+    return [own or named for own, named in zip(subject_ids(table["subject"]), found, strict=True)]
 
 
 def check_in_place(paths: list[str], run: Path, split: WrittenSplit | None) -> None:
@@ -127,7 +165,7 @@ def _own_split(run: Path | None, split: WrittenSplit | None) -> pd.DataFrame:
     if run is None or not (run / "split.csv").is_file():
         return pd.DataFrame(columns=["path", "class", "subject", "split"], dtype=object)
     table = read_path_table(run / "split.csv", ["path", "class", "subject", "split"]).astype(object)
-    table["subject"] = table["subject"].where(table["subject"] != "", None)
+    table["subject"] = pd.Series(subject_ids(table["subject"]), dtype=object)
     table["path"] = (split or WrittenSplit(run / "split.csv")).from_here(table["path"].tolist())
     return table
 
@@ -141,7 +179,7 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
     Raises UserError where split folders or the rows of a CSV are named, and none of them is for test.
     """
     if data.is_file():
-        table = read_path_table(data, ["path", "class", "split"]).astype(object)
+        table = read_path_table(data, ["path", "class", "split"], ["subject"]).astype(object)
         test = table["split"].map(split_of) == "test"
         if not test.any():
             raise UserError(f"--data {data} has no row of split test: rows for training are not scored silently; write "
@@ -168,10 +206,15 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
     return listing.table, notes
 
 
-def _decoded(paths: list[str], preprocessing: dict) -> tuple[Tensor, list[str]]:
+def _digests(paths: list[str], preprocessing: dict) -> list[str | None]:
+    """Hashes of the slices' pixels as the model sees them, None for blank ones."""
+    return _decode(paths, preprocessing).digests_of_content(np.prod(preprocessing["image_size"]))
+
+
+def _decode(paths: list[str], preprocessing: dict) -> Decoded:
     decoded = decode(paths, from_description(preprocessing), preprocessing["channels"], keep=True)
     if decoded.errors:
         first = next(iter(decoded.errors.values()))
         raise UserError(f"{len(decoded.errors)} of {len(paths)} slices cannot be read: repair or remove them; the "
                         f"first: {first}")
-    return decoded.images, decoded.digests
+    return decoded

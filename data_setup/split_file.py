@@ -1,13 +1,14 @@
 """A split that was written down (`split.csv`), given to a new run: exactly these slices on exactly these sides."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from data_setup.moved import WrittenSplit
-from data_setup.path_tables import match_paths, read_path_table
+from data_setup.path_tables import match_paths, read_path_table, subject_ids
 from functions.errors import UserError
 
 COLUMNS = ["path", "class", "subject", "split"]
@@ -34,15 +35,17 @@ def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataF
     _refuse(file, missing, "slices of the data are not in it")
     _refuse(file, given["path"].drop([row for row in rows if row is not None]), "of its slices are not in the data")
     given = given.iloc[rows].set_index(table.index)
+    given["split"] = given["split"].str.strip()
     odd = given["split"][~given["split"].isin(SPLITS)]
     _refuse(file, odd, f"splits are none of {', '.join(SPLITS)}")
-    other = (given["class"] + " for " + table["path"].map(str))[given["class"] != table["class"]]
+    composed = [column["class"].map(lambda name: unicodedata.normalize("NFC", name)) for column in (given, table)]
+    other = (given["class"] + " for " + table["path"].map(str))[composed[0] != composed[1]]
     _refuse(file, other, "classes differ from the folder")
     for name in ("train", "test"):
         if not (given["split"] == name).any():
             raise UserError(f"{file}: no slice is for {name}")
-    subject = given["subject"].str.strip().astype(object)
-    return table.assign(split=given["split"].astype(object), subject=subject.where(subject != "", table["subject"]))
+    subject = pd.Series(subject_ids(given["subject"]), index=table.index, dtype=object)
+    return table.assign(split=given["split"].astype(object), subject=subject.where(subject.notna(), table["subject"]))
 
 
 def _refuse(file: str | Path, wrong: Sequence, what: str) -> None:

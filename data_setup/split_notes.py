@@ -1,5 +1,6 @@
 """What must be said about a split: overlaps, unknown patients, missing classes, doubtful ids. Pure functions."""
 
+import numpy as np
 import pandas as pd
 
 from data_setup.split_file import SPLITS
@@ -13,6 +14,13 @@ def overlap(table: pd.DataFrame) -> list[str]:
     return sides.index[sides > 1].tolist()
 
 
+def identical_across(table: pd.DataFrame) -> np.ndarray:
+    """Which rows, bool (slices,), have a slice with the same pixels (the same `digest`) in another split."""
+    if "digest" not in table:
+        return np.zeros(len(table), bool)
+    return (table.groupby("digest")["split"].transform("nunique") > 1).to_numpy()        # NaN without a digest
+
+
 def stamps(table: pd.DataFrame) -> tuple[tuple[str, ...], list[str]]:
     """The stamps that the final split deserves, and the reason for each."""
     marks, reasons = [], []
@@ -20,6 +28,9 @@ def stamps(table: pd.DataFrame) -> tuple[tuple[str, ...], list[str]]:
     if both:
         marks.append(LEAKY)
         reasons.append(f"{LEAKY}: {len(both)} of {table['subject'].nunique()} patients stand in more than one split")
+    if copies := int(identical_across(table).sum()):
+        marks = [LEAKY]
+        reasons.append(f"{LEAKY}: {copies} of {len(table)} slices have a slice with the same pixels in another split")
     unknown = table["subject"].isna().sum()
     if unknown:
         marks.append(UNKNOWN)

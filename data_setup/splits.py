@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from data_setup.path_tables import common_folders
 from data_setup.split_file import COLUMNS, SPLITS, read_split
 from data_setup.split_notes import absent, doubts, overlap, stamps
+from data_setup.subject_patterns import remedy
 from functions.errors import UserError
 
 MODES = ("auto", "folder", "patient", "slice")
@@ -69,10 +70,12 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
     split again with every slice on its own, as many published numbers on this subject were made; stamped LEAKY SPLIT
     and there to measure what the leak is worth. Anything else: a CSV (`split_file.read_split`). Test and validation,
     where there is no such folder, are cut from train the same way. Slices of unknown patients are patients of their
-    own, stamped PATIENTS UNKNOWN.
+    own, stamped PATIENTS UNKNOWN; with a column digest (of the pixels, None for blank slices), identical slices of
+    unknown patients are held out together, and identical slices in two splits are stamped LEAKY SPLIT.
     Raises ValueError for a path that comes twice, no training slices, 'patient' where no patient is known, a wrong CSV.
     """
-    table = table[COLUMNS].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
+    columns = [*COLUMNS, *({"digest"} & set(table))]
+    table = table[columns].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
     table["subject"] = table["subject"].where(table["subject"].notna(), None)
     if table["path"].duplicated().any():
         raise UserError(f"{table['path'][table['path'].duplicated()].iloc[0]} stands in the data twice")
@@ -81,7 +84,8 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
         table = read_split(mode, table)
         notes.append(f"the split is the one of {mode}")
     elif mode == "patient" and table["subject"].isna().all():
-        raise UserError("--split patient: no patient is known; give --subjects FILE.csv or --subject_pattern REGEX")
+        raise UserError("--split patient: no patient is known; "
+                        + remedy([str(path) for path in table["path"]], table["class"].tolist(), auto=True))
     elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (mode == "auto" and overlap(table)):
         table, note = _pool(table, mode, seed)
         notes.append(note)
@@ -93,7 +97,7 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
     if not (table["split"] == "train").any():
         raise UserError(f"no training slices among {len(table)}")
     marks, reasons = stamps(table)
-    return Split(table.sort_index(), (*notes, *absent(table), *doubts(table), *reasons), marks)
+    return Split(table[COLUMNS].sort_index(), (*notes, *absent(table), *doubts(table), *reasons), marks)
 
 
 def split_hash(table: pd.DataFrame) -> str:
@@ -125,6 +129,14 @@ def _groups(subjects: Sequence[str | None]) -> np.ndarray:
     return groups
 
 
+def _people(table: pd.DataFrame) -> pd.Series:
+    """The subjects; identical slices of unknown patients get an id in common."""
+    if "digest" not in table:
+        return table["subject"]
+    twins = table["digest"].notna() & table["digest"].duplicated(keep=False)
+    return table["subject"].where(table["subject"].notna() | ~twins, "\0" + table["digest"].astype(str))
+
+
 def _patients(table: pd.DataFrame, name: str) -> int:
     return table.loc[table["split"] == name, "subject"].nunique()
 
@@ -150,7 +162,7 @@ def _pool(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataFrame, str]
 def _cut(table: pd.DataFrame, name: str, share: float, seed: int, mode: str | Path) -> str:
     """Move about `share` of the training slices, whole patients, to the split `name`, in place; say how many."""
     train = table.index[table["split"] == "train"]
-    people = [None] * len(train) if mode == "slice" else table.loc[train, "subject"]
+    people = [None] * len(train) if mode == "slice" else _people(table.loc[train])
     held = hold_out(table.loc[train, "class"], people, share, seed)
     before = _patients(table, "train")
     table.loc[train[held], "split"] = name

@@ -1,4 +1,4 @@
-"""Whose brain is this? One id a path from a table, a pattern or a known naming, or None where nobody can tell.
+"""Subject ids from a table, a regular expression or known file naming, None where there is none.
 
 Wrong ids are worse than none: whatever does not have a known form exactly gets None.
 """
@@ -10,16 +10,21 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from data_setup.path_tables import common_folders, match_paths, read_path_table
+from data_setup.path_tables import common_folders, match_paths, read_path_table, subject_ids
+from data_setup.patient_ids import archive_ids, canonical_id
 from data_setup.patterns import search_subjects, shown
 from functions.errors import UserError
 
-# One person's id as archives write it; sessions and acquisitions follow it and are left off, so they stay together.
-NAMINGS = (
-    re.compile(r"(?<![A-Za-z0-9])OAS[12]_\d{4}(?!\d)", re.IGNORECASE),       # OASIS-1, -2: OAS1_0061_MR2_mpr-3_142
-    re.compile(r"(?<![A-Za-z0-9])OAS3\d{4}(?!\d)", re.IGNORECASE),           # OASIS-3: OAS30001_MR_d0129
-    re.compile(r"(?<![A-Za-z0-9])\d{3}_S_\d{4,5}(?!\d)"),                    # ADNI: ADNI_002_S_0295_MR, never _s_
-    re.compile(r"(?<![A-Za-z0-9])sub-(?=[A-Za-z]*\d)[A-Za-z0-9]+(?=_[A-Za-z]|\.|$)"),    # BIDS: sub-012_ses-1
+# A patient's id within one data set; sessions and slices follow it and are left off. Archives' ids: patient_ids.py.
+_WORDS = r"(?:(?:patient|pat|subject|subj|participant|person|proband|volunteer|individual|case)[ _-]?|sub[ _]?)\d+"
+_BIDS = r"(?<![A-Za-z0-9])sub-(?=[A-Za-z]*\d)[A-Za-z0-9]+"
+IN_FILE_NAMES = (
+    re.compile(rf"{_BIDS}(?=_[A-Za-z]|_\d{{1,4}}\.|\.|$)"),                            # sub-012_ses-1, sub-012_090.png
+    re.compile(rf"(?<![A-Za-z0-9]){_WORDS}(?=[ _-][A-Za-z0-9])", re.IGNORECASE),       # patient_001_slice_12.png
+)
+IN_FOLDER_NAMES = (
+    re.compile(rf"{_BIDS}(?=_[A-Za-z]|\.|$)"),
+    re.compile(rf"(?<![A-Za-z0-9]){_WORDS}(?=$|[ _-])", re.IGNORECASE),                # patient_001/slice_12.png
 )
 
 # The Kaggle set "Alzheimer's Dataset (4 class of images)": folder → (prefix of the training files, prefix of our ids,
@@ -47,7 +52,8 @@ def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
     subjects = [None] * len(paths) if table is None else _from_table(paths, table)
     if pattern is not None:
         found = search_subjects(pattern, [PurePath(path).as_posix() for path in paths])
-        subjects = [subject or hit for subject, hit in zip(subjects, found, strict=True)]
+        subjects = [subject or (canonical_id(hit) if hit else None)
+                    for subject, hit in zip(subjects, found, strict=True)]
     if paths and not any(subjects):
         where = f"the pattern {shown(pattern)}" if table is None else f"{table}"
         raise UserError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
@@ -96,8 +102,8 @@ def _known(paths: Sequence[str | Path]) -> list[str | None]:
     genuine = max(names.values(), default=0) <= 1 and set(names) <= set(_kaggle_names())
     subjects = []
     for path, known in zip(parts, kaggle, strict=True):
-        subject = _named(path[-1]) or (known[0] if known and genuine else None)
-        folders = map(_named, reversed(path[shared:-1]))
+        subject = _named(path[-1], IN_FILE_NAMES) or (known[0] if known and genuine else None)
+        folders = (_named(name, IN_FOLDER_NAMES) for name in reversed(path[shared:-1]))
         subjects.append(subject or next((found for found in folders if found), None))
     return subjects
 
@@ -108,10 +114,9 @@ def _looks_like_kaggle(name: tuple[str, ...]) -> bool:
     return prefix is not None and re.fullmatch(rf"({prefix}\d+|\d+( \(\d+\))?)\.jpg", name[1]) is not None
 
 
-def _named(name: str) -> str | None:
-    """The id in one file or folder name; None without one, and None if it names two people."""
-    for naming in NAMINGS:
-        found = {hit if hit.startswith("sub-") else hit.upper() for hit in naming.findall(name)}
+def _named(name: str, namings: Sequence[re.Pattern]) -> str | None:
+    """The id in one file or folder name; None without one, and None if it names two patients."""
+    for found in (archive_ids(name), *(set(naming.findall(name)) for naming in namings)):
         if found:
             return found.pop() if len(found) == 1 else None
     return None
@@ -124,5 +129,5 @@ def _from_table(paths: Sequence[str | Path], file: str | Path) -> list[str | Non
     if paths and all(row is None for row in rows):
         raise UserError(f"{file}: none of its {len(table)} rows means one of the {len(paths)} paths, "
                         f"for instance {paths[0]}")
-    subjects = table["subject"].str.strip().tolist()
-    return [subjects[row] or None if row is not None else None for row in rows]
+    subjects = subject_ids(table["subject"])
+    return [subjects[row] if row is not None else None for row in rows]

@@ -12,9 +12,8 @@ from functions.report import with_interval
 def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
     """What is printed: how much there is of what, then the findings, faults first."""
     balance, patients = numbers["balance"], numbers["patients"]
-    lines = [f"{data}: {balance['slices']:,} slices of {balance['patients']:,} people, "
-             f"effective sample size about {balance['effective sample size']:,.0f} ({_assumed(balance)})"]
-    lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} people"
+    lines = [f"{data}: {balance['slices']:,} slices of {_people(balance)}, effective sample size {_effective(balance)}"]
+    lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} people{_unassigned(counts['unassigned'])}"
               for name, counts in balance["classes"].items()]
     constant = balance["accuracy of always answering it"]
     lines += [f"  always answering {balance['largest class']}: accuracy {constant:.1%}",
@@ -36,12 +35,13 @@ def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list
     balance = numbers["balance"]
     ordered = sorted(findings, key=lambda finding: not finding["wrong"])
     found = html_page.items([(finding["text"], finding["wrong"]) for finding in ordered])
-    classes = [[name, f"{c['slices']:,}", f"{c['patients']:,}"] for name, c in balance["classes"].items()]
+    classes = [[name, f"{c['slices']:,}", f"{c['patients']:,}{_unassigned(c['unassigned'])}"]
+               for name, c in balance["classes"].items()]
     sections = [
         ("Findings", found if findings else html_page.words("Nothing wrong was found.")),
         ("Classes", html_page.table(["class", "slices", "people"], classes) + html_page.words(
-            f"{balance['slices']:,} slices of {balance['patients']:,} people: as much information as about "
-            f"{balance['effective sample size']:,.0f} independent ones ({_assumed(balance)}).")),
+            f"{balance['slices']:,} slices of {_people(balance)}: they carry as much information as "
+            f"{_effective(balance, ' independent ones')}.")),
         ("Patients", html_page.table(["what", "value"], [[_plain(key), _short(value)] for key, value in
                                                          numbers["patients"].items()])),
     ]
@@ -65,8 +65,20 @@ def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list
     return sections
 
 
-def _assumed(balance: dict) -> str:
-    return f"assuming that slices of one patient correlate by ICC {balance['intraclass correlation, assumed']:g}"
+def _people(balance: dict) -> str:
+    return f"{balance['patients']:,} people{_unassigned(balance['slices of unknown patients'])}"
+
+
+def _unassigned(slices: int) -> str:
+    return f" and {slices:,} slices of unknown patients" if slices else ""
+
+
+def _effective(balance: dict, unit: str = "") -> str:
+    size = balance["effective sample size"]
+    assumed = f"assuming that slices of one patient correlate by ICC {balance['intraclass correlation, assumed']:g}"
+    if size is None:
+        return f"an unknown number of{unit}" if unit else "unknown"
+    return f"about {size:,.0f}{unit} ({assumed})"
 
 
 def _plain(name: str) -> str:

@@ -10,8 +10,6 @@ import numpy as np
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from functions.intervals import RESAMPLES, bootstrap_interval
-
-HEALTHY = {"nondemented", "cn", "cognitivelynormal", "control", "controls", "hc", "healthy", "nc", "normal"}
 from functions.stages import healthy_stage
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
+from functions.csv_files import to_csv
 from functions.distributed import is_main
 from functions.errors import UserError
 from functions.exits import in_one_line, interrupted, others_lost, signals_held
@@ -45,7 +46,7 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
     draft = root / f".{name}.{os.getpid()}.part"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    split.to_csv(draft / "split.csv", index=False)
+    write_table(draft / "split.csv", split)
     record = record | {"split_sha256": _sha256(draft / "split.csv")}
     taken = {path.name.casefold() for path in root.iterdir()}
     number = 1
@@ -191,8 +192,8 @@ def recorded(run: Path) -> Iterator[None]:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """A CSV, atomically."""
-    write_atomically(path, lambda file: file.write(table.to_csv(index=False).encode("utf-8")))
+    """A CSV, atomically; text that a spreadsheet would run as a formula is quoted (csv_files.py)."""
+    write_atomically(path, lambda file: file.write(to_csv(table).encode("utf-8")))
 
 
 def this_command() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from functions.csv_files import unescape
 from functions.errors import UserError
 
 CURVES = tuple(f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "acc"))
@@ -42,7 +43,7 @@ def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV, as text, under these columns and others."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            head, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
+            head, *rows = [[unescape(cell) for cell in row] for row in csv.reader(file, strict=True) if row] or [[]]
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path} is damaged: no CSV in UTF-8 ({' '.join(str(error).split())})") from None
     missing = [name for name in columns if head.count(name) != 1]

@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_setup.audit import audit, list_data
+from data_setup.audit import Audit, audit, list_data
+from data_setup.audit import _balance as count_balance
 from data_setup.phantom import make_phantom
+from functions.audit_report import audit_lines
 from functions.errors import UserError
 
 
@@ -63,6 +65,39 @@ def test_without_names_people_come_from_the_pixels(tmp_path):
     given = found.by_pixels()
     people = given["path"].map(truth)
     assert (people.groupby(given["subject"]).nunique() == 1).mean() > 0.98
+
+
+def test_slices_of_unknown_patients_are_not_counted_as_patients():
+    """Two patients of AD and one of CN with eight slices each, and slices that nothing links."""
+    rows = [(f"{name}/{who}-{z}.png", name, who) for name, who in (("AD", "p1"), ("AD", "p2"), ("CN", "p3"))
+            for z in range(8)]
+    rows += [(f"{name}/{z}.png", name, f"{name}/{z}.png")
+             for name, count in (("AD", 6), ("CN", 2)) for z in range(count)]
+    found = Audit(pd.DataFrame(rows, columns=["path", "class", "who"]).assign(split="train"))
+    count_balance(found)
+    balance = found.numbers["balance"]
+    assert (balance["patients"], balance["slices"], balance["slices of unknown patients"]) == (3, 32, 8)
+    assert balance["classes"] == {"AD": {"slices": 22, "patients": 2, "unassigned": 6},
+                                  "CN": {"slices": 10, "patients": 1, "unassigned": 2}}
+    assert balance["effective sample size"] == pytest.approx(32 / (1 + 7 * 0.9))      # eight slices a known patient
+    assert [finding["text"] for finding in found.findings] == ["not measurable, fewer than five patients: CN (1)"]
+
+
+def test_where_no_patient_is_known_there_is_no_effective_sample_size(tmp_path):
+    generator = np.random.default_rng(0)
+    for name in "AB":
+        for number in range(10):
+            (tmp_path / "d" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(generator.integers(0, 255, (16, 16)).astype(np.uint8)).save(
+                tmp_path / "d" / name / f"{number}.png")
+    found, _ = findings(tmp_path / "d")
+    assert found.numbers["balance"]["patients"] == 0
+    assert found.numbers["balance"]["effective sample size"] is None
+    assert "20 slices of 0 people and 20 slices of unknown patients, effective sample size unknown" in audit_lines(
+        found.findings, found.numbers, tmp_path)[0]
+    text = " ".join(finding["text"] for finding in found.findings)
+    assert "give --subjects FILE.csv or --subject_pattern REGEX" in text
+    assert "fewer than five patients" not in text
 
 
 def test_copies_with_two_labels_are_a_finding_of_their_own(tmp_path):

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,54 @@ def test_folders_kept_as_they_are_carry_the_stamp(folders):
     data = load(folders, split="folder")
     assert data.stamps == ["LEAKY SPLIT"]
     assert {path.split("/")[-3] for path in data.test.dataset.paths} == {"test"}
+
+
+def anonymous(folders):
+    """Names that say nothing: a number that is not in the order of patients."""
+    for number, path in enumerate(sorted(folders.rglob("sub-*.png"))):
+        path.rename(path.with_name(f"{number * 37 % 64}.png"))
+
+
+@pytest.mark.parametrize("copy", ["a link", "renamed copies"])
+def test_test_slices_that_are_training_slices_are_a_leak_even_of_unknown_patients(folders, copy):
+    anonymous(folders)
+    shutil.rmtree(folders / "test")
+    if copy == "a link":
+        (folders / "test").symlink_to(folders / "train")
+    else:
+        shutil.copytree(folders / "train", folders / "test")
+        for number, path in enumerate(sorted(folders.glob("test/*/*.png"))):
+            path.rename(path.with_name(f"copy{number}.png"))
+    data = load(folders)
+    assert data.stamps == ["LEAKY SPLIT", "PATIENTS UNKNOWN"]
+    assert any("64 of 64 slices have a slice with the same pixels in another split" in note for note in data.notes)
+
+
+def test_blank_slices_of_unknown_patients_are_no_leak_and_twins_in_train_stay_on_one_side(folders):
+    anonymous(folders)
+    for split in ("train", "test"):
+        Image.fromarray(np.zeros((12, 10), np.uint8)).save(folders / split / "AD" / "900.png")
+    for number, path in enumerate(sorted(folders.glob("train/*/*.png"))):
+        shutil.copy(path, path.with_name(f"twin{number}.png"))
+    assert load(folders).stamps == ["PATIENTS UNKNOWN"]
+
+
+def test_unknown_patients_come_with_a_remedy(folders):
+    anonymous(folders)
+    assert "give --subjects FILE.csv or --subject_pattern REGEX or --subjects auto (from the pixels)" in load(
+        folders).notes
+    for number, path in enumerate(sorted(folders.glob("*/*/*.png"))):
+        path.rename(path.with_name(f"{number // 4:03d}_{number}.png"))
+    assert any(r"--subject_pattern '/(?P<subject>\d+)_\d+\.[^./]+$'" in note
+               for note in load(folders, keep_in_memory=False).notes)
+
+
+def test_what_training_saw_names_its_data_set(folders, monkeypatch):
+    monkeypatch.chdir(folders)
+    (folders / "link").symlink_to(folders / "train")
+    data = create_dataloaders("link", "test", 5, image_size=(12, 10), channels=1, device=CPU, seed=3)
+    assert data.seen["folders"] == [str(folders.resolve() / "test"), str(folders.resolve() / "train")]
+    assert set(data.seen["subjects"]) == {*data.train.dataset.subjects, *data.val.dataset.subjects}
 
 
 def test_mean_and_std_come_from_the_training_slices_alone(folders):

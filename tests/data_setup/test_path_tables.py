@@ -38,6 +38,17 @@ def test_a_table_that_is_not_there(tmp_path):
         read_path_table(tmp_path / "none.csv", ["path"])
 
 
+def test_optional_columns_come_where_they_are(tmp_path):
+    file = write(tmp_path, "path;Participant_ID;age\na.png;p1;70\n")
+    table = read_path_table(file, ["path"], ["subject", "split"])
+    assert table.to_dict("list") == {"path": ["a.png"], "subject": ["p1"]}
+
+
+def test_paths_are_matched_whatever_their_unicode_form():
+    composed, decomposed = "/x/D\u00e9ment/1.png", "De\u0301ment/1.png"
+    assert match_paths([composed], [decomposed], "t.csv") == [0]
+
+
 DATA = ["/x/data/train/A/1.png", "/x/data/train/B/1.png", "/x/data/test/A/1.png", "/x/data/test/A/2.png"]
 
 

@@ -2,7 +2,9 @@ import shutil
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from data_setup.framing import Frame
 from data_setup.predict_data import rows_to_score
@@ -25,6 +27,58 @@ def test_an_old_checkpoint_knows_nobody_it_was_trained_on(slices):
     rows = rows_to_score(None, slices, CHECKPOINT, None, None)
     assert rows.met({name: value for name, value in CHECKPOINT.items() if name != "seen"}) is None
     assert rows.met(CHECKPOINT | {"seen": {"subjects": [], "digests": []}}) is None
+
+
+def other_hospital(root):
+    """Another set whose patients have ids of the first one's."""
+    generator = np.random.default_rng(5)
+    for name in ("AD", "CN"):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for person in range(3):
+            pixels = generator.integers(0, 255, (16, 12)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"sub-{name}{person:02d}_z0.png")
+    return root
+
+
+def test_another_hospitals_ids_are_not_the_training_patients(slices, tmp_path):
+    seen = {"subjects": ["sub-AD00", "sub-CN01"], "digests": ["x"], "folders": [str(slices / "train")]}
+    rows = rows_to_score(None, other_hospital(tmp_path / "B"), CHECKPOINT, None, None)
+    assert rows.met(CHECKPOINT | {"seen": seen}, None) == (0, 0)
+    assert "2 patients here have ids of training patients (sub-AD00, sub-CN01) and count as others" in rows.notes[-1]
+    rows = rows_to_score(None, slices, CHECKPOINT, None, None)
+    assert rows.met(CHECKPOINT | {"seen": seen}, None) == (2, 0)          # the same set's test folder
+    assert rows.met(CHECKPOINT | {"seen": seen | {"folders": []}}, None) == (2, 0)      # an older checkpoint
+
+
+def test_an_old_checkpoints_data_set_is_that_of_its_runs_split(slices, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "split.csv").write_text("path,class,subject,split\n" + "".join(
+        f"{path},{path.parent.name},{path.name[:8]},train\n" for path in sorted(slices.glob("train/*/*.png"))))
+    checkpoint = CHECKPOINT | {"seen": {"subjects": ["sub-AD00"], "digests": ["x"]}}
+    rows = rows_to_score(run, other_hospital(tmp_path / "B"), checkpoint, None, None)
+    assert rows.met(checkpoint, run) == (0, 0)
+    assert rows_to_score(run, slices, checkpoint, None, None).met(checkpoint, run) == (1, 0)
+    without = {name: value for name, value in CHECKPOINT.items() if name != "seen"}
+    assert rows.met(without, run) == (0, 0)
+    assert rows.met(without, None) is None
+
+
+def test_a_table_of_slices_brings_its_patients(slices, tmp_path):
+    paths = sorted((slices / "test" / "CN").iterdir())
+    file = tmp_path / "t.csv"
+    file.write_text("path;class;patient_id;split\n" + "".join(
+        f"{path};CN;{'NA' if i else 'ADNI_003_S_0002'};test\n" for i, path in enumerate(paths)))
+    rows = rows_to_score(None, file, CHECKPOINT, None, None)
+    assert rows.test["subject"].tolist() == ["003_S_0002", *(path.name[:8] for path in paths[1:])]
+
+
+def test_unknown_patients_come_with_a_remedy(tmp_path):
+    for number, path in enumerate(sorted(other_hospital(tmp_path / "B").rglob("*.png"))):
+        path.rename(path.with_name(f"{number}.png"))
+    rows = rows_to_score(None, tmp_path / "B", CHECKPOINT, None, None)
+    assert rows.notes[-1] == "give --subjects FILE.csv or --subject_pattern REGEX"       # evaluate.py has no auto
 
 
 def test_slices_without_a_test_folder_are_all_scored(slices):

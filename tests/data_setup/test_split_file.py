@@ -46,7 +46,23 @@ def test_leaks_and_unknown_patients_of_a_csv_are_stamped_and_validation_is_cut(t
     assert split.stamps == ("PATIENTS UNKNOWN",)
 
 
+def test_a_split_written_by_other_programs_is_used(tmp_path):
+    """Semicolons, a byte order mark, other column names, R's NA, another notation of the ids, spaces, NFD."""
+    table = TABLE.assign(**{"class": TABLE["class"].replace("A", "D\u00e9ment")})
+    given = table.assign(**{"class": table["class"].str.replace("\u00e9", "e\u0301"), "split": table["split"] + " ",
+                            "subject": ["ADNI_003_S_0002"] * 3 + ["NA"] * 3 + table["subject"].tolist()[6:]})
+    file = tmp_path / "split.csv"
+    file.write_bytes(given.rename(columns={"subject": "patient_id"}).to_csv(sep=";", index=False).encode("utf-8-sig"))
+    again = read_split(file, table)
+    assert again["split"].tolist() == table["split"].tolist()
+    assert again["class"].tolist() == table["class"].tolist()
+    assert again["subject"].tolist() == ["003_S_0002"] * 3 + table["subject"].tolist()[3:]
+
+
 @pytest.mark.parametrize(("change", "message"), [
+    (lambda t: t.assign(split=0), "60 splits are none of train, val, test, the first 0"),
+    (lambda t: t.assign(split=None), "60 splits are none of train, val, test"),
+    (lambda t: pd.concat([t, t[["split"]]], axis=1), "two columns for split"),
     (lambda t: t.iloc[3:], "3 slices of the data are not in it, the first /d/train/A/0-0.png"),
     (lambda t: pd.concat([t, t.iloc[:2].assign(path=["/d/new/1.png", "/d/new/2.png"])]),
      "2 of its slices are not in the data, the first /d/new/1.png"),

@@ -18,6 +18,15 @@ def test_overlap_names_who_stands_on_both_sides():
     assert stamps(table(rows[2:3])) == ((), [])
 
 
+def test_identical_slices_in_two_splits_are_a_leak_whoever_they_are():
+    rows = [("", "AD", None, "train"), ("", "AD", "a", "test"), ("", "AD", None, "test"), ("", "AD", None, "train")]
+    marks, reasons = stamps(table(rows).assign(digest=["x", "x", "y", "y"]))
+    assert marks == ("LEAKY SPLIT", "PATIENTS UNKNOWN")
+    assert "4 of 4 slices have a slice with the same pixels in another split" in reasons[0]
+    for digests in (["x", "y", "z", "x"], [None, None, None, None]):
+        assert stamps(table(rows).assign(digest=digests))[0] == ("PATIENTS UNKNOWN",)
+
+
 def test_ids_that_start_anew_in_each_class_raise_a_doubt():
     rows = [("", name, f"sub-{i}", "train") for name in ("AD", "CN") for i in range(3) for _ in range(4)]
     assert "3 of 3 patients have slices in several classes" in doubts(table(rows))[0]

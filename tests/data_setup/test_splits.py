@@ -207,6 +207,21 @@ def test_unknown_patients_are_stamped():
         apply_split(nobody, "patient")
 
 
+def test_identical_slices_of_unknown_patients_are_held_out_together():
+    table = people_table([60], (1, 1), unknown=1).assign(digest=[f"d{i // 2}" for i in range(60)])
+    table.loc[:9, "digest"] = None                                   # blank slices: alike, and nobody's copies
+    split = apply_split(table)
+    assert split.stamps == ("PATIENTS UNKNOWN",)
+    assert list(split.table.columns) == ["path", "class", "subject", "split"]
+    sides = split.table["split"].groupby(table["digest"]).nunique()
+    assert len(sides) == 25
+    assert (sides == 1).all()
+    linked = pd.concat([table.assign(split=side, path=table["path"] + side) for side in ("train", "test")])
+    assert apply_split(linked).stamps == ("LEAKY SPLIT", "PATIENTS UNKNOWN")
+    known = linked.assign(subject=[f"{i}" for i in range(120)])      # renamed copies
+    assert apply_split(known).stamps == ("LEAKY SPLIT",)
+
+
 def test_a_class_that_a_split_lacks_is_named():
     split = apply_split(people_table([20, 1], (5, 5)))
     assert "class1 is not in val and test (1 known patients)" in split.notes

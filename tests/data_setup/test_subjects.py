@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_setup import subjects
 from data_setup.subjects import find_subjects, kaggle_slice
+from functions.errors import UserError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "alzheimer_mri_4class"
 PEOPLE = {"NonDemented": 100, "VeryMildDemented": 70, "MildDemented": 28, "ModerateDemented": 2}
@@ -44,6 +46,15 @@ def published_names() -> list[str]:
     ("1002_S_0295.png", None),
     ("OAS1_0061_with_OAS1_0062.png", None),         # two people in one name
     ("OAS1_0061_and_OAS1_0061_again.png", "OAS1_0061"),
+    ("sub-0001_090.png", "sub-0001"),               # a slice number follows
+    ("sub-0001_02_090.png", None),                  # a site and a patient, or a patient and a session?
+    ("sub-ADNI003S0002_ses-M00_T1w.jpg", "003_S_0002"),
+    ("sub-003_S_0002_z1.png", "003_S_0002"),
+    ("OAS1_0061_to_IXI012.png", None),
+    ("patient_001_slice_1.png", "patient_001"),
+    ("Subject 12_z3.png", "Subject 12"),
+    ("patient_001.png", None),                      # a patient, or just a number?
+    ("impatient_001_2.png", None),
     ("unsub-012.png", None),
     ("brain.png", None),
 ])
@@ -58,6 +69,49 @@ def test_known_namings_in_folders_below_the_common_one():
     assert find_subjects(paths) == ["002_S_0295", "OAS2_0003", None, "sub-4"]
     assert find_subjects([f"{root}/1.png", f"{root}/2.png"]) == [None, None]
     assert find_subjects([]) == []
+
+
+@pytest.mark.parametrize(("folder", "subject"), [
+    ("patient_001", "patient_001"), ("Patient 12", "Patient 12"), ("subject-7", "subject-7"), ("sub_03", "sub_03"),
+    ("participant9", "participant9"), ("patient_001_followup", "patient_001"), ("case_1/session_2", "case_1"),
+    ("sub-01_02", None), ("axial", None), ("session_1", None), ("001", None), ("outpatient_1", None),
+])
+def test_a_folder_a_patient(folder, subject):
+    paths = [f"/data/train/{name}/{folder}/slice_{z}.png" for name in "AB" for z in range(2)]
+    assert find_subjects(paths) == [subject] * 4
+
+
+def test_an_archives_patient_is_one_in_tables_patterns_and_names(tmp_path):
+    paths = ["/d/1.png", "/d/2.png", "/d/3.png", "/d/4.png"]
+    file = table(tmp_path, "1.png,OAS1_0061_MR1", "2.png,oas1_0061_mr2", "3.png,sub-OASIS10061", "4.png,NA")
+    assert find_subjects(paths, file) == ["OAS1_0061"] * 3 + [None]
+    paths = ["/d/OAS1_0061_MR1_1.png", "/d/sub-OASIS10061_ses-1_2.png"]
+    assert find_subjects(paths, pattern=r"/(?P<subject>[^/]+)_\d\.png") == ["OAS1_0061"] * 2
+
+
+@pytest.mark.parametrize("header", [
+    "path,subject", "Path,Subject_ID", "file,patient_id", "filename,participant_id", "image_path,ID", "path,PTID",
+    "path,Patient ID", "id,path,PATNO",
+])
+def test_other_names_of_the_columns(tmp_path, header):
+    row = "77,A/1.png,p1" if header.startswith("id") else "A/1.png,p1"
+    assert find_subjects(["/x/A/1.png"], table(tmp_path, row, header=header)) == ["p1"]
+
+
+@pytest.mark.parametrize("missing", ["NA", "", "NaN", "N/A", "#N/A", "null", "<NA>", " na "])
+def test_missing_values_of_other_programs_are_unknown_patients(tmp_path, missing):
+    paths = ["/x/1.png", "/x/2.png", "/x/3.png"]
+    file = table(tmp_path, "1.png;p1", f"2.png;{missing}", f'3.png;"{missing}"', header="path;subject")
+    assert find_subjects(paths, file) == ["p1", None, None]
+
+
+def test_a_spreadsheets_number_is_the_number(tmp_path):
+    assert find_subjects(["/x/1.png", "/x/2.png"], table(tmp_path, "1.png,12.0", "2.png,12")) == ["12", "12"]
+
+
+def test_two_columns_of_subjects_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"two columns for subject: Patient ID, patient_id"):
+        find_subjects(PATHS, table(tmp_path, "a.png,1,2", header="path,Patient ID,patient_id"))
 
 
 def test_an_id_is_one_even_where_the_path_is_written_in_another_way():
@@ -162,7 +216,7 @@ def test_a_table_comes_before_every_guess(tmp_path):
 
 
 @pytest.mark.parametrize(("rows", "header", "message"), [
-    (["train/A/OAS1_0001_1.png,p1"], "path,patient", "missing subject"),
+    (["train/A/OAS1_0001_1.png,p1"], "path,who", "missing subject"),
     (["train/A/OAS1_0001_1.png,p1", "train/A/OAS1_0001_1.png,p2"], "path,subject", "two rows for"),
     (["elsewhere/1.png,p1"], "path,subject", "none of its 1 rows means one of the 3 paths"),
     (["OAS1_0001_1.png,p1"], "path,subject", "means both /x/train/A/OAS1_0001_1.png and /x/test"),
@@ -184,7 +238,16 @@ def test_a_pattern_comes_before_every_guess():
     ("(?P<subject>", "is no regular expression"),
     (r"OAS1_(\d+)", "has no group named subject"),
     ("(?P<subject>OAS9)", "gives no subject to any of 3 paths"),
+    ("(" * 5000 + "(?P<subject>a)" + ")" * 5000, "is no regular expression"),
+    ("(?P<subject>a{99999999999999})", "is no regular expression"),
 ])
 def test_a_wrong_pattern_is_refused(pattern, message):
     with pytest.raises(ValueError, match=message):
         find_subjects(PATHS, pattern=pattern)
+
+
+def test_a_pattern_that_would_take_years_is_stopped(monkeypatch):
+    monkeypatch.setattr(subjects, "SECONDS", 0.05)
+    with pytest.raises(UserError, match="takes longer than"):
+        find_subjects(["/x/" + "a" * 60 + ".png"], pattern=r"(?P<subject>(a+)+)!")
+    assert find_subjects(PATHS, pattern=r"/train/(?P<subject>\w)/") == ["A", "B", None]

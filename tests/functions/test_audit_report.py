@@ -7,10 +7,11 @@ from functions.audit_report import audit_lines, audit_sections
 from tests.functions.test_html_page import read
 
 NUMBERS = {
-    "balance": {"slices": 40, "patients": 10, "effective sample size": 11.0,
-                "intraclass correlation, assumed": 0.8, "largest class": "CN",
-                "accuracy of always answering it": 0.6, "classes": {"AD": {"slices": 16, "patients": 4},
-                                                                    "CN": {"slices": 24, "patients": 6}}},
+    "balance": {"slices": 40, "patients": 10, "effective sample size": 11.0, "largest class": "CN",
+                "intraclass correlation, assumed": 0.8, "slices of unknown patients": 0,
+                "accuracy of always answering it": 0.6,
+                "classes": {"AD": {"slices": 16, "patients": 4, "unassigned": 0},
+                            "CN": {"slices": 24, "patients": 6, "unassigned": 0}}},
     "patients": {"known by name or table": 10, "from pixels": "cannot tell: too few"},
     "leak": {"by name": {"in several splits": 3, "patients": 10, "in test": 5},
              "nearest neighbour": {"as_split": (0.9, 0.8, 1.0), "strangers_only": (0.5, 0.4, 0.6),

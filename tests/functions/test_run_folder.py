@@ -16,6 +16,7 @@ from functions.run_folder import (
     recorded,
     this_command,
     update_record,
+    write_table,
 )
 from tests.conftest import ROOT
 
@@ -54,6 +55,13 @@ def test_a_run_that_exists_is_whole(tmp_path):
     update_record(run, state="running", seconds={"train": float("nan")})
     assert read_record(run)["state"] == "running"
     assert read_record(run)["seconds"] == {"train": None}
+
+
+def test_no_cell_of_a_runs_tables_is_a_formula(tmp_path):
+    run = create_run("ViTModel", RECORD, SPLIT.assign(**{"class": "=cmd|x", "subject": "@1"}), tmp_path)
+    assert "a,'=cmd|x,'@1,train" in (run / "split.csv").read_text()
+    write_table(tmp_path / "predictions.csv", pd.DataFrame({"path": ["-a.png"], "=cmd|x": [-0.5]}))
+    assert (tmp_path / "predictions.csv").read_text().split() == ["path,'=cmd|x", "'-a.png,-0.5"]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/tmp", "a\nb", "n" * 200])

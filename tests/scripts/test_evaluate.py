@@ -72,6 +72,31 @@ def test_new_patients_are_scored_without_the_runs_folder(run, call_evaluate, tmp
     assert (tmp_path / "evaluation-new/metrics.json").is_file()
 
 
+def test_another_hospitals_patients_may_have_the_same_ids_and_an_archives_may_not(call_train, call_evaluate, arguments,
+                                                                                   slices, tmp_path):
+    """sub-AD00 of another set is scored; 003_S_0002 is refused under any notation."""
+    generator = np.random.default_rng(9)
+    shutil.copytree(slices, tmp_path / "ours")
+    first = sorted((tmp_path / "ours/train/AD").iterdir())[0]
+    first.rename(first.with_name("ADNI_003_S_0002_MR_88.png"))
+    (tmp_path / "other/CN").mkdir(parents=True)
+    for name in ("AD", "CN"):
+        for person in range(12):
+            (tmp_path / "other" / name).mkdir(exist_ok=True)
+            pixels = generator.integers(0, 255, (16, 12)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "other" / name / f"sub-{name}{person:02d}_z0.png")
+    code, _, err = call_train("--epochs", 1, *arguments, "--train_dir", tmp_path / "ours/train", "--test_dir",
+                              tmp_path / "ours/test", "--split", "folder")
+    assert (code, err) == (0, "")
+    code, out, err = call_evaluate("runs/ViTModel", "--data", "other")
+    assert (code, err) == (0, "")
+    assert "24 patients here have ids of training patients (sub-AD00, sub-AD01, sub-AD02, …)" in out
+    assert "PATIENTS SEEN" not in out
+    assert json.loads((tmp_path / "runs/ViTModel/evaluation-other/metrics.json").read_text())["stamps"] == []
+    sorted((tmp_path / "other/AD").iterdir())[0].rename(tmp_path / "other/AD/sub-ADNI003S0002_ses-M00_T1w_z3.png")
+    assert "1 of 24 slices are of patients, by their ids" in call_evaluate("runs/ViTModel", "--data", "other")[2]
+
+
 def test_a_leaky_run_is_refused_too(call_train, call_evaluate, arguments, tmp_path):
     call_train("--epochs", 1, "--split", "folder", *arguments)
     assert "--allow_seen" in call_evaluate("runs/ViTModel")[2]
