@@ -184,3 +184,14 @@ def test_without_names_patients_come_from_the_pixels_if_asked(tmp_path):
     again = create_dataloaders(tmp_path / "p/train", tmp_path / "p/test", 9, subjects="auto",
                                split=tmp_path / "split.csv", **options)
     assert again.table.equals(data.table)
+
+
+def test_seen_are_the_patients_and_pixels_of_training_and_validation_and_no_others(folders):
+    data = load(folders)
+    table = data.table
+    of = {name: set(table.loc[table["split"] == name, "subject"]) for name in ("train", "val", "test")}
+    assert all(of.values())
+    assert set(data.seen["subjects"]) == of["train"] | of["val"]
+    digests = {name: set(getattr(data, name).dataset.digests) for name in of}
+    assert set(data.seen["digests"]) == digests["train"] | digests["val"]
+    assert not set(data.seen["digests"]) & digests["test"]

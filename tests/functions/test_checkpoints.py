@@ -172,3 +172,15 @@ def test_running_statistics_of_a_frozen_norm_are_frozen_with_it():
     net[:2].requires_grad_(False)
     assert frozen_names(net) == {"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
                                  "1.num_batches_tracked"}
+
+
+def test_the_scale_of_fp16_goes_on_where_it_was(tmp_path):
+    *run, _ = make_run()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3)
+    for _ in range(2):
+        learn((*run, scaler))                                 # three steps each: the scale has doubled twice
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of((*run, scaler), 1))
+    again = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=3)
+    restore(load_checkpoint(tmp_path / "last.pt"), *run, again)
+    assert again.get_scale() == scaler.get_scale() == 4096
+    assert again.state_dict() == scaler.state_dict()

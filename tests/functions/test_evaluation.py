@@ -230,3 +230,14 @@ def test_ways_from_slices_to_a_patient():
     np.testing.assert_allclose(ways["median probability"], [[0.45, 0.55], [0.2, 0.8]])
     np.testing.assert_allclose(ways["majority of slices"], [[1 / 3, 2 / 3], [0, 1]])
     assert by_patient(p, y, who)[1].tolist() == [0, 1]
+
+
+def test_stages_are_ranked_by_the_order_and_not_by_its_inverse():
+    """[1, 2, 0] is not its own inverse: class 1 is stage 0, class 2 stage 1, class 0 stage 2."""
+    p, y, _ = cohort()
+    stage = {1: 0, 2: 1, 0: 2}
+    truth, call = ([stage[k] for k in each] for each in (y, p.argmax(1)))
+    expected = cohen_kappa_score(truth, call, weights="quadratic")
+    assert evaluation.points(p, y, [1, 2, 0])["kappa"] == pytest.approx(expected)
+    assert evaluation.draws(p, y, np.ones((1, len(y))), [1, 2, 0])["kappa"][0] == pytest.approx(expected)
+    assert evaluation.points(p, y, [2, 0, 1])["kappa"] != pytest.approx(expected), "the inverse"

@@ -100,3 +100,10 @@ def test_a_run_says_where_it_comes_from():
     found = provenance()
     assert {"torch", "torchvision", "numpy", "python"} <= set(found["versions"])
     assert found["commit"] is None or len(found["commit"].removesuffix("+changes")) == 40
+
+
+def test_a_name_that_differs_only_in_case_is_taken(tmp_path):
+    """Windows and macOS would not tell the two folders apart."""
+    names = [create_run(name, RECORD, SPLIT, tmp_path).name for name in ("ViTModel", "vitmodel", "VITMODEL-2", "other")]
+    assert len({name.casefold() for name in names}) == 4, names
+    assert [names[0], names[3]] == ["ViTModel", "other"]

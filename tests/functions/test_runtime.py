@@ -1,3 +1,6 @@
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -59,3 +62,12 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ValueError, match="process 2 has no GPU: there are 2"):
         runtime.pick_device()
+
+
+def test_one_seed_seeds_python_numpy_and_torch():
+    draws = []
+    for seed in (5, 5, 6):
+        runtime.set_seeds(seed)
+        draws.append([random.random(), np.random.rand(), torch.rand(()).item()])  # noqa: NPY002
+    assert draws[0] == draws[1]
+    assert all(first != other for first, other in zip(draws[0], draws[2], strict=True))

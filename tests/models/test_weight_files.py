@@ -145,3 +145,12 @@ def test_a_file_damaged_anywhere_is_read_or_refused_in_one_line(tmp_path, suffix
             refusals.append(str(error))
     assert len(refusals) > 60
     assert not any("\n" in words for words in refusals)
+
+
+@pytest.mark.parametrize("container", ["state_dict", "model", "model_state_dict"])
+def test_a_config_beside_other_libraries_weights_is_not_ours(tmp_path, container):
+    """timm's and others' training files hold a `config` of their own: its norm_eps would be taken for the source's."""
+    torch.save({container: STATE, "config": {"norm_eps": 0.1, "num_heads": 7}}, tmp_path / "w.pth")
+    found = read_weights(tmp_path / "w.pth")
+    same(found.tensors)
+    assert found.config is None

@@ -1,0 +1,214 @@
+"""How many realistic mistakes the tests notice: python benchmarks/mutants.py
+
+benchmarks/mutants.yaml lists mistakes by file: the exact text, what replaces it, and the tests that should notice
+(default: the file's mirror test). Each mistake is planted alone in a temporary copy of the tree, and its tests run
+there until the first one fails. Results are appended to --out as they come; a mistake whose file and tests have not
+changed since is not tried again, so an interrupted run continues where it stopped.
+"""
+
+import argparse
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+LIST = ROOT / "benchmarks" / "mutants.yaml"
+NOTICED, SURVIVED, EQUIVALENT = "noticed", "not noticed", "equivalent"
+NOT_FOUND, AMBIGUOUS, BROKEN = "text not found", "text found more than once", "tests fail without the mistake"
+GOAL = 0.95
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "runs", "data", "*.pyc")
+LIBRARIES = ("torch", "torchvision", "pandas", "scipy.stats", "scipy.optimize", "sklearn.metrics", "sklearn.tree",
+             "sklearn.model_selection", "sklearn.linear_model", "matplotlib.pyplot", "PIL.Image", "tqdm", "pytest")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake: in `file`, `old` becomes `new`; `equivalent` is the reason why no test could notice it."""
+
+    file: str
+    mistake: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    equivalent: str = ""
+
+
+def mirror(file: str) -> str:
+    """The test file of a module or script."""
+    path = Path(file)
+    folder = path.parent if path.parent.name else Path("scripts")
+    return str(Path("tests", folder, f"test_{path.stem}.py"))
+
+
+def read_list(path: Path) -> list[Mutant]:
+    """The mutants of a YAML file: {file: [{mistake, old, new, tests (below tests/), equivalent}, ...]}."""
+    mutants = []
+    for file, entries in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        for entry in entries:
+            tests = entry.pop("tests", None)
+            tests = (tests,) if isinstance(tests, str) else tests
+            tests = [mirror(file)] if tests is None else [f"tests/{test}" for test in tests]
+            mutants.append(Mutant(file, tests=tuple(tests), **entry))
+    return mutants
+
+
+def plant(tree: Path, mutant: Mutant) -> str | None:
+    """Writes the mistake into the tree; returns why it cannot be planted, or None."""
+    path = tree / mutant.file
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if text.count(mutant.old) != 1:
+        return AMBIGUOUS if mutant.old in text else NOT_FOUND
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    return None
+
+
+def run_tests(tree: Path, tests: tuple[str, ...], log: Path, limit: float) -> int:
+    """pytest's exit code for these tests of the tree, stopped at the first failure; 1 after `limit` seconds.
+
+    Runs in a forked child, which has the libraries loaded already. No bytecode is written: its time stamp has a
+    resolution of one second, so that a planted mistake could run as the file it replaced.
+    """
+    child = os.fork()
+    if not child:
+        try:
+            code = _in_child(tree, tests, log)
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return 1
+
+
+def _in_child(tree: Path, tests: tuple[str, ...], log: Path) -> int:
+    os.setsid()
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    os.chdir(tree)
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    sys.dont_write_bytecode = True
+    sys.path[:] = [str(tree), *(path for path in sys.path if Path(path or ".").resolve() not in (ROOT, LIST.parent))]
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and ROOT in Path(getattr(module, "__file__", None) or "/").parents:
+            del sys.modules[name]
+    import pytest
+
+    return int(pytest.main(["-x", "-q", "--tb=short", "--durations=0", "-p", "no:cacheprovider", "-p", "no:logging",
+                            "--rootdir", str(tree), *tests]))
+
+
+class Results:
+    """Outcomes on disk, one JSON object a line, by what they depend on: the changed file and the tests."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        self.known = {row["key"]: row for row in map(json.loads, lines)}
+
+    def of(self, tree: Path, tests: tuple[str, ...], file: str | None, find) -> str:
+        """The outcome that is known for this content of file and tests, else `find()`, which is then recorded."""
+        key = hashlib.sha256(repr(tests).encode())
+        for name in sorted({test.split("::")[0] for test in tests} | ({file} if file else set())):
+            key.update(name.encode() + (tree / name).read_bytes() if (tree / name).is_file() else b"")
+        key = key.hexdigest()[:32]
+        if key not in self.known:
+            self.known[key] = {"key": key, "file": file, "tests": list(tests), "outcome": find()}
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8") as out:
+                out.write(json.dumps(self.known[key]) + "\n")
+        return self.known[key]["outcome"]
+
+
+def outcome_of(mutant: Mutant, root: Path, tree: Path, results: Results, limit: float) -> str:
+    """Plants one mistake in the tree (a copy of `root`), runs its tests, and takes it out again."""
+    log = tree.parent / "log.txt"
+
+    def passes() -> str:
+        return "passes" if run_tests(tree, (test,), log, 4 * limit) == 0 else BROKEN
+
+    def tried() -> str:
+        code = run_tests(tree, mutant.tests, log, limit)
+        return SURVIVED if code == 0 else NOTICED
+
+    if problem := plant(tree, mutant):
+        return problem
+    try:
+        shutil.copy(root / mutant.file, tree / mutant.file)
+        for test in mutant.tests:
+            if results.of(tree, (test,), None, passes) == BROKEN:
+                return f"{BROKEN}: {test}"
+        plant(tree, mutant)
+        outcome = results.of(tree, mutant.tests, mutant.file, tried)
+    finally:
+        shutil.copy(root / mutant.file, tree / mutant.file)
+    return EQUIVALENT if outcome == SURVIVED and mutant.equivalent else outcome
+
+
+def summary(outcomes: list[tuple[Mutant, str]]) -> list[str]:
+    """A Markdown table by area, then every mistake that was not noticed, cannot be planted, or is equivalent."""
+    areas: dict[str, Counter] = {}
+    for mutant, outcome in outcomes:
+        area = Path(mutant.file).parts[0] if "/" in mutant.file else "scripts"
+        for name in (area, "**all**"):
+            areas.setdefault(name, Counter())[outcome if outcome in (NOTICED, SURVIVED, EQUIVALENT) else "problem"] += 1
+    areas["**all**"] = areas.pop("**all**", Counter())
+    lines = ["| area | noticed | not noticed | share noticed | equivalent | not tried |", "|---|---|---|---|---|---|"]
+    for area, count in areas.items():
+        lines.append(f"| {area} | {count[NOTICED]} | {count[SURVIVED]} | {share(count):.1%} | {count[EQUIVALENT]} | "
+                     f"{count['problem']} |")
+    for mutant, outcome in outcomes:
+        if outcome != NOTICED:
+            reason = f" ({mutant.equivalent})" if outcome == EQUIVALENT else ""
+            lines.append(f"- {outcome}: {mutant.file}: {mutant.mistake}{reason}")
+    return lines
+
+
+def share(count: Counter) -> float:
+    """Of the mistakes that were tried and are not equivalent, the share that was noticed."""
+    return count[NOTICED] / max(count[NOTICED] + count[SURVIVED], 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--list", type=Path, default=LIST, help="YAML file of the mistakes")
+    parser.add_argument("--only", default="", metavar="TEXT", help="those whose file or description contains TEXT")
+    parser.add_argument("--out", type=Path, default=Path("runs/mutants.jsonl"), help="where results are appended")
+    parser.add_argument("--limit", type=float, default=300, help="seconds after which tests count as failed")
+    arguments = parser.parse_args()
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    chosen = [m for m in read_list(arguments.list) if arguments.only in f"{m.file}: {m.mistake}"]
+    results, outcomes = Results(arguments.out.resolve()), []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        shutil.copytree(ROOT, tree, ignore=LEFT_OUT, symlinks=True)
+        for number, mutant in enumerate(chosen, 1):
+            started = time.monotonic()
+            outcome = outcome_of(mutant, ROOT, tree, results, arguments.limit)
+            outcomes.append((mutant, outcome))
+            print(f"{number}/{len(chosen)}  {outcome}  {time.monotonic() - started:.0f} s  {mutant.file}: "
+                  f"{mutant.mistake}", flush=True)
+    print("", *summary(outcomes), sep="\n")
+    count = Counter(outcome for _, outcome in outcomes)
+    sys.exit(share(count) < GOAL or any(o not in (NOTICED, SURVIVED, EQUIVALENT) for o in count))
+
+
+if __name__ == "__main__":
+    main()
