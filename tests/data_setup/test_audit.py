@@ -120,3 +120,22 @@ def test_a_table_gives_the_patients(tmp_path):
         tmp_path / "s.csv", index=False)
     found = audit(*list_data(tmp_path / "p"), subjects=tmp_path / "s.csv")
     assert found.numbers["patients"]["known by name or table"] == 7
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_slices_of_one_patient_are_hardly_more_evidence_than_one_of_them(tmp_path, slices):
+    """Effective sample size: as many as slices where each patient has one; else a little above the patients."""
+    generator = np.random.default_rng(0)
+    for name, people in (("AD", 6), ("CN", 14)):
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        for person in range(people):
+            for z in range(slices):
+                pixels = generator.integers(0, 256, (24, 20), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"sub-{name}{person:02d}_z{z}.png")
+    balance = audit(*list_data(tmp_path)).numbers["balance"]
+    assert (balance["patients"], balance["slices"]) == (20, 20 * slices)
+    if slices == 1:
+        assert balance["effective sample size"] == pytest.approx(20)
+    else:
+        assert 20 < balance["effective sample size"] < 25

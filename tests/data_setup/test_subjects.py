@@ -188,3 +188,11 @@ def test_a_pattern_comes_before_every_guess():
 def test_a_wrong_pattern_is_refused(pattern, message):
     with pytest.raises(ValueError, match=message):
         find_subjects(PATHS, pattern=pattern)
+
+
+def test_long_and_short_adni_ids_of_one_site_are_different_patients():
+    names = ["ADNI_003_S_1234_MR.png", "ADNI_003_S_12345_MR.png", "ADNI_003_S_12346_MR.png", "ADNI_003_S_12345_PT.png"]
+    found = find_subjects([f"AD/{name}" for name in names])
+    assert None not in found
+    assert found[1] == found[3]
+    assert len(set(found)) == 3

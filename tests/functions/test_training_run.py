@@ -35,7 +35,7 @@ def run(tmp_path):
 def scores(losses):
     """An epoch whose validation patients have these losses."""
     right = torch.exp(-torch.tensor(losses, dtype=torch.float64))
-    probabilities = torch.stack([torch.where(LABELS == k, right, 1 - right) for k in range(2)], dim=1)
+    probabilities = torch.stack([torch.where(k == LABELS, right, 1 - right) for k in range(2)], dim=1)
     return EpochScores(float(np.mean(losses)), 0.5, 0.5, torch.eye(2, dtype=torch.long), 1.0,
                        probabilities=probabilities, labels=LABELS)
 

@@ -3,6 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from data_setup.phantom import make_phantom
 from tests.functions.test_html_page import read
@@ -61,3 +62,16 @@ def test_bad_input_is_one_line_and_exit_code_2(call_audit, leaky, arguments, com
     assert err.startswith("error: ")
     assert complaint in err
     assert err.count("\n") == 1
+
+
+def test_strict_passes_where_there_are_notes_and_no_fault(call_audit, tmp_path):
+    """One slice of another size is worth a note."""
+    make_phantom(tmp_path / "clean", people=20, slices=4, seed=0)
+    path = sorted((tmp_path / "clean").rglob("*.png"))[0]
+    with Image.open(path) as image:
+        image.resize((image.width + 6, image.height + 6)).save(path)
+    code, out, _ = call_audit("clean", "--strict")
+    found = json.loads((tmp_path / "runs/audit-clean/audit.json").read_text())["findings"]
+    assert found
+    assert not any(finding["wrong"] for finding in found)
+    assert code == 0, out

@@ -255,3 +255,10 @@ def test_a_scratch_run_is_not_resumed_by_the_wrong_script(call, call_train, argu
     code, _, err = call("--resume", "runs/ViTModel")
     assert code == 2
     assert "another script" in err
+
+
+def test_the_schedule_ends_with_the_steps(call, flags, tmp_path):
+    """Four batches an epoch, seven steps: linear decay without warm-up stands at 1 - 6/7 in the last of them."""
+    call(*flags, "--steps", 7, "--schedule", "linear", "--warmup_share", 0)
+    rates = pd.read_csv(tmp_path / "runs/ViTModelTransferLearning/results.csv")["learning_rate"]
+    assert rates.tolist() == pytest.approx([0.01 * (1 - 3 / 7), 0.01 * (1 - 6 / 7)])
