@@ -9,14 +9,17 @@ changed since is not tried again, so an interrupted run continues where it stopp
 import argparse
 import hashlib
 import importlib
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +33,7 @@ GOAL = 0.95
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "runs", "data", "*.pyc")
 LIBRARIES = ("torch", "torchvision", "pandas", "scipy.stats", "scipy.optimize", "sklearn.metrics", "sklearn.tree",
              "sklearn.model_selection", "sklearn.linear_model", "matplotlib.pyplot", "PIL.Image", "tqdm", "pytest")
+_seconds = itertools.count(1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,20 @@ def plant(tree: Path, mutant: Mutant) -> str | None:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if text.count(mutant.old) != 1:
         return AMBIGUOUS if mutant.old in text else NOT_FOUND
-    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    _write(path, text.replace(mutant.old, mutant.new))
     return None
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file with a time stamp of its own: compiled files are told by whole seconds and sizes alone."""
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, (second := next(_seconds), second))
 
 
 def run_tests(tree: Path, tests: tuple[str, ...], log: Path, limit: float) -> int:
     """pytest's exit code for these tests of the tree, stopped at the first failure; 1 after `limit` seconds.
 
-    Runs in a forked child, which has the libraries loaded already. No bytecode is written: its time stamp has a
-    resolution of one second, so that a planted mistake could run as the file it replaced.
+    Runs in a forked child, which has the libraries loaded already.
     """
     child = os.fork()
     if not child:
@@ -102,8 +111,7 @@ def _in_child(tree: Path, tests: tuple[str, ...], log: Path) -> int:
     for stream in (1, 2):
         os.dup2(out, stream)
     os.chdir(tree)
-    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    sys.dont_write_bytecode = True
+    os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"}
     sys.path[:] = [str(tree), *(path for path in sys.path if Path(path or ".").resolve() not in (ROOT, LIST.parent))]
     for name, module in list(sys.modules.items()):
         if name != "__main__" and ROOT in Path(getattr(module, "__file__", None) or "/").parents:
@@ -122,14 +130,14 @@ class Results:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         self.known = {row["key"]: row for row in map(json.loads, lines)}
 
-    def of(self, tree: Path, tests: tuple[str, ...], file: str | None, find) -> str:
-        """The outcome that is known for this content of file and tests, else `find()`, which is then recorded."""
-        key = hashlib.sha256(repr(tests).encode())
-        for name in sorted({test.split("::")[0] for test in tests} | ({file} if file else set())):
-            key.update(name.encode() + (tree / name).read_bytes() if (tree / name).is_file() else b"")
+    def of(self, tree: Path, mutant: Mutant, find: Callable[[], str]) -> str:
+        """The outcome that is known for this content of the changed file and of the tests, else `find()`, recorded."""
+        key = hashlib.sha256(repr(mutant.tests).encode())
+        for name in sorted({test.split("::")[0] for test in mutant.tests} | {mutant.file}):
+            key.update(name.encode() + ((tree / name).read_bytes() if (tree / name).is_file() else b""))
         key = key.hexdigest()[:32]
         if key not in self.known:
-            self.known[key] = {"key": key, "file": file, "tests": list(tests), "outcome": find()}
+            self.known[key] = {"key": key, "file": mutant.file, "mistake": mutant.mistake, "outcome": find()}
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "a", encoding="utf-8") as out:
                 out.write(json.dumps(self.known[key]) + "\n")
@@ -137,27 +145,25 @@ class Results:
 
 
 def outcome_of(mutant: Mutant, root: Path, tree: Path, results: Results, limit: float) -> str:
-    """Plants one mistake in the tree (a copy of `root`), runs its tests, and takes it out again."""
-    log = tree.parent / "log.txt"
+    """Plants one mistake in the tree (a copy of `root`), runs its tests, and takes it out again.
 
-    def passes() -> str:
-        return "passes" if run_tests(tree, (test,), log, 4 * limit) == 0 else BROKEN
-
-    def tried() -> str:
-        code = run_tests(tree, mutant.tests, log, limit)
-        return SURVIVED if code == 0 else NOTICED
-
+    A test that fails must pass without the mistake, else it notices nothing.
+    """
     if problem := plant(tree, mutant):
         return problem
+    log, original = tree.parent / "log.txt", (root / mutant.file).read_text(encoding="utf-8")
+
+    def tried() -> str:
+        if run_tests(tree, mutant.tests, log, limit) == 0:
+            return SURVIVED
+        failed = re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", log.read_text(errors="replace"), re.MULTILINE)
+        _write(tree / mutant.file, original)
+        return NOTICED if run_tests(tree, tuple(failed) or mutant.tests, log, limit) == 0 else BROKEN
+
     try:
-        shutil.copy(root / mutant.file, tree / mutant.file)
-        for test in mutant.tests:
-            if results.of(tree, (test,), None, passes) == BROKEN:
-                return f"{BROKEN}: {test}"
-        plant(tree, mutant)
-        outcome = results.of(tree, mutant.tests, mutant.file, tried)
+        outcome = results.of(tree, mutant, tried)
     finally:
-        shutil.copy(root / mutant.file, tree / mutant.file)
+        _write(tree / mutant.file, original)
     return EQUIVALENT if outcome == SURVIVED and mutant.equivalent else outcome
 
 
