@@ -75,3 +75,12 @@ def test_strict_passes_where_there_are_notes_and_no_fault(call_audit, tmp_path):
     assert found
     assert not any(finding["wrong"] for finding in found)
     assert code == 0, out
+
+
+def test_a_subject_table_and_a_pattern_say_who_is_who(call_audit, slices, tmp_path):
+    """Nine people of the table, and of the slices that it leaves out one for each number after z."""
+    paths = sorted(slices.rglob("CN/*.png"))
+    pd.DataFrame({"path": list(map(str, paths)), "subject": [f"p{i % 9}" for i in range(len(paths))]}).to_csv(
+        tmp_path / "who.csv", index=False)
+    call_audit(slices, "--subjects", "who.csv", "--subject_pattern", "(?P<subject>z[0-9])", "--out", "report")
+    assert json.loads((tmp_path / "report/audit.json").read_text())["balance"]["patients"] == 9 + 4
