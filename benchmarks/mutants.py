@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,33 +83,38 @@ def _write(path: Path, text: str) -> None:
     os.utime(path, (second := next(_seconds), second))
 
 
-def run_tests(tree: Path, tests: tuple[str, ...], log: Path, limit: float) -> int:
-    """pytest's exit code for these tests of the tree, stopped at the first failure; 1 after `limit` seconds.
+def run_tests(tree: Path, tests: Sequence[str], limit: float, stop: bool = True) -> list[str]:
+    """The tests that fail in the tree, the first alone if `stop`; a time-out or an error of pytest's own is named.
 
     Runs in a forked child, which has the libraries loaded already.
     """
+    log = tree.parent / "log.txt"
     child = os.fork()
     if not child:
+        code = 70                  # sysexits.h's EX_SOFTWARE, if no test can be run at all
         try:
-            code = _in_child(tree, tests, log)
+            code = _in_child(tree, tests, log, stop)
+            sys.stdout.flush()
         finally:
             os._exit(code)
     deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return [f"not done after {limit:.0f} s"]
         time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return 1
+    code, text = os.waitstatus_to_exitcode(done[1]), log.read_text(encoding="utf-8", errors="replace")
+    if code == 0:
+        return []
+    return re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", text, re.MULTILINE) or [f"pytest's exit code {code}"]
 
 
-def _in_child(tree: Path, tests: tuple[str, ...], log: Path) -> int:
+def _in_child(tree: Path, tests: Sequence[str], log: Path, stop: bool) -> int:
     os.setsid()
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    sys.stdout = sys.stderr = open(log, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     for stream in (1, 2):
-        os.dup2(out, stream)
+        os.dup2(sys.stdout.fileno(), stream)
     os.chdir(tree)
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"}
     sys.path[:] = [str(tree), *(path for path in sys.path if Path(path or ".").resolve() not in (ROOT, LIST.parent))]
@@ -118,53 +123,57 @@ def _in_child(tree: Path, tests: tuple[str, ...], log: Path) -> int:
             del sys.modules[name]
     import pytest
 
-    return int(pytest.main(["-x", "-q", "--tb=short", "--durations=0", "-p", "no:cacheprovider", "-p", "no:logging",
-                            "--rootdir", str(tree), *tests]))
+    return int(pytest.main([*["-x"] * stop, "-q", "--tb=short", "-p", "no:cacheprovider", "--rootdir", str(tree),
+                            *tests]))
 
 
 class Results:
-    """Outcomes on disk, one JSON object a line, by what they depend on: the changed file and the tests."""
+    """What failed under each mistake, one JSON object a line on disk, by the changed file and the tests."""
 
     def __init__(self, path: Path):
         self.path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         self.known = {row["key"]: row for row in map(json.loads, lines)}
 
-    def of(self, tree: Path, mutant: Mutant, find: Callable[[], str]) -> str:
-        """The outcome that is known for this content of the changed file and of the tests, else `find()`, recorded."""
+    def of(self, tree: Path, mutant: Mutant, find: Callable[[], list[str]]) -> list[str]:
+        """What is known for this content of the changed file and of the tests, else `find()`, which is recorded."""
         key = hashlib.sha256(repr(mutant.tests).encode())
         for name in sorted({test.split("::")[0] for test in mutant.tests} | {mutant.file}):
             key.update(name.encode() + ((tree / name).read_bytes() if (tree / name).is_file() else b""))
         key = key.hexdigest()[:32]
         if key not in self.known:
-            self.known[key] = {"key": key, "file": mutant.file, "mistake": mutant.mistake, "outcome": find()}
+            self.known[key] = {"key": key, "file": mutant.file, "mistake": mutant.mistake, "failed": find()}
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "a", encoding="utf-8") as out:
                 out.write(json.dumps(self.known[key]) + "\n")
-        return self.known[key]["outcome"]
+        return self.known[key]["failed"]
 
 
-def outcome_of(mutant: Mutant, root: Path, tree: Path, results: Results, limit: float) -> str:
-    """Plants one mistake in the tree (a copy of `root`), runs its tests, and takes it out again.
-
-    A test that fails must pass without the mistake, else it notices nothing.
-    """
+def try_one(mutant: Mutant, root: Path, tree: Path, results: Results, limit: float) -> tuple[str, list[str]]:
+    """(outcome, the test that noticed): plants one mistake in the tree, a copy of `root`, and takes it out again."""
     if problem := plant(tree, mutant):
-        return problem
-    log, original = tree.parent / "log.txt", (root / mutant.file).read_text(encoding="utf-8")
-
-    def tried() -> str:
-        if run_tests(tree, mutant.tests, log, limit) == 0:
-            return SURVIVED
-        failed = re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", log.read_text(errors="replace"), re.MULTILINE)
-        _write(tree / mutant.file, original)
-        return NOTICED if run_tests(tree, tuple(failed) or mutant.tests, log, limit) == 0 else BROKEN
-
+        return problem, []
     try:
-        outcome = results.of(tree, mutant, tried)
+        failed = results.of(tree, mutant, lambda: run_tests(tree, mutant.tests, limit))
     finally:
-        _write(tree / mutant.file, original)
-    return EQUIVALENT if outcome == SURVIVED and mutant.equivalent else outcome
+        _write(tree / mutant.file, (root / mutant.file).read_text(encoding="utf-8"))
+    return (NOTICED if failed else EQUIVALENT if mutant.equivalent else SURVIVED), failed
+
+
+def try_all(mutants: Sequence[Mutant], root: Path, results: Results, limit: float) -> list[tuple[Mutant, str]]:
+    """Every mutant with its outcome. A test that fails without any mistake, too, notices nothing."""
+    tried = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        shutil.copytree(root, tree, ignore=LEFT_OUT, symlinks=True)
+        for number, mutant in enumerate(mutants, 1):
+            started = time.monotonic()
+            tried.append((mutant, *try_one(mutant, root, tree, results, limit)))
+            print(f"{number}/{len(mutants)}  {tried[-1][1]}  {time.monotonic() - started:.0f} s  {mutant.file}: "
+                  f"{mutant.mistake}", flush=True)
+        noticing = sorted({test for _, _, failed in tried for test in failed if test.startswith("tests/")})
+        broken = set(run_tests(tree, noticing, 10 * limit, stop=False) if noticing else [])
+    return [(mutant, BROKEN if broken & set(failed) else outcome) for mutant, outcome, failed in tried]
 
 
 def summary(outcomes: list[tuple[Mutant, str]]) -> list[str]:
@@ -201,19 +210,10 @@ def main() -> None:
     for library in LIBRARIES:
         importlib.import_module(library)
     chosen = [m for m in read_list(arguments.list) if arguments.only in f"{m.file}: {m.mistake}"]
-    results, outcomes = Results(arguments.out.resolve()), []
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder, "tree")
-        shutil.copytree(ROOT, tree, ignore=LEFT_OUT, symlinks=True)
-        for number, mutant in enumerate(chosen, 1):
-            started = time.monotonic()
-            outcome = outcome_of(mutant, ROOT, tree, results, arguments.limit)
-            outcomes.append((mutant, outcome))
-            print(f"{number}/{len(chosen)}  {outcome}  {time.monotonic() - started:.0f} s  {mutant.file}: "
-                  f"{mutant.mistake}", flush=True)
+    outcomes = try_all(chosen, ROOT, Results(arguments.out.resolve()), arguments.limit)
     print("", *summary(outcomes), sep="\n")
     count = Counter(outcome for _, outcome in outcomes)
-    sys.exit(share(count) < GOAL or any(o not in (NOTICED, SURVIVED, EQUIVALENT) for o in count))
+    sys.exit(share(count) < GOAL or not set(count) <= {NOTICED, SURVIVED, EQUIVALENT})
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from benchmarks.mutants import (
     SURVIVED,
     Mutant,
     Results,
-    outcome_of,
     read_list,
     summary,
+    try_all,
 )
 from tests.conftest import ROOT
 
@@ -23,15 +23,14 @@ TEST = "import {0}\n\n\ndef test_add():\n    assert {0}.add(2, 3) == {1}\n"
 
 
 @pytest.fixture
-def trees(tmp_path):
-    """(root, a copy of it) with two files and a test of each; that of `spoiled` fails as it is."""
-    roots = [tmp_path / "root", tmp_path / "tree"]
-    for root in roots:
-        (root / "tests").mkdir(parents=True)
-        for name, answer in (("sums", 5), ("spoiled", 7)):
-            (root / f"{name}.py").write_text(CODE)
-            (root / "tests" / f"test_{name}.py").write_text(TEST.format(name, answer))
-    return roots
+def root(tmp_path):
+    """Two files and a test of each; that of `spoiled` fails as it is."""
+    root = tmp_path / "root"
+    (root / "tests").mkdir(parents=True)
+    for name, answer in (("sums", 5), ("spoiled", 7)):
+        (root / f"{name}.py").write_text(CODE)
+        (root / "tests" / f"test_{name}.py").write_text(TEST.format(name, answer))
+    return root
 
 
 def mutant(old, new, file="sums", **more):
@@ -44,29 +43,30 @@ MUTANTS = [(mutant("a + b", "a - b"), NOTICED), (mutant("a * 2", "a * 3"), SURVI
            (mutant("a + b", "a - b", "spoiled"), BROKEN), (mutant("a + b", "a - b", "moved"), NOT_FOUND)]
 
 
-def test_a_mistake_is_noticed_survives_or_cannot_be_tried(trees, tmp_path):
-    results = Results(tmp_path / "out" / "results.jsonl")
-    outcomes = [(each, outcome_of(each, *trees, results, 60)) for each, _ in MUTANTS]
+def test_a_mistake_is_noticed_survives_or_cannot_be_tried(root, tmp_path):
+    outcomes = try_all([each for each, _ in MUTANTS], root, Results(tmp_path / "out" / "results.jsonl"), 60)
     assert outcomes == MUTANTS
-    assert (trees[1] / "sums.py").read_text() == CODE, "taken out again"
+    assert (root / "sums.py").read_text() == CODE
     lines = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
-    assert [line["outcome"] for line in lines] == [NOTICED, SURVIVED, SURVIVED, BROKEN]
+    assert [line["failed"] for line in lines] == [["tests/test_sums.py::test_add"], [], [],
+                                                  ["tests/test_spoiled.py::test_add"]]
     text = "\n".join(summary(outcomes))
     assert "| **all** | 1 | 1 | 50.0% | 1 | 4 |" in text
     assert "- equivalent: sums.py: a * 2 becomes 2 * a (the product commutes)" in text
     assert "- not noticed: sums.py: a * 2 becomes a * 3" in text
 
 
-def test_what_is_known_is_not_tried_again_until_file_or_test_changes(trees, tmp_path):
-    results, (one, _), tried = Results(tmp_path / "r.jsonl"), MUTANTS[0], []
+def test_what_is_known_is_not_tried_again_until_file_or_test_changes(root, tmp_path):
+    (one, _), tried = MUTANTS[0], []
 
-    def outcome():
-        return Results(tmp_path / "r.jsonl").of(trees[1], one, lambda: tried.append(1) or NOTICED)
+    def failed():
+        return Results(tmp_path / "r.jsonl").of(root, one, lambda: tried.append(1) or ["tests/x"])
 
-    assert results.of(trees[1], one, lambda: NOTICED) == NOTICED
-    assert [outcome(), outcome(), tried] == [NOTICED, NOTICED, []]
-    (trees[1] / "tests/test_sums.py").write_text("")
-    assert [outcome(), outcome(), tried] == [NOTICED, NOTICED, [1]]
+    assert [failed(), failed(), tried] == [["tests/x"], ["tests/x"], [1]]
+    for changed in ("tests/test_sums.py", "sums.py"):
+        tried.clear()
+        (root / changed).write_text("")
+        assert [failed(), failed(), tried] == [["tests/x"], ["tests/x"], [1]]
 
 
 def test_the_list_names_files_and_tests_that_exist():
