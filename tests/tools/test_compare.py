@@ -104,7 +104,7 @@ def test_the_four_numbers_learn_from_validation_too_and_keep_each_patients_class
                   [("AD", 30, "train"), ("CN", 120, "train"), *[("AD", 120, "val"), ("CN", 30, "val")] * 9,
                    *[("AD", 120, "test"), ("CN", 30, "test")] * 3])]
     generator = np.random.default_rng(0)
-    for subject, name, dark, side in reversed(people):
+    for subject, name, dark, side in (people[row] for row in generator.permutation(len(people))):
         for z in range(4):
             pixels = generator.integers(150, 250, (20, 16), dtype=np.uint8)
             pixels.flat[:dark] = 40
