@@ -67,16 +67,6 @@ def read_list(path: Path) -> list[Mutant]:
     return mutants
 
 
-def plant(tree: Path, mutant: Mutant) -> str | None:
-    """Writes the mistake into the tree; returns why it cannot be planted, or None."""
-    path = tree / mutant.file
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if text.count(mutant.old) != 1:
-        return AMBIGUOUS if mutant.old in text else NOT_FOUND
-    _write(path, text.replace(mutant.old, mutant.new))
-    return None
-
-
 def _write(path: Path, text: str) -> None:
     """Writes a file with a time stamp of its own: compiled files are told by whole seconds and sizes alone."""
     path.write_text(text, encoding="utf-8")
@@ -149,26 +139,29 @@ class Results:
         return self.known[key]["failed"]
 
 
-def try_one(mutant: Mutant, root: Path, tree: Path, results: Results, limit: float) -> tuple[str, list[str]]:
-    """(outcome, the test that noticed): plants one mistake in the tree, a copy of `root`, and takes it out again."""
-    if problem := plant(tree, mutant):
-        return problem, []
+def try_one(mutant: Mutant, tree: Path, results: Results, limit: float) -> tuple[str, list[str]]:
+    """(outcome, the test that noticed): plants one mistake in the tree and takes it out again."""
+    path = tree / mutant.file
+    original = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if original.count(mutant.old) != 1:
+        return (AMBIGUOUS if mutant.old in original else NOT_FOUND), []
+    _write(path, original.replace(mutant.old, mutant.new))
     try:
         failed = results.of(tree, mutant, lambda: run_tests(tree, mutant.tests, limit))
     finally:
-        _write(tree / mutant.file, (root / mutant.file).read_text(encoding="utf-8"))
+        _write(path, original)
     return (NOTICED if failed else EQUIVALENT if mutant.equivalent else SURVIVED), failed
 
 
 def try_all(mutants: Sequence[Mutant], root: Path, results: Results, limit: float) -> list[tuple[Mutant, str]]:
-    """Every mutant with its outcome. A test that fails without any mistake, too, notices nothing."""
+    """Every mutant with its outcome, in a copy of `root`. A test that fails without a mistake, too, notices nothing."""
     tried = []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
         shutil.copytree(root, tree, ignore=LEFT_OUT, symlinks=True)
         for number, mutant in enumerate(mutants, 1):
             started = time.monotonic()
-            tried.append((mutant, *try_one(mutant, root, tree, results, limit)))
+            tried.append((mutant, *try_one(mutant, tree, results, limit)))
             print(f"{number}/{len(mutants)}  {tried[-1][1]}  {time.monotonic() - started:.0f} s  {mutant.file}: "
                   f"{mutant.mistake}", flush=True)
         noticing = sorted({test for _, _, failed in tried for test in failed if test.startswith("tests/")})
