@@ -7,7 +7,15 @@ import threading
 import pandas as pd
 import pytest
 
-from functions.run_folder import create_run, provenance, read_record, recorded, this_command, update_record
+from functions.run_folder import (
+    check_split,
+    create_run,
+    provenance,
+    read_record,
+    recorded,
+    this_command,
+    update_record,
+)
 from tests.conftest import ROOT
 
 RECORD = {"settings": {}, "fingerprint": "f", "state": "created", "stamps": [], "class_names": ["AD", "CN"]}
@@ -107,3 +115,14 @@ def test_a_name_that_differs_only_in_case_is_taken(tmp_path):
     names = [create_run(name, RECORD, SPLIT, tmp_path).name for name in ("ViTModel", "vitmodel", "VITMODEL-2", "other")]
     assert len({name.casefold() for name in names}) == 4, names
     assert [names[0], names[3]] == ["ViTModel", "other"]
+
+
+def test_a_split_that_was_changed_or_lost_since_the_run_began_is_refused(tmp_path):
+    run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
+    check_split(run, read_record(run))
+    SPLIT.assign(split="test").to_csv(run / "split.csv", index=False)
+    with pytest.raises(ValueError, match=r"split\.csv is damaged or was changed"):
+        check_split(run, read_record(run))
+    (run / "split.csv").unlink()
+    with pytest.raises(ValueError, match=r"lost its split\.csv"):
+        check_split(run, read_record(run))
