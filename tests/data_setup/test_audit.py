@@ -188,3 +188,22 @@ def test_split_folders_of_any_usual_name_are_audited_as_such(tmp_path):
     assert "--train_dir" not in str(caught.value), "audit.py has no such flag"
     (tmp_path / "d.csv").write_text("path,class,split\na.png,AD,Training\nb.png,AD,Validation\n")
     assert list_data(tmp_path / "d.csv").table["split"].tolist() == ["train", "val"]
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_slices_of_one_patient_are_hardly_more_evidence_than_one_of_them(tmp_path, slices):
+    """Effective sample size: as many as slices where each patient has one; else a little above the patients."""
+    generator = np.random.default_rng(0)
+    for name, people in (("AD", 6), ("CN", 14)):
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        for person in range(people):
+            for z in range(slices):
+                pixels = generator.integers(0, 256, (24, 20), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"sub-{name}{person:02d}_z{z}.png")
+    balance = audit(*list_data(tmp_path)).numbers["balance"]
+    assert (balance["patients"], balance["slices"]) == (20, 20 * slices)
+    if slices == 1:
+        assert balance["effective sample size"] == pytest.approx(20)
+    else:
+        assert 20 < balance["effective sample size"] < 25

@@ -249,3 +249,14 @@ def test_where_a_split_was_written_down_pixels_are_not_asked_again(folders, kind
     monkeypatch.setattr("data_setup.dataloaders.subjects_from_pixels", None)
     data = load(folders, split=kind(file), subjects="auto")
     assert data.stamps == ["PATIENTS UNKNOWN"]
+
+
+def test_seen_are_the_patients_and_pixels_of_training_and_validation_and_no_others(folders):
+    data = load(folders)
+    table = data.table
+    of = {name: set(table.loc[table["split"] == name, "subject"]) for name in ("train", "val", "test")}
+    assert all(of.values())
+    assert set(data.seen["subjects"]) == of["train"] | of["val"]
+    digests = {name: set(getattr(data, name).dataset.digests) for name in of}
+    assert set(data.seen["digests"]) == digests["train"] | digests["val"]
+    assert not set(data.seen["digests"]) & digests["test"]

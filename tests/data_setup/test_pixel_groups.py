@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import completeness_score, homogeneity_score
 
+from data_setup.neighbours import Neighbours, nearest
 from data_setup.phantom import make_phantom
 from data_setup.pixel_groups import ALPHA, FEWEST, group_by_pixels
 
@@ -99,3 +100,35 @@ def test_all_patients_of_the_real_set_are_found():
     assert scores(found.groups, pd.factorize(table["subject"])[0]) == (pytest.approx(1), pytest.approx(1))
     assert found.groups.max() + 1 == 79
     assert found.false_link_rate < ALPHA
+
+
+def made_up(people, size):
+    """(neighbours, people) of stacks whose slices share a direction, and of eight slices that lie between two people.
+
+    Those eight, the last, are nobody's (-1); the first is as near to person 0 as to person 1, and so on.
+    """
+    generator, d = np.random.default_rng(0), 300
+    own = generator.normal(size=(people, d))
+    x = np.concatenate([np.repeat(own, size, axis=0), [own[2 * k] + own[2 * k + 1] for k in range(8)]])
+    x += 0.3 * generator.normal(size=x.shape)
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    places, _ = nearest(x, np.zeros_like(x), 60)
+    return (Neighbours(x, np.zeros_like(x), places, np.zeros(places.shape, bool)),
+            np.r_[np.repeat(np.arange(people), size), [-1] * 8])
+
+
+def test_a_slice_between_two_people_does_not_join_them():
+    """It is near to both, but their own slices are nearer to each other: a link needs both sides."""
+    near, people = made_up(140, 6)
+    groups = group_by_pixels([None] * len(people), near).groups
+    for person in range(140):
+        assert len(set(groups[people == person])) == 1
+    assert len(set(groups[people >= 0])) == 140
+
+
+def test_a_slice_that_is_as_near_to_sixteen_strangers_is_nobodys():
+    """Seen from the stack it stands out; seen from itself many are as near: the worse side counts."""
+    near, people = made_up(30, 8)
+    groups = group_by_pixels([None] * len(people), near).groups
+    assert len(set(groups[people >= 0])) == 30
+    assert (groups[people < 0] == -1).all()

@@ -155,3 +155,18 @@ def test_what_may_be_slices_is_a_note(slices, tmp_path):
     notes = " ".join(rows_to_score(None, tmp_path / "d", CHECKPOINT, None, None).notes)
     assert "CHECK: 36 of 48 files" in notes
     assert "36 files or folders are left out" in notes
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+def test_the_constant_answer_is_the_largest_class_of_the_runs_training_slices(slices, tmp_path, largest):
+    """Of test the other class is the largest."""
+    rows = []
+    for k, name in enumerate(CHECKPOINT["class_names"]):
+        for side, many in (("train", k == largest), ("test", k != largest)):
+            files = sorted((slices / side / name).iterdir())[:9 if many else 4]
+            rows += [f"{path},{name},{path.name.split('_')[0]},{side}" for path in files]
+    (tmp_path / "split.csv").write_text("\n".join(["path,class,subject,split", *rows]))
+    (tmp_path / "run.json").write_text('{"settings": {}}')
+    scored = rows_to_score(tmp_path, None, CHECKPOINT, None, None)
+    assert scored.largest == largest
+    assert scored.test["label"].value_counts().idxmax() != largest

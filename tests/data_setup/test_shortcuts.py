@@ -98,3 +98,13 @@ def test_what_may_show_disease_needs_more():
     assert not Shortcut("noise", 0.5, 0.5, 0.20, 0.21).found
     assert Shortcut("noise", 0.5, 0.5, 0.20, 0.10).found
     assert not Shortcut("border", 0.5, 0.5, 0.12, 0.04).found, "a clean phantom's"
+
+
+def test_a_trace_of_the_person_tells_no_class_of_new_people(cohort):
+    """Folds hold whole people: with slices of one person on both sides the AUROC would be near one."""
+    rows, labels, people = cohort
+    for row, person in zip(rows, people, strict=True):
+        row["file size"] = [float(hash_of(str(person)))]
+    [own] = [s for s in find_shortcuts(rows.__getitem__, labels, people) if s.trace == "file size"]
+    assert own.auroc < 0.7
+    assert own.shuffled < 0.75

@@ -49,3 +49,19 @@ def test_slices_of_a_patient_scatter_together_in_the_floor():
     p, y = sure(40)
     many = np.repeat(p, 5, axis=0), np.repeat(y, 5), np.repeat(np.arange(40), 5)
     np.testing.assert_allclose(ece_floor(*many, np.ones((1, 200))), ece_floor(p, y, np.arange(40), np.ones((1, 40))))
+
+
+@pytest.mark.parametrize("lower", [0.15, 0.25, 0.45, 0.55, 0.75, 0.85])
+def test_ece_takes_each_bin_by_itself(lower):
+    """Two neighbouring bins, one too doubtful, one too sure: merged they would cancel out."""
+    upper, rest = lower + 0.1, 9 if lower < 0.5 else 1
+    p = np.array([[c, *[(1 - c) / rest] * rest] for c in (lower, upper)])
+    y = np.array([0, 1])                                     # the lower is right, the upper wrong
+    assert ece(p, y, np.ones((1, 2)))[0] == pytest.approx(((1 - lower) + upper) / 2)
+    assert [row[2] for row in reliability(p, y)] == [1, 1]
+
+
+def test_certainty_belongs_to_the_top_bin():
+    p, y = np.array([[1.0, 0.0], [0.95, 0.05]]), np.array([0, 1])
+    assert ece(p, y, np.ones((1, 2)))[0] == pytest.approx(0.95 / 2), "gaps 0 and 0.95 of one bin"
+    assert len(reliability(p, y)) == 1

@@ -182,3 +182,15 @@ def test_a_run_goes_on_at_another_precision(tmp_path, before, after):
     save_checkpoint(tmp_path / "last.pt", checkpoint_of(run, 1))
     restore(load_checkpoint(tmp_path / "last.pt"), *other)
     assert other[3].get_scale() == (8.0 if before and after else 4.0 if after else 1.0)
+
+
+def test_the_scale_of_fp16_goes_on_where_it_was(tmp_path):
+    *run, _ = make_run()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3)
+    for _ in range(2):
+        learn((*run, scaler))                                 # three steps each: the scale has doubled twice
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of((*run, scaler), 1))
+    again = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=3)
+    restore(load_checkpoint(tmp_path / "last.pt"), *run, again)
+    assert again.get_scale() == scaler.get_scale() == 4096
+    assert again.state_dict() == scaler.state_dict()

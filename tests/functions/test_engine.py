@@ -222,3 +222,46 @@ def test_a_run_of_steps_ends_in_the_middle_of_an_epoch(images, labels):
                  after_epoch=lambda epoch, scores, history: seen.append(int(scores["train"].confusion.sum())))
     assert scheduler.last_epoch == 9
     assert seen == [11, 6]
+
+
+def test_training_and_scoring_run_at_the_precision_that_was_asked_for(images, labels):
+    seen = []
+    model = make_model()
+    model.classifier.register_forward_hook(lambda module, args, out: seen.append((module.training, out.dtype)))
+    data = batches(images, labels, 11)
+    for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        seen.clear()
+        engine.train(model, data, data, sgd(model), nn.CrossEntropyLoss(), 1, CPU, val_dataloader=data,
+                     precision=precision)
+        assert seen == [(True, dtype), (False, dtype), (False, dtype)]
+
+
+def test_probabilities_of_bf16_logits_are_computed_in_fp32(images, labels):
+    """A softmax in bf16 has three digits: probabilities would not sum to one, and many of them would be ties."""
+    model, logits = make_model().eval(), []
+    model.classifier.register_forward_hook(lambda module, args, out: logits.append(out))
+    result = engine.test_step(model, batches(images, labels, 4), nn.CrossEntropyLoss(), CPU, precision="bf16")
+    assert {part.dtype for part in logits} == {torch.bfloat16}
+    assert result.probabilities.dtype == torch.float32
+    torch.testing.assert_close(result.probabilities, torch.cat(logits).float().softmax(1), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(result.probabilities.sum(1), torch.ones(11), rtol=0, atol=1e-6)
+
+
+def test_the_data_wait_is_that_of_all_steps(images, labels, monkeypatch):
+    """A clock on which each batch takes 2 s to come and each step 5 s: six batches wait 12 s of 12 + 15."""
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Slow(list):
+        def __iter__(self):
+            for batch in super().__iter__():
+                clock[0] += 2.0
+                yield batch
+
+    def step():
+        clock[0] += 5.0
+
+    model, data = make_model(), Slow(batches(images, labels, 2))
+    result = engine.train_step(model, data, nn.CrossEntropyLoss(), sgd(model), CPU, accumulation=2, after_step=step)
+    assert (result.waited, result.seconds) == (12.0, 27.0)
+    assert result.images_per_second == pytest.approx(11 / 27)

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from sklearn.metrics import (
@@ -73,27 +71,30 @@ def test_draws_are_points_of_the_resampled_rows(decimals, classes):
             assert found["class_auroc"][i, k] == pytest.approx(roc_auc_score(y[again] == k, p[again, k]))
 
 
-def test_ten_thousand_slices_take_seconds():
+def test_resamples_of_ten_thousand_slices_scatter_as_patients_do():
+    """Var of the mean over n patients drawn within K classes: Σ_k n_k Var_k / n², Var_k over the class's patients."""
     p, y, subjects = cohort(people=320, slices=32)
-    started = time.perf_counter()
-    sample = evaluation.resampled(p, y, subjects, ORDER, healthy=1)
-    print(f"2,000 resamples of 10,240 slices: {time.perf_counter() - started:.1f} s")
-    assert sample["class_auroc"].shape == (2000, 3)
+    sample = evaluation.resampled(p, y, subjects, ORDER, healthy=1)["accuracy"]
+    right = (p.argmax(1) == y).reshape(320, 32).mean(axis=1)
+    label = y.reshape(320, 32)[:, 0]
+    expected = np.sqrt(sum((label == k).sum() * right[label == k].var() for k in range(3))) / 320
+    assert len(sample) == 2000
+    assert sample.mean() == pytest.approx(right.mean(), abs=4 * expected / np.sqrt(2000))
+    assert sample.std() == pytest.approx(expected, rel=0.07), "over slices it would be a fifth of it"
 
 
-def test_a_good_network_is_told_from_guessing_and_a_blind_one_is_not():
-    p, y, subjects = cohort(people=90, signal=1.5)
+@pytest.mark.parametrize(("signal", "verdict"), [(0.0, "cannot be told from guessing"), (1.0, "better than guessing"),
+                                                 (3.0, "too good: check the split")])
+def test_the_verdict_follows_how_much_a_network_knows(signal, verdict):
+    p, y, subjects = cohort(people=90, signal=signal, seed=3 if signal else 5)
     means, labels, people = by_patient(p, y, subjects)
-    good = evaluation.evaluate(means, labels, people, ORDER, largest=0, healthy=1, resamples=400)
-    assert good["balanced_accuracy"]["verdict"] in ("better than guessing", "too good: check the split")
-    assert good["auroc"]["p"] == pytest.approx(1 / 401)
-    assert good["auroc"]["low"] < good["auroc"]["value"] < good["auroc"]["high"]
-    assert good["auroc"]["null"] == pytest.approx(0.5, abs=0.03)
-    assert "verdict" not in good["brier"]
-    p, y, subjects = cohort(people=90, signal=0.0, seed=5)
-    means, labels, people = by_patient(p, y, subjects)
-    blind = evaluation.evaluate(means, labels, people, ORDER, largest=0, resamples=400)
-    assert blind["balanced_accuracy"]["verdict"] == "cannot be told from guessing"
+    found = evaluation.evaluate(means, labels, people, ORDER, largest=0, healthy=1, resamples=400)
+    for name in ("balanced_accuracy", "auroc", "auroc_disease"):
+        assert found[name]["verdict"] == verdict, name
+        assert found[name]["null"] == pytest.approx(0.5 if "auroc" in name else 1 / 3, abs=0.03)
+        assert found[name]["low"] < found[name]["value"] < found[name]["high"]
+        assert (found[name]["p"] == pytest.approx(1 / 401)) == bool(signal)
+    assert "verdict" not in found["brier"]
 
 
 @pytest.mark.parametrize(
@@ -230,3 +231,14 @@ def test_ways_from_slices_to_a_patient():
     np.testing.assert_allclose(ways["median probability"], [[0.45, 0.55], [0.2, 0.8]])
     np.testing.assert_allclose(ways["majority of slices"], [[1 / 3, 2 / 3], [0, 1]])
     assert by_patient(p, y, who)[1].tolist() == [0, 1]
+
+
+def test_stages_are_ranked_by_the_order_and_not_by_its_inverse():
+    """[1, 2, 0] is not its own inverse: class 1 is stage 0, class 2 stage 1, class 0 stage 2."""
+    p, y, _ = cohort()
+    stage = {1: 0, 2: 1, 0: 2}
+    truth, call = ([stage[k] for k in each] for each in (y, p.argmax(1)))
+    expected = cohen_kappa_score(truth, call, weights="quadratic")
+    assert evaluation.points(p, y, [1, 2, 0])["kappa"] == pytest.approx(expected)
+    assert evaluation.draws(p, y, np.ones((1, len(y))), [1, 2, 0])["kappa"][0] == pytest.approx(expected)
+    assert evaluation.points(p, y, [2, 0, 1])["kappa"] != pytest.approx(expected), "the inverse"

@@ -1,7 +1,17 @@
+from argparse import Namespace
+
 import pytest
 import torch
 
-from functions.features import Seeded, cache_key, cached_features, extract
+from data_setup.dataloaders import create_dataloaders
+from data_setup.framing import Frame
+from functions import features as features_module
+from functions.checkpoints import frozen_digest
+from functions.features import Seeded, cached_features, extract, frozen_features
+from functions.runtime import set_seeds
+from models import VARIANTS
+from models.config import ViTConfig
+from models.transfer import TransferConfig, TransferModel
 
 IMAGES = torch.arange(24.0).view(8, 3)
 
@@ -73,12 +83,50 @@ def test_a_damaged_file_is_made_again(tmp_path, damage):
     assert torch.equal(found, IMAGES[:4] * 10)
 
 
-def test_the_key_changes_with_everything_the_features_depend_on():
-    parts = {"weights": "a", "preprocessing": {"mean": [0.1]}, "precision": "fp32"}
-    keys = {cache_key(**parts), cache_key(**parts | {"weights": "b"}), cache_key(**parts | {"precision": "bf16"}),
-            cache_key(**parts | {"preprocessing": {"mean": [0.2]}})}
-    assert len(keys) == 4
-    assert cache_key(**parts) == cache_key(**dict(reversed(parts.items())))
+SIZES = ViTConfig(patch_size=4, num_layers=1, embedding_dim=12, num_heads=3, mlp_size=20)
+PREPARED = Frame((16, 12)).describe() | {"channels": 1, "mean": [0.4], "std": [0.2]}
+
+
+@pytest.fixture
+def features_of(slices, monkeypatch, tmp_path):
+    """`frozen_features` of the tiny slices, kept in one folder; what is named is not as usual."""
+    monkeypatch.setitem(VARIANTS, "vit_b_16", SIZES)
+    monkeypatch.chdir(tmp_path)
+
+    def compute(seed=0, weights=0, precision="fp32", augment=False, views=1, folder=None, **prepared):
+        monkeypatch.setattr(features_module, "FOLDER", tmp_path / (folder or "kept"))
+        preprocessing = PREPARED | prepared
+        size = tuple(preprocessing["image_size"])
+        set_seeds(weights)
+        model = TransferModel(TransferConfig(image_size=size, in_channels=1, num_classes=2))
+        data = create_dataloaders(slices / "train", slices / "test", 16, image_size=size, channels=1, seed=1,
+                                  device=torch.device("cpu"), preprocessing=preprocessing, augment=augment)
+        settings = Namespace(augment=augment, views=views, seed=seed, precision=precision)
+        return frozen_features(model, data, settings, torch.device("cpu"), frozen_digest(model))[0]
+
+    return compute
+
+
+@pytest.mark.parametrize("change", [
+    {"weights": 1}, {"mean": [0.3]}, {"std": [0.3]}, {"precision": "bf16"}, {"image_size": [12, 16]},
+    {"augment": True}, {"augment": True, "seed": 3}], ids=str)
+def test_kept_features_are_never_those_of_another_backbone_or_of_other_images(features_of, change):
+    """Whatever the features depend on: with other features in the same folder they are what they are alone."""
+    features_of(**{"augment": True} if change.get("seed") else {})
+    found, alone = features_of(**change), features_of(**change, folder="alone")
+    for split in ("train", "val", "test"):
+        assert torch.equal(found[split], alone[split]), split
+    usual = features_of(**{"augment": True} if change.get("seed") else {})
+    assert not torch.equal(found["train"], usual["train"]), "the change changes something"
+
+
+def test_augmented_views_of_a_slice_differ_and_validation_has_one(features_of):
+    found = features_of(augment=True, views=3)
+    assert [found[split].shape[1] for split in ("train", "val", "test")] == [3, 1, 1]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        different = (found["train"][:, first] != found["train"][:, second]).any(dim=1)
+        assert different.float().mean() > 0.9
+    assert torch.equal(found["train"], features_of(augment=True, views=3, folder="again")["train"]), "by the seed"
 
 
 def test_extracting_keeps_order_and_leaves_no_graph():

@@ -83,3 +83,18 @@ def test_every_parameter_learns_at_its_own_rate(model, name):
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_all_parameters_are_updated_in_one_pass(model, name):
     assert all(group["fused"] for group in make_optimizer(model, name, 1e-3, 0.1).param_groups)
+
+
+def test_decay_leaves_out_the_positions_and_class_token_of_torchvisions_vit_too():
+    import torchvision
+
+    net = torchvision.models.VisionTransformer(16, 8, 1, 3, 12, 20, num_classes=4)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1.0)
+            parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(net, "adamw", lr=0.1, weight_decay=0.5).step()
+    moved = {name for name, parameter in net.named_parameters() if (parameter != 1).any()}
+    attention, mlp = "encoder.layers.encoder_layer_0.self_attention", "encoder.layers.encoder_layer_0.mlp"
+    assert moved == {"conv_proj.weight", "heads.head.weight", f"{attention}.in_proj_weight",
+                     f"{attention}.out_proj.weight", f"{mlp}.0.weight", f"{mlp}.3.weight"}

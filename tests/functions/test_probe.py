@@ -54,11 +54,44 @@ def test_it_finds_what_is_there_and_uses_every_view():
     assert many.sum(axis=1) == pytest.approx(1)
 
 
-def test_test_labels_and_validation_features_do_not_leak_into_the_fit():
+def test_the_fit_knows_nothing_of_test():
+    """A test slice's probabilities are the same whatever stands beside it, however far off and whatever its label."""
     train, val, test = made(60, 0), made(30, 1), made(11, 2)
-    before = least_squares_probe(train, val, test, 3).probabilities
-    test.labels = torch.zeros_like(test.labels)
-    np.testing.assert_array_equal(before, least_squares_probe(train, val, test, 3).probabilities)
+    whole = least_squares_probe(train, val, test, 3)
+    for row in (0, 7):
+        alone = SimpleNamespace(features=test.features[[row]], labels=test.labels[[row]])
+        far = SimpleNamespace(features=torch.cat([test.features[[row]], 100 + 7 * test.features]),
+                              labels=torch.zeros(12, dtype=torch.long))
+        for other in (alone, far):
+            found = least_squares_probe(train, val, other, 3)
+            np.testing.assert_allclose(found.probabilities[0], whole.probabilities[row], atol=1e-12)
+            assert found.penalty == whole.penalty
+
+
+def test_validation_chooses_the_penalty_and_nothing_else():
+    """Other validation slices that choose the same penalty leave every probability as it was."""
+    train, test = made(60, 0), made(11, 2)
+    by_penalty = {}
+    for seed in range(1, 12):
+        probe = least_squares_probe(train, made(30, seed), test, 3)
+        by_penalty.setdefault(probe.penalty, []).append(probe.probabilities)
+    assert max(map(len, by_penalty.values())) > 1
+    for first, *others in by_penalty.values():
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+    firsts = [found[0] for found in by_penalty.values()]
+    assert len(firsts) > 1
+    assert not np.allclose(firsts[0], firsts[1])
+
+
+def test_the_penalties_are_big_visions():
+    """2^-10 … 2^20: features that say nothing need the far end of it."""
+    assert PENALTIES.tolist() == [2.0**power for power in range(-10, 21)]
+    train, val = made(40, 0, width=30), made(40, 1, width=30)
+    generator = torch.Generator().manual_seed(3)
+    for data in (train, val):
+        data.labels = torch.randint(0, 3, (40,), generator=generator)
+    assert least_squares_probe(train, val, made(5, 2, width=30), 3).penalty > 64
 
 
 def test_a_constant_feature_does_no_harm():

@@ -86,3 +86,26 @@ def test_a_class_of_any_name_has_a_column_of_its_own(names):
     assert all(column == name for column, name in zip(columns, names, strict=True) if name not in OTHER_COLUMNS)
     scored = score_predictions(table, names, names[0])
     assert scored["slice"]["accuracy"]["value"] == (probabilities.argmax(1) == labels).mean()
+
+
+def test_repeated_slices_leave_intervals_as_wide_as_they_were(predictions):
+    """Intervals come from patients: nine copies of each slice are no new evidence."""
+    once = score_predictions(predictions, CLASSES, "NonDemented")
+    often = score_predictions(pd.concat([predictions] * 9, ignore_index=True), CLASSES, "NonDemented")
+    for unit in ("slice", "patient"):
+        for name in ("accuracy", "balanced_accuracy", "auroc", "auroc_disease"):
+            assert [often[unit][name][end] for end in ("low", "high")] == pytest.approx(
+                [once[unit][name][end] for end in ("low", "high")], abs=1e-9), (unit, name)
+    assert once["slice"]["accuracy"]["high"] - once["slice"]["accuracy"]["low"] > 0.05
+
+
+@pytest.mark.parametrize("largest", CLASSES)
+def test_the_constant_answer_is_the_largest_class_of_training(predictions, largest):
+    """Whatever class is the largest of test: here 28 slices and 7 patients of 9 are NonDemented."""
+    table = predictions[~predictions["subject"].isin(["P0", "P2", "P4"])]
+    table = table.drop(table.index[table["subject"] == "P6"][:1])
+    scored = score_predictions(table, CLASSES, largest)
+    for unit, part in (("slice", table), ("patient", table.drop_duplicates("subject"))):
+        share = (part["label"] == largest).mean()
+        assert share != 0.5
+        assert scored[unit]["accuracy"]["constant"] == pytest.approx(share)

@@ -9,6 +9,7 @@ import pytest
 
 from functions.run_folder import (
     asked_device,
+    check_split,
     create_run,
     losses_file,
     provenance,
@@ -141,3 +142,21 @@ def test_the_curves_are_named_when_a_run_is_made(tmp_path):
     run = create_run("ViTModel", RECORD, SPLIT, tmp_path).rename(tmp_path / "another")
     assert losses_file(run, read_record(run)) == tmp_path / "another" / "ViTModel_losses.pkl"
     assert losses_file(run, {}) == tmp_path / "another" / "another_losses.pkl", "of before run.json held a name"
+
+
+def test_a_name_that_differs_only_in_case_is_taken(tmp_path):
+    """Windows and macOS would not tell the two folders apart."""
+    names = [create_run(name, RECORD, SPLIT, tmp_path).name for name in ("ViTModel", "vitmodel", "VITMODEL-2", "other")]
+    assert len({name.casefold() for name in names}) == 4, names
+    assert [names[0], names[3]] == ["ViTModel", "other"]
+
+
+def test_a_split_that_was_changed_or_lost_since_the_run_began_is_refused(tmp_path):
+    run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
+    check_split(run, read_record(run))
+    SPLIT.assign(split="test").to_csv(run / "split.csv", index=False)
+    with pytest.raises(ValueError, match=r"split\.csv is damaged or was changed"):
+        check_split(run, read_record(run))
+    (run / "split.csv").unlink()
+    with pytest.raises(ValueError, match=r"lost its split\.csv"):
+        check_split(run, read_record(run))

@@ -1,3 +1,6 @@
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -143,3 +146,12 @@ def test_no_more_threads_than_cores_that_may_be_used(monkeypatch):
     for cores in (3, 16, None):
         runtime.pick_device("cpu", cores)
     assert given == [3, 8, 8]
+
+
+def test_one_seed_seeds_python_numpy_and_torch():
+    draws = []
+    for seed in (5, 5, 6):
+        runtime.set_seeds(seed)
+        draws.append([random.random(), np.random.rand(), torch.rand(()).item()])  # noqa: NPY002
+    assert draws[0] == draws[1]
+    assert all(first != other for first, other in zip(draws[0], draws[2], strict=True))

@@ -31,3 +31,10 @@ def test_the_bar_is_one_standard_error():
 def test_one_patient_has_no_noise_to_hide_in():
     assert clearly_worse([1.01], [1.0])
     assert not clearly_worse([1.0], [1.0])
+
+
+def test_more_patients_make_the_standard_error_smaller():
+    """Differences 0 and d by turns: the mean is d/2, the standard error d/2 of 2 patients and d/7.7 of 16."""
+    assert not clearly_worse([1.0, 1.5], [1.0, 1.0])
+    assert clearly_worse([1.0, 1.5] * 8, [1.0, 1.0] * 8)
+    assert not clearly_worse([0.6, 1.5] * 8, [1.0, 1.0] * 8), "the mean is 0.05, the standard error 0.116"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from functions.command_line import make_parser
-from functions.recipes import RECIPES, SIZES, describe, from_plain, read_recipe, resolve, to_plain
+from functions.recipes import RECIPES, SIZES, describe, from_plain, read_recipe, resolve, steps_or_epochs, to_plain
 from functions.settings import SCRATCH, TRANSFER, image_size
 
 SETTINGS = SCRATCH.settings
@@ -212,3 +212,37 @@ def test_a_run_of_before_a_setting_was_there_goes_on_without_it():
     del plain["lr"]
     with pytest.raises(ValueError, match="run.json lacks the setting lr"):
         from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
+
+
+@pytest.mark.parametrize("name", ["stop_after", "profile"])
+def test_a_pause_and_a_profile_are_of_one_call_and_not_of_the_run(name):
+    plain = to_plain(resolve(parse(f"--{name}", "3"), False, SCRATCH)[0])
+    assert plain[name] == 3
+    assert getattr(from_plain(plain, {"resume": Path("runs/x")}, SCRATCH), name) is None
+    assert getattr(from_plain(plain, {"resume": Path("runs/x"), name: 5}, SCRATCH), name) == 5
+
+
+def test_epochs_given_as_a_flag_beat_the_steps_of_a_recipe(recipe):
+    path = recipe("steps: 500\n")
+    flags = vars(make_parser("", TRANSFER).parse_args(["--recipe", str(path), "--epochs", "3"]))
+    settings, sources = resolve(flags, False, TRANSFER)
+    steps_or_epochs(settings, sources)
+    assert (settings.epochs, settings.steps) == (3, None)
+    settings, sources = resolve({"recipe": path}, False, TRANSFER)
+    steps_or_epochs(settings, sources)
+    assert settings.steps == 500
+
+
+def test_defaults_that_decide_a_result_are_these():
+    """A changed default changes every number that was published with a plain command: change this table knowingly."""
+    shared = {
+        "epochs": 10, "seed": 0, "precision": "auto", "split": "auto", "batch_size": 32, "accumulation": 1,
+        "optimizer": "adamw", "lr": 3e-4, "weight_decay": 0.05, "schedule": "cosine", "warmup_share": 0.1,
+        "clip_norm": 1.0, "label_smoothing": 0.0, "class_weights": "none", "model": "vit_b_16", "in_channels": 3,
+        "num_classes": None, "subjects": None, "subject_pattern": None}
+    scratch = {"image_size": (224, 224), "dropout": 0.0, "augment": True, "patch_size": None,
+               "num_transformer_layer": None, "embedding_dim": None, "mlp_size": None, "num_heads": None}
+    transfer = {"image_size": None, "augment": False, "weights": "DEFAULT", "backbone": "torchvision", "train": "head",
+                "cache": True, "views": 4, "steps": None, "layer_decay": 0.75}
+    for script, own in ((SCRATCH, scratch), (TRANSFER, transfer)):
+        assert {name: script.settings[name].default for name in shared | own} == shared | own

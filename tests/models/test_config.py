@@ -95,3 +95,14 @@ def test_build_overrides_a_variant_and_refuses_what_it_does_not_know():
         build("vit_x_16")
     with pytest.raises(ValueError, match="depth"):
         build("vit_b_16", depth=3)
+
+
+def test_sizes_are_those_of_table_1_and_of_the_authors_smaller_models():
+    """Heads show in no parameter's shape: each is 64 wide, in ViT-H 80."""
+    sizes = {name: (c.num_layers, c.embedding_dim, c.mlp_size, c.num_heads) for name, c in VARIANTS.items()}
+    by_letter = {"ti": (12, 192, 768, 3), "s": (12, 384, 1536, 6), "b": (12, 768, 3072, 12), "l": (24, 1024, 4096, 16),
+                 "h": (32, 1280, 5120, 16)}
+    for name, size in sizes.items():
+        _, letter, patch = name.split("_")
+        assert size == by_letter[letter], name
+        assert VARIANTS[name].patch_size == int(patch)

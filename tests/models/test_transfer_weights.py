@@ -201,3 +201,34 @@ def test_random_weights_are_drawn_from_the_seed():
         made.append(load_transfer(find_pretrained("vit_b_16", "random", "torchvision", (16, 16), 3), 2))
     assert all(torch.equal(a, b) for a, b in zip(made[0].parameters(), made[1].parameters(), strict=True))
     assert transfer_weights.find_pretrained("vit_b_16", "random", "torchvision", None, 3).weights is None
+
+
+def test_images_are_prepared_as_each_library_prepares_them(tmp_path):
+    """timm's default configuration, transformers' own image processor, and the authors' input pipeline."""
+    import numpy as np
+    import timm
+    from transformers import ViTConfig as TheirConfig
+    from transformers import ViTImageProcessor, ViTModel
+
+    from tests.models.jax_reference import make_arrays
+
+    torch.manual_seed(0)
+    cfg = timm.models.vision_transformer._cfg()
+    net = timm.models.vision_transformer.VisionTransformer(16, 4, embed_dim=12, depth=2, num_heads=3, mlp_ratio=20 / 12)
+    torch.save(net.state_dict(), tmp_path / "timm.pth")
+    net = ViTModel(TheirConfig(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
+                               image_size=16, patch_size=4))
+    torch.save(net.state_dict(), tmp_path / "huggingface.bin")
+    np.savez(tmp_path / "jax.npz", **make_arrays(4, 12, 3, 20, 2, (4, 4), 5))
+    processor = ViTImageProcessor()
+    assert (processor.do_resize, processor.size["height"], processor.size["width"]) == (True, 224, 224)
+    assert int(processor.resample) == 2, "Pillow's bilinear"
+    half = [0.5] * 3
+    expected = {
+        "timm.pth": ("crop", cfg["crop_pct"], cfg["interpolation"], list(cfg["mean"]), list(cfg["std"])),
+        "huggingface.bin": ("stretch", 1.0, "bilinear", list(processor.image_mean), list(processor.image_std)),
+        "jax.npz": ("stretch", 1.0, "bilinear", half, half)}
+    for name, wanted in expected.items():
+        found = find_pretrained("vit_b_16", tmp_path / name, "torchvision", None, 3)
+        frame = tuple(found.frame[key] for key in ("mode", "share", "interpolation"))
+        assert (*frame, list(found.mean), list(found.std)) == wanted, name

@@ -246,3 +246,12 @@ def test_the_frozen_weights_beside_our_checkpoints_are_read_too(tmp_path):
 def test_a_configuration_of_another_project_is_not_taken_for_ours(tmp_path):
     torch.save({"weights": STATE, "config": {"norm_eps": 0.5, "num_heads": 99}}, tmp_path / "w.pth")
     assert read_weights(tmp_path / "w.pth").config is None
+
+
+@pytest.mark.parametrize("container", ["state_dict", "model", "model_state_dict"])
+def test_a_config_beside_other_libraries_weights_is_not_ours(tmp_path, container):
+    """timm's and others' training files hold a `config` of their own: its norm_eps would be taken for the source's."""
+    torch.save({container: STATE, "config": {"norm_eps": 0.1, "num_heads": 7}}, tmp_path / "w.pth")
+    found = read_weights(tmp_path / "w.pth")
+    same(found.tensors)
+    assert found.config is None

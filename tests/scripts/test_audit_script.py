@@ -3,6 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from data_setup.phantom import make_phantom
 from tests.functions.test_html_page import read
@@ -76,3 +77,25 @@ def test_a_report_names_the_data_wherever_it_is_read(call_audit, slices, tmp_pat
     shutil.copytree(slices, tmp_path / "here")
     call_audit("here")
     assert json.loads((tmp_path / "runs/audit-here/audit.json").read_text())["data"] == str(tmp_path / "here")
+
+
+def test_strict_passes_where_there_are_notes_and_no_fault(call_audit, tmp_path):
+    """One slice of another size is worth a note."""
+    make_phantom(tmp_path / "clean", people=20, slices=4, seed=0)
+    path = sorted((tmp_path / "clean").rglob("*.png"))[0]
+    with Image.open(path) as image:
+        image.resize((image.width + 6, image.height + 6)).save(path)
+    code, out, _ = call_audit("clean", "--strict")
+    found = json.loads((tmp_path / "runs/audit-clean/audit.json").read_text())["findings"]
+    assert found
+    assert not any(finding["wrong"] for finding in found)
+    assert code == 0, out
+
+
+def test_a_subject_table_and_a_pattern_say_who_is_who(call_audit, slices, tmp_path):
+    """Nine people of the table, and of the slices that it leaves out one for each number after z."""
+    paths = sorted(slices.rglob("CN/*.png"))
+    pd.DataFrame({"path": list(map(str, paths)), "subject": [f"p{i % 9}" for i in range(len(paths))]}).to_csv(
+        tmp_path / "who.csv", index=False)
+    call_audit(slices, "--subjects", "who.csv", "--subject_pattern", "(?P<subject>z[0-9])", "--out", "report")
+    assert json.loads((tmp_path / "report/audit.json").read_text())["balance"]["patients"] == 9 + 4

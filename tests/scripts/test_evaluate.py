@@ -103,7 +103,9 @@ def test_a_leaky_run_is_refused_too(call_train, call_evaluate, arguments, tmp_pa
     code, out, _ = call_evaluate("runs/ViTModel", "--allow_seen")
     assert code == 0
     assert "LEAKY SPLIT, PATIENTS SEEN IN TRAINING" in out
-    assert "guessing, on people it has met" in out or "too good" in out
+    metrics = json.loads((tmp_path / "runs/ViTModel/evaluation/metrics.json").read_text())
+    verdicts = {score["verdict"] for score in metrics["slice"]["scores"].values() if "verdict" in score}
+    assert verdicts == {"better than guessing, on people it has met"}
     for page in ("report.html", "evaluation/report.html"):
         assert "PATIENTS SEEN IN TRAINING" in (tmp_path / "runs/ViTModel" / page).read_text()
 
@@ -117,6 +119,25 @@ def test_a_rival_that_was_trained_on_these_patients_is_refused(run, call_train, 
     assert code == 0
     assert "minus runs/rival/best.pt, per patient, accuracy" in out
     assert "PATIENTS SEEN IN TRAINING" in out
+
+
+def test_a_rival_is_scored_with_its_own_weights_and_its_own_preprocessing(run, call_evaluate, tmp_path):
+    """The differences are those of the two evaluations made one by one."""
+    rival = torch.load(run / "best.pt", weights_only=True)
+    rival["preprocessing"] |= {"mean": [0.9], "std": [0.05]}
+    rival["weights"]["classifier.bias"] += torch.tensor([0.7, 0.0])
+    torch.save(rival, run / "rival.pt")
+    call_evaluate("runs/ViTModel", "--against", "runs/ViTModel/rival.pt", "--out", "both")
+    split = pd.read_csv(run / "split.csv")
+    split[split["split"] == "test"].to_csv(tmp_path / "test.csv", index=False)
+    call_evaluate("runs/ViTModel/rival.pt", "--data", "test.csv", "--out", "rival")
+    both, theirs = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("both", "rival"))
+    for unit in ("slice", "patient"):
+        for name, row in both["against"][unit].items():
+            ours, other = (found[unit]["scores"][name]["value"] for found in (both, theirs))
+            if ours is not None:         # a score of fewer than five people is not shown
+                assert row["difference"] == pytest.approx(ours - other, abs=1e-6), (unit, name)
+    assert abs(both["against"]["patient"]["brier"]["difference"]) > 0.01
 
 
 def without(checkpoint_file, name):

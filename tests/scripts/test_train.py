@@ -222,3 +222,11 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
     counts = torch.bincount(train.dataset.labels).double()
     assert (loss_fn.weight[0] / loss_fn.weight[1]).item() == pytest.approx((counts[1] / counts[0]).sqrt().item())
     assert (loss_fn.label_smoothing, loss_fn.reduction) == (0.05, "none")
+
+
+def test_a_summary_changes_no_number_of_the_run(call_train, arguments, tmp_path):
+    """It draws random numbers; epoch 1 begins with the seed whatever was drawn before."""
+    call_train("--epochs", 1, *arguments)
+    call_train("--epochs", 1, "--summary", *arguments, "--name", "summed")
+    plain, summed = (load_checkpoint(tmp_path / f"runs/{name}/last.pt")["weights"] for name in ("ViTModel", "summed"))
+    assert all(torch.equal(plain[name], value) for name, value in summed.items())

@@ -299,3 +299,19 @@ def test_a_scratch_run_is_not_resumed_by_the_wrong_script(call, call_train, argu
     code, _, err = call("--resume", "runs/ViTModel")
     assert code == 2
     assert "another script" in err
+
+
+def test_the_schedule_ends_with_the_steps(call, flags, tmp_path):
+    """Four batches an epoch, seven steps: linear decay without warm-up stands at 1 - 6/7 in the last of them."""
+    call(*flags, "--steps", 7, "--schedule", "linear", "--warmup_share", 0)
+    rates = pd.read_csv(tmp_path / "runs/ViTModelTransferLearning/results.csv")["learning_rate"]
+    assert rates.tolist() == pytest.approx([0.01 * (1 - 3 / 7), 0.01 * (1 - 6 / 7)])
+
+
+def test_layers_learn_at_rates_of_their_own(call, flags, tmp_path):
+    """Two blocks, decay 0.5: embedding 1/8, blocks 1/4 and 1/2, norm and head 1; frozen parts have none."""
+    for name, part, expected in (("all", "all", {0.125, 0.25, 0.5, 1.0}), ("last", "last:1", {0.5, 1.0})):
+        call("--epochs", 1, *flags, "--train", part, "--layer_decay", 0.5, "--schedule", "constant",
+             "--warmup_share", 0, "--name", name)
+        groups = load_checkpoint(tmp_path / "runs" / name / "last.pt")["optimizer"]["param_groups"]
+        assert {round(group["lr"] / 0.01, 6) for group in groups} == expected

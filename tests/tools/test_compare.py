@@ -3,7 +3,10 @@ import json
 import re
 import runpy
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from functions.errors import UserError
 from tests.conftest import ROOT
@@ -130,3 +133,45 @@ def test_paths_start_where_the_run_was_started(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     split = four_number_split(tmp_path, record(cwd=str(tmp_path / "there")) | {"stamps": []})
     assert split["path"].tolist() == [str(tmp_path / "there" / name) for name in "abc"]
+
+
+def test_every_score_stands_in_its_own_row(call_train, call_compare, arguments, tmp_path):
+    """Scores of a run made up so that all differ: value and constant, per patient and per slice."""
+    call_train("--epochs", 1, *arguments)
+    file = tmp_path / "runs/ViTModel/metrics.json"
+    metrics, number = json.loads(file.read_text()), 0.1
+    for unit in ("patient", "slice"):
+        for name in ("auroc_disease", "balanced_accuracy", "accuracy"):
+            for what in ("value", "constant"):
+                number += 0.01
+                metrics["test"][unit][name][what] = number
+    file.write_text(json.dumps(metrics))
+    _, out, _ = call_compare("runs/ViTModel", "--no_four_numbers")
+    for name in ("auroc_disease", "balanced_accuracy", "accuracy"):
+        for title, unit, what in (("", "patient", "value"), (" slice", "slice", "value"),
+                                  ("constant", "patient", "constant")):
+            [shown] = [line for line in out.splitlines()
+                       if line.startswith("|") and line.split("|")[1].strip().endswith(f"{title} {name}")
+                       and ("slice" in line) == (title == " slice") and ("constant" in line) == (title == "constant")]
+            assert f"{metrics['test'][unit][name][what]:.3f}" in shown
+
+
+def test_the_four_numbers_learn_from_validation_too_and_keep_each_patients_class(tmp_path):
+    """Of training a person each would teach the opposite; the ids' order is not that of the rows."""
+    from tools.compare import four_number_scores
+
+    rows = []
+    people = [(f"sub-{number:02d}", name, dark, side)
+              for number, (name, dark, side) in enumerate(
+                  [("AD", 30, "train"), ("CN", 120, "train"), *[("AD", 120, "val"), ("CN", 30, "val")] * 9,
+                   *[("AD", 120, "test"), ("CN", 30, "test")] * 3])]
+    generator = np.random.default_rng(0)
+    for subject, name, dark, side in (people[row] for row in generator.permutation(len(people))):
+        for z in range(4):
+            pixels = generator.integers(150, 250, (20, 16), dtype=np.uint8)
+            pixels.flat[:dark] = 40
+            path = tmp_path / f"{subject}_z{z}.png"
+            Image.fromarray(pixels).save(path)
+            rows.append({"path": str(path), "class": name, "subject": subject, "split": side})
+    found = four_number_scores(pd.DataFrame(rows), ["AD", "CN"], 1)
+    assert (found["accuracy"], found["auroc_disease"]) == (1, 1)
