@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from data_setup.file_kinds import ending, in_words, is_document, is_image, is_litter, what_to_do
+from data_setup.path_names import check_utf8
 from data_setup.split_folders import TRAINING, check_not_splits
 from functions.errors import UserError, printable
 
@@ -97,9 +98,10 @@ def class_name(folder_name: str) -> str:
 
 def check_class_name(name: str, where: object) -> None:
     """UserError for a name that tables, figures and messages could not carry; `where` is what has the name."""
+    check_utf8([name], f"{printable(where)}: the class name")
     reason = None
-    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
-        reason = "contains control characters, or bytes that are not UTF-8"
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
+        reason = "contains control characters"
     elif name != name.strip():
         reason = "begins or ends with a space, which CSV readers drop"
     elif name in RESERVED:
@@ -212,11 +214,7 @@ def _check_link(link: Path, real_parent: str, mine: str, homes: Mapping[str, str
 
 def _readable_name(path: Path) -> Path:
     """The path; UserError if no table could hold it."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        raise UserError(f"{printable(path)}: the name is not UTF-8, so no table of results can hold it: rename the "
-                        "file or folder") from None
+    check_utf8([path], "file")
     return path
 
 

@@ -37,6 +37,7 @@ class Checkpoint:
     split_hash: str = ""
     fingerprint: str = ""
     stamps: list = field(default_factory=list)
+    precision: str = "fp32"
     seen: dict = field(default_factory=lambda: {"subjects": [], "digests": []})
     extra: list = field(default_factory=list)
 
@@ -52,6 +53,8 @@ class Checkpoint:
         if self.config.get("num_classes") != len(self.class_names):
             raise UserError(f"config.num_classes is {_shown(self.config.get('num_classes'))}, there are "
                             f"{len(self.class_names)} class_names")
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise UserError(f"precision is {_shown(self.precision)}, none of fp32, bf16, fp16")
         if self.epoch < 0:
             raise UserError(f"epoch is {self.epoch}")
         for name in ("subjects", "digests"):
@@ -212,7 +215,8 @@ def _check_generators(rng: dict) -> None:
         raise UserError("rng.numpy is not the state of NumPy's generator") from None
     if type(cuda) is not list:
         raise UserError("rng.cuda is not a list of generators' states")
-    for name, state in (("torch", here), *(("cuda", state) for state in cuda)):
+    apple = [("mps", rng["mps"])] if rng.get("mps") is not None else []
+    for name, state in (("torch", here), *apple, *(("cuda", state) for state in cuda)):
         if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.ndim != 1:
             raise UserError(f"rng.{name} is not the state of a generator: bytes")
     try:

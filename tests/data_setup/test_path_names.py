@@ -5,7 +5,7 @@ import sys
 import pytest
 from PIL import Image
 
-from data_setup.dataset import list_slices
+from data_setup.class_folders import list_slices
 from data_setup.path_names import check_utf8
 from functions.errors import UserError
 from tests.conftest import ROOT

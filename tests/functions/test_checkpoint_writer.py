@@ -7,12 +7,12 @@ import torch
 from functions import checkpoint_writer
 from functions.checkpoint_files import find_best, find_last, keep
 from functions.checkpoint_writer import CheckpointWriter, copied, tensor_bytes
-from functions.checkpoints import NEEDED, load_checkpoint
+from functions.checkpoints import load_checkpoint
+from tests.functions.plain import plain_checkpoint
 
 
 def checkpoint(epoch, best):
-    return dict.fromkeys(NEEDED, 0) | {"format": 1, "epoch": epoch, "best": {"epoch": best},
-                                       "weights": {"w": torch.full((5, 7), float(epoch))}}
+    return plain_checkpoint(epoch, best={"epoch": best}, weights={"w": torch.full((5, 7), float(epoch))})
 
 
 class SlowDisk:
@@ -35,17 +35,17 @@ def disk(monkeypatch):
 
 
 def test_training_may_change_everything_while_a_checkpoint_is_being_written(tmp_path, disk):
-    state = checkpoint(1, 1) | {"history": {"loss": [1.0]}}
+    state = checkpoint(1, 1) | {"history": {"train_loss": [1.0]}}
     writer = CheckpointWriter(tmp_path)
     writer.submit(state, True)
     assert not (tmp_path / "last.pt").exists(), "the loop goes on before anything is on the disk"
     state["weights"]["w"].zero_()
-    state["history"]["loss"].append(0.5)
+    state["history"]["train_loss"].append(0.5)
     disk.permits.release()
     writer.wait()
     written = load_checkpoint(tmp_path / "last.pt")
     assert (written["weights"]["w"] == 1).all()
-    assert written["history"] == {"loss": [1.0]}
+    assert written["history"] == {"train_loss": [1.0]}
     assert disk.written == [(1, True, checkpoint_writer.THREAD)]
 
 
@@ -129,10 +129,10 @@ def test_leaving_the_context_waits_for_the_disk_whatever_happened(tmp_path, disk
 
 
 def test_where_memory_is_scarce_nothing_is_copied(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr(checkpoint_writer.psutil, "virtual_memory", lambda: type("Free", (), {"available": 279})())
+    monkeypatch.setattr(checkpoint_writer.psutil, "virtual_memory", lambda: type("Free", (), {"available": 2})())
     monkeypatch.setattr(checkpoint_writer, "copied", lambda state: pytest.fail("copied"))
     disk.permits.release()
-    CheckpointWriter(tmp_path).submit(checkpoint(1, 1), True)                         # 5 · 7 · 4 = 140 bytes
+    CheckpointWriter(tmp_path).submit(checkpoint(1, 1), True)
     assert disk.written == [(1, True, threading.main_thread().name)]
 
 
