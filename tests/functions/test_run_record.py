@@ -32,7 +32,8 @@ def test_a_valid_record_is_what_was_written_unknown_entries_too(tmp_path):
     ("fingerprint", None, "fingerprint"), ("name", 3, "name"), ("split_sha256", 1, "split_sha256"),
     ("seconds", {"train": "1"}, "seconds: train"), ("seconds", 3, "seconds"), ("preprocessing", [], "preprocessing"),
     ("left_out", {}, "left_out"), ("commands", "train.py", "commands"), ("versions", {"torch": 2}, "versions: torch"),
-    ("feature_seconds", "x" * 500, "feature_seconds"), ("error", ["a"], "error"), ("precision", 16, "precision")])
+    ("feature_seconds", "x" * 500, "feature_seconds"), ("feature_seconds", True, "not a finite number"),
+    ("error", ["a"], "error"), ("precision", 16, "precision")])
 def test_a_wrong_entry_is_a_line_with_file_and_key(tmp_path, key, value, words):
     with pytest.raises(UserError, match=rf"run\.json is damaged: .*{words}") as error:
         parse(tmp_path / "run.json", **{key: value})
@@ -52,6 +53,6 @@ def test_an_entry_of_every_run_must_be_there(tmp_path, key):
     b'{"settings": {"lr": 1e999}}', b"[" * 100_000, b'{"a": ' * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", b"\xff\xfe{",
     b'{"a": "\xe9"}', b"\0" * 100])
 def test_what_is_no_json_object_of_finite_numbers_is_a_line(tmp_path, text):
-    with pytest.raises(UserError, match=r"run\.json is damaged") as error:
+    with pytest.raises(UserError, match=r"run\.json is damaged( \(|: it holds no JSON object)") as error:
         parse_record(text, tmp_path / "run.json")
     assert "\n" not in str(error.value)
