@@ -180,7 +180,7 @@ def test_files_left_out_are_counted_and_named(folders):
     (folders / "train" / "AD" / "Thumbs.db").write_bytes(b"x")
     data = load(folders)
     assert data.left_out == [f"{folders / 'train' / 'AD' / 'Thumbs.db'}: left by another program"]
-    assert any("1 files left out" in note for note in data.notes)
+    assert any("1 files or folders left out" in note for note in data.notes)
 
 
 def test_class_weights_balance_the_training_slices(folders):

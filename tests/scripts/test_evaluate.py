@@ -164,7 +164,7 @@ def test_new_slices_of_a_run_keep_its_temperature_and_neighbours(run, call_evalu
     code, out, err = call_evaluate("runs/ViTModel", "--data", "neue Köpfe")
     assert (code, err) == (0, "")
     for words in ("PATIENTS UNKNOWN", "temperature", "nearest pixel neighbour", "not measurable",
-                  "per slice, 1 of them", "1 files are no images"):
+                  "per slice, 1 of them", "1 files or folders are left out"):
         assert words in out, words
     assert "nan" not in out
     assert "per patient" not in out
