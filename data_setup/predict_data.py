@@ -77,7 +77,7 @@ class RowsToScore:
         if run == self.run:
             parts = [self.parts[name] for name in ("train", "val") if name in self.parts]
             return pd.concat(parts) if parts else self.test.iloc[:0]
-        table = _own_split(run)
+        table = _own_split(run, None)
         table = table[table["split"].isin(["train", "val"])]
         return table if all(Path(path).is_file() for path in table["path"]) else table.iloc[:0]
 
@@ -95,7 +95,7 @@ class RowsToScore:
         """Of the train and test rows, bool (n,), whose id means the same patient as in the training data."""
         both = pd.concat([self.parts["train"], self.test], ignore_index=True)
         same = np.array(in_data_set(both["path"].tolist(), split_folders(self.parts["train"]))) | self.own
-        return same | [subject is not None and means_one_patient(path, subject)
+        return same | [isinstance(subject, str) and means_one_patient(path, subject)
                        for path, subject in zip(both["path"], both["subject"], strict=True)]
 
     @staticmethod

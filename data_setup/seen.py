@@ -12,9 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from data_setup.patient_ids import canonical_id, is_archive_id
+from data_setup.split_folders import split_of
 from data_setup.subjects import kaggle_slice
-
-SPLIT_FOLDERS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
 class Seen(NamedTuple):
@@ -51,13 +50,13 @@ def means_one_patient(path: str, subject: str) -> bool:
 def in_data_set(paths: Sequence[str], folders: Sequence[str]) -> list[bool]:
     """Whether each file lies in one of a data set's folders, or in a split folder (train, test) beside one of them."""
     own = {PurePath(os.path.realpath(folder)) for folder in folders}
-    beside = {folder.parent for folder in own if folder.name.casefold() in SPLIT_FOLDERS}
+    beside = {folder.parent for folder in own if split_of(folder.name)}
     answers = {}                                             # of each file's folder: there are few
     for path in paths:
         parent = os.path.dirname(path)
         if parent not in answers:
             above = PurePath(os.path.realpath(parent))
-            answers[parent] = any(folder in own or (folder.name.casefold() in SPLIT_FOLDERS and folder.parent in beside)
+            answers[parent] = any(folder in own or (folder.parent in beside and split_of(folder.name) is not None)
                                   for folder in (above, *above.parents))
     return [answers[os.path.dirname(path)] for path in paths]
 

@@ -59,6 +59,7 @@ class Checkpoint:
             raise UserError(f"epoch is {self.epoch}")
         for name in ("subjects", "digests"):
             _texts(f"seen.{name}", self.seen.get(name))
+        _texts("seen.folders", self.seen.get("folders", []))           # older checkpoints have none
         _whole_number("schedule.step", self.schedule.get("step"))
         self._check_preprocessing()
         self._check_results()

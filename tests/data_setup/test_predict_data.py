@@ -62,6 +62,7 @@ def test_an_old_checkpoints_data_set_is_that_of_its_runs_split(slices, tmp_path)
     assert rows_to_score(run, slices, checkpoint, None, None).met(checkpoint, run) == (1, 0)
     without = {name: value for name, value in CHECKPOINT.items() if name != "seen"}
     assert rows.met(without, run) == (0, 0)
+    assert rows_to_score(None, slices, checkpoint, None, None).met(without, run)[0] == 24     # a rival: its own split
     assert rows.met(without, None) is None
 
 

@@ -65,6 +65,7 @@ def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):
     ("extra", [{"learning_rate": "x"}] * 2, "extra"), ("best", {"lowest": [1.0]}, "best.epoch"),
     ("best/lowest", [NAN], "best.lowest"), ("schedule/step", 1.5, "schedule.step"), ("schedule", {}, "schedule.step"),
     ("scaler", {"scale": NAN}, "scaler"), ("seen", {"subjects": "x", "digests": []}, "seen.subjects"),
+    ("seen", {"subjects": [], "digests": [], "folders": [1]}, "seen.folders"),
     ("seen", {}, "seen.subjects"), ("stamps", [3], "stamps"), ("frozen", 3, "frozen"),
     ("optimizer", {}, "optimizer"), ("optimizer/state", {0: 3}, "optimizer.state"),
     ("optimizer/state", {0: {"exp_avg": torch.full((2,), NAN)}}, "optimizer.state.0"),
