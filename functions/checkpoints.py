@@ -60,12 +60,16 @@ def frozen_names(model: nn.Module) -> set[str]:
 
 def frozen_digest(model: nn.Module) -> str:
     """A hash of the frozen tensors, names included; "" if there are none."""
-    names, state = sorted(frozen_names(model)), whole(model.state_dict(), everywhere=True)
+    names, state = frozen_names(model), whole(model.state_dict(), everywhere=True)
+    return _digest({name: state[name] for name in names}) if names else ""
+
+
+def _digest(weights: dict[str, torch.Tensor]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for name in names:
-        digest.update(f"{name} {tuple(state[name].shape)} {state[name].dtype}".encode())
-        digest.update(state[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest() if names else ""
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
@@ -208,7 +212,10 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         weights = checkpoint["weights"]
         if checkpoint["frozen"]:
-            weights = weights | check_weights(frozen_weights(Path(path).parent / FROZEN, checkpoint["frozen"], path))
+            kept = check_weights(frozen_weights(Path(path).parent / FROZEN, checkpoint["frozen"], path))
+            if _digest(kept) != checkpoint["frozen"]:
+                raise UserError(f"the weights in {FROZEN} beside it are not those that the run began with")
+            weights = weights | kept
         layers = checkpoint["config"].get("num_layers", 0)
         if type(layers) is int and layers > len(weights):          # before it is built, however large it would be
             raise UserError(f"config.num_layers is {layers}, the file holds {len(weights)} tensors")

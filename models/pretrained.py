@@ -76,7 +76,8 @@ def adapt(converted: Converted, config: ViTConfig,
         weights["patch_embedding.project.weight"] = kernel.sum(dim=1, keepdim=True)
         notes.append("the RGB kernel is summed to one channel")
     elif kernel.shape[1] != config.in_channels:
-        raise UserError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels}")
+        raise UserError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels} "
+                        "(in_channels)")
     positions = weights["patch_embedding.positions"]
     same = source == "ours" and positions.shape[1] - 1 == config.num_patches
     grid = converted.grid or (config.grid if same else grid_of(positions.shape[1] - 1, config.grid))

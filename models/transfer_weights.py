@@ -14,7 +14,7 @@ from models.config import VARIANTS
 from models.image_settings import ImageSettings, find_image_settings, for_channels, of_preset
 from models.layouts import Converted, convert, real_numbers
 from models.pretrained import adapt, torchvision_names
-from models.transfer import RESNETS, TransferConfig, TransferModel
+from models.transfer import MODELS, RESNETS, TransferConfig, TransferModel
 from models.weight_files import file_hash, read_weights
 from models.wrappers import other_head, without_prefix
 
@@ -68,6 +68,7 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         size = image_size or tuple(default.transforms().crop_size * 2)[:2]
         images = for_channels(of_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
         return Pretrained(replace(config, image_size=size), None, "random", None, images, (images.words(size),))
+    source = Path(source) if Path(source).is_file() else source           # a file whose name looks like torchvision's
     named = _named(model, source) if isinstance(source, str) else None
     path = _download(named) if named else Path(source)
     file, digest = read_weights(path), file_hash(path)
@@ -93,7 +94,8 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         if images is None:
             raise UserError(f"a {kind} file, which does not say how its images were prepared: give --mean and --std")
     except UserError as error:
-        raise UserError(f"{path} for --model {model}: {error}") from None
+        ours = f"; a run of ours is a start if its sizes are those of {', '.join(MODELS)}" if file.config else ""
+        raise UserError(f"{path} for --model {model}: {error}{ours}") from None
     images = for_channels(images, in_channels, mean, std)
     return Pretrained(config, weights, words, digest, images, (*file.notes, *notes, images.words(config.image_size)))
 

@@ -55,7 +55,8 @@ def read_weights(path: str | Path) -> Weights:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"weights {path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+        inside = f": give {path / 'best.pt'}" if (path / "best.pt").is_file() else ""
+        raise UserError(f"weights {path}: {f'a folder, not a file{inside}' if path.is_dir() else 'no such file'}")
     if path.stat().st_size == 0:
         raise UserError(f"weights {path}: empty file (0 bytes)")
     promised = re.search(r"-(?!20\d{6}(?:\.|$))([0-9a-f]{8,64})(?:\.[a-z]+)*$", path.name.lower())
@@ -79,7 +80,8 @@ def _read(path: Path) -> object:
             raise UserError(f"{DAMAGED} ({str(error)[:120]})") from None
     if start[:2] == b"PK":
         try:
-            names = zipfile.ZipFile(path).namelist()
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
         except Exception as error:       # of damaged bytes: BadZipFile, struct.error, …
             raise UserError(f"{DAMAGED} ({str(error)[:120]})") from None
         if names and all(name.endswith(".npy") for name in names):

@@ -163,6 +163,22 @@ def test_frozen_weights_of_another_run_are_refused(tmp_path):
         load_model(tmp_path / "best.pt")
 
 
+@pytest.mark.parametrize(("name", "value", "complaint"), [
+    ("patch_embedding.class_token", torch.ones(1, 1, 12), "not those that the run began with"),
+    ("patch_embedding.class_token", torch.full((1, 1, 12), float("nan")), "not finite"),
+    ("surplus", torch.ones(2), "not those that the run began with")])
+def test_frozen_weights_that_were_changed_under_the_same_name_are_refused(tmp_path, name, value, complaint):
+    run = frozen_run()
+    digest = frozen_digest(run[0])
+    save_frozen(tmp_path, run[0], digest)
+    save_checkpoint(tmp_path / "best.pt", make_checkpoint(*run, epoch=0, history={}, best={},
+                                                          **FACTS | {"frozen": digest}))
+    kept = torch.load(tmp_path / "frozen.pt", weights_only=True)
+    torch.save(kept | {"weights": kept["weights"] | {name: value}}, tmp_path / "frozen.pt")
+    with pytest.raises(ValueError, match=complaint):
+        load_model(tmp_path / "best.pt")
+
+
 def test_nothing_is_frozen_in_a_model_that_learns():
     assert frozen_digest(make_run()[0]) == ""
 

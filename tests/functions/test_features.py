@@ -101,8 +101,8 @@ def features_of(slices, monkeypatch, tmp_path):
         model = TransferModel(TransferConfig(image_size=size, in_channels=1, num_classes=2))
         data = create_dataloaders(slices / "train", slices / "test", 16, image_size=size, channels=1, seed=1,
                                   device=torch.device("cpu"), preprocessing=preprocessing, augment=augment)
-        settings = Namespace(augment=augment, views=views, seed=seed, precision=precision)
-        return frozen_features(model, data, settings, torch.device("cpu"), frozen_digest(model))[0]
+        settings = Namespace(augment=augment, views=views, seed=seed)
+        return frozen_features(model, data, settings, torch.device("cpu"), frozen_digest(model), precision)[0]
 
     return compute
 

@@ -255,3 +255,9 @@ def test_a_config_beside_other_libraries_weights_is_not_ours(tmp_path, container
     found = read_weights(tmp_path / "w.pth")
     same(found.tensors)
     assert found.config is None
+
+
+def test_a_run_folder_is_answered_with_its_best_checkpoint(tmp_path):
+    torch.save(STATE, tmp_path / "best.pt")
+    with pytest.raises(ValueError, match=r"a folder, not a file: give .*best\.pt"):
+        read_weights(tmp_path)
