@@ -10,6 +10,7 @@ from PIL import Image
 import data_setup
 from data_setup.dataloaders import create_dataloaders
 from data_setup.transforms import RandomBrain
+from functions.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -260,3 +261,24 @@ def test_seen_are_the_patients_and_pixels_of_training_and_validation_and_no_othe
     digests = {name: set(getattr(data, name).dataset.digests) for name in of}
     assert set(data.seen["digests"]) == digests["train"] | digests["val"]
     assert not set(data.seen["digests"]) & digests["test"]
+
+
+def test_a_file_that_changed_or_vanished_since_it_was_first_read_is_named(folders):
+    """Where slices do not fit in memory they are read again in every epoch: another picture would be other data."""
+    data = load(folders, keep_in_memory=False)
+    changed, lost = data.train.dataset.paths[2], data.train.dataset.paths[3]
+    Image.new("L", (10, 12), 9).save(changed)
+    with pytest.raises(UserError, match="has changed since the run began") as refusal:
+        data.train.dataset[2]
+    assert changed in str(refusal.value)
+    (folders / lost).unlink()
+    with pytest.raises(UserError, match="could be read when the run began") as refusal:
+        data.train.dataset.__getitems__([0, 3])
+    assert lost in str(refusal.value)
+
+
+def test_fingerprint_follows_the_class_of_every_slice(folders):
+    before = load(folders).fingerprint
+    path = sorted((folders / "train" / "AD").iterdir())[0]
+    path.rename(folders / "train" / "CN" / path.name)
+    assert load(folders).fingerprint != before

@@ -108,3 +108,16 @@ def test_a_trace_of_the_person_tells_no_class_of_new_people(cohort):
     [own] = [s for s in find_shortcuts(rows.__getitem__, labels, people) if s.trace == "file size"]
     assert own.auroc < 0.7
     assert own.shuffled < 0.75
+
+
+def test_labels_are_shuffled_over_whole_people():
+    """A number of the person's own, 40 people with 8 slices: the best of nine shufflings scatters as 40 do, not 320."""
+    best = []
+    for seed in range(4):
+        people = np.repeat(np.arange(40), 8)
+        own = np.random.default_rng(seed).normal(size=40)
+        rows = [{"noise": [float(own[person])]} for person in people]
+        [shortcut] = find_shortcuts(rows.__getitem__, people % 2, people, seed)
+        assert not shortcut.found
+        best.append(shortcut.shuffled)
+    assert np.mean(best) > 0.59, "0.55 where slices are shuffled"

@@ -87,3 +87,17 @@ def test_of_a_large_image_the_middle_is_looked_at(tmp_path, monkeypatch):
         assert large[kind] == small[kind], kind
     assert large["dimensions"] == [200, 300]
     assert large["border"] == [0, 0, 0]
+
+
+def test_the_border_is_the_two_outermost_pixels_of_every_side(tmp_path):
+    pixels = np.zeros((20, 16), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    inside, ring = pixels.copy(), pixels + 40
+    inside[2:-2, 2:-2] = 200
+    ring[2:-2, 2:-2] = 0
+    assert traces(tmp_path / "a.png", inside)["border"] == [0, 0, 0]
+    assert traces(tmp_path / "a.png", ring)["border"] == [40, 0, 1]
+    for side in np.s_[:2, :], np.s_[-2:, :], np.s_[:, :2], np.s_[:, -2:]:
+        one = pixels.copy()
+        one[side] = 90
+        assert traces(tmp_path / "a.png", one)["border"][0] > 15
