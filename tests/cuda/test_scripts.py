@@ -95,7 +95,8 @@ def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(ca
 LEFT_IN_TRAINING = {          # a tensor → module and function, the text that moves it to the device, its replacement
     "mean and std": ("data_setup.batches", "Batches.__init__", "transform.to(device)", "transform"),
     "class weights": ("train", "train", "[settings.class_weights]).to(device)", "[settings.class_weights])"),
-    "model": ("train", "train", "num_classes=len(data.class_names))).to(device)", "num_classes=len(data.class_names)))"),
+    "model": ("train", "train", "num_classes=len(data.class_names))).to(device)",
+              "num_classes=len(data.class_names)))"),
     "images": ("functions.engine", "train_step", "images.to(device, non_blocking=True)", "images.cpu()"),
     "labels": ("functions.engine", "train_step", "labels.to(device, non_blocking=True)", "labels.cpu()"),
     "images that are scored": ("functions.engine", "test_step", "images.to(device, non_blocking=True)", "images.cpu()"),
