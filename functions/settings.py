@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-# Bounds well above anything that has been trained, so that a typing error is a line and not a machine out of memory.
+# Bounds well above anything that has been trained, so that a typing error is a line and not a machine out of memory;
+# none beyond those of ViTConfig, which hold for checkpoints too.
 MOST_PIXELS = 4096          # a side of the image
 MOST_LAYERS = 1000          # ViT-22B (Dehghani et al. 2023) has 48
-MOST_WIDTH = 2**17          # of embedding and MLP: ViT-22B's are 6,144 and 24,576
+MOST_WIDTH = 2**16          # of embedding and MLP: ViT-22B's are 6,144 and 24,576
 MOST_HEADS = 1024
 MOST_WORKERS = 256          # each is a process
 MOST_VIEWS = 1000

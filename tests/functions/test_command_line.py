@@ -26,7 +26,7 @@ from tests.test_layout import SCRIPTS
         (["--device", "gpu"], "none of auto, cpu, cuda"),
         (["--device", "cuda:-1"], "none of auto, cpu, cuda"),
         (["--num_transformer_layer", "1000000000"], "between 1 and 1,000"),
-        (["--embedding_dim", "1" + "0" * 5000], "between 1 and 131,072"),
+        (["--embedding_dim", "1" + "0" * 5000], "between 1 and 65,536"),
         (["--image_size", "1000000"], "at most 4,096 pixels"),
         (["--num_workers", "100000"], "between 0 and 256"),
     ],

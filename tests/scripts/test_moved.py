@@ -106,7 +106,7 @@ def make_recipe(folder):
 
 
 @pytest.mark.parametrize(("given", "complaint"), [
-    (["--num_transformer_layer", 1000, "--embedding_dim", 131072, "--num_heads", 16], "parameters takes"),
+    (["--num_transformer_layer", 1000, "--embedding_dim", 65536, "--num_heads", 16], "parameters takes"),
     (["--embedding_dim", 65, "--num_heads", 3], "not a multiple of num_heads"), (["--model", "vit_x"], "unknown model"),
     (["--device", "cuda:99"], "--device cuda:99"), (["--precision", "fp16", "--device", "cpu"], "needs a CUDA GPU")])
 def test_a_model_or_device_that_cannot_be_is_refused_before_slices_are_read(call_train, tmp_path, given, complaint):
