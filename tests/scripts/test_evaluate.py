@@ -212,3 +212,12 @@ def test_a_damaged_run_is_one_line_and_exit_code_2(run, call_evaluate):
     (run.parent / "audit-x" / "audit.json").write_text("{}")
     assert call_evaluate("runs/ViTModel")[0] == 0, "another program's damaged file is told, and no reason to fail"
     assert "is damaged: &quot;data&quot; is missing" in (run / "report.html").read_text()
+
+
+def test_stamps_of_training_stay_on_other_slices_but_that_of_its_own_split(run, call_evaluate, tmp_path):
+    checkpoint = torch.load(run / "best.pt", weights_only=True)
+    torch.save(checkpoint | {"stamps": ["LEAKY SPLIT", "RANDOM WEIGHTS"]}, run / "stamped.pt")
+    split = pd.read_csv(run / "split.csv")
+    split[split["split"] == "test"].to_csv(tmp_path / "test.csv", index=False)
+    call_evaluate("runs/ViTModel/stamped.pt", "--data", "test.csv", "--out", "out")
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["stamps"] == ["RANDOM WEIGHTS"]

@@ -45,3 +45,12 @@ def test_copies_are_what_their_names_say(stacks):
         assert len(set(rows)) == count
         assert (np.diff(rows) > 0).all()
     assert [made[name][1] for name in ("every second slice", "every third slice")] == [None, None]
+
+
+def test_the_plain_method_links_only_those_who_are_each_others_nearest(stacks):
+    """A picture between two people is near to both; their own slices are nearer to each other."""
+    pictures, people = stacks
+    between = ((pictures[0].astype(int) + pictures[3]) / 2).astype(np.uint8)
+    labels = plain([*pictures, between])
+    assert same_groups(labels[:-1], people)
+    assert labels[-1] not in labels[:-1]
