@@ -92,7 +92,8 @@ def train(flags: dict) -> None:
     folder = open_folder(SCRATCH, settings, record, facts, device_words, data.table,
                          notes=data.notes, left_out=data.left_out)
     val = data.val.dataset
-    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | seen, patient_ids(val.subjects, val.paths))
+    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | seen, patient_ids(val.subjects, val.paths),
+                      available_memory=available_memory)
     runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
     done = run.resume()
     print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
@@ -120,7 +121,11 @@ def train(flags: dict) -> None:
 
         # Results: the best epoch, once, on the test patients
         test = data.test.dataset
-        scored = run.conclude(lambda: engine.test_step(model, data.test, loss_fn, device, precision=precision),
+        def score_test(trained: str) -> EpochScores:
+            return engine.test_step(model, data.test, loss_fn, device,
+                                    precision=runtime.scoring_precision(trained, device)[0])
+
+        scored = run.conclude(score_test,
                               test.paths, test.subjects, data.largest_class)
         reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, UNKNOWN not in stamps, stamps,
                             data.left_out)

@@ -22,7 +22,7 @@ def train(flags: dict) -> None:
     from data_setup.framing import Frame
     from data_setup.moved import chosen_split
     from data_setup.phantom_ceiling import ceiling
-    from data_setup.resources import available_cores
+    from data_setup.resources import available_cores, available_memory
     from data_setup.run_data import load_run_data
     from data_setup.split_notes import UNKNOWN
     from data_setup.splits import count_table, split_hash
@@ -115,7 +115,8 @@ def train(flags: dict) -> None:
                          left_out=data.left_out, weights=pretrained.source, weights_sha256=pretrained.sha256,
                          feature_seconds=seconds)
     val = data.val.dataset
-    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | seen, patient_ids(val.subjects, val.paths))
+    run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | seen, patient_ids(val.subjects, val.paths),
+                      available_memory=available_memory)
     runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
     done = run.resume()
     print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
@@ -143,7 +144,11 @@ def train(flags: dict) -> None:
         test = data.test.dataset
         probe = None if streams is data else least_squares_probe(
             streams.train.dataset, streams.val.dataset, streams.test.dataset, len(data.class_names)).probabilities
-        scored = run.conclude(lambda: engine.test_step(learner, streams.test, loss_fn, device, precision=precision),
+        def score_test(trained: str) -> EpochScores:
+            return engine.test_step(learner, streams.test, loss_fn, device,
+                                    precision=runtime.scoring_precision(trained, device)[0])
+
+        scored = run.conclude(score_test,
                               test.paths, test.subjects, data.largest_class, probe)
         reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, UNKNOWN not in stamps, stamps,
                             data.left_out)

@@ -6,6 +6,7 @@ The variable lets cuBLAS be deterministic: it is read at the first matrix produc
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.gpu_timing import Sizes, TableFile, choose_sizes, median_seconds
 from benchmarks.timing import synchronise
 from data_setup.transforms import affine, make_transforms
+from functions.checkpoint_writer import snapshot
 from functions.optimizers import make_optimizer
 from functions.runtime import autocast, make_deterministic, pick_device, set_seeds
 from functions.speed import measured_peak
@@ -78,17 +80,35 @@ def epoch_sums(sizes: Sizes, device: torch.device) -> Findings:
 
 
 def affine_precision(sizes: Sizes, device: torch.device) -> Findings:
-    """How far TF32 moves the pixels of a rotation by 7 degrees: affine_grid is a matrix product."""
-    before, ramps = torch.get_float32_matmul_precision(), []
+    """How far F.affine_grid, a matrix product, moves pixels with TF32 beside our elementwise grid: a rotation by 7°."""
+    before = torch.get_float32_matmul_precision()
     ramp = torch.linspace(0, 1, sizes.pixels, device=device).expand(1, 1, sizes.pixels, sizes.pixels).contiguous()
     zero, one = torch.zeros(1, device=device), torch.ones(1, device=device)
-    for precision in ("highest", "high"):
-        torch.set_float32_matmul_precision(precision)
-        ramps.append(affine(ramp, 7 * one, zero, zero, one, one))
+    angle = torch.tensor(math.radians(7.0), device=device)
+    rows = torch.stack([torch.stack([angle.cos(), angle.sin(), zero[0]]),
+                        torch.stack([-angle.sin(), angle.cos(), zero[0]])])[None]
+    torch.set_float32_matmul_precision("high")
+    grid = F.affine_grid(rows, list(ramp.shape), align_corners=False)
+    theirs, ours = F.grid_sample(ramp, grid, align_corners=False), affine(ramp, 7 * one, zero, zero, one, one)
     torch.set_float32_matmul_precision(before)
     inner = slice(sizes.pixels // 4, -(sizes.pixels // 4))              # away from the zeros that rotate in
-    moved = (ramps[0] - ramps[1])[..., inner, inner].abs().max().item() * (sizes.pixels - 1)
-    yield "affine with TF32 against fp32, largest shift", f"{moved:.4f} pixels"
+    moved = (ours - theirs)[..., inner, inner].abs().max().item() * (sizes.pixels - 1)
+    yield "F.affine_grid with TF32 against ours, largest shift", f"{moved:.4f} pixels"
+
+
+def snapshots(sizes: Sizes, device: torch.device) -> Findings:
+    """Whether a checkpoint's copy holds what the weights were, though the next step overwrites them at once."""
+    weights = torch.zeros(sizes.batch, 1024, 64, device=device)
+    work = torch.randn(2048 if device.type == "cuda" else 32, 2048 if device.type == "cuda" else 32, device=device)
+    wrong = 0
+    for number in range(1, 6):
+        for _ in range(20):
+            work = torch.tanh(work @ work)                              # queued, and not yet done
+        weights.fill_(number)
+        copy = snapshot({"weights": weights})["weights"]
+        weights.fill_(-1)
+        wrong += int((copy != number).sum())
+    yield "values of a snapshot that are not those of its moment", f"{wrong}"
 
 
 def cross_entropy(sizes: Sizes, device: torch.device) -> Findings:
@@ -169,7 +189,8 @@ def copies(sizes: Sizes, device: torch.device) -> Findings:
 
 
 CHECKS: tuple[Callable[[Sizes, torch.device], Findings], ...] = (
-    peaks, attention, augmentation, epoch_sums, affine_precision, cross_entropy, chunk_position, determinism, copies)
+    peaks, attention, augmentation, epoch_sums, affine_precision, snapshots, cross_entropy, chunk_position, determinism,
+    copies)
 
 
 def yes_no(answer: bool) -> str:

@@ -44,7 +44,7 @@ class Batches:
             yield self.transform(pixels), labels
 
     def _on_device(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches on the device; copies from host memory to a GPU are asynchronous and one batch ahead."""
+        """The batches on the device; for a GPU the next one is pinned and its copy queued before one is given out."""
         if self.device.type != "cuda" or self.dataset.labels.device.type == "cuda":
             return (tuple(part.to(self.device) for part in batch) for batch in batches)
         return one_ahead(tuple(part.pin_memory().to(self.device, non_blocking=True) for part in batch)

@@ -4,13 +4,15 @@ The loop waits only for the copy. What is kept, under which names and in which o
 
 An epoch is written when it ends, but not sooner than SECONDS after the last one was. If epochs end faster than that,
 the newest and the selected one wait, as copies, and those between them are never written. So a run that is killed
-(SIGKILL) repeats at most the epoch it was in and what came before it within SECONDS and the time that two checkpoints
-take to write. A run that is interrupted (Ctrl-C, SIGTERM), fails or ends writes everything first, and repeats at most
-the epoch it was in.
+(SIGKILL) repeats at most the epoch it was in, those that ended within SECONDS before it, and those that ended while
+the last checkpoints, two at most, were being written. A run that is interrupted (Ctrl-C, SIGTERM), fails or ends
+writes what waits first and repeats at most the epoch it was in, unless the disk refuses: then it says so, and goes on
+from the last checkpoint that was written.
 """
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -26,13 +28,18 @@ THREAD = "checkpoint writer"
 SECONDS = 30.0      # between two checkpoints: short epochs are cheaper to repeat than to write
 
 
+def tensors(state) -> Iterator[Tensor]:
+    """All tensors in a nest of dicts, lists and tuples."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, (dict, list, tuple)):
+        for part in state.values() if isinstance(state, dict) else state:
+            yield from tensors(part)
+
+
 def tensor_bytes(state) -> int:
     """Bytes of all tensors in a nest of dicts, lists and tuples."""
-    if isinstance(state, Tensor):
-        return state.numel() * state.element_size()
-    if isinstance(state, dict):
-        state = state.values()
-    return sum(map(tensor_bytes, state)) if isinstance(state, (list, tuple, type({}.values()))) else 0
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors(state))
 
 
 def copied(state):
@@ -50,9 +57,14 @@ def copied(state):
 def snapshot(checkpoint: dict) -> dict:
     """A copy of a checkpoint that training cannot change any more: complete when this returns."""
     copy = copied(checkpoint)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()                  # 1 GB takes some 40 ms over PCIe 4
+    if any(tensor.is_cuda for tensor in tensors(checkpoint)):
+        torch.cuda.synchronize()                  # until the asynchronous copies are done
     return copy
+
+
+def free_memory() -> int:
+    """Bytes that the system could still give."""
+    return psutil.virtual_memory().available
 
 
 class CheckpointWriter:
@@ -61,14 +73,14 @@ class CheckpointWriter:
     An error of the thread (a full disk) is raised by the next `submit` or `wait`, in the caller's thread.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, available_memory: Callable[[], int] = free_memory):
+        self.folder, self.available_memory = folder, available_memory
         self.waiting: list[tuple[dict, bool]] = []        # (checkpoint, is_best), at most the selected and the newest
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.written_at = -float("inf")
-        self.hurry = threading.Event()                    # somebody waits for the disk: now, not by the clock
+        self.hurry = threading.Event()                    # set while the caller waits for the disk: ignore the clock
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -78,18 +90,21 @@ class CheckpointWriter:
             self.wait()
 
     def submit(self, checkpoint: dict, is_best: bool) -> None:
-        """Takes a copy of `checkpoint` and returns; waits for the disk only where memory is too scarce for a copy."""
+        """Takes a copy of `checkpoint` and returns; waits for the disk only where memory is too scarce for copies.
+
+        Three copies may exist besides it: one that is being written, and two that wait.
+        """
         self._raise()
         if not is_main():
             return
-        if tensor_bytes(checkpoint) > psutil.virtual_memory().available / 2:
+        if 2 * tensor_bytes(checkpoint) > self.available_memory():
             self.wait()
             keep(self.folder, checkpoint, is_best)
             return
-        copy = snapshot(checkpoint)
+        new = (snapshot(checkpoint), is_best)
         with self.lock:
-            self.waiting = [] if is_best else [item for item in self.waiting if item[1]]
-            self.waiting.append((copy, is_best))
+            self._raise()
+            self.waiting = [new] if is_best else [*(item for item in self.waiting if item[1]), new]
             if self.thread is None:
                 self.thread = threading.Thread(target=self._write, name=THREAD)
                 self.thread.start()
@@ -97,8 +112,10 @@ class CheckpointWriter:
     def wait(self) -> None:
         """Returns when all that was submitted is on the disk."""
         self.hurry.set()
-        if thread := self.thread:
+        if (thread := self.thread) is not None and thread.is_alive():
             thread.join()
+        if self.waiting:                                  # an interruption came before the thread had begun
+            self._write()
         self.hurry.clear()
         self._raise()
 
@@ -108,16 +125,22 @@ class CheckpointWriter:
             raise error
 
     def _write(self) -> None:
+        """Writes what waits, by the clock, until nothing does or the disk refuses."""
         while True:
-            if self.waiting:
-                self.hurry.wait(max(0.0, self.written_at + SECONDS - time.monotonic()))
-            with self.lock:
-                if not self.waiting or self.error:
-                    self.waiting, self.thread = [], None
+            self.hurry.wait(max(0.0, self.written_at + SECONDS - time.monotonic()))
+            while (item := self._next()) is not None:     # the selected epoch, and right after it the newest
+                try:
+                    keep(self.folder, *item)
+                except BaseException as error:            # raised again in the caller's thread
+                    with self.lock:
+                        self.error, self.waiting, self.thread = error, [], None
                     return
-                checkpoint, is_best = self.waiting.pop(0)
-            try:
-                keep(self.folder, checkpoint, is_best)
-            except BaseException as error:        # raised again in the caller's thread
-                self.error = error
             self.written_at = time.monotonic()
+            with self.lock:
+                if not self.waiting:
+                    self.thread = None
+                    return
+
+    def _next(self) -> tuple[dict, bool] | None:
+        with self.lock:
+            return self.waiting.pop(0) if self.waiting else None

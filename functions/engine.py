@@ -93,7 +93,7 @@ def _bar(dataloader: Iterable, progress: str) -> tqdm:
     return tqdm(total=len(dataloader), desc=progress, leave=False, disable=None if progress and is_main() else True)
 
 
-@torch.inference_mode()
+@torch.no_grad()          # not inference_mode: what FSDP gathers in it could not be trained afterwards
 def test_step(
     model: nn.Module,
     dataloader: Iterable,

@@ -11,6 +11,10 @@ from typing import BinaryIO
 from functions.distributed import is_main
 
 
+class NotWritten(OSError):
+    """The disk refused a file: full, read-only, gone."""
+
+
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object],
                      before_renaming: Callable[[], None] = lambda: None) -> None:
     """Lets `write(file)` fill a temporary neighbour, flushes it to the disk, then renames it to `path`.
@@ -44,7 +48,7 @@ def _name_the_file(error: OSError | RuntimeError, path: Path) -> None:
     refusal = error if isinstance(error, OSError) else error.__context__
     if isinstance(refusal, OSError) and refusal.strerror:
         what = f"{refusal.strerror}: {path} could not be written, what it held before is whole"
-        raise OSError(refusal.errno, what) from None
+        raise NotWritten(refusal.errno, what) from None
 
 
 def link(source: Path, target: Path) -> None:

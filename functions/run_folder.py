@@ -21,7 +21,7 @@ from functions.csv_files import to_csv
 from functions.distributed import is_main
 from functions.errors import UserError
 from functions.exits import in_one_line, interrupted, others_lost, signals_held
-from functions.files import write_atomically, write_json
+from functions.files import NotWritten, write_atomically, write_json
 from functions.recipes import MOVED
 from functions.run_names import check_name
 from functions.run_record import parse_record
@@ -160,7 +160,7 @@ def recorded(run: Path) -> Iterator[None]:
 
     ValueError if another process is training it. Of those that torchrun started, process 0 does this for all.
     """
-    go_on = f"all finished epochs are saved; go on with --resume {run}"
+    go_on = f"go on with --resume {run}, after the last epoch that was written"
     if not is_main():
         try:
             yield
@@ -173,7 +173,7 @@ def recorded(run: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         no_reader = isinstance(error, BrokenPipeError)      # of what the script prints: `| head`
-        stopped = isinstance(error, KeyboardInterrupt) or interrupted()
+        stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, NotWritten))
         ended = {"state": "failed", "error": traceback.format_exc()}
         if stopped or no_reader:
             ended = {"state": "interrupted"}

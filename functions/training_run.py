@@ -1,4 +1,4 @@
-"""One run on disk, from its first file to its last: saved after every epoch, resumed, and concluded."""
+"""One run on disk, from its first file to its last: its epochs are saved, it is resumed, and concluded."""
 
 import pickle
 import time
@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from functions.checkpoint_files import find_best, mend
-from functions.checkpoint_writer import CheckpointWriter
+from functions.checkpoint_writer import CheckpointWriter, free_memory
 from functions.checkpoints import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
 from functions.distributed import from_main, is_main, share_step, wait, world_size
 from functions.errors import UserError
@@ -105,10 +105,11 @@ class TrainingRun:
     history: dict[str, list[float]] = field(default_factory=dict)
     extra: list[dict] = field(default_factory=list)                       # an epoch's balanced accuracies and rate
     best: dict = field(default_factory=dict)      # the epoch kept, and the lowest epoch's loss of each val patient
+    available_memory: Callable[[], int] = free_memory       # what copies for saving may take
     saving_seconds: float = 0.0                   # in which training waited for a checkpoint to be copied or written
 
     def __post_init__(self):
-        self.writer = CheckpointWriter(self.folder)       # a context: leaving it waits for the disk
+        self.writer = CheckpointWriter(self.folder, self.available_memory)     # a context: on leaving, all is written
         self._epoch_began = time.perf_counter()
 
     def epoch_seconds(self) -> float:
@@ -168,19 +169,22 @@ class TrainingRun:
         update_record(self.folder, state="paused")
         print(f"paused after epoch {self.epochs_done}, as --stop_after asks; go on with --resume {self.folder}")
 
-    def conclude(self, score_test: Callable[[], EpochScores], paths: Sequence[str], subjects: Sequence[str | None],
+    def conclude(self, score_test: Callable[[str], EpochScores], paths: Sequence[str], subjects: Sequence[str | None],
                  largest: str, probe: np.ndarray | None = None) -> dict:
         """Scores the best epoch on test once, writes predictions, metrics and figures; returns what was scored.
 
-        `probe` are the closed-form probe's probabilities (n, K) on test, scored beside the network's.
+        `score_test(precision)` is given the precision of the best epoch. `probe` are the closed-form probe's
+        probabilities (n, K) on test, scored beside the network's.
         """
-        started = time.perf_counter()
+        waited = time.perf_counter()
         self.writer.wait()
-        self.saving_seconds += time.perf_counter() - started
+        started = time.perf_counter()
+        self.saving_seconds += started - waited
         best = find_best(self.folder, self.best["epoch"])[0] if is_main() else None
         wait()                                       # for process 0 to have written the best epoch
-        load_weights(self.model, (best or load_checkpoint(self.folder / "best.pt"))["weights"])
-        result, class_names = score_test(), self.facts["class_names"]
+        best = best or load_checkpoint(self.folder / "best.pt")
+        load_weights(self.model, best["weights"])
+        result, class_names = score_test(best["precision"]), self.facts["class_names"]
         labels, probabilities = result.labels.numpy(), result.probabilities.numpy()
         predictions = prediction_table(paths, subjects, labels, probabilities, class_names)
         scored = {"test": score_predictions(predictions, class_names, largest)}

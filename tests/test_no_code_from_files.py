@@ -32,8 +32,11 @@ def test_nothing_is_called_that_runs_code_from_a_file(path):
     for node, owner, name in calls(path):
         where, given = f"{path.name}:{node.lineno} {owner}.{name}", keywords(node)
         harmless = name in ("eval", "compile") and owner not in ("", "builtins", "pd", "pandas") or owner == "platform"
-        assert name not in FORBIDDEN or harmless, where
-        if name in ("load", "loads"):
+        ours = "benchmarks" in path.parts and name in ("run_path", "import_module")      # our own scripts and modules
+        assert name not in FORBIDDEN or harmless or ours, where
+        if owner == "yaml" and name == "load":             # its loader is a SafeLoader: test_recipe_files.py
+            assert ast.unparse(node.args[1]) == "_Loader", where
+        elif name in ("load", "loads"):
             assert owner.split(".")[-1].lower() not in ("pickle", "_pickle", "yaml", "marshal", ""), where
         if owner == "torch" and name == "load":
             assert given.get("weights_only") == "True", where
@@ -48,7 +51,7 @@ def test_nothing_is_called_that_runs_code_from_a_file(path):
 def test_outside_the_benchmarks_git_is_the_only_program_that_is_started():
     started = [(path.name, ast.unparse(node.args[0])[:7]) for path in SOURCES if "benchmarks" not in path.parts
                for node, owner, name in calls(path) if owner == "subprocess"]
-    assert started == [("run_folder.py", "['git',")]
+    assert started == [("patterns.py", "[sys.ex"), ("run_folder.py", "['git',")]      # the former: a fixed text of ours
 
 
 class Bomb:

@@ -35,7 +35,7 @@ def test_every_row_runs_and_says_with_what(benchmarks, tmp_path):
     assert [row[3] for row in cells(tables["job"])[2:]] == ["the replicated loop", "ours, fp32"]
     assert [row[3] for row in cells(tables["frozen"])[2:]] == ["the replicated loop", "ours"]
     assert [row[2] for row in cells(tables["saving"])[2:]] == ["no checkpoints", "written in the loop",
-                                                               "written by a thread"]
+                                                               "written by a thread", "by a thread and by the clock"]
     assert [row[-1] for row in cells(tables["memory"])[2:]] == ["yes"]
     assert "24" in [row[0] for row in cells(tables["growth"])]
     assert (tmp_path / "out" / "growth.png").stat().st_size > 5000

@@ -58,7 +58,8 @@ def test_the_best_epoch_is_scored_and_not_the_last(run):
     assert run.best["epoch"] == 2
     scored_with = []
 
-    def score_test():
+    def score_test(precision):
+        assert precision == "fp32"
         scored_with.append(run.model.classifier.bias.unique().tolist())
         return scores([0.3] * 4)
 
