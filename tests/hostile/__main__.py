@@ -1,0 +1,54 @@
+"""How unlucky and hostile inputs end, as a table: python -m tests.hostile [--kind K] [--limit N]
+
+Refused well: exit code 2 and exactly one line, which names the file or the flag. Worked: exit code 0. Failed: anything
+else, such as a traceback, a hang, a program started, a file written outside the folder, a .part file left, or an input
+accepted that must be refused. Exit code 1 if one failed.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import functions.intervals
+
+functions.intervals.RESAMPLES = 40      # before anything takes it as a default: hundreds of runs, no interval is read
+
+from tests.hostile.bench import FAILED, REFUSED, WORKED, Bench  # noqa: E402
+from tests.hostile.cases import all_cases  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", help="only kinds that contain this")
+    parser.add_argument("--name", help="only inputs whose name contains this")
+    parser.add_argument("--limit", type=int, help="only the first N of each kind")
+    parser.add_argument("--show", action="store_true", help="print every input with what was said")
+    arguments = parser.parse_args()
+    began, counts, kinds = time.monotonic(), Counter(), Counter()
+    with tempfile.TemporaryDirectory(prefix="hostile-") as root:
+        bench = Bench(Path(root).resolve())
+        for number, case in enumerate(all_cases(bench)):
+            if (arguments.kind or "") not in case.kind or (arguments.name or "") not in case.name:
+                continue
+            if arguments.limit and kinds[case.kind] >= arguments.limit:
+                continue
+            kinds[case.kind] += 1
+            outcome, why, seconds = bench.try_case(case, number)
+            counts[case.kind, outcome] += 1
+            if outcome == FAILED or arguments.show:
+                print(f"{outcome}: {case.title} ({case.script}, {seconds:.1f} s): {why}"[:700].encode(
+                    errors="backslashreplace").decode(), file=sys.stderr, flush=True)
+    print("| kind | tried | refused well | worked | failed |\n|---|---|---|---|---|")
+    for kind, tried in kinds.items():
+        print(f"| {kind} | {tried} | " + " | ".join(str(counts[kind, o]) for o in (REFUSED, WORKED, FAILED)) + " |")
+    sums = [sum(n for (_, found), n in counts.items() if found == outcome) for outcome in (REFUSED, WORKED, FAILED)]
+    print(f"| **all** | **{sum(kinds.values())}** | " + " | ".join(f"**{n}**" for n in sums) + " |")
+    print(f"\n{time.monotonic() - began:.0f} s")
+    sys.exit(sums[2] > 0)
+
+
+if __name__ == "__main__":
+    main()
