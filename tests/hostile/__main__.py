@@ -14,7 +14,7 @@ from pathlib import Path
 
 import functions.intervals
 
-functions.intervals.RESAMPLES = 40      # before anything takes it as a default: hundreds of runs, no interval is read
+functions.intervals.RESAMPLES = 40  # before anything takes it as a default: hundreds of runs, no interval is read
 
 from tests.hostile.bench import FAILED, REFUSED, WORKED, Bench  # noqa: E402
 from tests.hostile.cases import all_cases  # noqa: E402
@@ -39,8 +39,13 @@ def main() -> None:
             outcome, why, seconds = bench.try_case(case, number)
             counts[case.kind, outcome] += 1
             if outcome == FAILED or arguments.show:
-                print(f"{outcome}: {case.title} ({case.script}, {seconds:.1f} s): {why}"[:700].encode(
-                    errors="backslashreplace").decode(), file=sys.stderr, flush=True)
+                print(
+                    f"{outcome}: {case.title} ({case.script}, {seconds:.1f} s): {why}"[:700]
+                    .encode(errors="backslashreplace")
+                    .decode(),
+                    file=sys.stderr,
+                    flush=True,
+                )
     print("| kind | tried | refused well | worked | failed |\n|---|---|---|---|---|")
     for kind, tried in kinds.items():
         print(f"| {kind} | {tried} | " + " | ".join(str(counts[kind, o]) for o in (REFUSED, WORKED, FAILED)) + " |")

@@ -1,4 +1,4 @@
-"""Runs one script on one unlucky or hostile input, in a process forked from one that has loaded torch, and judges it."""
+"""Runs one script on one hostile input, in a process forked from one that has loaded torch, and judges it."""
 
 import contextlib
 import importlib
@@ -12,19 +12,50 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import ROOT, TINY, make_slices
+from tests.conftest import TINY, make_slices
 
-SECONDS = 60                      # an input that takes longer has hung
-MOST_RSS = 3 * 2**20              # KiB: torch and a tiny run take 0.6 GiB
-MOST_MEMORY = 24 * 2**30          # of address space: a bomb ends as MemoryError, not with the machine
-LOADED = ["train", "evaluate", "audit", "train_transferlearning", "functions.training_run", "data_setup.run_data",
-          "functions.reporting", "functions.optimizers", "functions.evaluation_report", "functions.checkpoints",
-          "data_setup.predict_data", "data_setup.audit", "functions.audit_report", "data_setup.phantom_ceiling",
-          "functions.features", "models.transfer", "models.pretrained", "sklearn.metrics", "sklearn.linear_model",
-          "matplotlib.backends.backend_agg", "scipy.optimize", "torch.utils.data", "torch._dynamo", "yaml", "PIL.Image"]
+SECONDS = 60  # an input that takes longer has hung
+MOST_RSS = 3 * 2**20  # KiB: torch and a tiny run take 0.6 GiB
+MOST_MEMORY = 24 * 2**30  # of address space: a bomb ends as MemoryError, not with the machine
+LOADED = [
+    "train",
+    "evaluate",
+    "audit",
+    "train_transferlearning",
+    "functions.training_run",
+    "data_setup.run_data",
+    "functions.reporting",
+    "functions.optimizers",
+    "functions.evaluation_report",
+    "functions.checkpoints",
+    "data_setup.predict_data",
+    "data_setup.audit",
+    "functions.audit_report",
+    "data_setup.phantom_ceiling",
+    "functions.features",
+    "models.transfer",
+    "models.pretrained",
+    "sklearn.metrics",
+    "sklearn.linear_model",
+    "matplotlib.backends.backend_agg",
+    "scipy.optimize",
+    "torch.utils.data",
+    "torch._dynamo",
+    "yaml",
+    "PIL.Image",
+]
 PROGRAMS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile"}
-WRITES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
-          "shutil.rmtree"}
+WRITES = {
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+    "shutil.rmtree",
+}
 RESNET = ["--model", "resnet18", "--image_size", "32"]
 REFUSED, WORKED, FAILED = "refused well", "worked", "failed"
 
@@ -35,11 +66,11 @@ class Case:
 
     kind: str
     name: str
-    script: str                                   # train, evaluate, audit, train_transferlearning
+    script: str  # train, evaluate, audit, train_transferlearning
     arguments: list[str]
     prepare: Callable[["Bench", Path], None] = lambda bench, folder: None
-    must: str = ""                                # "refuse" or "work"; "": either is right
-    names: tuple[str, ...] = field(default=())    # one of these in the message, beside flags and files of the case
+    must: str = ""  # "refuse" or "work"; "": either is right
+    names: tuple[str, ...] = field(default=())  # one of these in the message, beside flags and files of the case
 
     @property
     def title(self) -> str:
@@ -55,12 +86,19 @@ class Bench:
             importlib.import_module(module)
         self.base.mkdir()
         make_slices(self.base / "S")
-        for case in (Case("base", "done", "train", data(self) + ["--epochs", "1", "--name", "done"]),
-                     Case("base", "half", "train", data(self) + ["--epochs", "2", "--stop_after", "1",
-                                                                 "--name", "half"])):
+        for case in (
+            Case("base", "done", "train", data(self) + ["--epochs", "1", "--name", "done"]),
+            Case("base", "half", "train", data(self) + ["--epochs", "2", "--stop_after", "1", "--name", "half"]),
+        ):
             self._must_work(case)
-        self._must_work(Case("base", "features", "train_transferlearning", [
-            *data(self)[:4], *RESNET, "--weights", "random", "--epochs", "1", "--name", "feat"]))
+        self._must_work(
+            Case(
+                "base",
+                "features",
+                "train_transferlearning",
+                [*data(self)[:4], *RESNET, "--weights", "random", "--epochs", "1", "--name", "feat"],
+            )
+        )
 
     def _must_work(self, case: Case) -> None:
         code, out, err, *_ = self._fork(case, self.base)
@@ -193,7 +231,7 @@ def _child(case: Case, folder: Path, out: Path, err: Path, events: Path) -> None
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for file, number in ((out, 1), (err, 2)):
         os.dup2(os.open(file, os.O_WRONLY), number)
-    sys.stdin = open(os.devnull)
+    sys.stdin = open(os.devnull)  # noqa: SIM115 - for the rest of the process
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -218,8 +256,22 @@ def _child(case: Case, folder: Path, out: Path, err: Path, events: Path) -> None
 def _watch(folder: Path, events: Path) -> None:
     """From here on, a program that is started, and a file that is written outside `folder`, stand in `events`."""
     log = os.open(events, os.O_WRONLY | os.O_APPEND)
-    allowed = tuple(map(str, (folder.resolve(), "/dev/", "/proc/", Path.home() / ".cache", Path.home() / ".config",
-                              "/tmp/matplotlib", "/tmp/torchinductor", "/tmp/pymp-", "/dev/shm")))
+    allowed = tuple(
+        map(
+            str,
+            (
+                folder.resolve(),
+                "/dev/",
+                "/proc/",
+                Path.home() / ".cache",
+                Path.home() / ".config",
+                "/tmp/matplotlib",
+                "/tmp/torchinductor",
+                "/tmp/pymp-",
+                "/dev/shm",
+            ),
+        )
+    )
 
     def outside(path) -> bool:
         if not isinstance(path, (str, bytes)):
@@ -231,7 +283,9 @@ def _watch(folder: Path, events: Path) -> None:
         line = ""
         if event in PROGRAMS and arguments[0] not in ("git", sys.executable):
             line = f"started a program: {event} {arguments[:2]}"
-        elif event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        elif (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        ):
             line = f"wrote outside: {arguments[0]}" if outside(arguments[0]) else ""
         elif event in WRITES and outside(arguments[0]):
             line = f"{event} outside: {arguments[0]}"
@@ -239,6 +293,3 @@ def _watch(folder: Path, events: Path) -> None:
             os.write(log, (line.replace("\n", " ")[:300] + "\n").encode(errors="backslashreplace"))
 
     sys.addaudithook(hook)
-
-
-assert str(ROOT) in sys.path or (ROOT / "train.py").is_file()

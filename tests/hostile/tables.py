@@ -1,4 +1,4 @@
-"""Subject tables, split tables, regular expressions and recipes."""
+"""Subject tables, split tables and regular expressions."""
 
 import bz2
 import gzip
@@ -19,8 +19,12 @@ def rows(bench: Bench, folder: Path, columns=("path", "subject"), separator=",")
     bench.slices(folder / "D")
     lines = [separator.join(columns)]
     for path in sorted((folder / "D").rglob("*.png")):
-        cells = {"path": str(path.relative_to(folder)), "subject": path.name[:8], "class": path.parent.name,
-                 "split": path.parent.parent.name}
+        cells = {
+            "path": str(path.relative_to(folder)),
+            "subject": path.name[:8],
+            "class": path.parent.name,
+            "split": path.parent.parent.name,
+        }
         lines.append(separator.join([*cells.values()][:1] + [cells.get(c, path.name[:8]) for c in columns[1:]]))
     return "\n".join(lines) + "\n"
 
@@ -33,95 +37,183 @@ def zipped(text: str, *names: str) -> bytes:
     return target.getvalue()
 
 
-GOOD = {        # name → (file name, text → bytes): right tables in other notations
-    "semicolon": ("t.csv", lambda t: t.replace(",", ";").encode()), "tab": ("t.tsv", lambda t: t.replace(",", "\t").encode()),
-    "BOM": ("t.csv", lambda t: t.encode("utf-8-sig")), "UTF-16": ("t.csv", lambda t: t.encode("utf-16")),
-    "UTF-16 without BOM": ("t.csv", lambda t: t.encode("utf-16-le")), "CRLF": ("t.csv", lambda t: t.replace("\n", "\r\n").encode()),
-    "CR": ("t.csv", lambda t: t.replace("\n", "\r").encode()), "gzip": ("t.csv.gz", lambda t: gzip.compress(t.encode())),
-    "xz": ("t.csv.xz", lambda t: lzma.compress(t.encode())), "bzip2": ("t.csv.bz2", lambda t: bz2.compress(t.encode())),
-    "zip": ("t.zip", lambda t: zipped(t, "t.csv")), "quoted": ("t.csv", lambda t: "".join(
-        ",".join(f'"{c}"' for c in line.split(",")) + "\n" for line in t.splitlines()).encode()),
-    "backslashes": ("t.csv", lambda t: t.replace("/", "\\").encode()), "Windows drive": (
-        "t.csv", lambda t: t.replace("D/", "C:\\data\\").replace("/", "\\").encode()),
-    "repeated rows": ("t.csv", lambda t: (t + t.split("\n", 1)[1]).encode()), "no line end": ("t.csv", lambda t: t.strip().encode()),
-    "blank lines": ("t.csv", lambda t: t.replace("\n", "\n\n").encode()), "NA": ("t.csv", lambda t: t.replace("sub-AD01", "NA").encode()),
+GOOD = {  # name → (file name, text → bytes): right tables in other notations
+    "semicolon": ("t.csv", lambda t: t.replace(",", ";").encode()),
+    "tab": ("t.tsv", lambda t: t.replace(",", "\t").encode()),
+    "BOM": ("t.csv", lambda t: t.encode("utf-8-sig")),
+    "UTF-16": ("t.csv", lambda t: t.encode("utf-16")),
+    "UTF-16 without BOM": ("t.csv", lambda t: t.encode("utf-16-le")),
+    "CRLF": ("t.csv", lambda t: t.replace("\n", "\r\n").encode()),
+    "CR": ("t.csv", lambda t: t.replace("\n", "\r").encode()),
+    "gzip": ("t.csv.gz", lambda t: gzip.compress(t.encode())),
+    "xz": ("t.csv.xz", lambda t: lzma.compress(t.encode())),
+    "bzip2": ("t.csv.bz2", lambda t: bz2.compress(t.encode())),
+    "zip": ("t.zip", lambda t: zipped(t, "t.csv")),
+    "quoted": (
+        "t.csv",
+        lambda t: "".join(",".join(f'"{c}"' for c in line.split(",")) + "\n" for line in t.splitlines()).encode(),
+    ),
+    "backslashes": ("t.csv", lambda t: t.replace("/", "\\").encode()),
+    "Windows drive": ("t.csv", lambda t: t.replace("D/", "C:\\data\\").replace("/", "\\").encode()),
+    "repeated rows": ("t.csv", lambda t: (t + t.split("\n", 1)[1]).encode()),
+    "no line end": ("t.csv", lambda t: t.strip().encode()),
+    "blank lines": ("t.csv", lambda t: t.replace("\n", "\n\n").encode()),
+    "NA": ("t.csv", lambda t: t.replace("sub-AD01", "NA").encode()),
     "more columns": ("t.csv", lambda t: t.replace("\n", ",1\n").replace("subject,1", "subject,age", 1).encode()),
 }
-BAD = {         # name → (file name, text → bytes): tables that cannot mean anything
-    "empty": ("t.csv", lambda t: b""), "header alone": ("t.csv", lambda t: t.split("\n")[0].encode()),
-    "only NULs": ("t.csv", lambda t: bytes(500)), "binary": ("t.csv", lambda t: bytes(range(256)) * 9),
+BAD = {  # name → (file name, text → bytes): tables that cannot mean anything
+    "empty": ("t.csv", lambda t: b""),
+    "header alone": ("t.csv", lambda t: t.split("\n")[0].encode()),
+    "only NULs": ("t.csv", lambda t: bytes(500)),
+    "binary": ("t.csv", lambda t: bytes(range(256)) * 9),
     "Latin-1": ("t.csv", lambda t: t.replace("sub-AD01", "sub-é").encode("latin-1")),
-    "UTF-32": ("t.csv", lambda t: t.encode("utf-32")), "no header": ("t.csv", lambda t: t.split("\n", 1)[1].encode()),
-    "two answers": ("t.csv", lambda t: (t + t.splitlines()[1] + "x\n").encode()), "JSON": ("t.csv", lambda t: b'{"path": 1}'),
+    "UTF-32": ("t.csv", lambda t: t.encode("utf-32")),
+    "no header": ("t.csv", lambda t: t.split("\n", 1)[1].encode()),
+    "two answers": ("t.csv", lambda t: (t + t.splitlines()[1] + "x\n").encode()),
+    "JSON": ("t.csv", lambda t: b'{"path": 1}'),
     "twice the column": ("t.csv", lambda t: t.replace("path,subject", "path,path").encode()),
-    "torn gzip": ("t.csv.gz", lambda t: gzip.compress(t.encode())[:60]), "text named gzip": ("t.csv.gz", lambda t: t.encode()),
-    "flipped gzip": ("t.csv.gz", lambda t: gzip.compress(t.encode())[:40] + b"\xff\0\xff" + gzip.compress(t.encode())[43:]),
-    "torn xz": ("t.csv.xz", lambda t: lzma.compress(t.encode())[:60]), "text named xz": ("t.csv.xz", lambda t: t.encode()),
-    "torn bzip2": ("t.csv.bz2", lambda t: bz2.compress(t.encode())[:60]), "torn zip": ("t.zip", lambda t: zipped(t, "t.csv")[:90]),
-    "empty zip": ("t.zip", lambda t: zipped(t)), "two in a zip": ("t.zip", lambda t: zipped(t, "a.csv", "b.csv")),
-    "gzip bomb": ("t.csv.gz", lambda t: gzip.compress(bytes(300_000_000), 1)), "zip bomb": (
-        "t.zip", lambda t: zipped("0" * 300_000_000, "t.csv")), "xlsx": ("t.xlsx", lambda t: zipped(t, "xl/a.xml", "b.xml")),
-    "open quote": ("t.csv", lambda t: t.replace("sub-AD01", '"sub-AD01', 1).encode()), "other files": (
-        "t.csv", lambda t: t.replace("sub-", "xyz-").replace(".png", "_q.png").encode()),
+    "torn gzip": ("t.csv.gz", lambda t: gzip.compress(t.encode())[:60]),
+    "text named gzip": ("t.csv.gz", lambda t: t.encode()),
+    "flipped gzip": (
+        "t.csv.gz",
+        lambda t: gzip.compress(t.encode())[:40] + b"\xff\0\xff" + gzip.compress(t.encode())[43:],
+    ),
+    "torn xz": ("t.csv.xz", lambda t: lzma.compress(t.encode())[:60]),
+    "text named xz": ("t.csv.xz", lambda t: t.encode()),
+    "torn bzip2": ("t.csv.bz2", lambda t: bz2.compress(t.encode())[:60]),
+    "torn zip": ("t.zip", lambda t: zipped(t, "t.csv")[:90]),
+    "empty zip": ("t.zip", lambda t: zipped(t)),
+    "two in a zip": ("t.zip", lambda t: zipped(t, "a.csv", "b.csv")),
+    "gzip bomb": ("t.csv.gz", lambda t: gzip.compress(bytes(300_000_000), 1)),
+    "zip bomb": ("t.zip", lambda t: zipped("0" * 300_000_000, "t.csv")),
+    "xlsx": ("t.xlsx", lambda t: zipped(t, "xl/a.xml", "b.xml")),
+    "open quote": ("t.csv", lambda t: t.replace("sub-AD01", '"sub-AD01', 1).encode()),
+    "other files": ("t.csv", lambda t: t.replace("sub-", "xyz-").replace(".png", "_q.png").encode()),
     "ragged": ("t.csv", lambda t: t.replace("sub-AD01,", "sub,AD,01,").replace(".png", ",.png", 2).encode()),
     "a cell of a million": ("t.csv", lambda t: (t + "D/x.png," + "y" * 1_000_000 + "\n").encode()),
 }
-PATTERNS = (r"(?P<subject>sub-AD\d+)", "(", "", "sub", r"(?P<subject>", "(?P<patient>x)", "(?P<subject>)", r"(?P<subject>.*)",
-            r"(?P<subject>(a+)+)$", r"(?P<subject>(\w+)*)!", r"(?P<subject>(.*)*)\Z!", "*", "[", "(?P<subject>x){99999999999}",
-            "(" * 5000, "(?P<subject>" + "(" * 300 + "a" + ")" * 300 + ")", "(?P<subject>\\d+)(?P<subject>x)", "\\", "(?P<subject>\ud800)",
-            "(?P<subject>a|(?P=subject))", "(?i)(?P<subject>SUB-..)", "(?P<subject>\x1b\\[31m|sub-A)", "(?P<subject>x)?", "(?<subject>s.b)",
-            r"(?P<subject>sub-\w\w\d\d)", r"(?P<subject>(?:\w|\d|_|-)+)+\Z@", "(?P<subject>\n)", "(?P<subject>🧠)", "(?P<subject>(?R))")
-RECIPES = {
-    "empty": "", "a list": "- 1\n- 2\n", "a text": "hello", "a number": "3", "null": "null", "tabs": "\tlr: 1\n", "colon": "lr: : 1",
-    "twice": "lr: 0.1\nlr: 0.2\n", "alias bomb": "a: &a [1,1]\nb: &b [*a,*a]\nc: &c [*b,*b]\nlr: *c\n", "merge": "a: &a {lr: 1}\n<<: *a\n",
-    "deep": "lr: " + "[" * 3000, "deep maps": "".join(" " * n + "a:\n" for n in range(500)), "code": "lr: !!python/object/apply:os.system ['touch ../canary']",
-    "new object": "!!python/object/new:os.system [touch ../canary]", "name tag": "lr: !!python/name:os.system", "odd tag": "lr: !!int x", "binary": "lr: !!binary x",
-    "timestamp": "lr: 2020-99-99", "set": "!!set {lr, epochs}", "nan": "lr: .nan", "inf": "lr: .inf", "negative": "lr: -1", "bool": "epochs: true",
-    "yes": "augment: yes", "text for bool": "augment: maybe", "float epochs": "epochs: 1.5", "huge": "epochs: 1" + "0" * 400, "octal": "epochs: 0o7", "sexagesimal": "epochs: 1:30",
-    "list for number": "lr: [1, 2]", "map for number": "lr: {a: 1}", "null value": "lr:", "unknown": "learning_rate: 1", "unknown near": "epoch: 1", "number key": "1: 2",
-    "list key": "[1]: 2", "map key": "? {a: 1}\n: 2", "null key": "~: 1", "two documents": "lr: 0.1\n---\nlr: 0.2\n", "long key": "x" * 5000 + ": 1", "quote": "lr: '0.1",
-    "control": "lr: \x01", "escape": '"\\e[31m": 1', "surrogate": '"\\ud800": 1', "dash flag": "--lr: 0.1", "resume": "resume: runs/x", "recipe": "recipe: r.yaml",
-    "device": "device: gpu", "train_dir": "train_dir: [a, b]", "subjects": "subjects: 3", "size": "image_size: 10x", "size list": "image_size: [16, 12, 3]", "size zero": "image_size: 0",
-    "model": "model: resnet9000", "model list": "model: [vit_b_16]", "name": "name: ../../x", "name number": "name: 12", "split": "split: nonsense", "sizes that do not fit": "embedding_dim: 13",
-    "batch": "batch_size: 0", "date": "name: 2020-01-01", "windows": "train_dir: C:\\data", "views": "mean: abc", "plain": "lr: 0.001\nweight_decay: 0.1\n",
-}
-
-
-def table(flag: str, file: str, write) -> list[str]:
-    return [*TRAIN, flag, file]
+PATTERNS = (
+    r"(?P<subject>sub-AD\d+)",
+    "(",
+    "",
+    "sub",
+    r"(?P<subject>",
+    "(?P<patient>x)",
+    "(?P<subject>)",
+    r"(?P<subject>.*)",
+    r"(?P<subject>(a+)+)$",
+    r"(?P<subject>(\w+)*)!",
+    r"(?P<subject>(.*)*)\Z!",
+    "*",
+    "[",
+    "(?P<subject>x){99999999999}",
+    "(" * 5000,
+    "(?P<subject>" + "(" * 300 + "a" + ")" * 300 + ")",
+    "(?P<subject>\\d+)(?P<subject>x)",
+    "\\",
+    "(?P<subject>\ud800)",
+    "(?P<subject>a|(?P=subject))",
+    "(?i)(?P<subject>SUB-..)",
+    "(?P<subject>\x1b\\[31m|sub-A)",
+    "(?P<subject>x)?",
+    "(?<subject>s.b)",
+    r"(?P<subject>sub-\w\w\d\d)",
+    r"(?P<subject>(?:\w|\d|_|-)+)+\Z@",
+    "(?P<subject>\n)",
+    "(?P<subject>🧠)",
+    "(?P<subject>(?R))",
+)
 
 
 def cases(bench: Bench) -> Iterator[Case]:
     for must, tables in (("", GOOD), ("refuse", BAD)):
         for what, (file, write) in tables.items():
-            for flag, columns in (("--subjects", ("path", "subject")), ("--split", ("path", "class", "subject", "split"))):
+            for flag, columns in (
+                ("--subjects", ("path", "subject")),
+                ("--split", ("path", "class", "subject", "split")),
+            ):
+
                 def prepare(bench, folder, file=file, write=write, columns=columns):
                     (folder / file).write_bytes(write(rows(bench, folder, columns)))
 
-                expected = "" if what in ("a cell of a million", "twice the column", "open quote", "other files", "ragged") else must
+                expected = (
+                    ""
+                    if what in ("a cell of a million", "twice the column", "open quote", "other files", "ragged")
+                    else must
+                )
                 expected = "work" if must == "" and flag == "--subjects" and what != "NA" else expected
                 yield Case("tables", f"{what} for {flag}", "train", [*TRAIN, flag, file], prepare, expected)
-    for columns in (("filename", "patient_id"), ("image", "ID"), ("Path", "PTID"), ("file_path", "participant_id"), ("FILE", "RID"),
-                    ("path", "age"), ("name", "subject"), ("path", "subject", "Subject"), ("path", "patient", "subject")):
-        yield Case("tables", f"columns {columns}", "train", [*TRAIN, "--subjects", "t.csv"], lambda bench, folder, columns=columns: (
-            folder / "t.csv").write_text(rows(bench, folder, columns)))
-    for old, new in ((",train", ",Train"), (",train", ",trian"), (",train", ","), (",test", ",train"), (",train", ",val"), (",AD,", ",XX,"),
-                     (",AD,", ",,"), ("sub-AD01", "sub-AD00"), ("D/train", "/etc"), ("D/train", "../.."), (".png", ".gone"), (",train", ",\x1b[31m"),
-                     ("sub-", "=cmd|"), (",CN,", ",AD,"), (",train", ",0"), ("D/", "")):
-        yield Case("split tables", f"{old} as {new!r}", "train", [*TRAIN, "--split", "t.csv"], lambda bench, folder, old=old, new=new: (
-            folder / "t.csv").write_text(rows(bench, folder, ("path", "class", "subject", "split")).replace(old, new)))
-    for what in ("/dev/zero", "/dev/null", "D", "missing.csv", "..", "", "D/train/AD/sub-AD01_z0.png", "/proc/self/mem", "auto", "\x1b[31m", "x" * 300):
+    for columns in (
+        ("filename", "patient_id"),
+        ("image", "ID"),
+        ("Path", "PTID"),
+        ("file_path", "participant_id"),
+        ("FILE", "RID"),
+        ("path", "age"),
+        ("name", "subject"),
+        ("path", "subject", "Subject"),
+        ("path", "patient", "subject"),
+    ):
+        yield Case(
+            "tables",
+            f"columns {columns}",
+            "train",
+            [*TRAIN, "--subjects", "t.csv"],
+            lambda bench, folder, columns=columns: (folder / "t.csv").write_text(rows(bench, folder, columns)),
+        )
+    for old, new in (
+        (",train", ",Train"),
+        (",train", ",trian"),
+        (",train", ","),
+        (",test", ",train"),
+        (",train", ",val"),
+        (",AD,", ",XX,"),
+        (",AD,", ",,"),
+        ("sub-AD01", "sub-AD00"),
+        ("D/train", "/etc"),
+        ("D/train", "../.."),
+        (".png", ".gone"),
+        (",train", ",\x1b[31m"),
+        ("sub-", "=cmd|"),
+        (",CN,", ",AD,"),
+        (",train", ",0"),
+        ("D/", ""),
+    ):
+        yield Case(
+            "split tables",
+            f"{old} as {new!r}",
+            "train",
+            [*TRAIN, "--split", "t.csv"],
+            lambda bench, folder, old=old, new=new: (folder / "t.csv").write_text(
+                rows(bench, folder, ("path", "class", "subject", "split")).replace(old, new)
+            ),
+        )
+    for what in (
+        "/dev/zero",
+        "/dev/null",
+        "D",
+        "missing.csv",
+        "..",
+        "",
+        "D/train/AD/sub-AD01_z0.png",
+        "/proc/self/mem",
+        "auto",
+        "\x1b[31m",
+        "x" * 300,
+    ):
         for flag in ("--subjects", "--split", "--recipe"):
-            yield Case("tables", f"{flag} {what[:40]!r}", "train", [*TRAIN, flag, what], lambda bench, folder: bench.slices(folder / "D") and None)
+            yield Case(
+                "tables",
+                f"{flag} {what[:40]!r}",
+                "train",
+                [*TRAIN, flag, what],
+                lambda bench, folder: bench.slices(folder / "D") and None,
+            )
     for pattern in PATTERNS:
-        yield Case("patterns", repr(pattern)[:50], "train", [*TRAIN, "--subject_pattern", pattern],
-                   lambda bench, folder: bench.slices(folder / "D") and None)
-    for what, text in RECIPES.items():
-        def write_recipe(bench, folder, text=text):
-            bench.slices(folder / "D")
-            (folder / "r.yaml").write_bytes(text.encode(errors="surrogatepass"))
-
-        yield Case("recipes", what, "train", [*TRAIN, "--recipe", "r.yaml"], write_recipe)
-    for what, content in (("Latin-1", b"lr: 0.1 # \xe9"), ("UTF-16", "lr: 0.1".encode("utf-16")), ("binary", bytes(range(256))), ("large", b"# x\n" * 90_000)):
-        yield Case("recipes", what, "train", [*TRAIN, "--recipe", "r.yaml"], lambda bench, folder, content=content: (
-            bench.slices(folder / "D"), (folder / "r.yaml").write_bytes(content)))
+        yield Case(
+            "patterns",
+            repr(pattern)[:50],
+            "train",
+            [*TRAIN, "--subject_pattern", pattern],
+            lambda bench, folder: bench.slices(folder / "D") and None,
+        )

@@ -5,12 +5,50 @@ import pytest
 from tests.hostile.bench import FAILED, REFUSED, WORKED, Bench, Case, judge
 from tests.hostile.cases import all_cases
 
-SAMPLE = ("EPS named .png", "pickle named .png", "PNG that claims 100000x100000", "TIFF of NaN", "pipe", "link to /dev/zero",
-          "up link in a class", "one class", "class of .dcm", "torn gzip for --subjects", "UTF-32 for --split", "two answers for --subjects",
-          "gzip bomb for --split", ",train as ,trian", "alias bomb", "code", "deep", "twice", "--lr 'nan'", "--embedding_dim '-1'", "--name '../x'",
-          "--mean 'nan'", "nowhere", "NaN, half", "a list, done", "twice a key", "cut, half", "resumed file: bomb", "resumed file: zip bomb",
-          "a tensor: NaN", "a tensor: complex", "a tensor: sparse", "std 0", "a billion layers", "file: module", "safetensors: shape overflow",
-          "npz of objects", "pickle", "split.csv NaN, half", "state = None, half", "'$(touch canary).png'", "'(all)'")
+SAMPLE = (
+    "EPS named .png",
+    "pickle named .png",
+    "PNG that claims 100000x100000",
+    "TIFF of NaN",
+    "pipe",
+    "link to /dev/zero",
+    "up link in a class",
+    "one class",
+    "class of .dcm",
+    "torn gzip for --subjects",
+    "UTF-32 for --split",
+    "two answers for --subjects",
+    "gzip bomb for --split",
+    ",train as ,trian",
+    "alias bomb",
+    "code",
+    "deep",
+    "twice",
+    "--lr 'nan'",
+    "--embedding_dim '-1'",
+    "--name '../x'",
+    "--mean 'nan'",
+    "nowhere",
+    "NaN, half",
+    "a list, done",
+    "twice a key",
+    "cut, half",
+    "resumed file: bomb",
+    "resumed file: zip bomb",
+    "a tensor: NaN",
+    "a tensor: complex",
+    "a tensor: sparse",
+    "std 0",
+    "a billion layers",
+    "file: module",
+    "safetensors: shape overflow",
+    "npz of objects",
+    "pickle",
+    "split.csv NaN, half",
+    "state = None, half",
+    "'$(touch canary).png'",
+    "'(all)'",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +75,36 @@ def test_there_are_at_least_four_hundred_inputs_each_named_once(bench):
     assert len(set(titles)) == len(titles)
 
 
-@pytest.mark.parametrize(("code", "err", "must", "outcome"), [
-    (2, "error: --lr is no number\n", "", REFUSED), (0, "", "", WORKED), (0, "", "refuse", FAILED), (2, "error: --lr\n", "work", FAILED),
-    (1, "ValueError: x\n", "", FAILED), (2, "error: --lr\nmore\n", "", FAILED), (2, "error: something\n", "", FAILED),
-    (2, "Traceback (most recent call last):\n", "", FAILED), (2, "error: --lr \x1b[31m\n", "", FAILED), (-11, "", "", FAILED), (-100, "", "", FAILED)])
+@pytest.mark.parametrize(
+    ("code", "err", "must", "outcome"),
+    [
+        (2, "error: --lr is no number\n", "", REFUSED),
+        (0, "", "", WORKED),
+        (0, "", "refuse", FAILED),
+        (2, "error: --lr\n", "work", FAILED),
+        (1, "ValueError: x\n", "", FAILED),
+        (2, "error: --lr\nmore\n", "", FAILED),
+        (2, "error: something\n", "", FAILED),
+        (2, "Traceback (most recent call last):\n", "", FAILED),
+        (2, "error: --lr \x1b[31m\n", "", FAILED),
+        (-11, "", "", FAILED),
+        (-100, "", "", FAILED),
+    ],
+)
 def test_the_judge(code, err, must, outcome):
     assert judge(Case("flags", "x", "train", ["--lr", "x"], must=must), code, "", err, {"--lr"})[0] == outcome
 
 
-@pytest.mark.parametrize(("act", "why"), [
-    ("open('../canary', 'w')", "outside"), ("__import__('os').system('true')", "program"),
-    ("__import__('os').mkdir('../x')", "outside"), ("open('a.part', 'w')", ".part"), ("1 / 0", "traceback")])
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        ("open('../canary', 'w')", "outside"),
+        ("__import__('os').system('true')", "program"),
+        ("__import__('os').mkdir('../x')", "outside"),
+        ("open('a.part', 'w')", ".part"),
+        ("1 / 0", "traceback"),
+    ],
+)
 def test_the_bench_notices(bench, monkeypatch, act, why):
     import train
 
