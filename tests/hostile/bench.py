@@ -276,8 +276,9 @@ def _watch(folder: Path, events: Path) -> None:
     def outside(path) -> bool:
         if not isinstance(path, (str, bytes)):
             return False
-        whole = os.path.realpath(os.path.dirname(os.path.join(os.getcwd(), os.fsdecode(path))))
-        return not f"{whole}/".startswith(allowed)
+        whole = os.path.join(os.getcwd(), os.fsdecode(path))
+        real = os.path.realpath(os.path.dirname(whole))
+        return not f"{whole}/".startswith(("/proc/", "/dev/")) and not f"{real}/".startswith(allowed)
 
     def hook(event: str, arguments: tuple) -> None:
         line = ""

@@ -147,7 +147,7 @@ def cases(bench: Bench) -> Iterator[Case]:
                 "train_transferlearning",
                 [*data(bench)[:4], *RESNET, "--weights", "random", *short, f"--{flag}", value],
             )
-    done = str(bench.base / "runs/done")
+    done = "runs/done"
     for given in (
         ["nowhere"],
         ["/dev/null"],
@@ -184,7 +184,8 @@ def cases(bench: Bench) -> Iterator[Case]:
             " ".join(given).replace(str(bench.base), "B")[:70],
             "evaluate",
             [*given, *([] if "--out" in given or not given else ["--out", "out"])],
-            names=("RUN", "checkpoint"),
+            lambda bench, folder: bench.run(folder, "done") and None,
+            names=("RUN", "checkpoint", "error: . "),
         )
     for given in (
         ["nowhere"],
