@@ -1,5 +1,6 @@
 """Checkpoints with every key wrong, tensors of every wrong kind, and files that are none."""
 
+import functools
 import io
 import zipfile
 from collections.abc import Iterator
@@ -77,10 +78,11 @@ def tensor_faults() -> dict:
     }
 
 
+@functools.cache
 def wrong_files() -> dict:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("archive/data.pkl", bytes(200_000_000))
+        file.writestr("archive/data.pkl", bytes(50_000_000))
         file.writestr("archive/version", "3")
     old = io.BytesIO()
     torch.save({"a": 1}, old, _use_new_zipfile_serialization=False)

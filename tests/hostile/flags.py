@@ -204,7 +204,7 @@ def cases(bench: Bench) -> Iterator[Case]:
         given = [given[0].replace("S", str(bench.base / "S")), *given[1:]] if given and given[0] == "S" else given
         yield Case(
             "audit flags",
-            " ".join(given).replace(str(bench.base), "B")[:70],
+            (" ".join(given) or repr(given)).replace(str(bench.base), "B")[:70],
             "audit",
             given,
             names=("DATA", "error: . ", "class folders"),

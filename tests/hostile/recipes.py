@@ -84,7 +84,7 @@ def cases(bench: Bench) -> Iterator[Case]:
     for what, content in (
         ("Latin-1", b"lr: 0.1 # \xe9"),
         ("UTF-16", "lr: 0.1".encode("utf-16")),
-        ("binary", bytes(range(256))),
+        ("all bytes", bytes(range(256))),
         ("large", b"# x\n" * 90_000),
     ):
         yield Case(

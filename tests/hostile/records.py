@@ -231,7 +231,7 @@ def moved(bench: Bench) -> Iterator[Case]:
         "a transfer run by train.py",
         "train",
         ["--resume", "runs/feat"],
-        lambda bench, folder: bench.run(folder, "feat") and None,
+        lambda bench, folder: shutil.copytree(bench.transfer / "feat", folder / "runs/feat") and None,
     )
 
 
@@ -252,7 +252,7 @@ def features(bench: Bench) -> Iterator[Case]:
 
     def prepare(function):
         def change(bench, folder):
-            shutil.copytree(bench.base / "runs/.features", folder / "runs/.features")
+            shutil.copytree(bench.transfer / ".features", folder / "runs/.features")
             for file in list((folder / "runs/.features").iterdir()):
                 function(file)
 

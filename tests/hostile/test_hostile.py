@@ -18,13 +18,12 @@ SAMPLE = (
     "torn gzip for --subjects",
     "UTF-32 for --split",
     "two answers for --subjects",
-    "gzip bomb for --split",
-    ",train as ,trian",
+    ",train as ',trian'",
     "alias bomb",
     "code",
     "deep",
     "twice",
-    "--lr 'nan'",
+    "--lr '-1'",
     "--embedding_dim '-1'",
     "--name '../x'",
     "--mean 'nan'",
@@ -34,7 +33,6 @@ SAMPLE = (
     "twice a key",
     "cut, half",
     "resumed file: bomb",
-    "resumed file: zip bomb",
     "a tensor: NaN",
     "a tensor: complex",
     "a tensor: sparse",
@@ -45,7 +43,7 @@ SAMPLE = (
     "npz of objects",
     "pickle",
     "split.csv NaN, half",
-    "state = None, half",
+    "BOM, half",
     "'$(touch canary).png'",
     "'(all)'",
 )
@@ -56,21 +54,27 @@ def bench(tmp_path_factory):
     return Bench(tmp_path_factory.mktemp("hostile").resolve())
 
 
-def test_a_sample_of_hostile_inputs_is_refused_in_one_line_or_works(bench):
+@pytest.fixture(scope="module")
+def cases(bench):
+    return list(all_cases(bench))
+
+
+def test_a_sample_of_hostile_inputs_is_refused_in_one_line_or_works(bench, cases):
     wanted, outcomes, failed = set(SAMPLE), [], []
-    for number, case in enumerate(all_cases(bench)):
+    for number, case in enumerate(cases):
         if case.name in wanted:
             wanted.remove(case.name)
-            outcome, why, _ = bench.try_case(case, number)
+            outcome, why, seconds = bench.try_case(case, number)
+            print(f"{seconds:.1f} s  {case.title}")
             outcomes.append(outcome)
             failed += [f"{case.title}: {why}"] * (outcome == FAILED)
     assert failed == []
+    assert not wanted, "the sample names inputs that there are"
     assert outcomes.count(REFUSED) > len(outcomes) / 2
-    assert len(outcomes) >= 36
 
 
-def test_there_are_at_least_four_hundred_inputs_each_named_once(bench):
-    titles = [(case.title, case.script) for case in all_cases(bench)]
+def test_there_are_at_least_four_hundred_inputs_each_named_once(cases):
+    titles = [(case.title, case.script) for case in cases]
     assert len(titles) >= 400
     assert len(set(titles)) == len(titles)
 
