@@ -36,6 +36,8 @@ STRIP = 2**20               # pixels reduced at once
 SIDE = 512                  # pixels: the longest side of an image that is compared with others
 _large = threading.Lock()
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)     # large images are reduced here
+# A damaged image is one line with its path; Pillow's own warnings about it name no file.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def open_image(path: str | Path) -> Image.Image:

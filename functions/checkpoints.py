@@ -176,8 +176,11 @@ def restore(
     Of the schedule only its step is kept: the factor at that step is the new run's own, so a run made longer goes on
     along the longer curve.
     """
-    if checkpoint["config"] != config_to_plain(model.config):
-        raise UserError(f"the checkpoint is of another model: {checkpoint['config']}")
+    theirs, ours = checkpoint["config"], config_to_plain(model.config)
+    if differing := [key for key in (*ours, *theirs) if theirs.get(key) != ours.get(key)]:
+        key = differing[0]
+        raise UserError(f"the checkpoint is of another model: its config.{key} is {theirs.get(key)!r:.60}, the "
+                        f"settings in run.json make it {ours.get(key)!r:.60}")
     if checkpoint["frozen"] != frozen_digest(model):
         raise UserError("the frozen weights are not those that this run began with: start a new run")
     load_weights(model, checkpoint["weights"])

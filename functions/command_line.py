@@ -27,6 +27,10 @@ class OneLineParser(argparse.ArgumentParser):
                 shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
                 self.error(f"{shown} is not UTF-8, or the locale has no such letters: rename it, or set the "
                            "environment variable PYTHONUTF8=1")
+        for before, text in zip(("", *args), args, strict=False):
+            if not text.strip() or re.fullmatch(r"--\w+=\s*", text):       # Path("") would be the working folder
+                flag = text.partition("=")[0].strip() or (before if before.startswith("--") else "an argument")
+                self.error(f"{flag} is given without a value: is a variable of the shell not set?")
         return super().parse_args(args, namespace)
 
     def error(self, message: str):

@@ -46,7 +46,7 @@ def _data(record: dict, split: pd.DataFrame) -> list[list[str]]:
                                  for name, count in sides.items())],
         ["How patients were assigned", "; ".join(record.get("notes", [])) or NOT_STATED],
         ["Level at which partitions are disjoint", level],
-        ["Preprocessing", flat(record["preprocessing"])],
+        ["Preprocessing", flat(record.get("preprocessing") or NOT_STATED)],
         ["Missing and unreadable data", f"{len(record.get('left_out', []))} files left out, named below if any"],
         ["Data availability", NOT_STATED],
     ]

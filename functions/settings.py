@@ -13,6 +13,7 @@ MOST_WIDTH = 2**16          # of embedding and MLP: ViT-22B's are 6,144 and 24,5
 MOST_HEADS = 1024
 MOST_WORKERS = 256          # each is a process
 MOST_VIEWS = 1000
+MOST_COUNT = 10**9         # of epochs, steps, slices a batch, classes
 
 
 def image_size(text: str | int) -> tuple[int, int]:
@@ -39,7 +40,7 @@ def _number(kind: type, low: float, high: float = float("inf")):
             value = None
         if value is None or not low <= value <= high or value == float("inf"):
             words = "a whole number" if kind is int else "a number"
-            limit = f"of at least {low:g}" if high == float("inf") else f"between {low:,g} and {high:,g}"
+            limit = f"of at least {low:g}" if high == float("inf") else f"between {low:,g} and {high:,.10g}"
             raise argparse.ArgumentTypeError(f'"{short(text)}" is not {words} {limit}')
         return value
 
@@ -129,7 +130,7 @@ class Setting(NamedTuple):
 
 
 RUN = [
-    Setting("epochs", _number(int, 1), 10, "passes over the training slices"),
+    Setting("epochs", _number(int, 1, MOST_COUNT), 10, "passes over the training slices"),
     Setting("name", str, None, "the run's folder under runs/ (an existing one is never overwritten)"),
     Setting("seed", _number(int, 0, 2**31), 0, "of split, weights, order and augmentation"),
     Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto",
@@ -140,8 +141,8 @@ RUN = [
     Setting("summary", bool, False, "print torchinfo's summary of the model"),
     Setting("checkpoint_activations", bool, False, "less memory, a third more work: blocks are run twice a step"),
     Setting("shard", bool, False, "with torchrun: each process keeps a part of the weights (FSDP2)"),
-    Setting("profile", _number(int, 1), None, "record this many steps: a trace, the ten costliest operations"),
-    Setting("stop_after", _number(int, 1), None, "pause after this epoch; --resume goes on"),
+    Setting("profile", _number(int, 1, MOST_COUNT), None, "record this many steps: a trace, the ten costliest calls"),
+    Setting("stop_after", _number(int, 1, MOST_COUNT), None, "pause after this epoch; --resume goes on"),
 ]
 DATA = [
     Setting("train_dir", Path, None, "class folders to train on (default: data/train, else the phantom)"),
@@ -156,7 +157,7 @@ DATA = [
             "processes that read slices when they do not fit in memory"),
 ]
 AUGMENT = "small random rotation, shift, scale, flip and intensity changes in training"
-NUM_CLASSES = Setting("num_classes", _number(int, 1), None, "stop unless the data has this many classes")
+NUM_CLASSES = Setting("num_classes", _number(int, 1, MOST_COUNT), None, "stop unless the data has this many classes")
 MODEL = [
     Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, ..."),
     Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
@@ -184,8 +185,8 @@ PRETRAINED = [
             "with a frozen backbone and --augment: augmented views kept of each slice"),
 ]
 OPTIMISATION = [
-    Setting("batch_size", _number(int, 1), 32, "slices a batch, in each process"),
-    Setting("accumulation", _number(int, 1), 1, "batches a step"),
+    Setting("batch_size", _number(int, 1, MOST_COUNT), 32, "slices a batch, in each process"),
+    Setting("accumulation", _number(int, 1, MOST_COUNT), 1, "batches a step"),
     Setting("optimizer", _one_of("adamw", "adam", "sgd"), "adamw",
             "adamw (decay on matrices only), adam (L2), sgd (momentum 0.9)"),
     Setting("lr", _number(float, 0), 3e-4, "highest learning rate"),
@@ -220,7 +221,7 @@ SCRATCH = Script("ViTModel", {
 }, "small_data.yaml", "demo.yaml")
 
 TRANSFER = Script("ViTModelTransferLearning", {
-    "run": [*RUN, Setting("steps", _number(int, 1), None, "optimiser steps in all, instead of --epochs")],
+    "run": [*RUN, Setting("steps", _number(int, 1, MOST_COUNT), None, "optimiser steps in all, instead of --epochs")],
     "data": [*DATA, Setting("augment", bool, False, AUGMENT)],
     "pretrained": PRETRAINED,
     "optimisation": [*OPTIMISATION, Setting("layer_decay", _number(float, 0, 1), 0.75,

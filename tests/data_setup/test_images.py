@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -288,3 +290,13 @@ def test_what_is_compared_has_at_most_512_pixels_a_side(tmp_path):
     np.testing.assert_array_equal(read_gray(path), np.rint(wide.reshape(10, 4, 512, 4).mean(axis=(1, 3))))
     np.testing.assert_array_equal(read_gray(save(tmp_path / "b.png", RAMP)), RAMP)
     assert read_gray(path, 100).shape == (2, 98)
+
+
+def test_of_a_damaged_image_only_our_line_is_printed(tmp_path):
+    """Pillow's own warning names no file; a new process, since pytest resets the filters."""
+    (tmp_path / "a.tif").write_bytes(b"II*\0\xff\xff\xff\x7f")
+    code = ("import sys; from data_setup.images import read_image\n"
+            "try: read_image(sys.argv[1], 1)\nexcept ValueError: print('refused')")
+    command = [sys.executable, "-c", code, tmp_path / "a.tif"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("refused\n", "")

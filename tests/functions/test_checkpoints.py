@@ -210,3 +210,12 @@ def test_the_scale_of_fp16_goes_on_where_it_was(tmp_path):
     restore(load_checkpoint(tmp_path / "last.pt"), *run, again)
     assert again.get_scale() == scaler.get_scale() == 4096
     assert again.state_dict() == scaler.state_dict()
+
+
+def test_a_checkpoint_of_another_model_names_the_size_that_differs(tmp_path):
+    run = make_run()
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of(run, 1))
+    checkpoint = load_checkpoint(tmp_path / "last.pt")
+    checkpoint["config"]["mlp_size"] = 7
+    with pytest.raises(ValueError, match=r"config.mlp_size is 7, the settings in run.json make it"):
+        restore(checkpoint, *run)

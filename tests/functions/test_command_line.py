@@ -12,6 +12,10 @@ from tests.test_layout import SCRIPTS
     ("arguments", "complaint"),
     [
         (["--epochs", "0"], "--epochs"),
+        (["--train_dir", ""], "--train_dir is given without a value"),
+        (["--test_dir="], "--test_dir is given without a value"),
+        (["--name", " "], "--name is given without a value"),
+        ([""], "an argument is given without a value"),
         (["--epochs", "many"], "whole number"),
         (["--image_size", "1x2x3"], "1x2x3"),
         (["--dropout", "1.5"], "between 0 and 0.99"),

@@ -35,3 +35,8 @@ def test_the_sizes_of_a_vit_are_told_where_they_are_known():
     sizes = {"num_transformer_layer": 4, "embedding_dim": 64, "num_heads": 2, "mlp_size": 128, "patch_size": 8}
     assert card(**sizes)["Model"].startswith("vit_ti_16 with L = 4, D = 64, 2 heads, MLP 128, P = 8, images")
     assert card(embedding_dim=None)["Model"].startswith("vit_ti_16, images")
+
+
+def test_a_record_without_preprocessing_still_has_a_card():
+    record = {name: value for name, value in RECORD.items() if name != "preprocessing"}
+    assert dict(model_card(record, SPLIT, False))["Preprocessing"] == NOT_STATED

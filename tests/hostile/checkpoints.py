@@ -1,0 +1,223 @@
+"""Checkpoints with every key wrong, tensors of every wrong kind, and files that are none."""
+
+import functools
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tests.hostile.bench import Bench, Case
+
+VALUES = (
+    None,
+    "",
+    "x",
+    -1,
+    0,
+    1e400,
+    float("nan"),
+    True,
+    [],
+    [1, "x"],
+    {},
+    {"a": None},
+    torch.zeros(0),
+    torch.tensor(1 + 2j),
+    (),
+    b"x",
+    {1: 2},
+    10**30,
+)
+
+
+class Bomb:
+    """Creates a file beside the case's folder when it is unpickled."""
+
+    def __reduce__(self):
+        return open, ("../canary", "w")
+
+
+def sealed(content) -> bytes:
+    """A checkpoint's bytes; with the checksum of ours where the project writes one."""
+    target = io.BytesIO()
+    torch.save(content, target)
+    return target.getvalue()
+
+
+def places(content, depth: int, above=()) -> Iterator[tuple]:
+    items = content.items() if isinstance(content, dict) else ()
+    for key, value in items:
+        yield (*above, key)
+        if depth > 1 and key in ("config", "preprocessing", "rng", "best", "seen", "optimizer", "schedule", "history"):
+            yield from places(value, depth - 1, (*above, key))
+
+
+def tensor_faults() -> dict:
+    return {
+        "NaN": lambda t: t * float("nan"),
+        "inf": lambda t: t / 0,
+        "complex": lambda t: t.to(torch.complex64),
+        "int8": lambda t: t.to(torch.int8),
+        "fp16": lambda t: t.half(),
+        "fp64": lambda t: t.double(),
+        "sparse": lambda t: t.to_sparse(),
+        "meta": lambda t: t.to("meta"),
+        "scalar": lambda t: t.sum(),
+        "one more row": lambda t: torch.cat([t, t[:1]]),
+        "none": lambda t: None,
+        "text": lambda t: "x",
+        "array": lambda t: t.numpy(),
+        "bool": lambda t: t > 0,
+        "expanded": lambda t: torch.zeros(1).expand(t.shape),
+        "float8": lambda t: t.to(torch.float8_e4m3fn),
+        "empty": lambda t: t[:0],
+        "list": lambda t: t.tolist(),
+    }
+
+
+@functools.cache
+def wrong_files() -> dict:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", bytes(50_000_000))
+        file.writestr("archive/version", "3")
+    old = io.BytesIO()
+    torch.save({"a": 1}, old, _use_new_zipfile_serialization=False)
+    return {
+        "empty": b"",
+        "text": b"hello",
+        "pickle": b"cposix\nsystem\n(S'touch ../canary'\ntR.",
+        "zip bomb": archive.getvalue(),
+        "old format": old.getvalue(),
+        "bomb": sealed({"format": 1, "x": Bomb()}),
+        "bomb alone": sealed(Bomb()),
+        "tensor": sealed(torch.zeros(3)),
+        "list": sealed([1]),
+        "none": sealed(None),
+        "number": sealed(3),
+        "empty dict": sealed({}),
+        "other": sealed({"state_dict": {}}),
+        "array": sealed({"a": np.zeros(3)}),
+        "zeros": bytes(5000),
+        "module": sealed(torch.nn.Linear(2, 2)),
+    }
+
+
+def cases(bench: Bench) -> Iterator[Case]:
+    whole = torch.load(bench.base / "runs/half/last.pt", weights_only=True, map_location="cpu")
+
+    def write(run: str, files: tuple[str, ...], change):
+        def prepare(bench: Bench, folder: Path):
+            target = bench.run(folder, run)
+            for file in files:
+                content = torch.load(target / file, weights_only=True)
+                change(content)
+                (target / file).write_bytes(sealed(content))
+
+        return prepare
+
+    def wrong(keys, value):
+        def change(content):
+            place = content
+            for key in keys[:-1]:
+                place = place[key]
+            if value is KeyError:
+                del place[keys[-1]]
+            else:
+                place[keys[-1]] = value
+
+        return change
+
+    for number, keys in enumerate(places(whole, 2)):
+        values = [VALUES[(7 * number + 4 * i) % len(VALUES)] for i in range(2)] + [KeyError] * (number % 2)
+        for i, value in enumerate(values):
+            target = (
+                ("half", ("last.pt", "best.pt"), "train", ["--resume", "runs/half"])
+                if i == 0
+                else ("done", ("best.pt",), "evaluate", ["runs/done"])
+            )
+            yield Case(
+                "checkpoints",
+                f"{'.'.join(map(str, keys))} = {str(value)[:30]!r}, {target[0]}",
+                *target[2:],
+                write(*target[:2], wrong(keys, value)),
+                names=("last.pt", "best.pt"),
+            )
+    tensor = next(name for name, value in whole["weights"].items() if value.ndim == 2)
+    for what, fault in tensor_faults().items():
+        yield Case(
+            "checkpoints",
+            f"a tensor: {what}",
+            "evaluate",
+            ["runs/done"],
+            write(
+                "done",
+                ("best.pt",),
+                lambda content, fault=fault: content["weights"].update({tensor: fault(content["weights"][tensor])}),
+            ),
+            "" if what in ("fp16", "fp64", "expanded", "float8") else "refuse",
+        )
+    for what, change in (
+        ("a tensor more", lambda c: c["weights"].update(x=torch.zeros(2))),
+        ("a tensor less", lambda c: c["weights"].pop(tensor)),
+        ("a number as name", lambda c: c["weights"].update({3: torch.zeros(2)})),
+        ("a billion layers", lambda c: c["config"].update(num_layers=10**9)),
+        ("a million pixels", lambda c: c["config"].update(image_size=(10**6, 10**6))),
+        ("std 0", lambda c: c["preprocessing"].update(std=[0.0])),
+        ("std -1", lambda c: c["preprocessing"].update(std=[-1.0])),
+        ("three means", lambda c: c["preprocessing"].update(mean=[0.5] * 3)),
+        ("no classes", lambda c: c.update(class_names=[])),
+        ("a class twice", lambda c: c.update(class_names=["AD", "AD"])),
+        ("other classes", lambda c: c.update(class_names=["X", "Y"])),
+        ("odd classes", lambda c: c.update(class_names=["\x1b[31m", "a\nb"])),
+        ("more classes", lambda c: c.update(class_names=["AD", "CN", "MCI"])),
+    ):
+        yield Case(
+            "checkpoints",
+            what,
+            "evaluate",
+            ["runs/done"],
+            write("done", ("best.pt",), change),
+            "" if what in ("odd classes",) else "refuse",
+        )
+    for what, content in wrong_files().items():
+
+        def replace(bench, folder, content=content, run="done", file="best.pt"):
+            (bench.run(folder, run) / file).write_bytes(content)
+
+        yield Case("checkpoints", f"file: {what}", "evaluate", ["runs/done"], replace, "refuse")
+        yield Case(
+            "checkpoints",
+            f"resumed file: {what}",
+            "train",
+            ["--resume", "runs/half"],
+            lambda bench, folder, content=content: [
+                (bench.run(folder, "half") if not (folder / "runs/half").exists() else folder / "runs/half")
+                .joinpath(name)
+                .write_bytes(content)
+                for name in ("last.pt", "best.pt")
+            ],
+            "refuse",
+        )
+    for share in (0.01, 0.2, 0.5, 0.8, 0.99):
+
+        def flip(bench, folder, share=share):
+            file = bench.run(folder, "done") / "best.pt"
+            content = bytearray(file.read_bytes())
+            content[int(len(content) * share)] ^= 4
+            file.write_bytes(content)
+
+        yield Case("checkpoints", f"bit at {share:.0%} flipped", "evaluate", ["runs/done"], flip)
+    yield Case(
+        "checkpoints",
+        "pickled curves that run code",
+        "evaluate",
+        ["runs/done"],
+        lambda bench, folder: (bench.run(folder, "done") / "done_losses.pkl").write_bytes(
+            b"cposix\nsystem\n(S'touch ../canary'\ntR."
+        ),
+        "work",
+    )
