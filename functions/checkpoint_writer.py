@@ -128,19 +128,17 @@ class CheckpointWriter:
         """Writes what waits, by the clock, until nothing does or the disk refuses."""
         while True:
             self.hurry.wait(max(0.0, self.written_at + SECONDS - time.monotonic()))
-            while (item := self._next()) is not None:     # the selected epoch, and right after it the newest
-                try:
+            with self.lock:
+                items, self.waiting = self.waiting, []
+            try:
+                for item in items:                        # the selected epoch, and right after it the newest
                     keep(self.folder, *item)
-                except BaseException as error:            # raised again in the caller's thread
-                    with self.lock:
-                        self.error, self.waiting, self.thread = error, [], None
-                    return
+            except BaseException as error:                # raised again in the caller's thread
+                with self.lock:
+                    self.error, self.waiting, self.thread = error, [], None
+                return
             self.written_at = time.monotonic()
             with self.lock:
                 if not self.waiting:
                     self.thread = None
                     return
-
-    def _next(self) -> tuple[dict, bool] | None:
-        with self.lock:
-            return self.waiting.pop(0) if self.waiting else None
