@@ -22,7 +22,8 @@ LABELS = torch.tensor([0, 1, 0, 1])
 def run(tmp_path):
     """A run of a tiny model on four validation patients, one slice each."""
     preprocessing = {"channels": 1, "mean": [0.3], "std": [0.2], "image_size": [4, 4]}
-    facts = {"class_names": CLASSES, "preprocessing": preprocessing, "stamps": [], "split_hash": "s", "fingerprint": "f"}
+    facts = {"class_names": CLASSES, "preprocessing": preprocessing, "stamps": [],
+             "split_hash": "s", "fingerprint": "f"}
     split = pd.DataFrame({"path": list("abcd"), "class": [CLASSES[k] for k in LABELS], "subject": PATIENTS,
                           "split": "test"})
     folder = create_run("run", facts | {"settings": {}, "state": "created"}, split, tmp_path)
