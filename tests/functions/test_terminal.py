@@ -46,5 +46,5 @@ def test_an_error_shows_no_control_codes_of_others(capsys, error):
 
 def test_the_command_line_shows_no_control_codes_of_others(capsys):
     with pytest.raises(SystemExit):
-        OneLineParser(allow_abbrev=False).parse_args([f"--{HOSTILE}"])
+        OneLineParser().parse_args([f"--{HOSTILE}"])
     assert capsys.readouterr().err.strip("\n").isprintable()

@@ -120,7 +120,7 @@ def test_class_token_is_what_is_read(model):
     z = model.encoder(model.patch_embedding(torch.randn(2, 3, 10, 15, dtype=torch.float64)))
     seen = []
     model.norm.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    model.encoder.register_forward_hook(lambda module, args, out: z)
+    model.encoder[-1].register_forward_hook(lambda module, args, out: z)
     model(torch.randn(2, 3, 10, 15, dtype=torch.float64))
     assert torch.equal(seen[0], z[:, 0])
 

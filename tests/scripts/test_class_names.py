@@ -60,5 +60,5 @@ def test_a_file_name_that_is_no_text_is_refused_before_a_run_is_made(call_train,
     shutil.copy(source, source.with_name(os.fsdecode(b"\xff.png")))
     code, _, err = call_train("--epochs", 1, "--train_dir", "D", *tiny)
     assert code == 2
-    assert r"D/train/AD/\xff.png: is not UTF-8" in err
+    assert r"D/train/AD/\xff.png is not UTF-8" in err
     assert not list(tmp_path.glob("runs/*"))

@@ -183,9 +183,9 @@ def test_a_named_folder_that_is_missing_is_never_replaced_by_the_demo(call_train
 
 def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monkeypatch):
     """Each setting off its default, and what the parts of a run were really given."""
-    import models
     from data_setup import run_data
     from functions import engine, optimizers, schedules
+    from models import vit
 
     given = {}
 
@@ -198,7 +198,7 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
 
         monkeypatch.setattr(module, name, noted)
 
-    for module, name in ((models, "build"), (run_data, "create_dataloaders"), (optimizers, "make_optimizer"),
+    for module, name in ((vit, "configure"), (run_data, "create_dataloaders"), (optimizers, "make_optimizer"),
                          (schedules, "make_schedule"), (engine, "train")):
         spy(module, name)
     code, _, _ = call_train(
@@ -206,9 +206,9 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
         "--optimizer", "adam", "--schedule", "linear", "--warmup_share", 0.25, "--clip_norm", 0.7, "--dropout", 0.15,
         "--label_smoothing", 0.05, "--class_weights", "sqrt", "--no-augment", "--seed", 7)
     assert code == 0
-    assert given["build"][1]["dropout"] == 0.15
-    assert given["build"][1] | {"image_size": (16, 12), "in_channels": 1, "patch_size": 4, "num_layers": 2,
-                                "embedding_dim": 12, "mlp_size": 20, "num_heads": 3} == given["build"][1]
+    assert given["configure"][1]["dropout"] == 0.15
+    assert given["configure"][1] | {"image_size": (16, 12), "in_channels": 1, "patch_size": 4, "num_layers": 2,
+                                "embedding_dim": 12, "mlp_size": 20, "num_heads": 3} == given["configure"][1]
     data = given["create_dataloaders"][1]
     assert (given["create_dataloaders"][0][2], data["augment"], data["seed"]) == (9, False, 7)
     assert given["make_optimizer"][0][1:] == ("adam", 0.002, 0.07)

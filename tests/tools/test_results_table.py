@@ -119,5 +119,5 @@ def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_pat
 
 def test_a_file_that_is_no_text_is_one_line(tmp_path):
     (tmp_path / "R.md").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="no text in UTF-8"):
+    with pytest.raises(UserError, match="not a UTF-8 text"):
         write_between(tmp_path / "R.md", ["x"])
