@@ -248,7 +248,7 @@ def test_a_configuration_of_another_project_is_not_taken_for_ours(tmp_path):
     assert read_weights(tmp_path / "w.pth").config is None
 
 
-@pytest.mark.parametrize("container", ["state_dict", "model", "model_state_dict"])
+@pytest.mark.parametrize("container", ["state_dict", "model", "model_state_dict", "weights"])
 def test_a_config_beside_other_libraries_weights_is_not_ours(tmp_path, container):
     """timm's and others' training files hold a `config` of their own: its norm_eps would be taken for the source's."""
     torch.save({container: STATE, "config": {"norm_eps": 0.1, "num_heads": 7}}, tmp_path / "w.pth")
