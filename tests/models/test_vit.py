@@ -116,13 +116,14 @@ def test_an_image_does_not_depend_on_its_batch(model):
 
 
 def test_class_token_is_what_is_read(model):
-    """Eq. 4 reads z_L^0: a patch changed after the last layer must not show, the class token must."""
-    z = model.encoder(model.patch_embedding(torch.randn(2, 3, 10, 15, dtype=torch.float64)))
-    seen = []
-    model.norm.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    model.encoder[-1].register_forward_hook(lambda module, args, out: z)
-    model(torch.randn(2, 3, 10, 15, dtype=torch.float64))
-    assert torch.equal(seen[0], z[:, 0])
+    """Eq. 4 reads z_L^0 of the whole encoder: not a patch, and not the mean of all tokens."""
+    torch.nn.init.normal_(model.classifier.weight)
+    images = torch.randn(2, 3, 10, 15, dtype=torch.float64)
+    z = model.encoder(model.patch_embedding(images))
+    logits = model(images)
+    torch.testing.assert_close(logits, model.classifier(model.norm(z[:, 0])))
+    for other in (z[:, 1], z[:, -1], z.mean(dim=1)):
+        assert not torch.allclose(logits, model.classifier(model.norm(other)), atol=1e-3)
 
 
 def test_every_norm_has_the_configured_epsilon():
