@@ -91,7 +91,7 @@ def _statistic(file: Path, name: str) -> int:
 
 def _text(file: Path) -> str | None:
     try:
-        return file.read_text(encoding="ascii")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):   # not Linux, or not mounted here
         return None
 
