@@ -10,7 +10,7 @@ demo: $(VENV)/demo-ready
 
 test: $(VENV)/test-ready
 	$(VENV)/bin/ruff check .
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile    # a process a core, one thread each
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist loadfile    # a process a core, one thread each
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
