@@ -80,6 +80,7 @@ def without_compiler(really: bool) -> dict[str, str]:
 def run_steps(quick: bool) -> tuple[Step, ...]:
     """Both training scripts with what changes the CUDA path, a paused and resumed run, its evaluation, torchrun."""
     train, transfer = ("train.py", "--demo"), ("train_transferlearning.py", "--demo", "--weights", "random")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1")
     epochs = ("--epochs", "1" if quick else "2")
     small = ("--batch_size", "8", "--num_transformer_layer", "1") if quick else ()
     small_transfer = ("--image_size", "32", "--batch_size", "8") if quick else ()
@@ -92,12 +93,15 @@ def run_steps(quick: bool) -> tuple[Step, ...]:
           for precision in ("fp32", "fp16")),
         Step((*train, *epochs, *small, "--compile"), environment=without_compiler(quick)),
         Step((*train, *epochs, *small, "--checkpoint_activations")),
+        Step((*train, *epochs, *small, "--compile", "--checkpoint_activations"), environment=without_compiler(quick)),
         Step((*train, *epochs, *small, "--accumulation", "2")),
         Step((*train, *epochs, *small, "--deterministic")),
         Step((*train, "--epochs", "2", *small, "--stop_after", "1", "--name", "paused")),
         Step(("train.py", "--resume", "runs/paused")),
         Step(("evaluate.py", "runs/paused")),
-        Step(("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", *train, *epochs, *small, "--shard")),
+        Step((*torchrun, *train, "--epochs", "2", *small, "--shard", "--stop_after", "1", "--name", "sharded")),
+        Step((*torchrun, "train.py", "--resume", "runs/sharded")),
+        Step(("evaluate.py", "runs/sharded")),
         Step((*transfer, *epochs, *small_transfer, *fast)),
         Step((*transfer, *epochs, *small_transfer, *fast, "--no_cache")),
         Step((*transfer, *epochs, *small_transfer, *fast, "--train", "last:2")),

@@ -19,6 +19,7 @@ from data_setup import create_dataloaders
 from data_setup.dataloaders import Data
 from data_setup.feature_batches import with_features
 from data_setup.framing import Frame
+from data_setup.resources import available_memory
 from functions import engine
 from functions.checkpoint_writer import CheckpointWriter
 from functions.checkpoints import frozen_digest, make_checkpoint
@@ -69,7 +70,7 @@ def ours(config: ViTConfig, data: Data, device: torch.device, precision: str,
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "split_hash": "", "stamps": [],
              "fingerprint": data.fingerprint, "history": {}, "best": {"epoch": 1}}
     folder.mkdir()
-    writer = CheckpointWriter(folder)
+    writer = CheckpointWriter(folder, available_memory)
     if device.type == "cuda":
         model.compile()
 

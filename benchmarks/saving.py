@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.timing import alternate, ratios, summarise, table
+from data_setup.resources import available_memory
 from functions import checkpoint_writer, engine
 from functions.checkpoint_files import keep
 from functions.checkpoint_writer import CheckpointWriter, tensor_bytes
@@ -63,7 +64,7 @@ class Job:
 
     def in_a_thread(self) -> None:
         """Every epoch waits for a copy; the end waits for the disk. By the clock, not every epoch is written."""
-        with tempfile.TemporaryDirectory(dir=".") as folder, CheckpointWriter(Path(folder)) as writer:
+        with tempfile.TemporaryDirectory(dir=".") as folder, CheckpointWriter(Path(folder), available_memory) as writer:
             for epoch in range(1, EPOCHS + 1):
                 self.epoch()
                 writer.submit(self.state(epoch), True)

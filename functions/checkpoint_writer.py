@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-import psutil
 import torch
 from torch import Tensor
 
@@ -62,18 +61,13 @@ def snapshot(checkpoint: dict) -> dict:
     return copy
 
 
-def free_memory() -> int:
-    """Bytes that the system could still give."""
-    return psutil.virtual_memory().available
-
-
 class CheckpointWriter:
     """Writes a run's checkpoints in a thread; used as a context, which ends when everything is on the disk.
 
     An error of the thread (a full disk) is raised by the next `submit` or `wait`, in the caller's thread.
     """
 
-    def __init__(self, folder: Path, available_memory: Callable[[], int] = free_memory):
+    def __init__(self, folder: Path, available_memory: Callable[[], int]):
         self.folder, self.available_memory = folder, available_memory
         self.waiting: list[tuple[dict, bool]] = []        # (checkpoint, is_best), at most the selected and the newest
         self.lock = threading.Lock()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from functions import exits
-from functions.errors import printable
+from functions.errors import is_decoded, printable
 from functions.settings import Script, Setting, in_words, subjects_source
 
 
@@ -23,9 +23,8 @@ class OneLineParser(argparse.ArgumentParser):
         exits.set_flags(self._option_string_actions)
         args = sys.argv[1:] if args is None else args
         for text in (*args, str(Path.cwd())):
-            if any("\udc80" <= letter <= "\udcff" for letter in text):       # bytes that Python could not decode
-                shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-                self.error(f"{shown} is not UTF-8, or the locale has no such letters: rename it, or set the "
+            if not is_decoded(text):
+                self.error(f"{text} is not UTF-8, or the locale has no such letters: rename it, or set the "
                            "environment variable PYTHONUTF8=1")
         for before, text in zip(("", *args), args, strict=False):
             if not text.strip() or re.fullmatch(r"--\w+=\s*", text):       # Path("") would be the working folder

@@ -18,6 +18,11 @@ def printable(text: object) -> str:
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in str(text))
 
 
+def is_decoded(text: str) -> bool:
+    """Whether a file name or an argument is text: bytes that Python could not decode stand in it as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _escape(letter: str) -> str:
     if "\udc80" <= letter <= "\udcff":              # a byte that the file system's encoding could not decode
         return f"\\x{ord(letter) - 0xDC00:02x}"

@@ -1,6 +1,7 @@
 """JSON files from anywhere, read strictly and checked against a dataclass: an error names the file and the key."""
 
 import json
+import math
 import sys
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -14,12 +15,17 @@ NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or f
 
 
 def read_json(path: Path) -> dict:
-    """The object in a JSON file.
+    """The object in a JSON file; errors as `parse_json` has them."""
+    return parse_json(path.read_bytes(), path)
+
+
+def parse_json(text: bytes, path: Path) -> dict:
+    """The object in the text of a JSON file in UTF-8.
 
     Raises UserError, one line, for a file that is no JSON object, repeats a key, or holds NaN or an infinity.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant,
+        content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite,
                              object_pairs_hook=_without_repeated_keys)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({_one_line(error)})") from None
@@ -32,8 +38,8 @@ def check(kind, content, path: Path, key: str = "") -> None:
     """UserError, naming file and key, unless `content` is what the type `kind` says.
 
     `kind` is a dataclass (an object with its fields; those with a default may be missing, others may be there too),
-    dict[str, X], list[X], a union, int, float (finite; whole numbers too), str, bool or None. A field's JSON key is its
-    name, or `metadata["key"]`.
+    dict[str, X], list[X], a union, int, float (finite; whole numbers too), str, bool, None or object (anything). A
+    field's JSON key is its name, or `metadata["key"]`.
     """
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     chosen = [option for option in options if _fits(option, content)]
@@ -57,6 +63,8 @@ def _fits(kind, content) -> bool:
     if is_dataclass(kind):
         return isinstance(content, dict)
     plain = get_origin(kind) or kind
+    if plain is object:
+        return True
     if isinstance(content, bool):
         return plain is bool
     return isinstance(content, (int, float) if plain is float else plain)
@@ -91,6 +99,10 @@ def _one_line(error: BaseException) -> str:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
+
+
+def _finite(digits: str) -> float:
+    return float(digits) if math.isfinite(float(digits)) else _refuse_constant(digits[:40])
 
 
 def _without_repeated_keys(pairs: list[tuple[str, object]]) -> dict:

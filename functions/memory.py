@@ -45,8 +45,10 @@ def _not_counting(norms: list[_BatchNorm]) -> Iterator[None]:
 def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32") -> None:
     """Spreads weights, gradients and the optimiser's state over all processes (FSDP2), block by block.
 
-    Before the optimiser is made. ValueError without torchrun, and for fp16, whose scaler would see only this process's
-    part of a gradient.
+    Called before the optimizer is made. With bf16, the matrices of the blocks are all-gathered in bf16, as autocast
+    casts them; normalisation, positions, classifier and the residual stream stay in fp32: logits under autocast equal
+    those of the whole model. UserError without torchrun, and for fp16, whose scaler would see only this process's part
+    of a gradient.
     """
     if not dist.is_initialized():
         raise UserError("--shard spreads the weights over several processes: start them with torchrun, or go on with "
@@ -55,11 +57,15 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32"
         raise UserError("--shard needs --precision bf16 or fp32: fp16 scales by gradients that no process has whole")
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # takes a second to load
 
-    # gathered and multiplied in bf16, which halves what travels; gradients are summed in fp32
-    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if precision == "bf16" else MixedPrecisionPolicy()
+    fp32 = MixedPrecisionPolicy()
+    # gathered in bf16, which halves what travels; gradients are summed in fp32
+    bf16 = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     for block in blocks:
-        fully_shard(block, mp_policy=policy)
-    fully_shard(model, mp_policy=policy)
+        norms = [module for module in block.modules() if isinstance(module, (nn.LayerNorm, _BatchNorm))]
+        if norms and precision == "bf16":
+            fully_shard(norms, mp_policy=fp32)
+        fully_shard(block, mp_policy=bf16 if precision == "bf16" else fp32)
+    fully_shard(model, mp_policy=fp32)
 
 
 def whole(state, everywhere: bool = False):

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from functions.checkpoint_files import find_best, mend
-from functions.checkpoint_writer import CheckpointWriter, free_memory
+from functions.checkpoint_writer import CheckpointWriter
 from functions.checkpoints import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
 from functions.distributed import from_main, is_main, share_step, wait, world_size
 from functions.errors import UserError
@@ -102,10 +102,10 @@ class TrainingRun:
     scaler: torch.amp.GradScaler
     facts: dict
     val_subjects: np.ndarray
+    available_memory: Callable[[], int]           # what copies for saving may take, in bytes
     history: dict[str, list[float]] = field(default_factory=dict)
     extra: list[dict] = field(default_factory=list)                       # an epoch's balanced accuracies and rate
     best: dict = field(default_factory=dict)      # the epoch kept, and the lowest epoch's loss of each val patient
-    available_memory: Callable[[], int] = free_memory       # what copies for saving may take
     saving_seconds: float = 0.0                   # in which training waited for a checkpoint to be copied or written
 
     def __post_init__(self):

@@ -26,6 +26,11 @@ def make_slices(root):
                 Image.fromarray(pixels).save(folder / f"sub-{name}{person:02d}_z{z}.png")
 
 
+def save_noise(path, seed=0, size=(12, 10)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)).save(path, "PNG")
+
+
 @pytest.fixture(scope="session")
 def slices(tmp_path_factory):
     """The folder of some slices (`make_slices`)."""

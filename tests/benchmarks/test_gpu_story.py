@@ -1,10 +1,8 @@
-import importlib
 import json
 import os
 import runpy
 import sys
 import time
-import traceback
 from unittest import mock
 
 import pytest
@@ -20,10 +18,8 @@ from functions.command_line import make_parser
 from functions.settings import SCRATCH, TRANSFER
 from models import ViT
 from tests.conftest import ROOT
+from tests.forkserver import fork_context
 
-LOADED = ("functions.training_run", "data_setup.run_data", "functions.reporting", "functions.features",
-          "data_setup.phantom_ceiling", "sklearn.metrics", "matplotlib.backends.backend_agg", "scipy.optimize",
-          "torch._dynamo")
 CPU = torch.device("cpu")
 
 
@@ -148,39 +144,31 @@ def test_every_command_is_understood_by_what_it_calls(quick, tmp_path, monkeypat
 
 
 def forked(step, work, log, limit):
-    """gpu_story.run_step without a new Python: a fork of this process, which has torch loaded."""
+    """gpu_story.run_step in a process that has torch loaded."""
     log.touch()
-    if (child := os.fork()) == 0:
-        code = 1
-        try:
-            output = os.open(log, os.O_WRONLY)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
-            torch.set_num_threads(1)                    # a forked process has none of its parent's threads
-            os.chdir(work if step.is_script else ROOT)
-            is_module = step.command[0] == "-m"
-            sys.argv = list(step.command[is_module:])
-            if is_module:
-                runpy.run_module(step.command[1], run_name="__main__", alter_sys=True)
-            else:
-                runpy.run_path(str(ROOT / step.command[0]), run_name="__main__")
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    process = fork_context().Process(target=_run_step, args=(step.command, work if step.is_script else ROOT, log))
+    process.start()
+    process.join()
     written = step.table.read_text() if step.table and step.table.exists() else ""
-    return gpu_story.Outcome(f"exit {code}", 1.0, tuple(log.read_text().splitlines()[-20:]), written)
+    return gpu_story.Outcome(f"exit {process.exitcode}", 1.0, tuple(log.read_text().splitlines()[-20:]), written)
+
+
+def _run_step(command, folder, log):
+    output = os.open(log, os.O_WRONLY)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(folder)
+    functions.speed.measured_peak = lambda *_: 1e12
+    is_module = command[0] == "-m"
+    sys.argv = list(command[is_module:])
+    if is_module:
+        runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(str(ROOT / command[0]), run_name="__main__")
 
 
 def test_the_quick_story_runs(tmp_path, monkeypatch, capsys):
-    """Most commands of these parts in processes forked from this one; a lone flag of a script has its own tests."""
-    for module in LOADED:                                # once, before the forks
-        importlib.import_module(module)
+    """Most commands of these parts; a lone flag of a script has its own tests."""
 
     def only_some(step, *where):
         repeated = {"--precision", "--compile", "--checkpoint_activations", "--accumulation", "torch.distributed.run",
@@ -189,7 +177,6 @@ def test_the_quick_story_runs(tmp_path, monkeypatch, capsys):
         return gpu_story.Outcome("exit 0") if plain or repeated & set(step.command) else forked(step, *where)
 
     monkeypatch.setattr(gpu_story, "run_step", only_some)
-    monkeypatch.setattr(functions.speed, "measured_peak", lambda *_: 1e12)
     arguments = ["gpu_story", "run", "checks", "variants", "loop", "--quick", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
     command.main()                                       # SystemExit if a command failed: the output says which
@@ -199,7 +186,7 @@ def test_the_quick_story_runs(tmp_path, monkeypatch, capsys):
         for fact in ("benchmarks gpu_story run", "torch ", "CUDA ", "cuDNN ", "torchvision ", "commit "):
             assert fact in text
     assert "compile+residual+all_tokens+patches" in texts["3_variants"]
-    assert "going on after epoch 1" in (tmp_path / "records" / "run" / "10.txt").read_text()
+    assert "going on after epoch 1" in (tmp_path / "records" / "run" / "11.txt").read_text()
     assert "start-up" in texts["5_loop"]
     state = json.loads((tmp_path / "state.json").read_text())
     assert {name: entry["state"] for name, entry in state.items()} == dict.fromkeys(

@@ -4,9 +4,7 @@ import sys
 import unicodedata
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from data_setup import class_folders
 from data_setup.class_folders import (
@@ -17,20 +15,7 @@ from data_setup.class_folders import (
     list_slices,
 )
 from functions.errors import UserError
-
-
-def save(path, seed=0, size=(12, 10)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)).save(path, "PNG")
-
-
-@pytest.fixture
-def folders(tmp_path):
-    for split, count in (("train", 6), ("test", 3)):
-        for k, name in enumerate(("AD", "CN")):
-            for i in range(count):
-                save(tmp_path / split / name / f"{split}{i}.png", 100 * k + i)
-    return {"train": tmp_path / "train", "test": tmp_path / "test"}
+from tests.conftest import save_noise
 
 
 def test_every_file_of_every_class_is_listed_once(folders):
@@ -46,7 +31,7 @@ def test_what_is_no_image_is_named_not_lost(folders):
     (folders["train"] / "readme.txt").write_text("about")
     (folders["train"] / "AD" / "notes.csv").write_text("about")
     (folders["test"] / ".ipynb_checkpoints").mkdir()
-    save(folders["test"] / "stray.png")
+    save_noise(folders["test"] / "stray.png")
     table, left_out, warnings = list_slices(folders)
     assert len(table) == 18
     assert len(left_out) == 4
@@ -65,7 +50,7 @@ def test_folders_that_cannot_be_used_are_refused_by_name(folders, tmp_path):
     (folders["test"] / "MCI").mkdir()
     with pytest.raises(UserError, match=r"MCI holds no images, nor any other file"):
         list_slices(folders)
-    save(folders["test"] / "MCI" / "a.png", 1)
+    save_noise(folders["test"] / "MCI" / "a.png", 1)
     with pytest.raises(UserError, match=r'test.*"MCI".*lacks: it has AD, CN'):
         list_slices(folders)
     (folders["train"] / "CN").rename(tmp_path / "elsewhere")
@@ -110,8 +95,8 @@ def test_files_that_may_be_slices_are_a_warning_and_documents_are_not(folders):
                                   ".Trashes", "#recycle", ".ipynb_checkpoints"])
 def test_litter_of_other_systems_is_neither_a_class_nor_slices(folders, name):
     for where in (folders["train"], folders["train"] / "AD", folders["test"] / "CN"):
-        save(where / name / "a.png" / "THUMB.jpg")
-        save(where / name / "b.png")
+        save_noise(where / name / "a.png" / "THUMB.jpg")
+        save_noise(where / name / "b.png")
     table, left_out, warnings = list_slices(folders)
     assert len(table) == 18
     assert set(table["class"]) == {"AD", "CN"}
@@ -122,11 +107,11 @@ def test_litter_of_other_systems_is_neither_a_class_nor_slices(folders, name):
 
 def test_composed_and_decomposed_names_are_one_class(folders):
     for split, form in (("train", "NFC"), ("test", "NFD")):
-        save(folders[split] / unicodedata.normalize(form, "Démence légère") / "a.png")
+        save_noise(folders[split] / unicodedata.normalize(form, "Démence légère") / "a.png")
     table, _, _ = list_slices(folders)
     assert sorted(set(table["class"])) == ["AD", "CN", unicodedata.normalize("NFC", "Démence légère")]
     assert all(Path(path).is_file() for path in table["path"])
-    save(folders["train"] / unicodedata.normalize("NFD", "Démence légère") / "b.png")
+    save_noise(folders["train"] / unicodedata.normalize("NFD", "Démence légère") / "b.png")
     with pytest.raises(UserError, match="two Unicode forms"):
         list_slices(folders)
 
@@ -135,7 +120,7 @@ def test_composed_and_decomposed_names_are_one_class(folders):
                                   "a\u2028b", os.fsdecode(b"M\xfcd"), "=cmd|' /C calc'!A0", "@sum", "x" * 101,
                                   *sorted(RESERVED)])
 def test_class_names_that_results_cannot_carry_are_refused(folders, name):
-    save(folders["train"] / name / "a.png")
+    save_noise(folders["train"] / name / "a.png")
     with pytest.raises(UserError, match="rename it") as caught:
         list_slices(folders)
     assert str(caught.value).isprintable(), "the message must not carry what it warns of"
@@ -149,7 +134,7 @@ def test_other_class_names_are_accepted(name):
 
 
 def test_a_file_name_that_is_no_text_is_refused_before_anything_is_read(folders):
-    save(folders["train"] / "AD" / os.fsdecode(b"d\xe9but.png"))
+    save_noise(folders["train"] / "AD" / os.fsdecode(b"d\xe9but.png"))
     with pytest.raises(UserError, match=r"AD/d\\xe9but\.png is not UTF-8.*rename"):
         list_slices(folders)
 
@@ -164,8 +149,8 @@ def test_a_document_whose_name_is_no_text_is_left_out_in_printable_letters(folde
 @pytest.mark.parametrize("target", ["..", ".", "../..", "../B", "../B/deep", "../../test/B"])
 def test_links_to_folders_above_or_to_another_class_are_refused(tmp_path, target):
     for split in ("train", "test"):
-        save(tmp_path / split / "A" / "1.png", 1)
-        save(tmp_path / split / "B" / "deep" / "2.png", 2)
+        save_noise(tmp_path / split / "A" / "1.png", 1)
+        save_noise(tmp_path / split / "B" / "deep" / "2.png", 2)
     (tmp_path / "train" / "A" / "up").symlink_to(target)
     with pytest.raises(UserError, match=r"train/A/up is a link to .*remove the link"):
         list_slices({"train": tmp_path / "train", "test": tmp_path / "test"})
@@ -182,7 +167,7 @@ def test_a_linked_file_of_another_class_and_a_class_linked_to_another_are_refuse
 
 
 def test_links_to_elsewhere_and_to_the_same_class_are_followed(folders, tmp_path):
-    save(tmp_path / "pool" / "p.png", 5)
+    save_noise(tmp_path / "pool" / "p.png", 5)
     (folders["train"] / "AD" / "pool").symlink_to(tmp_path / "pool")
     (folders["train"] / "AD" / "linked.png").symlink_to(tmp_path / "pool" / "p.png")
     (folders["train"] / "AD" / "again").symlink_to(tmp_path / "pool")
@@ -195,7 +180,7 @@ def test_links_to_elsewhere_and_to_the_same_class_are_followed(folders, tmp_path
 
 
 def test_folders_that_cannot_be_read_are_named_and_counted(folders, monkeypatch):
-    save(folders["train"] / "AD" / "locked" / "a.png")
+    save_noise(folders["train"] / "AD" / "locked" / "a.png")
     real = class_folders._entries
 
     def locked(folder):
@@ -255,7 +240,7 @@ def test_a_path_longer_than_the_system_allows_is_named_and_counted(folders):
 def test_split_folders_inside_a_class_folder_are_refused(tmp_path):
     for name in ("AD", "CN"):
         for split in ("Train", "Validation"):
-            save(tmp_path / name / split / "a.png")
+            save_noise(tmp_path / name / split / "a.png")
     with pytest.raises(UserError, match=r"AD is taken for a class, but holds Train/ and Validation/.*--train_dir"):
         list_slices({"train": tmp_path})
     with pytest.raises(UserError, match="do this instead"):

@@ -17,20 +17,6 @@ from data_setup.dataset import (
 from data_setup.framing import Frame
 
 
-def save(path, seed, size=(12, 10)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)).save(path)
-
-
-@pytest.fixture
-def folders(tmp_path):
-    for split, count in (("train", 6), ("test", 3)):
-        for k, name in enumerate(("AD", "CN")):
-            for i in range(count):
-                save(tmp_path / split / name / f"{split}{i}.png", 100 * k + i)
-    return {"train": tmp_path / "train", "test": tmp_path / "test"}
-
-
 def test_decoding_keeps_pixels_and_exact_sums(folders):
     table = list_slices(folders).table
     decoded = decode(table["path"].tolist(), Frame((12, 10)), 1, keep=True)

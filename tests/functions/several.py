@@ -120,18 +120,23 @@ def one_pass(model, batches, optimizer, scheduler, scaler):
 
 
 def sharded_in_bf16():
-    """(whether a block's weights are bf16 while it runs, whether they and their gradients are fp32 outside; loss)."""
+    """(a block's matrices and norms are bf16 and fp32 while it runs; they and their gradients are fp32 outside; the
+    logits are those of the whole model under autocast, bit for bit)."""
     set_seeds(3)
     model, seen = small_vit(), []
+    nn.init.normal_(model.classifier.weight)
+    pictures = Pictures(4)
+    with autocast("bf16", CPU):
+        whole = model(pictures.pixels).detach()
     shard(model, model.encoder, "bf16")
     model.encoder[0].mlp_block.register_forward_pre_hook(lambda block, _: seen.append(block.mlp[0].weight.dtype))
-    pictures = Pictures(4)
+    model.encoder[0].mlp_block.norm.register_forward_pre_hook(lambda norm, _: seen.append(norm.weight.dtype))
     with autocast("bf16", CPU):
         logits = model(pictures.pixels)
     loss = nn.functional.cross_entropy(logits.float(), pictures.labels)
     loss.backward()
     outside = {p.dtype for p in model.parameters()} | {p.grad.dtype for p in model.parameters()}
-    return seen == [torch.bfloat16], outside == {torch.float32}, loss.item()
+    return seen == [torch.bfloat16, torch.float32], outside == {torch.float32}, torch.equal(logits, whole)
 
 
 def talk():

@@ -40,7 +40,7 @@ def disk(monkeypatch):
 
 def test_training_may_change_everything_while_a_checkpoint_is_being_written(tmp_path, disk):
     state = checkpoint(1, 1) | {"history": {"train_loss": [1.0]}}
-    writer = CheckpointWriter(tmp_path)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
     writer.submit(state, True)
     assert not (tmp_path / "last.pt").exists(), "the loop goes on before anything is on the disk"
     state["weights"]["w"].zero_()
@@ -59,7 +59,7 @@ def test_training_may_change_everything_while_a_checkpoint_is_being_written(tmp_
     ({1, 5}, [(1, True), (5, True)]),                       # and everything before it
     ({1}, [(1, True), (5, False)])])
 def test_epochs_that_end_while_the_disk_is_busy(tmp_path, disk, best, expected):
-    writer = CheckpointWriter(tmp_path)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
     for epoch in range(1, 6):
         writer.submit(checkpoint(epoch, max(b for b in best if b <= epoch)), epoch in best)
         while epoch == 1 and writer.waiting:                # until the thread has taken the first
@@ -74,7 +74,7 @@ def test_epochs_that_end_while_the_disk_is_busy(tmp_path, disk, best, expected):
 def test_whatever_is_skipped_the_selected_epoch_of_the_last_checkpoint_is_on_the_disk(tmp_path, disk, seed):
     """Random epochs selected, a disk of random speed; SlowDisk looks after every write."""
     draw = random.Random(seed)
-    writer, best = CheckpointWriter(tmp_path), 1
+    writer, best = CheckpointWriter(tmp_path, lambda: 2**40), 1
     for epoch in range(1, 15):
         is_best = epoch == 1 or draw.random() < 0.4
         best = epoch if is_best else best
@@ -93,7 +93,7 @@ def test_whatever_is_skipped_the_selected_epoch_of_the_last_checkpoint_is_on_the
 
 def test_short_epochs_are_written_by_the_clock_and_at_once_when_the_run_ends(tmp_path, disk, monkeypatch):
     monkeypatch.setattr(checkpoint_writer, "SECONDS", 1000.0)
-    writer = CheckpointWriter(tmp_path)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
     for epoch in range(1, 5):
         writer.submit(checkpoint(epoch, 1), epoch == 1)
         if epoch == 1:
@@ -110,7 +110,7 @@ def test_short_epochs_are_written_by_the_clock_and_at_once_when_the_run_ends(tmp
 def test_nothing_is_written_after_a_selected_epoch_that_the_disk_refused(tmp_path, disk, monkeypatch):
     """A later epoch would name a best one that is in no file."""
     disk.refused = {2}
-    writer = CheckpointWriter(tmp_path)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
     writer.submit(checkpoint(1, 1), True)
     disk.permits.release()
     writer.wait()
@@ -132,7 +132,7 @@ def test_nothing_is_written_after_a_selected_epoch_that_the_disk_refused(tmp_pat
 def test_the_selected_and_the_newest_epoch_are_written_together(tmp_path, disk, monkeypatch):
     """The clock is asked once for both, so the newest is not SECONDS later still."""
     monkeypatch.setattr(checkpoint_writer, "SECONDS", 1000.0)
-    writer = CheckpointWriter(tmp_path)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
     writer.submit(checkpoint(1, 1), True)
     disk.permits.release()
     while not (tmp_path / "last.pt").exists():
@@ -149,7 +149,7 @@ def test_the_selected_and_the_newest_epoch_are_written_together(tmp_path, disk, 
 
 
 def test_an_interruption_before_the_thread_began_loses_nothing(tmp_path, disk, monkeypatch):
-    writer = CheckpointWriter(tmp_path)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
     monkeypatch.setattr(threading.Thread, "start", lambda self: None)
     writer.submit(checkpoint(1, 1), True)
     disk.permits.release()
@@ -162,18 +162,18 @@ def test_a_failed_write_is_raised_in_the_loops_own_thread(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint_writer, "keep", full)
-    writer = CheckpointWriter(tmp_path)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
     writer.submit(checkpoint(1, 1), True)
     with pytest.raises(OSError, match="No space left"):
         writer.wait()
     writer.wait()                                           # told once
-    with pytest.raises(OSError, match="No space left"), CheckpointWriter(tmp_path) as writer:
+    with pytest.raises(OSError, match="No space left"), CheckpointWriter(tmp_path, lambda: 2**40) as writer:
         writer.submit(checkpoint(1, 1), True)
 
 
 def test_leaving_the_context_waits_for_the_disk_whatever_happened(tmp_path, disk):
     timer = threading.Timer(0.1, disk.permits.release)
-    with pytest.raises(KeyboardInterrupt), CheckpointWriter(tmp_path) as writer:      # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), CheckpointWriter(tmp_path, lambda: 2**40) as writer:      # noqa: PT012
         writer.submit(checkpoint(1, 1), True)
         timer.start()
         raise KeyboardInterrupt

@@ -31,7 +31,8 @@ def run(tmp_path):
                           mlp_size=6, num_classes=2))
     optimizer = make_optimizer(model, "adamw", 1e-3, 0.0)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
-    return TrainingRun(folder, model, optimizer, scheduler, torch.amp.GradScaler("cpu", enabled=False), facts, PATIENTS)
+    return TrainingRun(folder, model, optimizer, scheduler, torch.amp.GradScaler("cpu", enabled=False), facts, PATIENTS,
+                       available_memory=lambda: 2**40)
 
 
 def scores(losses):

@@ -12,12 +12,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import functions.intervals
-
-functions.intervals.RESAMPLES = 40  # before anything takes it as a default: hundreds of runs, no interval is read
-
-from tests.hostile.bench import FAILED, REFUSED, WORKED, Bench, Case  # noqa: E402
-from tests.hostile.cases import all_cases  # noqa: E402
+from tests.forkserver import fork_context
+from tests.hostile.bench import FAILED, REFUSED, WORKED, Bench, Case
+from tests.hostile.cases import all_cases
 
 
 def main() -> None:
@@ -27,6 +24,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=20, help="inputs of each kind, evenly chosen; 0: all [20]")
     parser.add_argument("--show", action="store_true", help="print every input with what was said")
     arguments = parser.parse_args()
+    fork_context("tests.hostile.few_resamples")
     began, counts, kinds = time.monotonic(), Counter(), Counter()
     with tempfile.TemporaryDirectory(prefix="hostile-") as root:
         bench = Bench(Path(root).resolve())

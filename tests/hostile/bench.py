@@ -14,37 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conftest import TINY, make_slices
+from tests.forkserver import fork_context
 
 SECONDS = 60  # an input that takes longer has hung
 MOST_RSS = 3 * 2**20  # KiB: torch and a tiny run take 0.6 GiB
 MOST_MEMORY = 24 * 2**30  # of address space: a bomb ends as MemoryError, not with the machine
-LOADED = [
-    "train",
-    "evaluate",
-    "audit",
-    "train_transferlearning",
-    "functions.training_run",
-    "data_setup.run_data",
-    "functions.reporting",
-    "functions.optimizers",
-    "functions.evaluation_report",
-    "functions.checkpoints",
-    "data_setup.predict_data",
-    "data_setup.audit",
-    "functions.audit_report",
-    "data_setup.phantom_ceiling",
-    "functions.features",
-    "models.transfer",
-    "models.pretrained",
-    "sklearn.metrics",
-    "sklearn.linear_model",
-    "matplotlib.backends.backend_agg",
-    "scipy.optimize",
-    "torch.utils.data",
-    "torch._dynamo",
-    "yaml",
-    "PIL.Image",
-]
 PROGRAMS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile"}
 WRITES = {
     "os.mkdir",
@@ -83,8 +57,6 @@ class Bench:
 
     def __init__(self, root: Path):
         self.root, self.base = root, root / "base"
-        for module in LOADED:
-            importlib.import_module(module)
         self.base.mkdir()
         make_slices(self.base / "S")
         for case in (
@@ -143,30 +115,19 @@ class Bench:
         return outcome, why, time.monotonic() - began
 
     def _fork(self, case: Case, folder: Path) -> tuple[int, str, str, list[str], int]:
-        files = [self.root / name for name in ("stdout", "stderr", "events")]
+        context, files = fork_context(), [self.root / name for name in ("stdout", "stderr", "events")]
         for file in files:
             file.write_bytes(b"")
-        child = os.fork()
-        if child == 0:
-            try:
-                _child(case, folder, *files)
-            finally:
-                os._exit(99)
-        until, code = time.monotonic() + SECONDS, None
-        while code is None:
-            pid, status, usage = os.wait4(child, os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > until:
-                os.killpg(child, signal.SIGKILL)
-                _, status, usage = os.wait4(child, 0)
-                code = -100
-            else:
-                time.sleep(0.005)
+        ends, sent = context.Pipe(duplex=False)
+        process = context.Process(target=_supervise, args=(case.script, case.arguments, folder, files, sent))
+        process.start()
+        sent.close()
+        code, rss = ends.recv()
+        process.join()
         out, err, events = (file.read_bytes().decode(errors="backslashreplace") for file in files)
         for file in files:
             file.unlink()
-        return code, out, err, events.splitlines(), usage.ru_maxrss
+        return code, out, err, events.splitlines(), rss
 
 
 def data(bench: Bench) -> list[str]:
@@ -226,7 +187,24 @@ def _listing(root: Path, without: Path) -> dict[str, tuple]:
     return found
 
 
-def _child(case: Case, folder: Path, out: Path, err: Path, events: Path) -> None:
+def _supervise(script: str, arguments: list[str], folder: Path, files: list[Path], sent) -> None:
+    """Forks the process that is judged, and sends its exit code (-100: it hung) and its peak RSS in KiB."""
+    if (child := os.fork()) == 0:
+        try:
+            _child(script, arguments, folder, *files)
+        finally:
+            os._exit(99)
+    until, pid = time.monotonic() + SECONDS, 0
+    while not pid and time.monotonic() < until:
+        pid, status, usage = os.wait4(child, os.WNOHANG)
+        time.sleep(0 if pid else 0.005)
+    if not pid:
+        os.killpg(child, signal.SIGKILL)
+        _, _, usage = os.wait4(child, 0)
+    sent.send((os.waitstatus_to_exitcode(status) if pid else -100, usage.ru_maxrss))
+
+
+def _child(script: str, arguments: list[str], folder: Path, out: Path, err: Path, events: Path) -> None:
     """What the forked process does: the script's main, watched by an audit hook; never returns."""
     os.setsid()
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
@@ -238,9 +216,9 @@ def _child(case: Case, folder: Path, out: Path, err: Path, events: Path) -> None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     os.chdir(folder)
-    main = importlib.import_module(case.script).main
+    main = importlib.import_module(script).main
     _watch(folder, events)
-    sys.argv = [f"{case.script}.py", *case.arguments]
+    sys.argv = [f"{script}.py", *arguments]
     code = 1
     try:
         main()

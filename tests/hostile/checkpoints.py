@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tests.hostile.bench import Bench, Case
+from tests.hostile.records import set_value
 
 VALUES = (
     None,
@@ -120,16 +121,7 @@ def cases(bench: Bench) -> Iterator[Case]:
         return prepare
 
     def wrong(keys, value):
-        def change(content):
-            place = content
-            for key in keys[:-1]:
-                place = place[key]
-            if value is KeyError:
-                del place[keys[-1]]
-            else:
-                place[keys[-1]] = value
-
-        return change
+        return functools.partial(set_value, keys=keys, value=value)
 
     for number, keys in enumerate(places(whole, 2)):
         values = [VALUES[(7 * number + 4 * i) % len(VALUES)] for i in range(2)] + [KeyError] * (number % 2)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.hostile.bench import RESNET, Bench, Case
+from tests.hostile.bench import RESNET, Bench, Case, data
 
 VALUES = (None, "", "x\x1b[31m", -1, 0, 1e308, 10**400, True, [], ["x", 1], {}, {"a": None}, "../../x", "y" * 10_000)
 RAW = {
@@ -28,15 +28,19 @@ def damaged(run: Path, file: str, content: bytes | None) -> None:
     (run / file).write_bytes(old[: len(old) // 2] if content is None else content)
 
 
+def set_value(content, keys: tuple, value) -> None:
+    """Sets an entry of nested dicts and lists; KeyError as value takes it out."""
+    for key in keys[:-1]:
+        content = content[key]
+    if value is KeyError:
+        del content[keys[-1]]
+    else:
+        content[keys[-1]] = value
+
+
 def with_key(run: Path, file: str, keys: tuple, value) -> None:
     content = json.loads((run / file).read_text())
-    place = content
-    for key in keys[:-1]:
-        place = place[key]
-    if value is KeyError:
-        del place[keys[-1]]
-    else:
-        place[keys[-1]] = value
+    set_value(content, keys, value)
     (run / file).write_text(json.dumps(content))
 
 
@@ -236,19 +240,7 @@ def moved(bench: Bench) -> Iterator[Case]:
 
 
 def features(bench: Bench) -> Iterator[Case]:
-    arguments = [
-        "--train_dir",
-        str(bench.base / "S/train"),
-        "--test_dir",
-        str(bench.base / "S/test"),
-        *RESNET,
-        "--weights",
-        "random",
-        "--epochs",
-        "2",
-        "--stop_after",
-        "1",
-    ]
+    arguments = [*data(bench)[:4], *RESNET, "--weights", "random", "--epochs", "2", "--stop_after", "1"]
 
     def prepare(function):
         def change(bench, folder):

@@ -105,9 +105,6 @@ def test_the_judge(code, err, must, outcome):
         ("1 / 0", "traceback"),
     ],
 )
-def test_the_bench_notices(bench, monkeypatch, act, why):
-    import train
-
-    monkeypatch.setattr(train, "main", lambda: eval(act))
-    outcome, reason, _ = bench.try_case(Case("flags", "x", "train", []), 99_999)
+def test_the_bench_notices(bench, act, why):
+    outcome, reason, _ = bench.try_case(Case("flags", "x", "tests.hostile.acts", [act]), 99_999)
     assert (outcome, why in reason) == (FAILED, True), reason

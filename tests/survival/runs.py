@@ -1,29 +1,24 @@
 """Runs of train.py in processes forked from one that has loaded torch, each with a fault; and what must be the same."""
 
-import contextlib
-import functools
 import json
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
-from unittest import mock
 
 import pandas as pd
 import torch
 
 from functions.checkpoints import load_checkpoint
-from tests.conftest import ROOT, TINY
+from tests.conftest import TINY
+from tests.forkserver import fork_context
 
 RUN = Path("runs/ViTModel")
 TIMES = {"train_seconds", "train_waited"}
-LOADED = ["tests.survival.faults", "tests.survival.runs", "train", "functions.training_run", "data_setup.run_data",
-          "functions.reporting", "functions.optimizers", "sklearn.metrics", "matplotlib.backends.backend_agg", "models",
-          "data_setup.phantom_ceiling", "scipy.optimize", "torch.utils.data", "pytest", "torch._dynamo"]
+
 
 
 def mount(*arguments):
@@ -46,15 +41,6 @@ class Ended(NamedTuple):
 def command(slices):
     """A run of three short epochs."""
     return ["--train_dir", slices / "train", "--test_dir", slices / "test", *TINY, "--seed", "3", "--epochs", "3"]
-
-
-@functools.cache
-def _context():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LOADED)
-    with contextlib.chdir(ROOT), mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
-        multiprocessing.forkserver.ensure_running()
-    return context
 
 
 def _child(folder, arguments, fault, readers):
@@ -80,7 +66,7 @@ def start(folder, *arguments, fault=None, readers="fork"):
 
     `readers` is how the processes that read slices are started.
     """
-    process = _context().Process(target=_child, args=(str(folder), arguments, fault, readers))
+    process = fork_context().Process(target=_child, args=(str(folder), arguments, fault, readers))
     process.start()
     return process
 
