@@ -102,9 +102,9 @@ def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: b
     if met is None:
         return [UNKNOWN_TRAINING]
     if any(met) and not allowed:
-        raise UserError(f"{met[0]} of {len(rows.test)} slices are of patients, by their ids, and {met[1]} have pixels "
-                        f"that {file} was trained on: give slices of other patients, or --allow_seen, which stamps "
-                        "the result")
+        raise UserError(f"{met[0]} of {len(rows.test)} slices are of patients, by their ids, and {met[1]} show slices, "
+                        f"by their pixels, that {file} was trained on: give slices of other patients, or "
+                        "--allow_seen, which stamps the result")
     return [SEEN] if any(met) else []
 
 

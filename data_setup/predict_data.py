@@ -16,7 +16,7 @@ from data_setup.images import read_gray
 from data_setup.moved import WrittenSplit
 from data_setup.nearest_picture import nearest_labels
 from data_setup.path_tables import read_path_table, subject_ids
-from data_setup.seen import compare, in_data_set, means_one_patient, split_folders
+from data_setup.seen import compare, in_data_set, means_one_patient, split_folders, training_copies
 from data_setup.split_folders import find_split_folders, split_of
 from data_setup.subject_patterns import remedy
 from data_setup.subjects import find_subjects
@@ -50,10 +50,11 @@ class RowsToScore:
         return (transform(pixels.to(device)) for pixels in images.split(size))
 
     def met(self, checkpoint: dict, run: Path | None = None) -> tuple[int, int] | None:
-        """How many test slices are of patients, and how many have the pixels, that the checkpoint was trained on.
+        """How many test slices are of patients, and how many show slices, that the checkpoint was trained on.
 
+        A slice is recognised by equal pixels and, where the training slices are at hand, as a copy of one (seen.py).
         `run` is the checkpoint's run folder, None for a checkpoint alone. Returns None where nobody knows what it was
-        trained on, neither the checkpoint, which is an old one, nor its split. Notes other data sets' ids (seen.py).
+        trained on, neither the checkpoint, which is an old one, nor its split. Notes other data sets' ids.
         """
         seen, trained = checkpoint.get("seen") or {}, self._trained_on(run)
         if not seen.get("digests"):
@@ -61,10 +62,16 @@ class RowsToScore:
                 return None
             seen = {"subjects": trained["subject"].dropna().tolist(),
                     "digests": _digests(trained["path"].tolist(), checkpoint["preprocessing"])}
-        folders = seen.get("folders") or split_folders(trained) or None
+        folders, copies = seen.get("folders") or split_folders(trained) or None, None
+        if trained.empty:
+            self.notes.append("the training slices are not at hand: slices with equal pixels are recognised, altered "
+                              "copies of training slices are not")
+        else:
+            copies = training_copies(*([self.thumbnail(path) for path in table["path"]]
+                                       for table in (trained, self.test)))
         result = compare(self.test["path"].tolist(), self.test["subject"].tolist(),
                          _digests(self.test["path"].tolist(), checkpoint["preprocessing"]), seen,
-                         None if self.own and run == self.run else folders)
+                         None if self.own and run == self.run else folders, copies)
         if names := result.namesakes:
             some = ", ".join(names[:3]) + ", …" * (len(names) > 3)
             self.notes.append(f"{len(names)} patients here have ids of training patients ({some}) and count as others: "

@@ -9,15 +9,20 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from data_setup.copies import find_copies
 from data_setup.patient_ids import canonical_id, is_archive_id
 from data_setup.split_folders import split_of
 from data_setup.subjects import kaggle_slice
 
 
 class Seen(NamedTuple):
-    """How many slices are of seen patients by their ids, and by their pixels; ids of other patients called the same."""
+    """How many slices are of seen patients by their ids, and by their pixels; ids of other patients called the same.
+
+    By their pixels: equal to a training slice's, or a copy of one.
+    """
 
     by_id: int
     by_pixels: int
@@ -25,13 +30,15 @@ class Seen(NamedTuple):
 
 
 def compare(paths: Sequence[str], subjects: Sequence[str | None], digests: Sequence[str | None], seen: dict,
-            folders: Sequence[str] | None) -> Seen:
+            folders: Sequence[str] | None, copies: Sequence[bool] | None = None) -> Seen:
     """Compares slices with what a checkpoint has seen, its `subjects` and `digests`.
 
-    `folders` are those of its data set; None: the slices are of that data set, or nothing is known about it.
+    `folders` are those of its data set; None: the slices are of that data set, or nothing is known about it. `copies`
+    says which slices are copies, saved anew or altered, of training slices (`training_copies`).
     """
     known_pixels = set(seen["digests"])
-    same_pixels = [digest is not None and digest in known_pixels for digest in digests]
+    same_pixels = [copy or (digest is not None and digest in known_pixels)
+                   for copy, digest in zip(copies or [False] * len(digests), digests, strict=True)]
     ids = [None if pd.isna(subject) else canonical_id(subject) for subject in subjects]
     known_ids = {canonical_id(subject) for subject in seen["subjects"]}
     everywhere = folders is None or any(same_pixels)
@@ -39,6 +46,16 @@ def compare(paths: Sequence[str], subjects: Sequence[str | None], digests: Seque
     both = [row for row, subject in enumerate(ids) if subject in known_ids]
     met = [row for row in both if same_set[row] or means_one_patient(paths[row], ids[row])]
     return Seen(len(met), sum(same_pixels), sorted({ids[row] for row in both} - {ids[row] for row in met}))
+
+
+def training_copies(trained: Sequence[np.ndarray], tested: Sequence[np.ndarray]) -> list[bool]:
+    """Which tested gray pictures (H, W) are copies of a training picture, by the audit's search (copies.py).
+
+    A copy shows the same slice: saved again (JPEG), resized, mirrored, turned, shifted or re-lit.
+    """
+    first = len(trained)
+    found = {copy.second for copy in find_copies([*trained, *tested]) if copy.first < first <= copy.second}
+    return [row in found for row in range(first, first + len(tested))]
 
 
 def means_one_patient(path: str, subject: str) -> bool:

@@ -1,20 +1,17 @@
 """Who trains, who validates, who tests: whole patients, stratified by class, the same for a seed on any machine.
 
 A table is a DataFrame with the columns path, class, subject (an id, or None where unknown) and split ('train', 'val',
-'test'), one row a slice. A split is written down (`split_file.py` reads it) rather than derived again: scikit-learn's
-folds differ between versions, and shuffled ones are stratified only since 1.8 (its issue 32478).
+'test'), one row a slice. A split is written down (`split_file.py` reads it) rather than derived again.
 """
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from data_setup.path_tables import common_folders
 from data_setup.split_file import COLUMNS, SPLITS, read_split
@@ -23,8 +20,8 @@ from data_setup.subject_patterns import remedy
 from functions.errors import UserError
 
 MODES = ("auto", "folder", "patient", "slice")
-TEST_SHARE = 0.2        # of all slices, where no folder says otherwise
-VAL_SHARE = 0.15        # of the training slices, where no folder says otherwise
+TEST_SHARE = 0.2        # of all patients, where no folder says otherwise
+VAL_SHARE = 0.15        # of the training patients, where no folder says otherwise
 
 
 class Split(NamedTuple):
@@ -36,30 +33,32 @@ class Split(NamedTuple):
 
 
 def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: float, seed: int) -> np.ndarray:
-    """Which slices to hold out, bool (slices,): whole people, about `share` of every class.
+    """Which slices to hold out, bool (slices,): whole patients, about `share` of the patients of every class.
 
-    The first of k = round(1 / share) folds of scikit-learn's StratifiedGroupKFold; a slice of an unknown person is a
-    person of its own. For people of equally many slices each class's held-out people differ from people / k by less
-    than 1. For people of unequal ones it is slices that are balanced: each class's held-out slices differ from
-    slices / k by no more than its largest person's (measured), while the count of people may be a few off.
-    A class never loses all its people: where that would happen, its first one stays. With fewer people than folds
-    there are fewer folds; with less than two nobody is held out.
+    Patients are drawn, not slices: of the n patients of a class ⌊n · share⌋ or one more at random, so that n · share
+    are expected, at least one and never all; the only patient of a class stays. So that slices are shared out about
+    alike too, a class's patients are sorted by their number of slices and cut into as many groups as patients are to
+    be drawn, and one of each group is drawn. A patient's chance is then about `share`, whatever the number of slices
+    (scikit-learn's StratifiedGroupKFold puts the patients of most slices into the same fold for every seed). A patient
+    with slices of several classes is drawn among those of the same classes; a slice of an unknown patient is a patient
+    of its own.
     """
     classes, groups = np.asarray(classes, dtype=str), _groups(subjects)
-    held = np.zeros(len(classes), bool)
-    largest = np.unique(classes, return_counts=True)[1].max(initial=0)
-    folds = min(max(2, round(1 / share)), len(np.unique(groups)), largest)
-    if folds < 2:
-        return held
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():     # a class of fewer slices than folds is dealt with below
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        _, first = next(splitter.split(classes, classes, groups))
-    held[first] = True
-    for name in np.unique(classes):
-        if held[classes == name].all():
-            held[groups == groups[classes == name].min()] = False
-    return held
+    pairs = pd.DataFrame({"class": classes, "group": groups}).drop_duplicates().sort_values(["group", "class"])
+    patients = pd.DataFrame({"classes": pairs.groupby("group")["class"].agg("\0".join),
+                             "slices": np.bincount(groups)[np.unique(groups)]})
+    generator, held = np.random.default_rng(seed), []
+    for _, stratum in patients.groupby("classes"):
+        count = len(stratum)
+        expected = count * share
+        drawn = int(expected) + int(generator.random() < expected % 1)
+        drawn = max(1, min(drawn, count - 1)) if count > 1 else 0
+        shuffled = stratum.iloc[generator.permutation(count)]
+        order = shuffled.sort_values("slices", kind="stable").index.to_numpy()
+        sizes = generator.permutation([len(part) for part in np.array_split(order, drawn)]) if drawn else []
+        ends = np.cumsum(sizes, dtype=int)
+        held += [order[generator.integers(end - size, end)] for size, end in zip(sizes, ends, strict=True)]
+    return np.isin(groups, held)
 
 
 def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -> Split:

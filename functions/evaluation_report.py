@@ -136,9 +136,11 @@ def write(out: Path, result: dict, stamps: list[str], checkpoint: str, picture: 
     plain = {name: value for name, value in result.items() if not name.startswith("_")}
     write_json(out / "metrics.json", plain | {"checkpoint": checkpoint, "stamps": stamps} | provenance())
     drawn = figures(result, stamps)
-    for name, (figure, _) in drawn.items():
-        write_atomically(out / name, lambda file, figure=figure: figure.savefig(file, format="png", dpi=120))
-    shown = "".join(html_page.picture(figure, words) for figure, words in drawn.values())
+    shown = ""
+    for name, (figure, words) in drawn.items():
+        content = html_page.png(figure)
+        write_atomically(out / name, lambda file, content=content: file.write(content))
+        shown += html_page.picture(content, words)
     sections = page_sections(result, shown, picture)
     write_text(out / "report.html", html_page.page(f"Evaluation of {checkpoint}", stamps, sections))
     if run is not None:

@@ -75,11 +75,16 @@ def items(texts: Sequence[tuple[str, bool]]) -> str:
         f'<li{" class=wrong" if wrong else ""}>{escaped(text)}</li>' for text, wrong in texts) + "</ul>"
 
 
-def picture(figure: Figure, description: str) -> str:
-    """A matplotlib figure on white, with a text for those who cannot see it."""
+def png(figure: Figure) -> bytes:
+    """A matplotlib figure as the bytes of a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    source = _uri(file.getvalue(), "png")
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()
+
+
+def picture(content: bytes, description: str) -> str:
+    """A PNG on white, with a text for those who cannot see it."""
+    source = _uri(content, "png")
     return f'<figure class="figure"><img alt="{escaped(description)}" src="{source}"></figure>'
 
 

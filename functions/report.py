@@ -50,8 +50,9 @@ def write_report(run: Path, more: Sequence[tuple[str, str]] = (), stamps: Sequen
     sections = [
         *(more or [("Result", _scores(metrics, UNKNOWN not in marks))]),
         ("What the audit of these slices found", _audited(run, record, split)),
-        ("Loss and accuracy", html_page.picture(plot_loss_curves(curves, make_title("", marks), metrics["best_epoch"]),
-                                                "loss and accuracy of every epoch on train, val and test")),
+        ("Loss and accuracy", html_page.picture(
+            html_page.png(plot_loss_curves(curves, make_title("", marks), metrics["best_epoch"])),
+            "loss and accuracy of every epoch on train, val and test")),
         ("Data and split", _split(split) + html_page.items([(note, False) for note in record.get("notes", [])])),
         ("What was run", html_page.table(["what", "value"], [
             ["command", record.get("command")], *(["resumed by", again] for again in record.get("commands", [])),

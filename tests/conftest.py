@@ -1,6 +1,5 @@
 import functools
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -43,19 +42,6 @@ def slices(tmp_path_factory):
 def arguments(slices):
     """A run of a few hundred milliseconds an epoch."""
     return ["--train_dir", str(slices / "train"), "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]
-
-
-@pytest.fixture
-def run_train(tmp_path):
-    """Runs train.py as a user does, in an empty folder; `prelude` is Python that runs first, in the same process."""
-
-    def run(*arguments, prelude="", **options):
-        code = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{prelude}\n"
-                f"import train; sys.argv[0] = 'train.py'; train.main()")
-        command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, **options)
-
-    return run
 
 
 @pytest.fixture

@@ -5,9 +5,13 @@ A process that has computed a gradient must not fork (torch.autograd's threads),
 
 import contextlib
 import functools
+import importlib
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 from tests.conftest import ROOT
@@ -28,3 +32,42 @@ def fork_context(*first):
     with contextlib.chdir(ROOT), mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
         multiprocessing.forkserver.ensure_running()
     return context
+
+
+class Ended(NamedTuple):
+    """How a process ended: its exit code (-9: killed) and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def start(folder, script, *arguments, before=None, name=""):
+    """Starts a script's main inside `folder`, in a process group of its own; `before` is called in its process first.
+
+    What it prints is written to `name`out.txt and `name`err.txt.
+    """
+    process = fork_context().Process(target=_run, args=(str(folder), script, arguments, before, name))
+    process.start()
+    return process
+
+
+def _run(folder, script, arguments, before, name):
+    import torch
+
+    torch.set_num_threads(1)                    # a forked process has none of its parent's threads
+    os.setpgid(0, 0)
+    os.chdir(folder)
+    for number, file in ((1, "out.txt"), (2, "err.txt")):
+        os.dup2(os.open(name + file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+    sys.argv = [f"{script}.py", *map(str, arguments)]
+    if before:
+        before()
+    importlib.import_module(script).main()
+
+
+def finish(process, folder, seconds=120, name=""):
+    """Waits for the end."""
+    process.join(seconds)
+    assert process.exitcode is not None, f"{folder}: still running after {seconds} s: it hangs"
+    return Ended(process.exitcode, *((Path(folder) / f"{name}{end}.txt").read_text() for end in ("out", "err")))

@@ -15,9 +15,9 @@ def findings(folder, wrong=True):
     return found, {finding["what"] for finding in found.findings if finding["wrong"] or not wrong}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_nothing_is_wrong_with_a_clean_set(tmp_path, seed):
-    make_phantom(tmp_path / "p", people=60, slices=8, seed=seed)
+def test_nothing_is_wrong_with_a_clean_set(tmp_path):
+    """Seed after seed: benchmarks/audit_seeds.py."""
+    make_phantom(tmp_path / "p", people=60, slices=8, seed=0)
     found, what = findings(tmp_path / "p")
     assert what == set(), found.findings
     assert found.numbers["patients"]["known by name or table"] == 60
@@ -29,7 +29,7 @@ def test_nothing_is_wrong_with_a_clean_set(tmp_path, seed):
      ("synthetic", {"shortcut", "patients"})],
 )
 def test_a_planted_fault_is_found(tmp_path, fault, what):
-    make_phantom(tmp_path / "p", people=100, slices=8, seed=0, faults=(fault,))
+    make_phantom(tmp_path / "p", people=60, slices=8, seed=0, faults=(fault,))
     found, named = findings(tmp_path / "p", wrong=False)
     assert named == what, found.findings
 

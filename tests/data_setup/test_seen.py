@@ -1,7 +1,12 @@
+import io
+
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from data_setup.seen import compare, in_data_set, split_folders
+from data_setup.phantom import make_phantom
+from data_setup.seen import compare, in_data_set, split_folders, training_copies
 
 OURS = {"subjects": ["sub-001", "003_S_0002", "pixels-0000", "ND003"], "digests": ["x", "y"]}
 
@@ -44,3 +49,22 @@ def test_the_folders_of_a_split():
     table = pd.DataFrame([("/a/b/AD/x/1.png", "AD"), ("/c/CN/2.png", "CN"), ("/c/CN/3.png", "CN"), ("/d/4.png", "CN")],
                          columns=["path", "class"])
     assert split_folders(table) == ["/a/b", "/c"]
+
+
+def test_copies_of_training_slices_are_recognised_whatever_was_done_to_them(tmp_path):
+    """Saved as JPEG 95, mirrored, re-lit or reduced; other people's slices are none."""
+    make_phantom(tmp_path / "p", people=14, slices=6, seed=3)
+    pictures = {path: Image.open(path).convert("L") for path in sorted((tmp_path / "p").rglob("*.png"))}
+    people = sorted({path.name[:7] for path in pictures})
+    trained = [np.asarray(picture) for path, picture in pictures.items() if path.name[:7] in people[:10]]
+    others = [np.asarray(picture) for path, picture in pictures.items() if path.name[:7] in people[10:]]
+    assert training_copies(trained, others) == [False] * len(others)
+
+    def saved(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=95)
+        return np.asarray(Image.open(file))
+
+    altered = [*map(saved, trained[:20]), *(np.ascontiguousarray(pixels[:, ::-1]) for pixels in trained[20:24]),
+               *((pixels * 0.8).astype(np.uint8) for pixels in trained[24:28])]
+    assert training_copies(trained, [*others[:5], *altered]) == [False] * 5 + [True] * len(altered)

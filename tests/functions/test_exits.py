@@ -235,6 +235,7 @@ def test_an_interpreter_that_goes_on_has_its_handlers_back(end):
 
 LIVING = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)     # a CI may ignore it
 sys.path.insert(0, {root!r})
 from functions.errors import UserError
 from functions.exits import one_line_errors

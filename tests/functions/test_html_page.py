@@ -44,7 +44,7 @@ def test_a_page_is_whole_needs_no_network_and_shows_everything():
     text = html_page.page("Run <1>", ["LEAKY SPLIT"], [
         ("Table", html_page.table(["a", "b"], [["x & y", 0.5]])),
         ("List", html_page.items([("fine", False), ("bad <b>", True)])),
-        ("Figure", html_page.picture(figure, "a line")),
+        ("Figure", html_page.picture(html_page.png(figure), "a line")),
         ("Small", html_page.thumbnails([(np.zeros((300, 200), np.uint8), "slice 1")])),
         ("Words", html_page.words("one", "two")),
     ])
@@ -70,7 +70,7 @@ def test_no_text_becomes_markup_wherever_it_stands(text):
     figure = Figure()
     made = html_page.page(text, [text], [(text, html_page.table([text], [[text, {"a": text}]]) + html_page.words(text)
                                           + html_page.items([(text, True), (text, False)])
-                                          + html_page.picture(figure, text)
+                                          + html_page.picture(html_page.png(figure), text)
                                           + html_page.thumbnails([(np.zeros((9, 9), np.uint8), text)]))])
     made.encode("utf-8")
     reader = read(made)

@@ -46,7 +46,7 @@ def test_patients_who_were_trained_on_are_refused_by_name_and_by_pixels(run, cal
         target = renamed / path.parent.name / f"{number:04d}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    assert "have pixels that runs/ViTModel/best.pt was trained on" in call_evaluate(
+    assert "show slices, by their pixels, that runs/ViTModel/best.pt was trained on" in call_evaluate(
         "runs/ViTModel", "--data", renamed)[2]
     code, out, _ = call_evaluate("runs/ViTModel", "--data", renamed, "--allow_seen", "--out", tmp_path / "seen")
     assert code == 0

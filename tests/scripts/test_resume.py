@@ -1,10 +1,9 @@
 """A run goes on after a pause, bit for bit as if nothing had happened; tests/survival/ is about kills and worse."""
 
+import functools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -13,7 +12,8 @@ import torch
 from filelock import FileLock
 
 from functions.checkpoints import load_checkpoint
-from tests.conftest import ROOT
+from tests.conftest import TINY
+from tests.forkserver import finish, start
 
 
 def state_of(run):
@@ -35,11 +35,9 @@ def assert_same(run, other):
 def whole(tmp_path_factory, slices):
     """Four epochs, undisturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    from tests.conftest import TINY
-
-    command = [sys.executable, str(ROOT / "train.py"), "--epochs", "4", "--train_dir", str(slices / "train"),
-               "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    ended = finish(start(folder, "train", "--epochs", 4, "--train_dir", slices / "train", "--test_dir",
+                         slices / "test", *TINY, "--seed", 3), folder)
+    assert ended.code == 0, ended
     return folder / "runs" / "ViTModel"
 
 
@@ -56,17 +54,16 @@ def test_two_epochs_and_two_more_equal_four(call_train, arguments, tmp_path, who
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_save_and_exit_130(arguments, tmp_path, sent):
-    command = [sys.executable, str(ROOT / "train.py"), "--epochs", "5000", *arguments]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL))    # a CI may ignore SIGINT
+    handle = functools.partial(signal.signal, sent, signal.SIG_DFL)             # a CI may ignore SIGINT
+    process = start(tmp_path, "train", "--epochs", 5000, *arguments, before=handle)
     run, deadline = tmp_path / "runs" / "ViTModel", time.monotonic() + 300
     while not (run / "last.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, sent)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "--resume runs/ViTModel" in err
-    assert "Traceback" not in err
+    ended = finish(process, tmp_path)
+    assert ended.code == 130
+    assert "--resume runs/ViTModel" in ended.err
+    assert "Traceback" not in ended.err
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
     assert load_checkpoint(run / "last.pt")["epoch"] >= 1
     assert not list(run.glob(".*")), "no half-written files"

@@ -1,7 +1,9 @@
 """Both scripts as torchrun starts them, two processes over Gloo."""
 
+import functools
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import torch
 
 from functions.checkpoints import load_checkpoint
 from tests.conftest import ROOT
+from tests.forkserver import finish, start
 
 EVEN = ["--no_augment", "--dropout", "0"]         # what is drawn at random is drawn by each process for itself
 # Process 1 is killed at its ninth optimiser step.
@@ -40,13 +43,32 @@ def torchrun(tmp_path):
     return run
 
 
-def test_begun_by_two_and_finished_by_one_equals_one_process(torchrun, call_train, arguments, tmp_path):
+def set_rank(rank, port):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
+                      MASTER_ADDR="localhost", MASTER_PORT=str(port))
+
+
+@pytest.fixture
+def run_two(tmp_path):
+    """Two processes with the environment that torchrun gives them, without its start-up: (code, out, err) of each."""
+    def run(script, *arguments):
+        with socket.create_server(("localhost", 0)) as server:
+            port = server.getsockname()[1]
+        processes = [start(tmp_path, script, *arguments, name=f"{rank}-", before=functools.partial(
+            set_rank, rank, port)) for rank in (0, 1)]
+        return [finish(process, tmp_path, name=f"{rank}-") for rank, process in enumerate(processes)]
+
+    return run
+
+
+def test_begun_by_two_and_finished_by_one_equals_one_process(run_two, call_train, arguments, tmp_path):
     """Batches of 8 in each of two processes, weights spread over both, are batches of 16 in one."""
-    done = torchrun(ROOT / "train.py", "--epochs", 4, "--stop_after", 2, *arguments, "--batch_size", 8, *EVEN,
-                    "--shard", "--checkpoint_activations", "--name", "together")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("paused after epoch 2") == 1, "one process prints"
-    assert ", 2 processes" in done.stdout
+    first, second = run_two("train", "--epochs", 4, "--stop_after", 2, *arguments, "--batch_size", 8, *EVEN,
+                            "--shard", "--checkpoint_activations", "--name", "together")
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert "paused after epoch 2" in first.out
+    assert ", 2 processes" in first.out
+    assert second.out == "", "one process prints"
     code, out, err = call_train("--resume", "runs/together")
     assert (code, err.count("\n")) == (2, 1)
     assert "--no_shard" in err
@@ -63,7 +85,7 @@ def test_begun_by_two_and_finished_by_one_equals_one_process(torchrun, call_trai
     assert ours["path"].tolist() == theirs["path"].tolist(), "every test slice once, in order"
 
 
-def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun, arguments, tmp_path):
+def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun, run_two, arguments, tmp_path):
     script = tmp_path / "dies.py"
     script.write_text(DIES.format(root=str(ROOT)))
     done = torchrun(script, "--epochs", 9, *arguments)
@@ -77,20 +99,20 @@ def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun,
     assert load_checkpoint(run / "last.pt")["epoch"] == load_checkpoint(run / "best.pt")["epoch"] >= 1
     for checkpoint in run.glob("*.pt"):             # and what only process 0 finds out ends the others with a line, too
         checkpoint.write_bytes(b"damaged")
-    done = torchrun(ROOT / "train.py", "--resume", "runs/ViTModel")
-    lines = sorted(line for line in done.stderr.splitlines() if "error: " in line)
-    assert [line.partition(": ")[0] for line in lines] == ["error", "process 1"], done.stderr
+    ended = run_two("train", "--resume", "runs/ViTModel")
+    lines = sorted(line for each in ended for line in each.err.splitlines() if "error: " in line)
+    assert [line.partition(": ")[0] for line in lines] == ["error", "process 1"], ended
     assert "last.pt is damaged" in lines[0]
     assert "another process of this run has died" in lines[1]
 
 
-def test_frozen_features_are_computed_in_shares_and_come_out_the_same(torchrun, call_script, slices, tmp_path):
+def test_frozen_features_are_computed_in_shares_and_come_out_the_same(run_two, call_script, slices, tmp_path):
     import train_transferlearning
 
     given = ["--model", "resnet18", "--weights", "random", "--image_size", "32x32", "--train_dir", slices / "train",
              "--test_dir", slices / "test", "--epochs", 2, "--seed", 3, "--optimizer", "sgd"]
-    done = torchrun(ROOT / "train_transferlearning.py", *given, "--batch_size", 8, "--name", "together")
-    assert done.returncode == 0, done.stderr
+    ended = run_two("train_transferlearning", *given, "--batch_size", 8, "--name", "together")
+    assert [each.code for each in ended] == [0, 0], ended
     code, out, err = call_script(train_transferlearning.main, *given, "--batch_size", 16, "--name", "alone")
     assert code == 0, err
     assert "features 0 of" in out, "known from the run before, to the last image"

@@ -1,8 +1,6 @@
 import functools
 import json
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -14,21 +12,10 @@ from functions.checkpoints import load_checkpoint, load_model
 from models import VARIANTS
 from models.config import ViTConfig
 from tests.conftest import ROOT
+from tests.forkserver import finish, start
+from tests.survival.faults import kill_at_rename, save_every_epoch
 
 SIZES = {"patch_size": 4, "num_layers": 2, "embedding_dim": 12, "num_heads": 3, "mlp_size": 20}
-TINY = f"from models.config import VARIANTS, ViTConfig; VARIANTS['vit_b_16'] = ViTConfig(**{SIZES})"
-KILL_AT_RENAME = """
-import os, signal
-from functions import checkpoint_writer, files
-checkpoint_writer.SECONDS = 0
-rename, count = os.replace, [0]
-def replace(*paths):
-    count[0] += 1
-    if count[0] == {n}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(*paths)
-files.os.replace = replace
-"""
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +31,14 @@ def weights(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def flags(slices, weights):
+def make_flags(slices, weights):
     return ["--train_dir", str(slices / "train"), "--test_dir", str(slices / "test"), "--weights", str(weights),
             "--batch_size", "16", "--seed", "3", "--lr", "0.01"]
+
+
+@pytest.fixture
+def flags(slices, weights):
+    return make_flags(slices, weights)
 
 
 @pytest.fixture
@@ -58,15 +49,21 @@ def call(call_script, monkeypatch):
     return functools.partial(call_script, train_transferlearning.main)
 
 
-@pytest.fixture
-def run_script(tmp_path):
-    def run(*arguments, prelude=""):
-        code = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{TINY}\n{prelude}\nimport train_transferlearning; "
-                "sys.argv[0] = 'train_transferlearning.py'; train_transferlearning.main()")
-        return subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True,
-                              timeout=300)
+def killed_at_rename(n):
+    """In a process of its own: the small network, a checkpoint after every epoch, and SIGKILL at the n-th rename."""
+    VARIANTS["vit_b_16"] = ViTConfig(**SIZES)
+    save_every_epoch()
+    kill_at_rename(n)
 
-    return run
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, slices, weights):
+    """Three epochs that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    ended = finish(start(folder, "train_transferlearning", "--epochs", 3, *make_flags(slices, weights),
+                         before=functools.partial(killed_at_rename, 10**9)), folder)
+    assert ended.code == 0, ended
+    return folder / "runs/ViTModelTransferLearning"
 
 
 def decided(run):
@@ -178,12 +175,11 @@ def test_more_than_the_head_can_be_trained_and_resumed(call, flags, tmp_path, pa
 
 
 @pytest.mark.parametrize("n", [1, 4, 7, 9, 12, 20])
-def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(run_script, call, flags, tmp_path, n):
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(call, flags, tmp_path, whole, n):
     """Renames in order: features of three splits, run.json, frozen.pt, each epoch's files, the results."""
-    killed = run_script("--epochs", "3", *flags, prelude=KILL_AT_RENAME.format(n=n))
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    whole = tmp_path / "runs/whole"
-    call("--epochs", 3, *flags, "--name", "whole")
+    killed = finish(start(tmp_path, "train_transferlearning", "--epochs", 3, *flags,
+                          before=functools.partial(killed_at_rename, n)), tmp_path)
+    assert killed.code == -signal.SIGKILL, killed
     if (tmp_path / "runs/ViTModelTransferLearning").exists():
         code, _, err = call("--resume", "runs/ViTModelTransferLearning")
     else:

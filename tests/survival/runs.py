@@ -1,24 +1,22 @@
 """Runs of train.py in processes forked from one that has loaded torch, each with a fault; and what must be the same."""
 
+import functools
 import json
 import multiprocessing
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import torch
 
 from functions.checkpoints import load_checkpoint
+from tests import forkserver
 from tests.conftest import TINY
-from tests.forkserver import fork_context
+from tests.forkserver import finish
 
 RUN = Path("runs/ViTModel")
 TIMES = {"train_seconds", "train_waited"}
-
 
 
 def mount(*arguments):
@@ -30,35 +28,19 @@ def mount(*arguments):
     return (done.stderr.strip() or "mount fails") if done.returncode else ""
 
 
-class Ended(NamedTuple):
-    """How a run ended: its exit code (-9: killed) and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
 def command(slices):
     """A run of three short epochs."""
     return ["--train_dir", slices / "train", "--test_dir", slices / "test", *TINY, "--seed", "3", "--epochs", "3"]
 
 
-def _child(folder, arguments, fault, readers):
-    import train
+def _prepare(fault, readers):
     from tests.survival import faults
 
-    torch.set_num_threads(1)
     multiprocessing.set_start_method(readers, force=True)     # all but "fork" load torch anew
-    os.setpgid(0, 0)
-    os.chdir(folder)
-    for number, name in ((1, "out.txt"), (2, "err.txt")):
-        os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
-    sys.argv = ["train.py", *map(str, arguments)]
     faults.log_epochs()
     faults.save_every_epoch()
     if fault:
         fault()
-    train.main()
 
 
 def start(folder, *arguments, fault=None, readers="fork"):
@@ -66,9 +48,7 @@ def start(folder, *arguments, fault=None, readers="fork"):
 
     `readers` is how the processes that read slices are started.
     """
-    process = fork_context().Process(target=_child, args=(str(folder), arguments, fault, readers))
-    process.start()
-    return process
+    return forkserver.start(folder, "train", *arguments, before=functools.partial(_prepare, fault, readers))
 
 
 def until(condition, process, seconds=120):
@@ -78,13 +58,6 @@ def until(condition, process, seconds=120):
         assert process.exitcode is None, process
         assert time.monotonic() < deadline, f"did not happen within {seconds} s"
         time.sleep(0.02)
-
-
-def finish(process, folder, seconds=120):
-    """Waits for the end."""
-    process.join(seconds)
-    assert process.exitcode is not None, f"{folder}: still running after {seconds} s: it hangs"
-    return Ended(process.exitcode, *((Path(folder) / name).read_text() for name in ("out.txt", "err.txt")))
 
 
 def run(folder, *arguments, **options):
