@@ -26,6 +26,8 @@ from functions.run_folder import provenance  # noqa: E402
 FAULTS = [    # what, how often, the method
     ("SIGKILL at a random call (start-up, epoch, checkpoint, results); every second one killed again on going on", 50,
      Bench.killed),
+    ("the same, with the pause of 30 s between checkpoints: most epochs are repeated", 12,
+     Bench.killed_in_the_pause),
     ("SIGKILL at a random time", 12, Bench.killed_by_the_clock),
     ("SIGKILL while Python and torch are being loaded", 3, Bench.killed_while_loading),
     ("Ctrl-C or SIGTERM at a random call: 130", 16, Bench.signalled),

@@ -51,6 +51,10 @@ class Bench:
         second = test_kills.draw(self.whole, draw.choice(test_kills.PHASES), draw) if number % 2 else None
         test_kills.survive(folder, self.whole, self.command, first, second)
 
+    def killed_in_the_pause(self, folder, draw, number):
+        first = test_kills.draw(self.whole, test_kills.PHASES[number % 4], draw)
+        test_kills.survive(folder, self.whole, self.command, first | {"pause": 30.0})
+
     def killed_by_the_clock(self, folder, draw, number):
         process = runs.start(folder, *self.command)
         process.join(draw.uniform(0, self.seconds))

@@ -198,7 +198,7 @@ NAMES = (
     ";touch canary;.png",
     "%s%n%x.png",
     "{0.__class__}.png",
-    "=cmd|' /C calc'!A0.png",
+    "=cmd|' -C calc'!A0.png",
     "-rf.png",
     "--help.png",
     "𝔘nicode ☃.png",

@@ -20,11 +20,12 @@ from functions.checkpoint_writer import THREAD
 PHASES = {"create_run": "start-up", "train_step": "epoch", "keep": "checkpoint", "conclude": "results"}
 
 
-def kill_at(call, number=signal.SIGKILL, group=False, writing=False):
+def kill_at(call, number=signal.SIGKILL, group=False, writing=False, pause=0.0):
     """A signal, unless another is given SIGKILL, at the n-th call (of Python or C) of the main thread.
 
-    `writing`: of the thread that writes checkpoints.
+    `writing`: of the thread that writes checkpoints. `pause`: seconds between two checkpoints.
     """
+    checkpoint_writer.SECONDS = pause
     seen = 0
 
     def profile(frame, event, argument):
