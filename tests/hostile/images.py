@@ -212,7 +212,7 @@ NAMES = (
     "?.png",
     " .png",
     f"{'x' * 251}.png",
-    "<script>alert(1)</script>.png",
+    "<script>alert(1)<script>.png",
     "a.PNG",
     "..png",
     os.fsdecode(b"\xff\xfe.png"),
