@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
-GPU_STORY = "python -m benchmarks gpu_story runs everything that needs a GPU (it has its own --help)"
+OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, python -m benchmarks coverage simulates "
+          "what the statistics promise (each has its own --help)")
 
 
 def main() -> None:
@@ -17,7 +18,12 @@ def main() -> None:
 
         gpu_story.main(sys.argv[2:])
         return
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=GPU_STORY)
+    if sys.argv[1:2] == ["coverage"]:
+        from benchmarks import coverage
+
+        coverage.main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=OTHERS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all but gpu)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: does it run at all?")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="class folders in train/ (default: a phantom)")

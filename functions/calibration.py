@@ -14,20 +14,6 @@ def ece(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.abs(weights @ _gaps(p, y)).sum(axis=1) / weights.sum(axis=1)
 
 
-def ece_floor(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """`ece` without what chance adds, for the lower end of its interval: Σ_b √max(0, G_b² - 2 Σ_i w_i g_ib²) / Σ w.
-
-    g_ib is patient i's sum in bin b, G_b = Σ w_i g_ib. The patients' own scatter Σ g² enters G² twice: once since the
-    patients are a sample, once since they are resampled. `weights` (R, n) are equal on each patient's slices.
-    """
-    _, first, person = np.unique(subjects, return_index=True, return_inverse=True)
-    gaps = np.zeros((len(first), BINS))
-    np.add.at(gaps, person, _gaps(p, y))
-    drawn = weights[:, first]
-    squares = (drawn @ gaps) ** 2 - 2 * drawn @ gaps**2
-    return np.sqrt(np.maximum(squares, 0)).sum(axis=1) / weights.sum(axis=1)
-
-
 def _gaps(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     confidence = p.max(axis=1)
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -1,14 +1,14 @@
-"""Figures of an evaluation: ROC with its band, reliability, score against stage. Never shows, never saves."""
+"""Figures of an evaluation: ROC, reliability, score against stage. Never shows, never saves."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
 
+from functions.auroc import auroc, auroc_interval
 from functions.figure_text import as_written, short
-from functions.intervals import bootstrap_interval
-from functions.metrics import patient_weights
-from functions.results import FEW
+from functions.intervals import FEW
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")      # Okabe and Ito
 MARKS = ("o", "s", "^", "D", "v", "P")
@@ -16,23 +16,21 @@ COLUMNS = 4                # of panels in a figure
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 
 
-def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], subjects: np.ndarray, title: str,
-             resamples: int = 500) -> Figure:
-    """Sensitivity against 1 - specificity, a panel each (words → score, positive), with the 95 % band from resampling
-    patients within their classes.
+def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str, with_interval: bool = True) -> Figure:
+    """Sensitivity against 1 - specificity of patients, a panel each (words → score, positive), with its AUROC.
+
+    `with_interval`: the AUROC's 95 % interval, which takes rows that are patients, stands beside it.
     """
-    grid = np.linspace(0, 1, 101)
     columns, rows = min(len(curves), COLUMNS), -(-len(curves) // COLUMNS)
     figure = Figure(figsize=(4.6 * columns, 4.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for (words, (score, positive)), axis in zip(curves.items(), axes, strict=False):
-        drawn = [_roc(score, positive, row, grid)
-                 for weights in patient_weights(positive.astype(int), subjects, resamples, 0) for row in weights]
-        low, high = bootstrap_interval(drawn, len(np.unique(subjects)), strata=2)
-        axis.fill_between(grid, low, high, color=COLOURS[0], alpha=0.2,
-                          label=f"95 % interval, {resamples:,} resamples of patients")
-        axis.plot(grid, _roc(score, positive, np.ones(len(score)), grid), color=COLOURS[0], lw=2, label="all of them")
-        axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="guessing")
+        value = auroc(score, positive)[0]
+        low, high = auroc_interval(value, int(positive.sum()), int((~positive).sum()))
+        label = f"AUROC {value:.2f}" + (f" [{low:.2f} to {high:.2f}]" if with_interval else "")
+        alarms, hits, _ = roc_curve(positive, score, drop_intermediate=False)
+        axis.plot(alarms, hits, color=COLOURS[0], lw=2, label=label)
+        axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="chance")
         axis.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
         axis.set_title(short(words, 44), fontsize="medium")
         axis.grid(alpha=0.3)
@@ -41,15 +39,6 @@ def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], subjects: np.ndar
         empty.remove()
     figure.suptitle(title, fontsize="medium")
     return as_written(figure)
-
-
-def _roc(score: np.ndarray, positive: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    order = np.argsort(-score, kind="stable")
-    hits, alarms = np.cumsum((weights * positive)[order]), np.cumsum((weights * ~positive)[order])
-    last = np.r_[np.diff(score[order]) != 0, True]                       # where a threshold can lie
-    if hits[-1] == 0 or alarms[-1] == 0:
-        return np.full(len(grid), np.nan)
-    return np.interp(grid, np.r_[0, alarms[last] / alarms[-1]], np.r_[0, hits[last] / hits[-1]])
 
 
 def plot_reliability(curves: dict[str, list[tuple[float, float, int]]], title: str) -> Figure:

@@ -11,11 +11,11 @@ from functions.calibration import apply_temperature, fit_temperature, reliabilit
 from functions.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
 from functions.evaluation_words import page_sections
 from functions.files import write_atomically, write_json, write_text
-from functions.intervals import RESAMPLES
-from functions.metrics import by_patient, healthy_class, middle_95
+from functions.intervals import FEW, RESAMPLES
+from functions.metrics import by_patient, healthy_class, scored_classes
 from functions.plots import make_title, plot_confusion_matrix
 from functions.report import write_report
-from functions.results import FEW, prediction_table
+from functions.results import prediction_table
 from functions.run_folder import provenance, write_table
 
 SEEN = "PATIENTS SEEN IN TRAINING"
@@ -30,8 +30,9 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
     """Scores per slice and per patient, by class, calibrated, compared; arrays for figures stand under "_"-names.
 
     `other` are another run's probabilities on the same slices, `nearest` the classes of their nearest pictures (as
-    split, among strangers). Where somebody's patient is unknown there are no scores per patient; without an `order`
-    there is no kappa. `resamples` is how often patients are resampled, and how often their labels are permuted.
+    split, among strangers). Where somebody's patient is unknown there are no scores per patient, and no intervals,
+    p-value or verdict at all; without an `order` there is no kappa. `resamples`: how often patients are resampled and
+    their labels permuted.
     """
     p, table = probabilities["test"], parts["test"]
     y, who = table["label"].to_numpy(), table["who"].to_numpy().astype(str)
@@ -41,22 +42,24 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
     units["slice"] = lambda q: (q, y, who)
     result = {"classes": class_names, "largest": class_names[largest], "patients known": known,
               "order": [class_names[k] for k in stages] if order else None, "nearest neighbour": {},
-              "resamples": resamples}
+              "resamples": resamples, "primary": evaluation.primary_score(healthy)}
     for unit, rows_of in units.items():
         q, labels, people = rows_of(p)
-        sample = evaluation.resampled(q, labels, people, stages, healthy, resamples)
-        scored = evaluation.evaluate(q, labels, people, stages, largest, healthy, resamples, met=met,
-                                     sample=sample)
+        if unit == "patient":
+            scored = evaluation.evaluate_patients(q, labels, people, stages, largest, healthy, resamples, met=met)
+        else:
+            scored = evaluation.evaluate_slices(q, labels, people, stages, largest, healthy, known)
+        classes = scored_classes(labels, people)
         for how, calls in zip(("as split", "among strangers"), nearest or (), strict=False):
             votes, truth, _ = rows_of(np.eye(len(class_names))[calls])
-            result["nearest neighbour"].setdefault(how, {})[unit] = evaluation.points(votes, truth, stages, healthy)
+            result["nearest neighbour"].setdefault(how, {})[unit] = evaluation.points(votes, truth, stages, healthy,
+                                                                                      classes)
         for name, score in scored.items():
             score["nearest"] = result["nearest neighbour"].get("as split", {}).get(unit, {}).get(name)
         result[unit] = {"count": len(labels), "scores": scored,
-                        "classes": evaluation.by_class(q, labels, people, class_names, sample)}
-        if other is not None:
-            result.setdefault("against", {})[unit] = evaluation.paired(q, rows_of(other)[0], labels, people, stages,
-                                                                       healthy, resamples)
+                        "classes": evaluation.by_class(q, labels, people, class_names, unit == "patient")}
+        if other is not None and unit == "patient":
+            result["against"] = evaluation.paired(q, rows_of(other)[0], labels, people, stages, healthy, resamples)
     people = by_patient(p, y, who)
     if known:
         result["aggregation"] = {
@@ -74,10 +77,11 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
 
 def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], healthy: int | None,
           resamples: int) -> dict[str, dict]:
-    value = evaluation.points(q, y, stages, healthy)
-    sample = evaluation.resampled(q, y, who, stages, healthy, resamples)
-    spans = {name: middle_95(sample[name], y, who) for name in ("accuracy", "balanced_accuracy", "auroc")}
-    return {name: {"value": value[name], "low": low, "high": high} for name, (low, high) in spans.items()}
+    classes = scored_classes(y, who)
+    value = evaluation.points(q, y, stages, healthy, classes)
+    spans = evaluation.score_intervals(q, y, who, healthy, classes, resamples)
+    return {name: {"value": value[name], "low": spans[name][0], "high": spans[name][1]}
+            for name in ("accuracy", "balanced_accuracy", "auroc")}
 
 
 def _drop(nested: dict, name: str) -> None:
@@ -111,8 +115,8 @@ def figures(result: dict, stamps: list[str]) -> dict:
     if curves:
         shown = dict(list(curves.items())[:MOST_CURVES])
         what = unit if len(shown) == len(curves) else f"{unit}: the first {len(shown)} of {len(curves)} classes"
-        made["roc.png"] = (plot_roc(shown, subjects, make_title(what, stamps)),
-                           f"ROC of {', '.join(shown)}, with its band")
+        made["roc.png"] = (plot_roc(shown, make_title(what, stamps), result["patients known"]),
+                           f"ROC of {', '.join(shown)}")
     rank = np.argsort(stages)
     made["stages.png"] = (plot_score_by_stage((people * rank).sum(axis=1), rank[labels], [names[k] for k in stages],
                                               make_title(unit, stamps)), "expected stage against true class")

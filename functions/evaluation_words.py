@@ -5,28 +5,26 @@ from collections.abc import Callable
 import numpy as np
 
 from functions import html_page
-from functions.evaluation import TOO_GOOD, too_good
+from functions.evaluation import OF_CLASS, TOO_GOOD, TOO_GOOD_AUROC
+from functions.intervals import FEW
 from functions.report import number, with_interval
-from functions.results import FEW
 
 WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
          "auroc": "AUROC, mean over classes", "auroc_disease": "AUROC, diseased or not",
          "kappa": "kappa, quadratic weights", "brier": "Brier (0 to 2, less is better)",
          "ece": "ECE (less is better)"}
-OF_CLASS = ("sensitivity", "specificity", "auroc")
 NOT_ALONE = f"counts alone: fewer than {FEW} people, of it or of the others"
 
 
 def lines(result: dict, stamps: list[str], checkpoint: str, rival: str) -> list[str]:
-    """What is printed."""
-    out = [f"{checkpoint}: {', '.join(stamps)}" if stamps else checkpoint]
+    """What is printed: the verdict on the primary score first."""
+    out = [f"{checkpoint}: {', '.join(stamps)}" if stamps else checkpoint, answer(result)]
     for unit in units(result):
         head = f"per {unit}, {result[unit]['count']:,} of them"
-        out.append(f"{head:34}{'value [95 % interval]':25}{'always':>7}{'shuffled':>10}{'nearest':>9}{'p':>8}")
+        out.append(f"{head:34}{'value [95 % interval]':25}{'always':>7}{'shuffled':>10}{'nearest':>9}")
         for name, score in result[unit]["scores"].items():
-            chance = f"{score['p']:8.4f}  {score['verdict']}" if "p" in score else ""
             out.append(f"  {WORDS[name]:32}{with_interval(score):25}{_number(score['constant']):>7}"
-                       f"{_number(score.get('null')):>10}{_number(score.get('nearest')):>9}{chance}")
+                       f"{_number(score.get('null')):>10}{_number(score.get('nearest')):>9}")
     out += [f"  ({note})" for note in notes(result)]
     for row in result[units(result)[0]]["classes"]:
         out.append(f"  {row['class']:22}{row['people']:4} {_who(result)}  " + (
@@ -41,7 +39,21 @@ def lines(result: dict, stamps: list[str], checkpoint: str, rival: str) -> list[
     for way, scores in result.get("aggregation", {}).items():
         out.append(f"  patients by {way}: balanced accuracy {with_interval(scores['balanced_accuracy'])}, "
                    f"AUROC {with_interval(scores['auroc'])}")
-    return out + [f"  minus {rival}, per {unit}, {words}: {difference}" for unit, words, difference in _paired(result)]
+    return out + [f"  minus {rival}, per patient, {words}: {value}" for words, value in _paired(result)]
+
+
+def answer(result: dict) -> str:
+    """The primary score of the patients with its interval, p-value and verdict, in one sentence."""
+    if "patient" not in result:
+        return "no verdict: the patients are unknown, so slices cannot be told from patients"
+    score, name = result["patient"]["scores"][result["primary"]], WORDS[result["primary"]]
+    if score["verdict"] == "not scored":
+        return f"{name}: not scored, fewer than {FEW} patients on a side or in all classes but one"
+    against = f"always answering {result['largest']}"
+    said = {"better": f"better than {against}", "not shown to be better": f"not shown to be better than {against}"}
+    verdict = score["verdict"].split(",")[0]
+    words = score["verdict"].replace(verdict, said.get(verdict, verdict), 1)
+    return f"{result['patient']['count']} patients, {name} {with_interval(score)}, p = {score['p']:.2g}: {words}"
 
 
 def units(result: dict) -> list[str]:
@@ -58,27 +70,27 @@ def _who(result: dict) -> str:
     return "people" if result["patients known"] else "slices"
 
 
-def _resampled(result: dict) -> str:
-    return "patients within their classes" if result["patients known"] else "slices within their classes"
-
-
 def notes(result: dict) -> list[str]:
     """Sentences that belong to the table of scores."""
-    few = [f"{row['class']} {row['people']}" for row in result[units(result)[0]]["classes"] if 0 < row["people"] < FEW]
-    said = [f"always: answering {result['largest']} every time; shuffled: the same predictions, labels handed out at "
-            "random; nearest: the class of the nearest training picture",
-            f"intervals: {result['resamples']:,} resamples of {_resampled(result)}",
-            "p: the share of permutations of the patients' labels that score as well; its floor is "
-            f"1/{result['resamples'] + 1} = {floor(result):.2g}"]
-    if any(score.get("verdict") == TOO_GOOD for unit in units(result) for score in result[unit]["scores"].values()):
-        limits = ", ".join(f"{WORDS[name]} {limit:.2f}" for name, limit in too_good(len(result["classes"])).items())
-        said.append(f"too good: above {limits}; the best published scores on patients never seen are lower (sources "
-                    "in functions/evaluation.py)")
+    rows = result[units(result)[0]]["classes"]
+    few = [f"{row['class']} {row['people']}" for row in rows if 0 < row["people"] < FEW]
+    said = [f"always: answering {result['largest']} every time; shuffled: the same predictions, the patients' labels "
+            "exchanged at random; nearest: the class of the nearest training picture"]
+    if result["patients known"]:
+        said += [f"intervals are 95 %, over patients ({result['resamples']:,} resamples where resampled): how this one "
+                 "trained network would score on other patients of this population. They do not hold what another "
+                 "split or seed would change. A score without one has none that covers the truth",
+                 f"p: the share of permutations of the patients' labels that score as well; its floor is "
+                 f"1/{result['resamples'] + 1} = {floor(result):.2g}. Only {WORDS[result['primary']]} has a verdict: "
+                 "of many verdicts one would be good by chance"]
+        if result["patient"]["scores"][result["primary"]]["verdict"] == TOO_GOOD:
+            said.append(f"too good: the interval begins above {TOO_GOOD_AUROC}, the best published on patients never "
+                        "seen (source in functions/evaluation.py)")
+    else:
+        said.append("the patients are unknown: no interval, no p-value and no verdict, since slices of one patient are "
+                    "no independent observations")
     if few:
-        said.append(f"means over classes hang on fewer than {FEW} {_who(result)} of {', '.join(few)}")
-    if not result["patients known"]:
-        said.append("nobody can tell whose slices these are: each counts as a patient, so intervals are too narrow "
-                    "and p too small")
+        said.append(f"not scored, fewer than {FEW} {_who(result)}, and in no mean over classes: {', '.join(few)}")
     return said
 
 
@@ -86,23 +98,26 @@ def _number(value) -> str:
     return "-" if value is None or value != value else number(value)
 
 
-def _paired(result: dict) -> list[tuple[str, str, str]]:
-    return [(unit, WORDS[name], f"{row['difference']:+.3f} [{row['low']:+.3f} to {row['high']:+.3f}]")
-            for unit, scores in result.get("against", {}).items() for name, row in scores.items()
-            if row["difference"] == row["difference"]]
+def _paired(result: dict) -> list[tuple[str, str]]:
+    rows = []
+    for name, row in result.get("against", {}).items():
+        if row["difference"] == row["difference"]:
+            span = f" [{row['low']:+.3f} to {row['high']:+.3f}]" if row["low"] == row["low"] else ""
+            chance = f", p = {row['p']:.2g}" if row.get("p", np.nan) == row.get("p", np.nan) else ""
+            rows.append((WORDS[name], f"{row['difference']:+.3f}{span}{chance}"))
+    return rows
 
 
 def page_sections(result: dict, figures: str, picture: Callable[[str], np.ndarray],
                   rival: str = "the other run") -> list[tuple[str, str]]:
     """(heading, HTML) of an evaluation; `figures` is HTML, `picture` makes a gray picture of a path."""
-    sections = []
+    sections = [("Result", html_page.words(answer(result)))]
     for unit in units(result):
         rows = [[WORDS[name], with_interval(s), _number(s["constant"]), _number(s.get("null")),
-                 _number(s.get("nearest")), f"{s['p']:.4f}" if "p" in s else "", s.get("verdict", "")]
-                for name, s in result[unit]["scores"].items()]
+                 _number(s.get("nearest"))] for name, s in result[unit]["scores"].items()]
         sections.append((f"Scores per {unit}", html_page.table(
             [f"{result[unit]['count']:,} {unit}s", "value [95 % interval over patients]", f"always {result['largest']}",
-             "shuffled labels", "nearest picture", f"p (floor {floor(result):.2g})", "verdict"], rows)
+             "shuffled labels", "nearest picture"], rows)
             + html_page.items([(note, False) for note in notes(result)])))
         rows = [[row["class"], row["people"], row["rows"],
                  *(with_interval(row[what]) if what in row else NOT_ALONE for what in OF_CLASS)]
@@ -115,8 +130,8 @@ def page_sections(result: dict, figures: str, picture: Callable[[str], np.ndarra
         sections.append(("From slices to a patient", html_page.table(
             ["way", "accuracy", "balanced accuracy", "AUROC"], rows)))
     if "against" in result:
-        sections.append((f"Minus {rival}, on the same slices", html_page.table(
-            ["per", "score", "difference [95 % interval over patients]"], _paired(result))))
+        sections.append((f"Minus {rival}, on the same patients", html_page.table(
+            ["score", "difference [95 % interval over patients]"], _paired(result))))
     sections.append(("Figures", f'<div class="figures">{figures}</div>'))
     p, table = result["_p"], result["_table"]
     wrong = np.flatnonzero(p.argmax(axis=1) != table["label"])

@@ -1,8 +1,14 @@
-"""Bootstrap intervals over patients. Imports nothing of ours: the audit and the evaluation share this one function."""
+"""95 % intervals over patients. Imports nothing of ours: the audit and the evaluation share these functions.
+
+Which score has which interval was chosen by its coverage in simulated cohorts of 20 to 60 patients
+(python -m benchmarks coverage; docs/RESULTS.md): a score without an interval here has none that covers the truth.
+"""
 
 import numpy as np
 from scipy.stats import norm, t
 
+FEW = 5                   # patients of a class, below which it has counts and no scores, in no mean over classes either
+ENOUGH = 30               # patients, below which Brier scores and means of AUROCs have no interval: too rarely true
 LEVEL = 0.95              # of every interval this project prints
 RESAMPLES = 2000          # of patients: from seed to seed the ends then move by 1.5 % of the width (standard error)
 
@@ -24,3 +30,55 @@ def bootstrap_interval(draws: np.ndarray, patients: int, strata: int = 1) -> tup
     nowhere = np.isnan(known).all(axis=0)
     low, high = np.nanquantile(np.where(nowhere, 0.0, known), [alpha, 1 - alpha], axis=0)
     return np.where(nowhere, np.nan, low), np.where(nowhere, np.nan, high)
+
+
+def wilson(hits: np.ndarray, counts: np.ndarray, z: float = norm.ppf((1 + LEVEL) / 2)) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high), Wilson's score interval of proportions `hits` / `counts`; nan of none. Source: Wilson 1927."""
+    hits, counts = np.asarray(hits, dtype=float), np.asarray(counts, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = hits / counts
+        half = z * np.sqrt(share * (1 - share) / counts + (z / counts) ** 2 / 4)
+        centre, scale = share + z**2 / counts / 2, 1 + z**2 / counts
+        return (centre - half) / scale, (centre + half) / scale
+
+
+def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
+    """(low, high) of a share of rows, right (n,), whose patients are independent; nan of fewer than two patients.
+
+    Wilson's interval of as many independent rows as vary alike: share (1 - share) / V, V being the variance of the
+    ratio estimator over patients, at least the patients and at most the rows; with one row a patient, their number.
+    Source: Korn and Graubard 1998, Surv Methodol 24:193 (the effective sample size).
+    """
+    _, person = np.unique(subjects, return_inverse=True)
+    size, hits = np.bincount(person), np.bincount(person, right)
+    patients, rows = len(size), size.sum()
+    if patients < 2:
+        return np.nan, np.nan
+    share = hits.sum() / rows
+    variance = patients / (patients - 1) * np.square(hits - share * size).sum() / rows**2
+    effective = float(np.clip(share * (1 - share) / variance, patients, rows)) if variance > 0 else float(patients)
+    low, high = wilson(share * effective, effective, t.ppf((1 + LEVEL) / 2, patients - 1))
+    return float(low), float(high)
+
+
+def mean_of_proportions(hits: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """(low, high) of the mean of K independent proportions, such as balanced accuracy; nan of fewer than two.
+
+    MOVER: mean ± √Σ (p_k - end_k)² / K with Wilson's ends, of t instead of z for Σ counts - K degrees of freedom.
+    Source: Zou and Donner 2008, Stat Med 27:1693.
+    """
+    hits, counts = np.asarray(hits, dtype=float), np.asarray(counts, dtype=float)
+    spare = counts.sum() - len(counts)
+    if len(counts) < 2 or counts.min() < 1 or spare < 1:
+        return np.nan, np.nan
+    shares = hits / counts
+    lows, highs = wilson(hits, counts, t.ppf((1 + LEVEL) / 2, spare))
+    return recovered(shares, lows, highs, np.eye(len(shares)))
+
+
+def recovered(values: np.ndarray, lows: np.ndarray, highs: np.ndarray, correlation: np.ndarray) -> tuple[float, float]:
+    """(low, high) of the mean of K estimates from their own intervals (MOVER), given how they correlate (K, K)."""
+    ends = []
+    for sign, side in ((-1, values - lows), (1, highs - values)):
+        ends.append(float(values.mean() + sign * np.sqrt(max(0.0, side @ correlation @ side)) / len(values)))
+    return max(0.0, ends[0]), min(1.0, ends[1])

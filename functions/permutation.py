@@ -1,4 +1,4 @@
-"""What the same predictions score once the patients' labels are handed out at random."""
+"""What the same predictions score once the patients' labels are exchanged at random."""
 
 from collections.abc import Sequence
 
@@ -9,31 +9,43 @@ from functions.confusion_scores import from_counts
 
 
 def permuted(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int], healthy: int | None,
-             repeats: int, seed: int) -> dict[str, np.ndarray]:
-    """The scores where more is better, of `repeats` permutations of labels among whole patients: name → (repeats,).
+             classes: Sequence[int], repeats: int, seed: int) -> dict[str, np.ndarray]:
+    """The scores where more is better, of `repeats` permutations of labels among patients: name → (repeats,).
 
-    Predictions stay. All permutations at once: a pattern of labels (R, patients) times what each patient contributes.
-    AUROC = (Σ ranks of the positives - n₁(n₁ + 1)/2) / (n₁ n₀), tied scores sharing their mean rank.
+    A row is a patient, or one of a patient's labels (sessions of different stage). Predictions stay; patients exchange
+    all their labels, with patients of as many: exchangeable if the network knows nothing. Means are over `classes`; nan
+    where a score is not defined. AUROC = (Σ ranks of the positives - n₁ (n₁ + 1) / 2) / (n₁ n₀), tied scores sharing
+    their mean rank.
     """
-    generator, classes = np.random.default_rng(seed + 1), p.shape[1]
-    _, first, person = np.unique(subjects, return_index=True, return_inverse=True)
-    labels = np.stack([y[first][generator.permutation(len(first))] for _ in range(repeats)])      # (R, patients)
-    calls, ranks = np.zeros((2, len(first), classes))
-    np.add.at(calls, (person, p.argmax(axis=1)), 1)
-    np.add.at(ranks, person, rankdata(p, axis=0))
-    of_class = [(labels == k).astype(float) for k in range(classes)]
-    size = calls.sum(axis=1)
+    labels, size = _permutations(y, subjects, repeats, np.random.default_rng(seed + 1)), p.shape[1]
+    calls, ranks = np.eye(size)[p.argmax(axis=1)], rankdata(p, axis=0)
+    of_class = [(labels == k).astype(float) for k in range(size)]
 
     def auroc(k: int) -> np.ndarray:
-        positive = of_class[k] @ size
+        positive = of_class[k].sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             above = of_class[k] @ ranks[:, k] - positive * (positive + 1) / 2
-            return above / (positive * (size.sum() - positive))
+            return above / (positive * (len(y) - positive))
 
-    seen = np.unique(y)
-    counted = from_counts(np.stack([one @ calls for one in of_class], axis=1), seen, order)
-    result = {name: counted[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "kappa")}
-    result["auroc"] = np.mean([auroc(k) for k in seen], axis=0)
+    counted = from_counts(np.stack([one @ calls for one in of_class], axis=1), np.asarray(classes, dtype=int), order)
+    result = {name: counted[name] for name in ("accuracy", "kappa")}
+    several = len(classes) > 1
+    for name in ("balanced_accuracy", "macro_f1"):
+        result[name] = counted[name] if several else np.full(repeats, np.nan)
+    result["auroc"] = np.mean([auroc(k) for k in classes], axis=0) if several else np.full(repeats, np.nan)
     if healthy is not None:
         result["auroc_disease"] = auroc(healthy)       # 1 - p tells the others as well as p tells the healthy
     return result
+
+
+def _permutations(y: np.ndarray, subjects: np.ndarray, repeats: int, generator: np.random.Generator) -> np.ndarray:
+    """Labels (repeats, n): each patient has all labels of another patient with as many rows."""
+    _, person, count = np.unique(subjects, return_inverse=True, return_counts=True)
+    rows = np.argsort(person, kind="stable")
+    starts = np.cumsum(count) - count
+    labels = np.empty((repeats, len(y)), dtype=y.dtype)
+    for several in np.unique(count):
+        places = rows[starts[count == several][:, None] + np.arange(several)]         # (patients, several)
+        for repeat in range(repeats):
+            labels[repeat, places] = y[places[generator.permutation(len(places))]]
+    return labels

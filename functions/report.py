@@ -9,7 +9,7 @@ import pandas as pd
 from functions import html_page
 from functions.errors import UserError
 from functions.files import write_text
-from functions.intervals import RESAMPLES
+from functions.intervals import FEW, RESAMPLES
 from functions.json_files import check, read_json
 from functions.metrics_file import read_run_metrics
 from functions.model_card import CARD, flat, model_card
@@ -123,12 +123,12 @@ def score_rows(scored: dict, unit: str) -> list[list[str]]:
 
 
 def with_interval(score: dict) -> str:
-    """0.812 [0.770 to 0.850]; an interval without width says that there are too few to resample, not certainty."""
+    """0.812 [0.770 to 0.850]; no interval without width, which says that there are too few, not certainty."""
     if score["value"] is None or score["value"] != score["value"]:
-        return "not measurable"
+        return "not scored"
     low, high = score["low"], score["high"]
     if low is None or high is None or not high > low:
-        return f"{number(score['value'])} [?]"
+        return number(score["value"])
     return f"{number(score['value'])} [{number(low)} to {number(high)}]"
 
 
@@ -144,9 +144,9 @@ def _scores(metrics: dict, patients_known: bool) -> str:
         parts.append(html_page.table([f"per {unit}, {metrics['test'][unit]['count']} of them", "value [95 % interval]",
                                       f"always {metrics['largest']}"], rows))
     return "".join(parts) + html_page.words(
-        f"Intervals are from {metrics.get('resamples', RESAMPLES):,} resamples of patients within their classes."
-        if patients_known else
-        "Nobody can tell whose slices these are: each counts as a patient, so the intervals are too narrow.")
+        f"Intervals are 95 %, over patients ({metrics.get('resamples', RESAMPLES):,} resamples where resampled), of "
+        f"this network on this split. A class with fewer than {FEW} patients is not scored and in no mean."
+        if patients_known else "The patients are unknown: no intervals.")
 
 
 def _split(split: pd.DataFrame) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from functions import metrics
-from functions.intervals import RESAMPLES
+from functions.evaluation import score_intervals, slice_intervals
+from functions.intervals import FEW, RESAMPLES
 
-FEW = 5      # people of a class, below which it has counts and no scores of its own
 OTHER_COLUMNS = {"path", "subject", "label", "stamps"}      # of predictions.csv
 WORDS = {
     "accuracy": "accuracy",
@@ -43,33 +43,38 @@ def probability_columns(class_names: Sequence[str]) -> list[str]:
 
 
 def score_predictions(predictions: pd.DataFrame, class_names: list[str], largest: str) -> dict:
-    """Scores per slice and per patient (mean probability over a patient's slices), each with a 95 % interval from
-    resampling patients, beside what always answering `largest`, the largest training class, scores on the same rows.
+    """Scores per slice and per patient (mean probability over a patient's slices), beside what always answering
+    `largest`, the largest training class, scores on the same rows.
 
-    Slices of unknown patients count as patients of their own. Returns {"slice": {...}, "patient": {...}}.
+    Scores of patients, and the accuracy of slices, have a 95 % interval over patients where all patients are known. A
+    class with fewer than FEW patients has no place in a mean. Returns {"slice": {...}, "patient": {...}}.
     """
     probabilities = predictions[probability_columns(class_names)].to_numpy()
     labels = np.array([class_names.index(name) for name in predictions["label"]])
-    subjects = patient_ids(predictions["subject"], predictions["path"])
+    subjects, known = patient_ids(predictions["subject"], predictions["path"]), predictions["subject"].notna().all()
     healthy, constant = metrics.healthy_class(class_names), class_names.index(largest)
     units = {"slice": (probabilities, labels, subjects), "patient": metrics.by_patient(probabilities, labels, subjects)}
     result = {}
     for unit, (p, y, who) in units.items():
-        point, interval = metrics.scores(p, y, healthy), metrics.intervals(p, y, who, healthy)
-        chance = metrics.constant_scores(y, constant, len(class_names), healthy)
-        result[unit] = {"count": len(y), "classes": {class_names[k]: int((y == k).sum()) for k in np.unique(y)}} | {
-            name: {"value": value, "low": interval[name][0], "high": interval[name][1], "constant": chance[name]}
-            for name, value in point.items()
-        }
+        classes, spans = metrics.scored_classes(y, who), {}
+        if known and unit == "patient":
+            spans = score_intervals(p, y, who, healthy, classes)
+        elif known:
+            spans = slice_intervals(p, y, who)
+        chance = metrics.constant_scores(y, constant, len(class_names), healthy, classes)
+        result[unit] = {"count": len(y), "classes": {class_names[k]: int((y == k).sum()) for k in np.unique(y)}}
+        for name, value in metrics.scores(p, y, healthy, classes).items():
+            low, high = spans.get(name, (np.nan, np.nan))
+            result[unit][name] = {"value": value, "low": low, "high": high, "constant": chance[name]}
     return result
 
 
 def _with_interval(score: dict) -> str:
     if score["value"] is None or not np.isfinite(score["value"]):
-        return "not measurable"
+        return "not scored"
     low, high = score["low"], score["high"]
     known = np.isfinite(low) and np.isfinite(high) and high > low      # no width: too few to resample, not certainty
-    return f"{score['value']:.1%} " + (f"[{100 * low:.1f}–{100 * high:.1f}]" if known else "[?]")
+    return f"{score['value']:.1%}" + (f" [{100 * low:.1f}–{100 * high:.1f}]" if known else "")
 
 
 def score_lines(scored: dict, patients_known: bool) -> list[str]:
@@ -90,13 +95,13 @@ def score_lines(scored: dict, patients_known: bool) -> list[str]:
 
 
 def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
-    """The printed table, then who was tested; where patients are unknown the interval over slices is too narrow."""
+    """The printed table, then who was tested, what the intervals are and which classes have too few patients."""
     lines = score_lines(scored, patients_known)
     counts = scored["patient"]["classes"]
-    who = "patients" if patients_known else "slices, because nobody can tell whose they are: too narrow"
-    lines.append(f"test {who.split(',')[0]}: {', '.join(f'{name} {n}' for name, n in counts.items())}; "
-                 f"largest training class: {largest}; [95 % intervals: {RESAMPLES:,} resamples of {who}]")
-    few = [f"{name} ({n})" for name, n in counts.items() if n < FEW]
-    if few:
-        lines.append(f"fewer than {FEW} people, so hardly measurable and their intervals too narrow: {', '.join(few)}")
+    what = (f"[95 % intervals] over patients, {RESAMPLES:,} resamples where resampled, of this network on this split"
+            if patients_known else "patients unknown: no intervals")
+    lines.append(f"test {'patients' if patients_known else 'slices'}: "
+                 f"{', '.join(f'{name} {n}' for name, n in counts.items())}; largest training class: {largest}; {what}")
+    if few := [f"{name} ({n})" for name, n in counts.items() if n < FEW]:
+        lines.append(f"fewer than {FEW} patients, hence not scored and in no mean: {', '.join(few)}")
     return lines

@@ -2,33 +2,25 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from functions.evaluation_plots import _roc, plot_reliability, plot_roc, plot_score_by_stage
+from functions.auroc import auroc_interval
+from functions.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
 
 
-def test_the_area_under_the_curve_is_the_auroc():
+def test_the_curve_and_its_auroc_stand_beside_each_other():
     generator = np.random.default_rng(0)
-    positive = generator.random(300) < 0.4
-    score = np.round(generator.normal(size=300) + positive, 1)           # with ties
-    grid = np.linspace(0, 1, 20001)
-    curve = _roc(score, positive, np.ones(300), grid)
-    assert np.trapezoid(curve, grid) == pytest.approx(roc_auc_score(positive, score), abs=1e-3)
-    weights = generator.integers(0, 3, 300)
-    weighted = _roc(score, positive, weights, grid)
-    expected = roc_auc_score(positive, score, sample_weight=weights)
-    assert np.trapezoid(weighted, grid) == pytest.approx(expected, abs=1e-3)
-
-
-def test_the_band_holds_the_curve():
-    generator = np.random.default_rng(1)
-    positive = np.repeat(generator.random(40) < 0.5, 3)
-    score, people = generator.normal(size=120) + positive, np.repeat(np.arange(40), 3)
-    figure = plot_roc({"demented or not": (score, positive)}, people, "patients", 60)
+    positive = generator.random(60) < 0.4
+    score = np.round(generator.normal(size=60) + positive, 1)           # with ties
+    figure = plot_roc({"demented or not": (score, positive)}, "patients")
     [axis] = figure.axes
-    band = axis.collections[0].get_paths()[0].vertices
-    assert band[:, 1].min() >= 0
-    assert len(axis.lines) == 2
-    assert axis.get_title() == "demented or not"
-    assert figure.get_suptitle() == "patients"
+    alarms, hits = axis.lines[0].get_xydata().T
+    expected = roc_auc_score(positive, score)
+    assert np.trapezoid(hits, alarms) == pytest.approx(expected)
+    low, high = auroc_interval(expected, positive.sum(), (~positive).sum())
+    label = axis.get_legend().texts[0].get_text()
+    assert label == f"AUROC {expected:.2f} [{low:.2f} to {high:.2f}]"
+    assert (axis.get_title(), figure.get_suptitle()) == ("demented or not", "patients")
+    [axis] = plot_roc({"x": (score, positive)}, "slices", with_interval=False).axes
+    assert axis.get_legend().texts[0].get_text() == f"AUROC {expected:.2f}"
 
 
 def test_reliability_and_stage_show_what_they_are_given():

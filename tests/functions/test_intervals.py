@@ -5,9 +5,7 @@ from scipy.stats import norm, t
 from data_setup.leak_worth import leak_worth
 from data_setup.neighbours import find_neighbours
 from functions import intervals
-from functions.evaluation_plots import plot_roc
-from functions.intervals import bootstrap_interval
-from functions.metrics import middle_95
+from functions.intervals import bootstrap_interval, mean_of_proportions, recovered, wilson
 from tests.data_setup.test_leak_worth import brains
 
 
@@ -29,23 +27,48 @@ def test_draws_that_are_not_finite_are_left_out_and_nothing_is_nan():
         assert np.isnan(bootstrap_interval(draws, patients, strata=3)).all()
 
 
-def test_scores_take_their_interval_from_this_function():
-    draws = np.random.default_rng(0).random(300)
-    labels, subjects = np.array([0, 0, 1, 1, 1, 1]), np.array(list("aabcde"))
-    assert middle_95(draws, labels, subjects) == tuple(bootstrap_interval(draws, patients=5, strata=2))
+def test_wilson_is_the_interval_of_a_score_test():
+    """Its ends are the shares π that lie z standard errors √(π (1 - π) / n) from the share seen."""
+    for hits, count in ((0, 7), (3, 7), (7, 7), (40, 60)):
+        for end in wilson(hits, count):
+            assert abs(hits / count - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / count), abs=1e-6)
+    assert np.isnan(wilson(0, 0)).all()
+    low, high = wilson(np.array([1, 5]), np.array([10, 10]))
+    assert (low < [0.1, 0.5]).all()
+    assert (high > [0.1, 0.5]).all()
+
+
+def test_the_mean_of_proportions_recovers_their_variances():
+    """Of many patients: √Σ p (1 - p) / n / K; of one class, or of nobody in one, none."""
+    hits, counts = np.array([3000, 500]), np.array([4000, 2000])
+    low, high = mean_of_proportions(hits, counts)
+    half = 1.96 * np.sqrt(0.75 * 0.25 / 4000 + 0.25 * 0.75 / 2000) / 2
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=2e-4)
+    few = mean_of_proportions([3, 3], [5, 5])
+    assert few[0] > 0.2, "narrower than one class alone"
+    assert few[1] - few[0] < wilson(3, 5)[1] - wilson(3, 5)[0]
+    assert np.isnan(mean_of_proportions([3], [5])).all()
+    assert np.isnan(mean_of_proportions([3, 0], [5, 0])).all()
+    assert mean_of_proportions([5, 5], [5, 5])[1] == 1
+
+
+def test_correlated_estimates_have_a_wider_mean():
+    ends = np.array([0.5, 0.7]), np.array([0.4, 0.6]), np.array([0.6, 0.8])
+    apart, together = (recovered(*ends, np.array([[1, r], [r, 1]])) for r in (0.0, 1.0))
+    assert together == pytest.approx((0.5, 0.7))
+    assert apart == pytest.approx((0.6 - 0.1 / np.sqrt(2), 0.6 + 0.1 / np.sqrt(2)))
 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What each caller asked the function for: (shape of the draws, patients, strata)."""
+    """What leak_worth asked the function for: (shape of the draws, patients, strata)."""
     calls = []
 
     def spy(draws, patients, strata=1):
         calls.append((np.shape(draws), patients, strata))
         return bootstrap_interval(draws, patients, strata)
 
-    for module in ("functions.evaluation_plots", "data_setup.leak_worth"):
-        monkeypatch.setattr(f"{module}.bootstrap_interval", spy)
+    monkeypatch.setattr("data_setup.leak_worth.bootstrap_interval", spy)
     return calls
 
 
@@ -62,12 +85,6 @@ def test_the_leaks_worth_on_a_single_patient_has_no_interval():
     worth = leak_worth(find_neighbours(pictures), people % 2, people, people == 7)
     assert worth.people == 1
     assert np.isnan([*worth.as_split[1:], *worth.gap[1:]]).all()
-
-
-def test_the_roc_band_is_widened_for_few_patients(asked):
-    figure = plot_roc({"x": (np.arange(18.0), np.tile([True, False], 9))}, np.arange(18), "t", resamples=33)
-    assert asked == [((33, 101), 18, 2)]
-    assert "33 resamples of patients" in figure.axes[0].get_legend().texts[0].get_text()
 
 
 def test_the_standard_error_of_the_ends_is_what_the_constant_promises():

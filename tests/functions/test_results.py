@@ -39,6 +39,8 @@ def test_scores_per_slice_and_per_patient_stand_beside_the_constant_answer(predi
     for name, value in metrics.scores(*patients[:2], healthy=1).items():
         assert scored["patient"][name]["value"] == value
         assert scored["patient"][name]["low"] <= value <= scored["patient"][name]["high"]
+    assert scored["slice"]["accuracy"]["low"] < scored["slice"]["accuracy"]["value"]
+    assert np.isnan(scored["slice"]["auroc"]["low"]), "of slices the accuracy alone has an interval"
     assert scored["patient"]["accuracy"]["constant"] == 0.5
     lines = result_lines(scored, "NonDemented", patients_known=True)
     assert len(lines) == 6
@@ -51,22 +53,23 @@ def test_slices_of_unknown_patients_count_one_by_one(predictions):
     scored = score_predictions(predictions, CLASSES, "NonDemented")
     assert scored["patient"]["count"] == 48
     text = "\n".join(result_lines(scored, "NonDemented", patients_known=False))
-    assert "patient" not in text
-    assert "resamples of slices" in text
+    assert "per patient" not in text
+    assert "patients unknown: no intervals" in text
+    assert "[" not in text
 
 
 def test_one_class_alone_is_said_not_to_be_measurable(predictions):
     only = predictions[predictions["label"] == "NonDemented"]
     text = "\n".join(result_lines(score_predictions(only, CLASSES, "NonDemented"), "NonDemented", patients_known=True))
-    assert "not measurable" in text
+    assert "not scored" in text
     assert "nan" not in text
 
 
 def test_an_interval_without_width_is_not_shown_as_certainty(predictions):
     two = predictions[predictions["subject"].isin(["P0", "P1"])]
     text = "\n".join(result_lines(score_predictions(two, CLASSES, "NonDemented"), "NonDemented", patients_known=True))
-    assert "[?]" in text
-    assert "fewer than 5 people" in text
+    assert "[" not in text.splitlines()[2]
+    assert "fewer than 5 patients, hence not scored" in text
     assert "MildDemented (1), NonDemented (1)" in text
 
 
@@ -92,10 +95,11 @@ def test_repeated_slices_leave_intervals_as_wide_as_they_were(predictions):
     """Intervals come from patients: nine copies of each slice are no new evidence."""
     once = score_predictions(predictions, CLASSES, "NonDemented")
     often = score_predictions(pd.concat([predictions] * 9, ignore_index=True), CLASSES, "NonDemented")
-    for unit in ("slice", "patient"):
-        for name in ("accuracy", "balanced_accuracy", "auroc", "auroc_disease"):
-            assert [often[unit][name][end] for end in ("low", "high")] == pytest.approx(
-                [once[unit][name][end] for end in ("low", "high")], abs=1e-9), (unit, name)
+    asked = [("slice", "accuracy"), *(("patient", name) for name in ("accuracy", "balanced_accuracy", "auroc",
+                                                                     "auroc_disease"))]
+    for unit, name in asked:
+        assert [often[unit][name][end] for end in ("low", "high")] == pytest.approx(
+            [once[unit][name][end] for end in ("low", "high")], abs=1e-9), (unit, name)
     assert once["slice"]["accuracy"]["high"] - once["slice"]["accuracy"]["low"] > 0.05
 
 

@@ -207,5 +207,5 @@ def cases(bench: Bench) -> Iterator[Case]:
             (" ".join(given) or repr(given)).replace(str(bench.base), "B")[:70],
             "audit",
             given,
-            names=("DATA", "error: . ", "class folders"),
+            names=("DATA", "error: . ", "class folders", "an argument"),
         )

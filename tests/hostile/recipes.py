@@ -80,7 +80,7 @@ def cases(bench: Bench) -> Iterator[Case]:
             bench.slices(folder / "D")
             (folder / "r.yaml").write_bytes(text.encode(errors="surrogatepass"))
 
-        yield Case("recipes", what, "train", [*TRAIN, "--recipe", "r.yaml"], write_recipe)
+        yield Case("recipes", what, "train", [*TRAIN, "--recipe", "r.yaml"], write_recipe, names=(f"--{what}",))
     for what, content in (
         ("Latin-1", b"lr: 0.1 # \xe9"),
         ("UTF-16", "lr: 0.1".encode("utf-16")),

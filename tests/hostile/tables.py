@@ -54,7 +54,7 @@ GOOD = {  # name → (file name, text → bytes): right tables in other notation
         lambda t: "".join(",".join(f'"{c}"' for c in line.split(",")) + "\n" for line in t.splitlines()).encode(),
     ),
     "backslashes": ("t.csv", lambda t: t.replace("/", "\\").encode()),
-    "Windows drive": ("t.csv", lambda t: t.replace("D/", "C:\\data\\").replace("/", "\\").encode()),
+    "Windows drive": ("t.csv", lambda t: t.replace("\nD/", "\nC:/data/").replace("/", "\\").encode()),
     "repeated rows": ("t.csv", lambda t: (t + t.split("\n", 1)[1]).encode()),
     "no line end": ("t.csv", lambda t: t.strip().encode()),
     "blank lines": ("t.csv", lambda t: t.replace("\n", "\n\n").encode()),
@@ -208,6 +208,7 @@ def cases(bench: Bench) -> Iterator[Case]:
                 "train",
                 [*TRAIN, flag, what],
                 lambda bench, folder: bench.slices(folder / "D") and None,
+                names=(f"{what}: ",),
             )
     for pattern in PATTERNS:
         yield Case(
