@@ -22,10 +22,10 @@ class OneLineParser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         exits.set_flags(self._option_string_actions)
         args = sys.argv[1:] if args is None else args
-        for before, text in zip(("", *args, ""), (*args, str(Path.cwd())), strict=True):
+        for flag, text in [*zip(("", *args), args, strict=False), ("", str(Path.cwd()))]:
             if not is_decoded(text):
-                flag = f"{before} " if before.startswith("--") else ""
-                self.error(f"{flag}{text} is not UTF-8, or the locale has no such letters: rename it, or set the "
+                named = f"{flag} " if flag.startswith("--") else ""
+                self.error(f"{named}{text} is not UTF-8, or the locale has no such letters: rename it, or set the "
                            "environment variable PYTHONUTF8=1")
         for before, text in zip(("", *args), args, strict=False):
             if not text.strip() or re.fullmatch(r"--\w+=\s*", text):       # Path("") would be the working folder
