@@ -31,6 +31,7 @@ def main() -> None:
 
 def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, who was seen, probabilities, scores, figures, report: one story."""
+    from data_setup.framing import from_description
     from data_setup.predict_data import rows_to_score
     from data_setup.resources import available_cores
     from functions import evaluation_report, evaluation_words, runtime
@@ -44,6 +45,7 @@ def evaluate_checkpoint(arguments) -> None:
     folder, checkpoint_file = run_and_checkpoint(arguments.run)
     device = runtime.pick_device(arguments.device, available_cores())
     model, checkpoint = load_model(checkpoint_file, device)
+    from_description(checkpoint["preprocessing"], checkpoint_file)                # an error names the file
     order = stage_order(checkpoint["class_names"], arguments.order)
     if folder and arguments.data is None:
         check_reportable(folder)
@@ -55,6 +57,7 @@ def evaluate_checkpoint(arguments) -> None:
     if arguments.against:
         rival_folder, rival_file = run_and_checkpoint(arguments.against)
         rival, theirs = load_model(rival_file, device)
+        from_description(theirs["preprocessing"], rival_file)
         networks.append((rival_folder, rival_file, theirs))
         if theirs["class_names"] != checkpoint["class_names"]:
             raise UserError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")

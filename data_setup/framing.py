@@ -1,6 +1,7 @@
 """How a picture of any size becomes one of the model's size: fitted whole on black, cropped, or stretched."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -61,20 +62,21 @@ class Frame:
                 "interpolation": f"{self.interpolation}, antialiased"}
 
 
-def from_description(description: dict) -> Frame:
-    """The frame that a checkpoint's preprocessing describes; UserError, naming the key, if it is none."""
+def from_description(description: dict, file: Path | None = None) -> Frame:
+    """The frame that a checkpoint's preprocessing describes; UserError, naming `file` and the key, if it is none."""
+    where = f"{file}: preprocessing" if file else "preprocessing"
     mode = next((mode for mode, words in WORDS.items() if words == description.get("fit")), None)
     interpolation = str(description.get("interpolation")).split(",")[0]
     share, size = description.get("crop_share", 1.0), description.get("image_size")
     if mode is None:
         fit = str(description.get("fit"))[:60]
-        raise UserError(f"preprocessing: fit is {fit!r}, none of: {'; '.join(WORDS.values())}")
+        raise UserError(f"{where}: fit is {fit!r}, none of: {'; '.join(WORDS.values())}")
     if interpolation not in INTERPOLATION:
-        raise UserError(f"preprocessing: interpolation is {interpolation[:60]!r}, none of {', '.join(INTERPOLATION)}")
+        raise UserError(f"{where}: interpolation is {interpolation[:60]!r}, none of {', '.join(INTERPOLATION)}")
     if type(share) not in (int, float) or not 0 < share <= 1:
-        raise UserError(f"preprocessing: crop_share is {str(share)[:60]}, not a share above 0 and up to 1")
+        raise UserError(f"{where}: crop_share is {str(share)[:60]}, not a share above 0 and up to 1")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or any(type(n) is not int or n < 1 for n in size):
-        raise UserError(f"preprocessing: image_size is {str(size)[:60]}, not two whole numbers")
+        raise UserError(f"{where}: image_size is {str(size)[:60]}, not two whole numbers")
     return Frame(tuple(size), mode, share, interpolation)
 
 

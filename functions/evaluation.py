@@ -84,10 +84,12 @@ def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy:
     found = {"accuracy": share_of_clusters(right, subjects),
              "balanced_accuracy": mean_of_proportions([right[y == k].sum() for k in classes],
                                                       [(y == k).sum() for k in classes])}
+    if p.shape[1] == len(classes) == 2:                  # one AUROC, seen from either class
+        found["auroc"] = auroc_interval(auroc(p[:, 1], y == 1)[0], *_sides(y == 1))
     if _people(subjects) >= ENOUGH:
         drawn = [draws(p, y, weights)["brier"] for weights in patient_weights(subjects, resamples, seed)]
         found["brier"] = _bootstrap(np.concatenate(drawn), subjects)
-        if len(classes) > 1:
+        if len(classes) > 1 and "auroc" not in found:
             values, influences = zip(*(auroc(p[:, k], y == k) for k in classes), strict=True)
             found["auroc"] = mean_auroc_interval(values, influences, [_sides(y == k) for k in classes])
     if healthy is not None and min(_sides(y == healthy)) >= FEW:

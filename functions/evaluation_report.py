@@ -80,7 +80,8 @@ def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], heal
     classes = scored_classes(y, who)
     value = evaluation.points(q, y, stages, healthy, classes)
     spans = evaluation.score_intervals(q, y, who, healthy, classes, resamples)
-    return {name: {"value": value[name], "low": spans[name][0], "high": spans[name][1]}
+    nowhere = (np.nan, np.nan)
+    return {name: {"value": value[name], "low": spans.get(name, nowhere)[0], "high": spans.get(name, nowhere)[1]}
             for name in ("accuracy", "balanced_accuracy", "auroc")}
 
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
@@ -15,8 +16,8 @@ from functions.run_groups import group_runs, recipe_name, refuse_repeats, seeds_
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
            ("patient", "auroc_disease", "patient AUROC, diseased or not"))
-LABELS = {"network": "the network, 95 % interval over patients", "others": "other seeds",
-          "nearest": "nearest training picture", "constant": "always the largest class"}
+LABELS = {"network": "each seed, 95 % interval over patients", "nearest": "nearest training picture",
+          "constant": "always the largest class"}
 BEGIN, END = "<!-- results: written by tools/results_table.py -->", "<!-- end of results -->"
 
 
@@ -38,17 +39,18 @@ def group(runs: list[dict]) -> list[list[dict]]:
 
 
 def table(groups: list[list[dict]]) -> list[str]:
-    """Of each group mean ± SD over its seeds, the first seed with interval and verdict, nearest picture, chance."""
+    """Of each group mean ± SD over its seeds, their intervals, how many get which verdict, nearest picture, chance."""
     lines = ["| recipe | split | stamps | | " + " | ".join(words for _, _, words in COLUMNS) + " |",
              "|" + "---|" * (len(COLUMNS) + 4)]
     for runs in groups:
         first, settings = runs[0]["evaluation"], runs[0]["settings"]
         head = [code(recipe_name(runs[0])), code(f"--split {settings.get('split')}"),
                 cell(", ".join(first["stamps"])) or "-"]
-        seed = f"seed {cell(settings.get('seed'))}"
-        seeds = f"mean ± SD of {seeds_in_words(runs)}" if len(runs) > 1 else seed
+        seeds = f"mean ± SD of {seeds_in_words(runs)}" if len(runs) > 1 else f"seed {cell(settings.get('seed'))}"
         rows = {f"**{seeds}**": [f"**{_spread(runs, unit, name, 'value')}**" for unit, name, _ in COLUMNS],
-                f"{seed}, 95 % interval": [_one(first, unit, name) for unit, name, _ in COLUMNS],
+                "95 % interval" + " of each" * (len(runs) > 1): [_intervals(runs, unit, name)
+                                                                  for unit, name, _ in COLUMNS],
+                "verdict": [_verdicts(runs, unit, name) for unit, name, _ in COLUMNS],
                 "nearest picture": [_spread(runs, unit, name, "nearest") for unit, name, _ in COLUMNS],
                 f"always {cell(first['largest'])}": [
                     _spread(runs, unit, name, "constant") for unit, name, _ in COLUMNS]}
@@ -75,11 +77,23 @@ def _spread(runs: list[dict], unit: str, name: str, what: str) -> str:
     return text if len(values) == len(runs) else f"{text} ({len(values)} of {len(runs)})"
 
 
-def _one(result: dict, unit: str, name: str) -> str:
-    from functions.report import with_interval
+def _scores(runs: list[dict], unit: str, name: str) -> list[dict]:
+    return [(run["evaluation"].get(unit) or {"scores": {}})["scores"].get(name) or {} for run in runs]
 
-    score = (result.get(unit) or {"scores": {}})["scores"].get(name)
-    return f"{with_interval(score)}: {cell(score['verdict'])}" if score and "verdict" in score else "-"
+
+def _intervals(runs: list[dict], unit: str, name: str) -> str:
+    """The ends of every run's interval, in the runs' order."""
+    ends = [(score.get("low"), score.get("high")) for score in _scores(runs, unit, name)]
+    shown = ["-" if None in pair else f"{pair[0]:.2f} to {pair[1]:.2f}" for pair in ends]
+    return "-" if set(shown) == {"-"} else "; ".join(shown)
+
+
+def _verdicts(runs: list[dict], unit: str, name: str) -> str:
+    """How many runs have which verdict."""
+    found = Counter(score["verdict"] for score in _scores(runs, unit, name) if score.get("verdict"))
+    if len(runs) == 1 or not found:
+        return cell(next(iter(found), "-"))
+    return "; ".join(f"{cell(words)}: {count} of {len(runs)}" for words, count in found.most_common())
 
 
 def write_between(file: Path, lines: list[str]) -> None:
@@ -96,7 +110,7 @@ def write_between(file: Path, lines: list[str]) -> None:
 
 
 def draw(groups: list[list[dict]]):
-    """Slice accuracy of each group's first run with its interval, of other seeds, nearest pictures, the constant."""
+    """Slice accuracy of each run with its interval, a line a group, the mean of its nearest pictures, the constant."""
     from matplotlib.figure import Figure
 
     from functions.figure_text import as_written, short
@@ -104,17 +118,19 @@ def draw(groups: list[list[dict]]):
     figure = Figure(figsize=(8, 1.2 + 0.9 * len(groups)), layout="constrained")
     axis = figure.subplots()
     for place, runs in enumerate(groups):
-        score, *others = [run["evaluation"]["slice"]["scores"]["accuracy"] for run in runs]
+        scores = [run["evaluation"]["slice"]["scores"]["accuracy"] for run in runs]
         said = LABELS if place == 0 else dict.fromkeys(LABELS)
-        span = None if None in (score["low"], score["high"]) else [
-            [max(score["value"] - score["low"], 0)], [max(score["high"] - score["value"], 0)]]
-        axis.errorbar(score["value"], place, xerr=span, fmt="o", color="#0072B2", capsize=4, label=said["network"])
-        axis.plot([other["value"] for other in others], [place + 0.16] * len(others), "x", color="#0072B2", ms=5,
-                  label=said["others"] if others else None)
-        if score.get("nearest") is not None:
-            axis.plot(score["nearest"], place, "s", color="#D55E00", mfc="none", label=said["nearest"])
-        if score["constant"] is not None:
-            axis.plot(score["constant"], place, "|", color="0.2", ms=16, label=said["constant"])
+        for number, score in enumerate(scores):
+            span = None if None in (score["low"], score["high"]) else [
+                [max(score["value"] - score["low"], 0)], [max(score["high"] - score["value"], 0)]]
+            offset = 0.1 * (number - (len(scores) - 1) / 2)
+            axis.errorbar(score["value"], place + offset, xerr=span, fmt="o", ms=4, color="#0072B2", capsize=2, lw=1,
+                          label=said["network"] if number == 0 else None)
+        nearest = [score["nearest"] for score in scores if score.get("nearest") is not None]
+        constant = [score["constant"] for score in scores if score["constant"] is not None]
+        for values, mark, colour, label in ((nearest, "s", "#D55E00", "nearest"), (constant, "|", "0.2", "constant")):
+            if values:
+                axis.plot(sum(values) / len(values), place, mark, color=colour, mfc="none", ms=12, label=said[label])
     axis.set_yticks(range(len(groups)), ["\n".join([
         f"{short(recipe_name(runs[0]))}, --split {short(runs[0]['settings'].get('split'))}",
         *map(short, runs[0]["evaluation"]["stamps"])]) for runs in groups])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -10,7 +11,10 @@ from sklearn.metrics import (
 )
 
 from functions import evaluation
-from functions.metrics import by_patient, middle_95, patient_weights
+from functions.auroc import auroc, auroc_interval
+from functions.confusion_scores import from_counts
+from functions.intervals import share_of_clusters, wilson
+from functions.metrics import by_patient, patient_weights
 from functions.permutation import permuted
 
 ORDER = [1, 0, 2]      # class 1 is the mildest, then 0, then 2
@@ -49,178 +53,195 @@ def test_the_order_of_stages_changes_kappa_alone():
     assert {name for name in one if one[name] != other[name]} == {"kappa"}
 
 
-@pytest.mark.parametrize(("decimals", "classes"), [(9, (0, 1, 2)), (1, (0, 1, 2)), (1, (0, 1)), (9, (0, 2)), (0, (2,))],
-                         ids=["plain", "ties", "ties, one class absent", "no healthy", "one class"])
-def test_draws_are_points_of_the_resampled_rows(decimals, classes):
+@pytest.mark.parametrize("decimals", [9, 1], ids=["plain", "ties"])
+def test_draws_are_points_of_the_resampled_rows(decimals):
     p, y, subjects = cohort()
-    keep = np.isin(y, classes)
-    p, y, subjects = np.round(p[keep], decimals), y[keep], subjects[keep]
-    weights = next(patient_weights(y, subjects, 7, seed=0))
-    found = evaluation.draws(p, y, weights, ORDER, healthy=1)
+    p = np.round(p, decimals)
+    weights = next(patient_weights(subjects, 7, seed=0))
+    found = evaluation.draws(p, y, weights)
     for i, row in enumerate(weights.astype(int)):
         again = np.repeat(np.arange(len(y)), row)
-        expected = evaluation.points(p[again], y[again], ORDER, healthy=1)
-        for name, value in expected.items():
-            assert found[name][i] == pytest.approx(value, nan_ok=True), name
-        if len(classes) < 3:
-            continue
-        call = p[again].argmax(1)
-        for k in range(3):
-            assert found["sensitivity"][i, k] == pytest.approx((call[y[again] == k] == k).mean())
-            assert found["specificity"][i, k] == pytest.approx((call[y[again] != k] != k).mean())
-            assert found["class_auroc"][i, k] == pytest.approx(roc_auc_score(y[again] == k, p[again, k]))
+        expected = evaluation.points(p[again], y[again], ORDER)
+        for name in ("accuracy", "brier"):
+            assert found[name][i] == pytest.approx(expected[name]), name
 
 
-def test_resamples_of_ten_thousand_slices_scatter_as_patients_do():
-    """Var of the mean over n patients drawn within K classes: Σ_k n_k Var_k / n², Var_k over the class's patients."""
-    p, y, subjects = cohort(people=320, slices=32)
-    sample = evaluation.resampled(p, y, subjects, ORDER, healthy=1)["accuracy"]
-    right = (p.argmax(1) == y).reshape(320, 32).mean(axis=1)
-    label = y.reshape(320, 32)[:, 0]
-    expected = np.sqrt(sum((label == k).sum() * right[label == k].var() for k in range(3))) / 320
-    assert len(sample) == 2000
-    assert sample.mean() == pytest.approx(right.mean(), abs=4 * expected / np.sqrt(2000))
-    assert sample.std() == pytest.approx(expected, rel=0.07), "over slices it would be a fifth of it"
+def people_of(seed, people=40, signal=0.9, slices=5):
+    """A cohort with a row a patient."""
+    return by_patient(*cohort(people=people, signal=signal, seed=seed, slices=slices))
 
 
-@pytest.mark.parametrize(("signal", "verdict"), [(0.0, "cannot be told from guessing"), (1.0, "better than guessing"),
-                                                 (3.0, "too good: check the split")])
+def test_means_are_over_the_classes_that_are_scored():
+    p, y, _ = people_of(3)
+    found, call = evaluation.points(p, y, ORDER, healthy=1, classes=[0, 2]), p.argmax(1)
+    assert found["balanced_accuracy"] == pytest.approx(np.mean([(call[y == k] == k).mean() for k in (0, 2)]))
+    assert found["macro_f1"] == pytest.approx(f1_score(y, call, labels=[0, 2], average="macro"))
+    assert found["auroc"] == pytest.approx(np.mean([roc_auc_score(y == k, p[:, k]) for k in (0, 2)]))
+    alone = evaluation.points(p, y, ORDER, healthy=1, classes=[1])
+    assert np.isnan([alone["balanced_accuracy"], alone["macro_f1"], alone["auroc"]]).all()
+    assert alone["kappa"] == found["kappa"], "over all patients"
+
+
+def test_every_score_of_patients_has_the_interval_that_was_chosen_for_it():
+    p, y, who = people_of(3)
+    found = evaluation.score_intervals(p, y, who, 1, [0, 1, 2], 300)
+    right, n = (p.argmax(1) == y).sum(), len(y)
+    assert found["accuracy"] == pytest.approx(tuple(wilson(right, n, t.ppf(0.975, n - 1))))
+    assert found["auroc_disease"] == pytest.approx(auroc_interval(
+        roc_auc_score(y != 1, -p[:, 1]), (y != 1).sum(), (y == 1).sum()))
+    assert set(found) == {"accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier"}
+    value = evaluation.points(p, y, ORDER, 1)
+    assert all(low < value[name] < high for name, (low, high) in found.items())
+    few = slice(0, 20)
+    assert set(evaluation.score_intervals(p[few], y[few], who[few], None, [0, 1, 2], 300)) == {
+        "accuracy", "balanced_accuracy"}, "too few for the others"
+
+
+def test_intervals_of_slices_are_those_of_their_patients():
+    """Nine copies of each slice are no evidence; an interval over slices would be three times too narrow."""
+    p, y, who = cohort(slices=3)
+    often = [np.repeat(part, 9, axis=0) for part in (p, y, who)]
+    one, nine = evaluation.slice_intervals(p, y, who), evaluation.slice_intervals(*often)
+    assert one == {"accuracy": pytest.approx(nine["accuracy"])}
+    low, high = one["accuracy"]
+    patients = evaluation.score_intervals(*by_patient(p, y, who), 1, [0, 1, 2], 50)["accuracy"]
+    assert high - low > 0.8 * (patients[1] - patients[0])
+
+
+def test_intervals_cover_the_truth_and_those_over_slices_do_not():
+    """300 cohorts of 60 people with 8 slices that agree; the accuracy of new people is known. The whole table:
+    python -m benchmarks coverage.
+    """
+    truth = np.mean([evaluation.points(*people_of(s, 4000, slices=8)[:2], ORDER)["accuracy"] for s in range(5)])
+    slices = np.mean([evaluation.points(*cohort(4000, 1, seed=s)[:2], ORDER)["accuracy"] for s in range(5)])
+    covered = {"patients": 0, "slices of patients": 0, "slices": 0}
+    for seed in range(300):
+        p, y, who = cohort(people=60, slices=8, seed=1000 + seed)
+        for unit, target, (low, high) in (
+                ("patients", truth, share_of_clusters(np.equal(*_called(*by_patient(p, y, who)[:2])), np.arange(60))),
+                ("slices of patients", slices, share_of_clusters(p.argmax(1) == y, who)),
+                ("slices", slices, share_of_clusters(p.argmax(1) == y, np.arange(len(y))))):
+            covered[unit] += low <= target <= high
+    assert 0.92 <= covered["patients"] / 300 <= 0.985
+    assert 0.92 <= covered["slices of patients"] / 300 <= 0.985
+    assert covered["slices"] / 300 < 0.75
+
+
+def _called(p, y):
+    return p.argmax(1), y
+
+
+@pytest.mark.parametrize(("signal", "verdict"), [(0.0, "not shown to be better"), (1.2, "better"),
+                                                 (6.0, "too good: check the split")])
 def test_the_verdict_follows_how_much_a_network_knows(signal, verdict):
-    p, y, subjects = cohort(people=90, signal=signal, seed=3 if signal else 5)
-    means, labels, people = by_patient(p, y, subjects)
-    found = evaluation.evaluate(means, labels, people, ORDER, largest=0, healthy=1, resamples=400)
-    for name in ("balanced_accuracy", "auroc", "auroc_disease"):
-        assert found[name]["verdict"] == verdict, name
-        assert found[name]["null"] == pytest.approx(0.5 if "auroc" in name else 1 / 3, abs=0.03)
-        assert found[name]["low"] < found[name]["value"] < found[name]["high"]
-        assert (found[name]["p"] == pytest.approx(1 / 401)) == bool(signal)
-    assert "verdict" not in found["brier"]
+    p, y, who = people_of(3 if signal else 5, people=90, signal=signal)
+    found = evaluation.evaluate_patients(p, y, who, ORDER, largest=0, healthy=1, resamples=400)
+    assert found["auroc_disease"]["verdict"] == verdict
+    assert (found["auroc_disease"]["p"] == pytest.approx(1 / 401)) == bool(signal)
+    assert found["auroc_disease"]["null"] == pytest.approx(0.5, abs=0.03)
+    assert found["balanced_accuracy"]["null"] == pytest.approx(1 / 3, abs=0.03)
+    assert [name for name, score in found.items() if "verdict" in score or "p" in score] == ["auroc_disease"]
+    found = evaluation.evaluate_patients(p, y, who, ORDER, largest=0, healthy=None, resamples=50)
+    assert [name for name, score in found.items() if "verdict" in score] == ["auroc"]
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"value": 0.80, "low": 0.70, "p": 0.001, "classes": 3}, "too good: check the split"),
-     ({"value": 0.80, "low": 0.70, "p": 0.001, "classes": 2}, "better than guessing"),         # one stage against one
-     ({"value": 1.00, "low": 1.00, "p": 0.330, "classes": 2}, "cannot be told from guessing"),  # three people
-     ({"value": 0.60, "low": 0.30, "p": 0.010, "classes": 3}, "cannot be told from guessing"),
-     ({"value": 0.60, "low": 0.40, "p": 0.060, "classes": 3}, "cannot be told from guessing"),
-     ({"value": 0.60, "low": float("nan"), "p": 0.010, "classes": 3}, "better than guessing"),
-     ({"value": 0.60, "low": 0.40, "p": 0.010, "classes": 3, "met": True},
-      "better than guessing, on people it has met")],
+    [({"value": 0.98, "low": 0.95, "p": 0.001}, "too good: check the split"),
+     ({"value": 0.98, "low": 0.93, "p": 0.001}, "better"),                  # an honest 0.9 reaches that by chance
+     ({"value": 0.98, "low": 0.95, "p": 0.001, "disease": False}, "better"),       # no number is known to compare with
+     ({"value": 1.00, "low": 0.70, "p": 0.330}, "not shown to be better"),         # three people
+     ({"value": 0.60, "low": 0.45, "p": 0.010}, "not shown to be better"),
+     ({"value": 0.70, "low": 0.55, "p": 0.060}, "not shown to be better"),
+     ({"value": 0.70, "low": float("nan"), "p": 0.010}, "not shown to be better"),
+     ({"value": 0.70, "low": 0.55, "p": float("nan")}, "not shown to be better"),
+     ({"value": float("nan"), "low": 0.55, "p": 0.01}, "not scored"),
+     ({"value": 0.70, "low": 0.55, "p": 0.010, "met": True}, "better, on patients it was trained on")],
 )
 def test_the_verdict_needs_permutations_and_interval_and_distrusts_what_nobody_reaches(given, words):
-    assert evaluation.verdict("balanced_accuracy", constant=0.34, **given) == words
-
-
-def test_the_null_is_that_of_scores_counted_one_permutation_at_a_time():
-    """With ties, several slices a person and unequal people."""
-    p, y, subjects = cohort(people=30, signal=0.5, seed=8)
-    keep = np.random.default_rng(0).random(len(y)) < 0.7
-    p, y, subjects = np.round(p[keep], 1), y[keep], subjects[keep]
-    found = permuted(p, y, subjects, ORDER, 1, repeats=20, seed=3)
-    generator = np.random.default_rng(4)
-    _, first, person = np.unique(subjects, return_index=True, return_inverse=True)
-    for i in range(20):
-        expected = evaluation.points(p, y[first][generator.permutation(len(first))][person], ORDER, 1)
-        assert set(found) == set(expected) - {"brier", "ece"}
-        for name, values in found.items():
-            assert values[i] == pytest.approx(expected[name]), name
+    assert evaluation.verdict(**{"constant": 0.5, "disease": True} | given) == words
 
 
 def test_permutations_reject_in_five_percent_of_cohorts_without_signal():
-    """400 cohorts of 24 people with 4 slices each: whole people are permuted, so slices being alike does no harm."""
+    """400 cohorts of 24 people."""
     rejected = 0
     for seed in range(5000, 5400):
-        p, y, subjects = cohort(people=24, slices=4, signal=0.0, seed=seed)
-        null = permuted(p, y, subjects, ORDER, None, repeats=39, seed=seed)["auroc"]
-        rejected += (1 + (null >= evaluation.points(p, y, ORDER)["auroc"]).sum()) / 40 <= 0.05
+        p, y, who = people_of(seed, people=24, signal=0.0, slices=2)
+        null = permuted(p, y, who, ORDER, None, [0, 1, 2], repeats=39, seed=seed)["auroc"]
+        rejected += evaluation.p_value(np.mean([auroc(p[:, k], y == k)[0] for k in range(3)]), null) <= 0.05
     assert 0.03 <= rejected / 400 <= 0.07
 
 
-def spans(p, y, subjects, resamples, seed):
-    """name → (low, high) of every score, as `evaluate` makes them."""
-    sample = evaluation.resampled(p, y, subjects, ORDER, 1, resamples, seed)
-    low_ece = sample.pop("ece_floor")
-    found = {name: middle_95(values, y, subjects) for name, values in sample.items() if values.ndim == 1}
-    found |= {f"class 2's {what}": middle_95(sample[what][:, 2], y, subjects) for what in evaluation.OF_CLASS}
-    return found | {"ece": (middle_95(low_ece, y, subjects)[0], found["ece"][1])}
-
-
-def every_point(p, y):
-    call = p.argmax(1)
-    return evaluation.points(p, y, ORDER, 1) | {
-        "class 2's sensitivity": (call[y == 2] == 2).mean(), "class 2's specificity": (call[y != 2] != 2).mean(),
-        "class 2's class_auroc": roc_auc_score(y == 2, p[:, 2])}
-
-
-def test_intervals_of_every_score_cover_the_truth_of_patients():
-    """500 cohorts of 60 people with 8 slices that agree; how the network scores new people is known."""
-    known = [every_point(*by_patient(*cohort(2000, 8, seed=s))[:2]) for s in range(20)]
-    truth = {name: np.mean([one[name] for one in known]) for name in known[0]}
-    covered = dict.fromkeys(truth, 0)
-    for seed in range(500):
-        p, y, people = by_patient(*cohort(people=60, slices=8, seed=1000 + seed))
-        for name, (low, high) in spans(p, y, people, 300, seed).items():
-            covered[name] += low <= truth[name] <= high
-    print({name: count / 500 for name, count in covered.items()})
-    assert all(0.92 <= count / 500 <= 0.98 for count in covered.values()), covered
-    assert covered["accuracy"] / 500 >= 0.93
-
-
-def test_intervals_cover_the_truth_and_those_over_slices_do_not():
-    """500 cohorts of 60 people with 8 slices that agree: the accuracy of a slice of a new person is known."""
-    truth = np.mean([evaluation.points(*cohort(4000, 1, seed=s)[:2], ORDER)["accuracy"] for s in range(20)])
-    covered = {"people": 0, "slices": 0}
-    for seed in range(500):
-        p, y, subjects = cohort(people=60, slices=8, seed=1000 + seed)
-        for unit, who in (("people", subjects), ("slices", np.arange(len(y)))):
-            right = (p.argmax(1) == y).astype(float)
-            sample = np.concatenate([w @ right / w.sum(1) for w in patient_weights(y, who, 300, seed=seed)])
-            low, high = middle_95(sample, y, who)
-            covered[unit] += low <= truth <= high
-    print({unit: count / 500 for unit, count in covered.items()})
-    assert 0.93 <= covered["people"] / 500 <= 0.97
-    assert covered["slices"] / 500 < 0.75
+def test_of_slices_there_is_no_p_value_no_verdict_and_one_interval():
+    p, y, who = cohort()
+    found = evaluation.evaluate_slices(p, y, who, ORDER, largest=0, healthy=1)
+    assert not any({"p", "verdict", "null"} & set(score) for score in found.values())
+    assert [name for name, score in found.items() if np.isfinite(score["low"])] == ["accuracy"]
+    unknown = evaluation.evaluate_slices(p, y, np.arange(len(y)), ORDER, largest=0, healthy=1, known=False)
+    assert not any(np.isfinite(score["low"]) for score in unknown.values())
 
 
 def test_two_networks_are_compared_on_the_same_patients():
-    p, y, subjects = cohort(people=60, signal=1.5)
-    q, _, _ = cohort(people=60, signal=0.3)
-    found = evaluation.paired(p, q, y, subjects, ORDER, resamples=300)
+    (p, y, who), (q, _, _) = people_of(3, people=80, signal=1.8), people_of(3, people=80, signal=0.2)
+    found = evaluation.paired(p, q, y, who, ORDER, 1, resamples=300)
+    assert set(found) == {"accuracy", "balanced_accuracy", "brier", "auroc", "auroc_disease"}
     assert found["accuracy"]["difference"] == pytest.approx(
         accuracy_score(y, p.argmax(1)) - accuracy_score(y, q.argmax(1)))
-    assert found["accuracy"]["low"] > 0
-    itself = evaluation.paired(p, p, y, subjects, ORDER, resamples=50)
-    assert all(row == {"difference": 0, "low": 0, "high": 0} for row in itself.values())
+    for name in ("accuracy", "balanced_accuracy", "auroc", "auroc_disease"):
+        assert 0 < found[name]["low"] < found[name]["difference"] < found[name]["high"], name
+    assert found["auroc_disease"]["p"] < 0.05
+    assert "p" not in found["accuracy"]
+    back = evaluation.paired(q, p, y, who, ORDER, 1, resamples=300)
+    for name, row in back.items():
+        assert (row["low"], row["high"]) == pytest.approx((-found[name]["high"], -found[name]["low"])), name
+    itself = evaluation.paired(p, p, y, who, ORDER, 1, resamples=50)
+    assert all(row["difference"] == 0 for row in itself.values())
+    assert not any(row["low"] < 0 or row["high"] > 0 for row in itself.values())
+
+
+def test_the_difference_of_balanced_accuracies_is_a_t_interval_within_classes():
+    """Of two classes of many equal patients: the mean difference, and √Σ s² / n / 2 beside it."""
+    generator = np.random.default_rng(0)
+    y = np.repeat([0, 1], 400)
+    first, second = (np.eye(2)[np.where(generator.random(800) < share, y, 1 - y)] for share in (0.8, 0.7))
+    row = evaluation.paired(first, second, y, np.arange(800), [0, 1], None, 50)["balanced_accuracy"]
+    gaps = [((first.argmax(1) == y) * 1.0 - (second.argmax(1) == y))[y == k] for k in (0, 1)]
+    half = 1.96 * np.sqrt(sum(gap.var(ddof=1) / 400 for gap in gaps)) / 2
+    centre = np.mean([gap.mean() for gap in gaps])
+    assert (row["low"], row["high"]) == pytest.approx((centre - half, centre + half), abs=2e-4)
 
 
 def test_classes_of_few_people_get_counts_and_no_scores():
-    p, y, subjects = cohort(people=40)
-    keep = ~((y == 2) & ~np.isin(subjects, subjects[y == 2][:11]))
-    p, y, subjects = p[keep], y[keep], subjects[keep]
-    sample = evaluation.resampled(p, y, subjects, ORDER, resamples=200)
-    rows = evaluation.by_class(p, y, subjects, ["a", "b", "c"], sample)
+    p, y, who = people_of(3)
+    keep = ~((y == 2) & ~np.isin(who, who[y == 2][:3]))
+    p, y, who = p[keep], y[keep], who[keep]
+    rows = evaluation.by_class(p, y, who, ["a", "b", "c"])
     assert set(rows[2]) == {"class", "people", "rows"}
-    assert rows[2]["people"] < 5
+    assert rows[2]["people"] == 3
     share = rows[0]["sensitivity"]
     assert share["value"] == pytest.approx((p.argmax(1)[y == 0] == 0).mean())
-    assert share["low"] < share["value"] < share["high"]
+    assert (share["low"], share["high"]) == pytest.approx(tuple(wilson((p.argmax(1)[y == 0] == 0).sum(),
+                                                                       (y == 0).sum())))
+    assert rows[1]["specificity"]["value"] == pytest.approx((p.argmax(1)[y != 1] != 1).mean())
+    assert rows[0]["auroc"]["value"] == pytest.approx(roc_auc_score(y == 0, p[:, 0]))
     two = y != 1
-    sample = evaluation.resampled(p[two], y[two], subjects[two], ORDER, resamples=20)
-    rows = evaluation.by_class(p[two], y[two], subjects[two], ["a", "b", "c"], sample)
-    assert "specificity" not in rows[0], "it would be the sensitivity of the few others"
-    scored = evaluation.evaluate(p, y, subjects, ORDER, 0, healthy=2, resamples=20)
+    assert "specificity" not in evaluation.by_class(p[two], y[two], who[two], ["a", "b", "c"])[0], (
+        "it would be the sensitivity of the few others")
+    scored = evaluation.evaluate_patients(p, y, who, ORDER, 0, healthy=2, resamples=20)
     assert np.isnan(scored["auroc_disease"]["value"])
-    assert "verdict" not in scored["auroc_disease"]
+    assert scored["auroc_disease"]["verdict"] == "not scored"
+    values = evaluation.by_class(p, y, who, ["a", "b", "c"], patients=False)
+    assert np.isnan(values[0]["auroc"]["low"])
 
 
 @pytest.mark.parametrize("rows", [[0], [0, 1, 2, 3, 4], [0, 5]], ids=["a slice", "a patient", "two patients"])
 def test_next_to_nobody_gives_no_error_and_no_verdict(rows):
     p, y, subjects = (part[rows] for part in cohort(people=40))
-    scored = evaluation.evaluate(p, y, subjects, ORDER, 0, healthy=1, resamples=50)
-    assert {score.get("verdict", "cannot be told from guessing") for score in scored.values()} == {
-        "cannot be told from guessing"}
-    evaluation.by_class(p, y, subjects, ["a", "b", "c"], evaluation.resampled(p, y, subjects, ORDER, 1, 50))
+    scored = evaluation.evaluate_patients(*by_patient(p, y, subjects), ORDER, 0, healthy=1, resamples=50)
+    assert {score["verdict"] for score in scored.values() if "verdict" in score} == {"not scored"}
+    evaluation.evaluate_slices(p, y, subjects, ORDER, 0, 1)
+    evaluation.by_class(p, y, subjects, ["a", "b", "c"])
+    evaluation.paired(*[by_patient(p, y, subjects)[0]] * 2, *by_patient(p, y, subjects)[1:], ORDER, 1, 50)
 
 
 def test_ways_from_slices_to_a_patient():
@@ -240,5 +261,7 @@ def test_stages_are_ranked_by_the_order_and_not_by_its_inverse():
     truth, call = ([stage[k] for k in each] for each in (y, p.argmax(1)))
     expected = cohen_kappa_score(truth, call, weights="quadratic")
     assert evaluation.points(p, y, [1, 2, 0])["kappa"] == pytest.approx(expected)
-    assert evaluation.draws(p, y, np.ones((1, len(y))), [1, 2, 0])["kappa"][0] == pytest.approx(expected)
+    calls = np.zeros((1, 3, 3))
+    np.add.at(calls[0], (y, p.argmax(1)), 1)
+    assert from_counts(calls, np.arange(3), [1, 2, 0])["kappa"][0] == pytest.approx(expected)
     assert evaluation.points(p, y, [2, 0, 1])["kappa"] != pytest.approx(expected), "the inverse"

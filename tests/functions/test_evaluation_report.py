@@ -38,26 +38,29 @@ def unknown(order=None, **more):
     return evaluate_all(probabilities, {"test": table}, ["a", "b", "c"], order, 1, **more)
 
 
-def test_every_score_has_its_interval_its_chance_and_its_verdict(result):
+def test_patients_have_intervals_and_one_verdict_and_slices_have_values(result):
     for unit in ("slice", "patient"):
         scores = result[unit]["scores"]
         assert set(scores) == {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "auroc_disease", "kappa", "brier",
                                "ece"}
-        assert scores["auroc"]["p"] == pytest.approx(1 / 2001)
-        assert "verdict" in scores["kappa"]
         assert all({"low", "high", "constant", "nearest"} <= set(score) for score in scores.values())
         assert scores["accuracy"]["nearest"] == 1
-        for row in result[unit]["classes"]:
-            for what in ("sensitivity", "specificity", "auroc"):
-                assert row[what]["low"] <= row[what]["value"] <= row[what]["high"]
+    scores = result["patient"]["scores"]
+    assert scores["auroc_disease"]["p"] == pytest.approx(1 / 2001)
+    assert [name for name, score in scores.items() if "verdict" in score] == [result["primary"]] == ["auroc_disease"]
+    assert not any("p" in score for score in result["slice"]["scores"].values())
+    for row in result["patient"]["classes"]:
+        for what in ("sensitivity", "specificity", "auroc"):
+            assert row[what]["low"] <= row[what]["value"] <= row[what]["high"]
     assert result["nearest neighbour"]["among strangers"]["slice"]["accuracy"] < 1
     assert result["slice"]["count"] == 200
     assert result["patient"]["count"] == 40
     assert set(result["aggregation"]) == {"mean probability", "median probability", "majority of slices"}
-    way, score = result["aggregation"]["mean probability"]["auroc"], result["patient"]["scores"]["auroc"]
-    assert way["value"] == score["value"], "the mean is how scores per patient are made"
+    way, score = result["aggregation"]["mean probability"]["auroc"], scores["auroc"]
+    assert way == {name: score[name] for name in ("value", "low", "high")}, "how scores per patient are made"
     assert result["calibration"]["ece after"] != result["calibration"]["ece before"]
-    assert result["against"]["patient"]["auroc"]["difference"] > 0.1
+    assert result["against"]["auroc"]["difference"] > 0.1
+    assert "ece" not in result["against"]
 
 
 def test_the_temperature_comes_from_validation_alone():
@@ -78,7 +81,9 @@ def test_where_nobody_knows_the_patients_nothing_is_said_of_them():
     assert "patient" not in found
     assert "aggregation" not in found
     text = "\n".join(lines(found, ["PATIENTS UNKNOWN"], "x.pt", ""))
-    assert "intervals are too narrow" in text
+    assert "no verdict: the patients are unknown" in text
+    assert "no interval, no p-value and no verdict" in text
+    assert not any(np.isfinite(score["low"]) for score in found["slice"]["scores"].values())
     assert "per patient" not in text
     assert "confusion_patients.png" not in figures(found, [])
     assert set(figures(found, [])) == {"confusion_slices.png", "roc.png", "stages.png"}
@@ -95,13 +100,14 @@ def test_figures_show_no_shares_of_classes_with_few_people():
         assert ["%" in text for text in shown] == [True] * 6 + [False] * 3
     text = "\n".join(lines(found, [], "x.pt", ""))
     assert re.search(r"VeryMildDemented +3 people  counts alone: fewer than 5 people", text)
-    assert "means over classes hang on fewer than 5 people of VeryMildDemented 3" in text
+    assert "not scored, fewer than 5 people, and in no mean over classes: VeryMildDemented 3" in text
 
 
 def test_it_is_printed_and_written(result, tmp_path):
     text = "\n".join(lines(result, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
-    for words in ("LEAKY SPLIT", "per patient, 40 of them", "better than guessing", "its floor is 1/2001",
-                  "minus runs/y, per patient", "always: answering NonDemented", "temperature", "shuffled", "nearest"):
+    for words in ("LEAKY SPLIT", "per patient, 40 of them", "better than always answering NonDemented",
+                  "its floor is 1/2001", "minus runs/y, per patient", "always: answering NonDemented", "temperature",
+                  "shuffled", "nearest"):
         assert words in text, words
     write(tmp_path / "out", result, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((20, 16), np.uint8), None)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -111,7 +117,8 @@ def test_it_is_printed_and_written(result, tmp_path):
     assert metrics["stamps"] == ["LEAKY SPLIT"]
     assert metrics["patient"]["scores"]["accuracy"]["value"] == result["patient"]["scores"]["accuracy"]["value"]
     shown = " ".join(read((tmp_path / "out/report.html").read_text()).text)
-    for words in ("LEAKY SPLIT", "Worst mistakes", "better than guessing", "sensitivity", "runs/x/best.pt"):
+    for words in ("LEAKY SPLIT", "Worst mistakes", "better than always answering NonDemented", "sensitivity",
+                  "runs/x/best.pt"):
         assert words in shown
     predictions = pd.read_csv(tmp_path / "out/predictions.csv")
     assert len(predictions) == 200

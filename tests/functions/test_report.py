@@ -69,9 +69,9 @@ def test_relative_paths_mean_what_they_meant_where_run_and_audit_began(run, slic
 
 def test_what_is_not_known_is_not_shown_as_certain():
     assert with_interval({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400 to 0.600]"
-    assert with_interval({"value": 1.0, "low": 1.0, "high": 1.0}) == "1.000 [?]"
-    assert with_interval({"value": 0.5, "low": None, "high": None}) == "0.500 [?]"
-    assert with_interval({"value": float("nan"), "low": 0, "high": 1}) == "not measurable"
+    assert with_interval({"value": 1.0, "low": 1.0, "high": 1.0}) == "1.000"
+    assert with_interval({"value": 0.5, "low": None, "high": None}) == "0.500"
+    assert with_interval({"value": float("nan"), "low": 0, "high": 1}) == "not scored"
 
 
 def test_a_run_that_is_not_finished_has_no_report(run):

@@ -104,8 +104,8 @@ def test_a_leaky_run_is_refused_too(call_train, call_evaluate, arguments, tmp_pa
     assert code == 0
     assert "LEAKY SPLIT, PATIENTS SEEN IN TRAINING" in out
     metrics = json.loads((tmp_path / "runs/ViTModel/evaluation/metrics.json").read_text())
-    verdicts = {score["verdict"] for score in metrics["slice"]["scores"].values() if "verdict" in score}
-    assert verdicts == {"better than guessing, on people it has met"}
+    judged = [score["verdict"] for score in metrics["patient"]["scores"].values() if "verdict" in score]
+    assert judged == ["better, on patients it was trained on"]
     for page in ("report.html", "evaluation/report.html"):
         assert "PATIENTS SEEN IN TRAINING" in (tmp_path / "runs/ViTModel" / page).read_text()
 
@@ -132,12 +132,10 @@ def test_a_rival_is_scored_with_its_own_weights_and_its_own_preprocessing(run, c
     split[split["split"] == "test"].to_csv(tmp_path / "test.csv", index=False)
     call_evaluate("runs/ViTModel/rival.pt", "--data", "test.csv", "--out", "rival")
     both, theirs = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("both", "rival"))
-    for unit in ("slice", "patient"):
-        for name, row in both["against"][unit].items():
-            ours, other = (found[unit]["scores"][name]["value"] for found in (both, theirs))
-            if ours is not None:         # a score of fewer than five people is not shown
-                assert row["difference"] == pytest.approx(ours - other, abs=1e-6), (unit, name)
-    assert abs(both["against"]["patient"]["brier"]["difference"]) > 0.01
+    for name, row in both["against"].items():
+        ours, other = (found["patient"]["scores"][name]["value"] for found in (both, theirs))
+        assert row["difference"] == pytest.approx(ours - other, abs=1e-6), name
+    assert abs(both["against"]["brier"]["difference"]) > 0.01
 
 
 def without(checkpoint_file, name):
@@ -163,7 +161,7 @@ def test_new_slices_of_a_run_keep_its_temperature_and_neighbours(run, call_evalu
     (tmp_path / "neue Köpfe" / "readme.txt").touch()
     code, out, err = call_evaluate("runs/ViTModel", "--data", "neue Köpfe")
     assert (code, err) == (0, "")
-    for words in ("PATIENTS UNKNOWN", "temperature", "nearest pixel neighbour", "not measurable",
+    for words in ("PATIENTS UNKNOWN", "temperature", "nearest pixel neighbour", "not scored",
                   "per slice, 1 of them", "1 files or folders are left out"):
         assert words in out, words
     assert "nan" not in out
