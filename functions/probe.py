@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-PENALTIES = 2.0 ** np.arange(-10, 21)      # google-research/big_vision, evaluators/fewshot_lsr.py
+# Both of google-research/big_vision, evaluators/fewshot_lsr.py.
+PENALTIES = 2.0 ** np.arange(-10, 21)
+BIAS = 100.0                               # the constant feature: so large that the penalty hardly touches its weight
 
 
 class Probe(NamedTuple):
@@ -18,15 +20,15 @@ def least_squares_probe(train, val, test, num_classes: int) -> Probe:
     """W = argmin ||X W - Y||² + λ ||W||² in closed form: features X (n, D), targets Y in {-1, 1}^K.
 
     `train`, `val` and `test` are data sets of features (n, V, D) and labels (n,), torch tensors; every view counts as a
-    row. Features are standardised by the training slices, a one is appended for the bias; λ is the one of PENALTIES
-    with the smallest squared error on validation. A probability is the softmax of the K outputs, which keeps their
-    order and is not calibrated.
+    row. Features are standardised by the training slices and the constant BIAS is appended, whose weight is all but
+    unpenalised; λ is the one of PENALTIES with the smallest squared error on validation. A probability is the softmax
+    of the K outputs, which keeps their order and is not calibrated.
     """
     (train_x, train_y), (val_x, val_y), (test_x, _) = map(_rows, (train, val, test))
     mean, std = train_x.mean(axis=0), train_x.std(axis=0) + 1e-5
 
     def design(features: np.ndarray) -> np.ndarray:
-        return np.hstack([(features - mean) / std, np.ones((len(features), 1))])
+        return np.hstack([(features - mean) / std, np.full((len(features), 1), BIAS)])
 
     def targets(labels: np.ndarray) -> np.ndarray:
         return 2.0 * np.eye(num_classes)[labels] - 1

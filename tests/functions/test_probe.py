@@ -25,14 +25,31 @@ def test_the_closed_form_is_ridge_regression_on_standardised_features():
     x = train.features[:, 0].double().numpy()
     scale = StandardScaler().fit(x)
     y = 2.0 * np.eye(3)[train.labels] - 1
-    # the appended one is penalised as any other column, so Ridge gets it as a column too
     def design(data):
-        return np.hstack([scale.transform(data.features[:, 0].double().numpy()), np.ones((len(data.labels), 1))])
+        return np.hstack([scale.transform(data.features[:, 0].double().numpy()), np.full((len(data.labels), 1), 100.0)])
 
     ridge = Ridge(alpha=probe.penalty, fit_intercept=False).fit(design(train), y)
     scores = ridge.predict(design(test))
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(probe.probabilities, expected, atol=1e-4)
+
+
+def test_the_bias_is_all_but_unpenalised():
+    """Of unequal classes under a strong penalty the outputs are the classes' shares, as of an unpenalised intercept;
+    with a penalised one they would go to equal shares.
+    """
+    train, val, test = made(90, 0, noise=50.0), made(60, 1, noise=50.0), made(200, 2, noise=50.0)
+    for data, rare in ((train, 9), (val, 6)):
+        data.labels[:] = torch.arange(len(data.labels)) // rare == 0
+    probe = least_squares_probe(train, val, test, 2)
+    x = train.features[:, 0].double().numpy()
+    scale = StandardScaler().fit(x)
+    ridge = Ridge(alpha=probe.penalty).fit(scale.transform(x), 2.0 * np.eye(2)[train.labels] - 1)
+    scores = ridge.predict(scale.transform(test.features[:, 0].double().numpy()))
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probe.probabilities, expected, atol=0.01)
+    assert probe.penalty > 100
+    assert (probe.probabilities.argmax(1) == 0).mean() > 0.9
 
 
 def test_the_penalty_is_the_one_that_validation_likes_best():
