@@ -13,7 +13,7 @@ from sklearn.metrics import (
 from functions import evaluation
 from functions.auroc import auroc, auroc_interval
 from functions.confusion_scores import from_counts
-from functions.intervals import share_of_clusters, wilson
+from functions.intervals import mean_of_proportions, share_of_clusters, wilson
 from functions.metrics import by_patient, patient_weights
 from functions.permutation import permuted
 
@@ -87,6 +87,8 @@ def test_every_score_of_patients_has_the_interval_that_was_chosen_for_it():
     found = evaluation.score_intervals(p, y, who, 1, [0, 1, 2], 300)
     right, n = (p.argmax(1) == y).sum(), len(y)
     assert found["accuracy"] == pytest.approx(tuple(wilson(right, n, t.ppf(0.975, n - 1))))
+    hits = [(p.argmax(1)[y == k] == k).sum() for k in range(3)]
+    assert found["balanced_accuracy"] == pytest.approx(mean_of_proportions(hits, np.bincount(y)))
     assert found["auroc_disease"] == pytest.approx(auroc_interval(
         roc_auc_score(y != 1, -p[:, 1]), (y != 1).sum(), (y == 1).sum()))
     assert set(found) == {"accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier"}
