@@ -46,10 +46,11 @@ def digest_of(image: np.ndarray) -> str:
 
 
 def find_copies(images: Sequence[np.ndarray], digests: Sequence[str] | None = None,
-                near: Neighbours | None = None) -> list[Copy]:
+                near: Neighbours | None = None, asked: np.ndarray | None = None) -> list[Copy]:
     """Pairs of gray pictures (H, W) that show the same slice; a picture is paired with the first of its equals.
 
     `digests` are those of the whole pictures, where `images` are smaller ones; `near` is what `find_neighbours` says.
+    `asked` (n,) bool: of altered copies only those are searched that show one of these pictures again.
     """
     first, copies = {}, []
     for i, digest in enumerate(digests or map(digest_of, images)):
@@ -63,15 +64,17 @@ def find_copies(images: Sequence[np.ndarray], digests: Sequence[str] | None = No
     single &= axes.area > 0
     if single.sum() < 2:
         return copies
-    pairs, mirrored = _promising(images, axes, single, near or find_neighbours(images))
+    rows = np.flatnonzero(single if asked is None else single & asked)
+    pairs, mirrored = _promising(images, axes, single, near or find_neighbours(images), rows)
     parts = [slice(start, start + PAIRS) for start in range(0, len(pairs), PAIRS)]
     left = np.concatenate([*spread(lambda part: _left(images, axes, pairs[part], mirrored[part]), parts), np.zeros(0)])
     return copies + [Copy(int(pairs[k, 0]), int(pairs[k, 1]), "near", float(left[k])) for k in _named(pairs, left)]
 
 
-def _promising(images: Sequence[np.ndarray], axes: Axes, single: np.ndarray,
-               near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
-    """(pairs (m, 2) with the first row below the second, whether mirrored (m,)): KEPT of each slice's candidates."""
+def _promising(images: Sequence[np.ndarray], axes: Axes, single: np.ndarray, near: Neighbours,
+               asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(pairs (m, 2) with the first row below the second, whether mirrored (m,)): KEPT candidates of each row `asked`.
+    """
     n = len(images)
     soft = torch.empty(n, COARSE[0] // 2, COARSE[1] // 2)                # so blurred that every other pixel tells all
 
@@ -84,20 +87,20 @@ def _promising(images: Sequence[np.ndarray], axes: Axes, single: np.ndarray,
     kept, found = min(KEPT, places.shape[1]), {}
 
     def choose(start: int) -> None:
-        rows = slice(start, start + 64)
+        rows = asked[start:start + 64]
         lines = tangents(soft[rows])
         others = soft[places[rows]]
         others = torch.where(torch.from_numpy(mirrored[rows])[:, :, None, None], others.flip(3), others)
         left = left_over(lines, solver(lines), others.flatten(2))
-        left[torch.from_numpy(~(single[places[rows]] & single[rows, None]))] = torch.inf
+        left[torch.from_numpy(~single[places[rows]])] = torch.inf
         best = left.topk(kept, dim=1, largest=False)
-        for i, ks, values in zip(range(start, n), best.indices.tolist(), best.values.tolist(), strict=False):
+        for i, ks, values in zip(rows.tolist(), best.indices.tolist(), best.values.tolist(), strict=True):
             for k, value in zip(ks, values, strict=True):
                 j = int(places[i, k])
                 if value < torch.inf:
                     found[min(i, j), max(i, j)] = bool(mirrored[i, k])
 
-    spread(choose, range(0, n, 64))
+    spread(choose, range(0, len(asked), 64))
     pairs = sorted(found)
     return np.array(pairs, int).reshape(-1, 2), np.array([found[pair] for pair in pairs], bool)
 

@@ -53,8 +53,9 @@ def training_copies(trained: Sequence[np.ndarray], tested: Sequence[np.ndarray])
 
     A copy shows the same slice: saved again (JPEG), resized, mirrored, turned, shifted or re-lit.
     """
-    first = len(trained)
-    found = {copy.second for copy in find_copies([*trained, *tested]) if copy.first < first <= copy.second}
+    first, pictures = len(trained), [*trained, *tested]
+    found = {copy.second for copy in find_copies(pictures, asked=np.arange(len(pictures)) >= first)
+             if copy.first < first <= copy.second}
     return [row in found for row in range(first, first + len(tested))]
 
 
