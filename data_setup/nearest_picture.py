@@ -1,25 +1,17 @@
-"""What the nearest training picture's class would score: recognising, with nothing learnt."""
-
-from collections.abc import Sequence
+"""What the nearest picture's class would score: recognising, with nothing learnt."""
 
 import numpy as np
 
-from data_setup.neighbours import Neighbours, find_neighbours
-
-
-def nearest_labels(images: Sequence[np.ndarray], labels: np.ndarray, people: np.ndarray,
-                   test: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The class of each test slice's nearest other slice, as split and with its own patient's forbidden: (n,), (n,).
-
-    `people` are ids, `test` (all,) says which slices are tested; pictures are brought to their own axes and correlated.
-    None where there is nobody to compare with.
-    """
-    return labels_near(find_neighbours(images), labels, people, test)
+from data_setup.neighbours import Neighbours
 
 
 def labels_near(near: Neighbours, labels: np.ndarray, people: np.ndarray,
                 test: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """`nearest_labels` of slices whose neighbours are known; all are searched where none of these may be taken."""
+    """The class of each test slice's nearest other slice, as split and with its own patient's forbidden: (n,), (n,).
+
+    `near` are the neighbours of all slices, `people` ids, `test` (all,) says which slices are tested. All slices are
+    searched where none of the neighbours may be taken; None where there is nobody to compare with.
+    """
     rows, known = np.flatnonzero(test), np.flatnonzero(~test)
     if not len(rows) or len(np.unique(people[known])) < 2:
         return None

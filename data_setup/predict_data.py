@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from data_setup.dataset import Decoded, decode
 from data_setup.framing import from_description
 from data_setup.images import read_gray
 from data_setup.moved import WrittenSplit
-from data_setup.nearest_picture import nearest_labels
+from data_setup.nearest_picture import labels_near
+from data_setup.neighbours import Neighbours, find_neighbours
 from data_setup.path_tables import read_path_table, subject_ids
 from data_setup.seen import compare, in_data_set, means_one_patient, split_folders, training_copies
 from data_setup.split_folders import find_split_folders, split_of
@@ -67,8 +69,8 @@ class RowsToScore:
             self.notes.append("the training slices are not at hand: slices with equal pixels are recognised, altered "
                               "copies of training slices are not")
         else:
-            copies = training_copies(*([self.thumbnail(path) for path in table["path"]]
-                                       for table in (trained, self.test)))
+            pictures, near = self._compared if run == self.run else (self._pictures(trained), None)
+            copies = training_copies(pictures[:-len(self.test)], pictures[-len(self.test):], near)
         result = compare(self.test["path"].tolist(), self.test["subject"].tolist(),
                          _digests(self.test["path"].tolist(), checkpoint["preprocessing"]), seen,
                          None if self.own and run == self.run else folders, copies)
@@ -88,20 +90,31 @@ class RowsToScore:
         table = table[table["split"].isin(["train", "val"])]
         return table if all(Path(path).is_file() for path in table["path"]) else table.iloc[:0]
 
-    def nearest_neighbour(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The class of each test slice's nearest training picture, as split and among strangers; None without any."""
-        if "train" not in self.parts:
-            return None
-        both = pd.concat([self.parts["train"], self.test], ignore_index=True)
-        pictures = [self.thumbnail(path) for path in both["path"]]
-        test = np.arange(len(both)) >= len(self.parts["train"])
-        who = both["who"].where(~test | self._same_ids(), "another data set's " + both["who"])
-        return nearest_labels(pictures, both["label"].to_numpy(), pd.factorize(who)[0], test)
+    @cached_property
+    def _compared(self) -> tuple[list[np.ndarray], Neighbours]:
+        """The pictures of the training, validation and test slices, in this order, and each one's neighbours."""
+        pictures = self._pictures(self._trained_on(self.run))
+        return pictures, find_neighbours(pictures)
 
-    def _same_ids(self) -> np.ndarray:
-        """Of the train and test rows, bool (n,), whose id means the same patient as in the training data."""
-        both = pd.concat([self.parts["train"], self.test], ignore_index=True)
-        same = np.array(in_data_set(both["path"].tolist(), split_folders(self.parts["train"]))) | self.own
+    def _pictures(self, trained: pd.DataFrame) -> list[np.ndarray]:
+        return [self.thumbnail(path) for table in (trained, self.test) for path in table["path"]]
+
+    def nearest_neighbour(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The class of each test slice's nearest picture of training and validation, as split and among strangers;
+        None without any.
+        """
+        known = self._trained_on(self.run)
+        if known.empty:
+            return None
+        both = pd.concat([known, self.test], ignore_index=True)
+        test = np.arange(len(both)) >= len(known)
+        who = both["who"].where(~test | self._same_ids(known), "another data set's " + both["who"])
+        return labels_near(self._compared[1], both["label"].to_numpy(), pd.factorize(who)[0], test)
+
+    def _same_ids(self, known: pd.DataFrame) -> np.ndarray:
+        """Of these rows and the test rows, bool (n,), whose id means the same patient as in the training data."""
+        both = pd.concat([known, self.test], ignore_index=True)
+        same = np.array(in_data_set(both["path"].tolist(), split_folders(known))) | self.own
         return same | [isinstance(subject, str) and means_one_patient(path, subject)
                        for path, subject in zip(both["path"], both["subject"], strict=True)]
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from data_setup.copies import find_copies
+from data_setup.neighbours import Neighbours
 from data_setup.patient_ids import canonical_id, is_archive_id
 from data_setup.split_folders import split_of
 from data_setup.subjects import kaggle_slice
@@ -48,13 +49,15 @@ def compare(paths: Sequence[str], subjects: Sequence[str | None], digests: Seque
     return Seen(len(met), sum(same_pixels), sorted({ids[row] for row in both} - {ids[row] for row in met}))
 
 
-def training_copies(trained: Sequence[np.ndarray], tested: Sequence[np.ndarray]) -> list[bool]:
+def training_copies(trained: Sequence[np.ndarray], tested: Sequence[np.ndarray],
+                    near: Neighbours | None = None) -> list[bool]:
     """Which tested gray pictures (H, W) are copies of a training picture, by the audit's search (copies.py).
 
-    A copy shows the same slice: saved again (JPEG), resized, mirrored, turned, shifted or re-lit.
+    A copy shows the same slice: saved again (JPEG), resized, mirrored, turned, shifted or re-lit. `near`: the
+    neighbours of both, if they are known.
     """
     first, pictures = len(trained), [*trained, *tested]
-    found = {copy.second for copy in find_copies(pictures, asked=np.arange(len(pictures)) >= first)
+    found = {copy.second for copy in find_copies(pictures, near=near, asked=np.arange(len(pictures)) >= first)
              if copy.first < first <= copy.second}
     return [row in found for row in range(first, first + len(tested))]
 

@@ -75,7 +75,7 @@ def notes(result: dict) -> list[str]:
     rows = result[units(result)[0]]["classes"]
     few = [f"{row['class']} {row['people']}" for row in rows if 0 < row["people"] < FEW]
     said = [f"always: answering {result['largest']} every time; shuffled: the same predictions, the patients' labels "
-            "exchanged at random; nearest: the class of the nearest training picture"]
+            "exchanged at random; nearest: the class of the nearest picture of training or validation"]
     if result["patients known"]:
         said += [f"intervals are 95 %, over patients ({result['resamples']:,} resamples where resampled): how this one "
                  "trained network would score on other patients of this population. They do not hold what another "

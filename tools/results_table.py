@@ -16,7 +16,7 @@ from functions.run_groups import group_runs, recipe_name, refuse_repeats, seeds_
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
            ("patient", "auroc_disease", "patient AUROC, diseased or not"))
-LABELS = {"network": "each seed, 95 % interval over patients", "nearest": "nearest training picture",
+LABELS = {"network": "each seed, 95 % interval over patients", "nearest": "nearest picture of training or validation",
           "constant": "always the largest class"}
 BEGIN, END = "<!-- results: written by tools/results_table.py -->", "<!-- end of results -->"
 
