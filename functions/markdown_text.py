@@ -1,8 +1,10 @@
-"""Text from names and files as cells of a Markdown table: no cell ends early, and none holds HTML or a link."""
+"""Tables in Markdown: text from names and files as cells that end nowhere early and hold no HTML or link."""
 
 import re
+from pathlib import Path
 
-from functions.errors import printable
+from functions.errors import UserError, printable
+from functions.files import write_text
 
 
 def cell(text: object) -> str:
@@ -18,3 +20,14 @@ def code(text: object) -> str:
 def row(cells: list[str]) -> str:
     """A line of a table; its cells are Markdown already."""
     return f"| {' | '.join(cells)} |"
+
+
+def write_between(file: Path, begin: str, end: str, lines: list[str]) -> None:
+    """Replaces what stands between two marks in a file; UserError if they are not there once each, in this order."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not a UTF-8 text ({error.reason} at byte {error.start})") from None
+    if len(found := re.findall(f"{re.escape(begin)}.*?{re.escape(end)}", text, flags=re.DOTALL)) != 1:
+        raise UserError(f"{file} needs the line {begin} and after it {end}, once each")
+    write_text(file, text.replace(found[0], "\n".join([begin, "", *lines, "", end])))

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a fi
 from functions.command_line import OneLineParser
 from functions.errors import UserError
 from functions.exits import one_line_errors
-from functions.markdown_text import cell, code, row
+from functions.markdown_text import cell, code, row, write_between
 from functions.run_groups import group_runs, recipe_name, refuse_repeats, seeds_in_words
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
@@ -96,19 +96,6 @@ def _verdicts(runs: list[dict], unit: str, name: str) -> str:
     return "; ".join(f"{cell(words)}: {count} of {len(runs)}" for words, count in found.most_common())
 
 
-def write_between(file: Path, lines: list[str]) -> None:
-    """Replaces what stands between the two marks in a file; ValueError if they are not there once each, in order."""
-    from functions.files import write_text
-
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not a UTF-8 text ({error.reason} at byte {error.start})") from None
-    if len(found := re.findall(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, flags=re.DOTALL)) != 1:
-        raise UserError(f"{file} needs the line {BEGIN} and after it {END}, once each")
-    write_text(file, text.replace(found[0], "\n".join([BEGIN, "", *lines, "", END])))
-
-
 def draw(groups: list[list[dict]]):
     """Slice accuracy of each run with its interval, a line a group, the mean of its nearest pictures, the constant."""
     from matplotlib.figure import Figure
@@ -154,7 +141,7 @@ def main() -> None:
         lines = table(groups)
         print("\n".join(lines))
         if arguments.write:
-            write_between(arguments.write, lines)
+            write_between(arguments.write, BEGIN, END, lines)
         if arguments.figure:
             draw(groups).savefig(arguments.figure, dpi=110, format="png")
 

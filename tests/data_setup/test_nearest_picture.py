@@ -25,5 +25,6 @@ def test_a_copy_is_found_and_a_stranger_is_asked_where_it_is_forbidden():
 
 def test_with_nobody_to_compare_with_there_is_no_answer():
     images = [np.zeros((9, 9), np.uint8)] * 4
-    assert labels_near(find_neighbours(images), np.zeros(4, int), np.zeros(4, int), np.array([0, 0, 1, 1], bool)) is None
-    assert labels_near(find_neighbours(images), np.zeros(4, int), np.arange(4), np.zeros(4, bool)) is None
+    near, labels = find_neighbours(images), np.zeros(4, int)
+    assert labels_near(near, labels, np.zeros(4, int), np.array([0, 0, 1, 1], bool)) is None
+    assert labels_near(near, labels, np.arange(4), np.zeros(4, bool)) is None

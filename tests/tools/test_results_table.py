@@ -4,7 +4,8 @@ import re
 import pytest
 
 from functions.errors import UserError
-from tools.results_table import BEGIN, END, draw, group, main, read, table, write_between
+from functions.markdown_text import write_between
+from tools.results_table import BEGIN, END, draw, group, main, read, table
 
 
 def run(value, stamps=(), seed=0, recipe="mri_cpu", split="auto", **settings):
@@ -56,11 +57,11 @@ def test_the_table_goes_between_its_marks(tmp_path):
     file = tmp_path / "R.md"
     file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):
-        write_between(file, ["| new |"])
+        write_between(file, BEGIN, END, ["| new |"])
         assert file.read_text() == f"before\n{BEGIN}\n\n| new |\n\n{END}\nafter\n"
     file.write_text("no marks\n")
     with pytest.raises(ValueError, match="once each"):
-        write_between(file, ["| new |"])
+        write_between(file, BEGIN, END, ["| new |"])
     assert file.read_text() == "no marks\n"
 
 
@@ -124,4 +125,4 @@ def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_pat
 def test_a_file_that_is_no_text_is_one_line(tmp_path):
     (tmp_path / "R.md").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not a UTF-8 text"):
-        write_between(tmp_path / "R.md", ["x"])
+        write_between(tmp_path / "R.md", BEGIN, END, ["x"])
