@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from functions.errors import UserError, printable
-from functions.files import write_text
 
 
 def cell(text: object) -> str:
@@ -24,6 +23,8 @@ def row(cells: list[str]) -> str:
 
 def write_between(file: Path, begin: str, end: str, lines: list[str]) -> None:
     """Replaces what stands between two marks in a file; UserError if they are not there once each, in this order."""
+    from functions.files import write_text  # it loads what a table alone does not need
+
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
