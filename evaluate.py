@@ -70,6 +70,8 @@ def evaluate_checkpoint(arguments) -> None:
     # Probabilities and scores
     name = "evaluation" if arguments.data is None else f"evaluation-{arguments.data.resolve().name}"
     out = arguments.out or checkpoint_file.parent / name
+    if (out / "run.json").exists():
+        raise UserError(f"--out {out} is a run's folder, whose own results would be overwritten: name another folder")
     make_folder(out)                                   # what cannot be written is said before the work, not after it
     def predict(net, its: dict, part: str):
         precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)
@@ -114,13 +116,15 @@ def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: b
 def own_split(run: Path | None, arguments):
     """The run's split.csv, with where its slices were and are; None without a run's record."""
     from data_setup.moved import written_split
-    from functions.run_folder import read_record
+    from functions.run_folder import check_split, read_record
 
     if run is None or not (run / "run.json").is_file():
         if moved := [name for name in ("train_dir", "test_dir", "val_dir") if getattr(arguments, name)]:
             raise UserError(f"--{moved[0]} says where a run's data are now, and {arguments.run} is no run folder")
         return None
-    return written_split(run, read_record(run)["settings"], vars(arguments))
+    record = read_record(run)
+    check_split(run, record)
+    return written_split(run, record["settings"], vars(arguments))
 
 
 def run_and_checkpoint(path: Path) -> tuple[Path | None, Path]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from data_setup.file_kinds import ending, in_words, is_document, is_image, is_litter, what_to_do
 from data_setup.path_names import check_utf8
-from data_setup.split_folders import TRAINING, check_not_splits
+from data_setup.split_folders import TRAINING, check_level, check_not_splits
 from functions.errors import UserError, printable
 
 # Names of columns and rows in the tables of results, which a class cannot have beside them.
@@ -71,6 +71,8 @@ def list_class_folders(folders: Mapping[str, Path], advice: str = TRAINING) -> L
     what the user of this script can do about the latter.
     """
     classes = {split: _class_folders(folder) for split, folder in folders.items()}
+    for split, folder in folders.items():
+        check_level(folder, classes[split].values(), advice)
     homes = _homes(classes)
     rows, left_out, warnings = [], [], []
     for split, folder in folders.items():

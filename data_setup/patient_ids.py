@@ -7,6 +7,7 @@ Sessions, visits, acquisitions and slices follow the patient's id and are left o
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 _START = r"(?<![A-Za-z0-9])"
@@ -55,9 +56,9 @@ def canonical_id(subject: str) -> str:
     """The one form of an id that a table, a pattern or an older file states.
 
     An archive's id loses its notation, its session and its acquisition; `sub-01_ses-2` loses the session, and a number
-    that a spreadsheet wrote as 12.0 becomes 12. Any other id stays as it is.
+    that a spreadsheet wrote as 12.0 becomes 12. Any other id stays as it is, in Unicode's composed form (NFC).
     """
-    text = subject.strip()
+    text = unicodedata.normalize("NFC", subject.strip())
     found = archive_ids(text)
     if not found and (match := _LOWER_CASE_ADNI.fullmatch(text)):
         return _adni(match)

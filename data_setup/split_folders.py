@@ -1,14 +1,18 @@
 """Folders of class folders that stand for a split: train, Training, TEST, valid, dev, … beside each other."""
 
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from data_setup.file_kinds import is_document, is_image, is_litter
-from functions.errors import UserError
+from functions.errors import UserError, printable
 
 NAMES = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation", "dev")}
 FILLERS = r"(set|data|dataset|images|imgs|slices|folder|split)$"        # train_set, Test Data, val-images
+# What folders of stages are called.
+STAGE = re.compile(r"dement|impair|alzheimer|normal|control|healthy|(?<![a-z])(ad|cn|nc|hc|e?l?mci|smc)(?![a-z])", re.I)
 
 # What a message advises: the flags (or what stands in their place) by which a script takes split folders.
 TRAINING = "name the split folders with --train_dir, --test_dir and --val_dir"
@@ -67,3 +71,19 @@ def check_not_splits(class_folder: Path, advice: str) -> None:
         names = " and ".join(f"{path.name}/" for path in inner.values())
         raise UserError(f"{class_folder} is taken for a class, but holds {names}: split folders hold class folders, "
                         f"not the other way round; {advice}")
+
+
+def check_level(folder: Path, class_folders: Iterable[Path], advice: str = TRAINING) -> None:
+    """UserError where all class folders hold the same folders, named as stages are: classes lie one level lower.
+
+    So are folds, sites and splits under names that are no synonym of a split's.
+    """
+    class_folders = list(class_folders)
+    inside = [{path.name for path in each.iterdir() if path.is_dir() and not is_litter(path.name)}
+              for each in class_folders if os.access(each, os.R_OK | os.X_OK)]
+    if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside) and all(
+            STAGE.search(name) for name in inside[0]):
+        names, lower = (", ".join(map(printable, each)) for each in ([one.name for one in class_folders],
+                                                                     sorted(inside[0])))
+        raise UserError(f"{folder} holds {names}, and each of them {lower}: these look like the classes, one level "
+                        f"lower; {advice}")

@@ -46,6 +46,11 @@ def doubts(table: pd.DataFrame) -> list[str]:
     if mixed:
         sentences.append(f"CHECK: {mixed} of {len(people)} patients have slices in several classes: did their stage "
                          "change, or do the ids start anew in each class?")
+    plain = pd.Series(table["subject"].dropna().unique(), dtype=object)
+    plain = plain.groupby(plain.map(lambda subject: str(subject).casefold().lstrip("0")))
+    if twins := [" and ".join(map(str, group)) for _, group in plain if len(group) > 1]:
+        sentences.append(f"CHECK: {len(twins)} ids differ in upper and lower case or leading zeros alone, and count as "
+                         f"different patients: {twins[0]}")
     if len(people) > 20 and people.size().max() == 1:
         sentences.append(f"CHECK: each of the {len(people)} patients has exactly one slice: do the ids name slices?")
     return sentences

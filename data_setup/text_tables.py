@@ -68,6 +68,8 @@ def _read_bytes(file: str | Path) -> bytes:
     """The file's content, decompressed by its ending."""
     if Path(file).suffix.lower() in SPREADSHEETS:
         raise UserError(f"{file}: is a spreadsheet: save it as CSV (UTF-8)")
+    if Path(file).exists() and not (Path(file).is_file() or Path(file).is_dir()):
+        raise UserError(f"{file}: is no plain file (a pipe or a device): save the table in one")
     try:
         with _open(file) as stream:
             content = stream.read(MAX_BYTES + 1)

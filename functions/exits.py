@@ -138,6 +138,7 @@ def one_line_errors() -> Iterator[None]:
     that a signal to the whole group has ended are no error.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    os.environ["MPLBACKEND"] = "agg"           # of matplotlib, before it is loaded: scripts write figures, show none
     try:
         with _one_line_errors():
             yield

@@ -7,6 +7,10 @@ from functions.errors import UserError
 from functions.intervals import RESAMPLES
 from functions.json_files import check, read_json
 
+SCORE_KEYS = ("value", "low", "high", "constant", "null", "nearest", "p")
+RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
+MOST = 10**9
+
 
 @dataclass(frozen=True)
 class Score:
@@ -84,7 +88,24 @@ def read_run_metrics(path: Path) -> dict:
     """A run's metrics.json, checked; UserError, naming file and key."""
     content = read_json(path)
     check(RunMetrics, content, path)
+    _check_ranges(content, path)
     return content
+
+
+def _check_ranges(content: dict, path: Path, key: str = "") -> None:
+    """UserError for a count below 0, a score outside its range, or an interval whose low end is above its high end."""
+    least, most = RANGES.get(key.rpartition(".")[2], (0, 1))
+    for name, value in content.items():
+        place = f"{key}.{name}" if key else name
+        if isinstance(value, dict):
+            _check_ranges(value, path, place)
+        elif name == "count" and value is not None and not 0 <= value <= MOST:
+            raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not a number of slices or patients')
+        elif name in SCORE_KEYS and isinstance(value, (int, float)) and not least <= value <= most:
+            raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not between {least} and {most}')
+    low, high = content.get("low"), content.get("high")
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
+        raise UserError(f'{path} is damaged: "{key}" has an interval from {low:.3g} down to {high:.3g}')
 
 
 def read_evaluation(path: Path, again: str) -> dict:
@@ -93,6 +114,7 @@ def read_evaluation(path: Path, again: str) -> dict:
     if {"slice", "stamps", "nearest neighbour"} - set(content):
         raise UserError(f"{path} is of an older version: {again}")
     check(Evaluation, content, path)
+    _check_ranges({unit: content.get(unit) or {} for unit in ("slice", "patient")}, path)
     if content["slice"]["scores"].get("accuracy", {}).get("value") is None:       # every slice has an answer
         raise UserError(f'{path} is damaged: "slice.scores.accuracy" is missing or has no value')
     return content

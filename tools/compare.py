@@ -43,7 +43,7 @@ def four_number_split(run: Path, record: dict):
     """split.csv of a run for `four_number_scores`; UserError where a score per patient cannot be had from it."""
     from data_setup.moved import written_split
     from data_setup.split_notes import LEAKY, UNKNOWN
-    from functions.run_folder import resume_command
+    from functions.run_folder import check_split, resume_command
     from functions.run_tables import read_split
 
     without = "(--no_four_numbers compares such runs)"
@@ -51,6 +51,7 @@ def four_number_split(run: Path, record: dict):
         raise UserError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
                         f"{without}")
     file = run / "split.csv"
+    check_split(run, record)
     split = read_split(file)
     if (split["subject"] == "").any():
         raise UserError(f"{file} does not say of every slice whose it is: no score per patient {without}")
@@ -71,16 +72,18 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     """(run.json, (row's kind, score) → value) of one finished run; UserError if it is not finished, or damaged."""
     import numpy as np
 
+    from data_setup.split_notes import UNKNOWN
     from functions import metrics
     from functions.report import check_reportable, read_results
     from functions.run_folder import read_record
 
     check_reportable(run)
     record, scored = read_record(run), read_results(run)[0]["test"]
-    found = {"people": scored["patient"]["count"]}
+    known = UNKNOWN not in record["stamps"]                # else each slice counts as a patient: no score of patients
+    found = {"people": scored["patient"]["count"] if known else "unknown"}
     for kind, unit, what in (("network", "patient", "value"), ("network slice", "slice", "value"),
                              ("constant", "patient", "constant")):
-        values = ((scored[unit].get(name) or {}).get(what) for name in NAMES)
+        values = ((scored[unit].get(name) or {}).get(what) if known or unit == "slice" else None for name in NAMES)
         found |= {(kind, name): np.nan if value is None else value for name, value in zip(NAMES, values, strict=True)}
     if four_numbers:
         split = four_number_split(run, record)

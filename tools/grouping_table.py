@@ -1,5 +1,6 @@
 """Patients found from pixels alone in copies of a set whose names were destroyed: tools/grouping_table.py DATA TABLE"""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a fi
 from functions.command_line import OneLineParser
 from functions.errors import UserError
 from functions.exits import one_line_errors
+
+FEWEST = 3       # slices that the plain method needs for two nearest neighbours
 
 
 def copies(pictures: list, generator) -> dict:
@@ -92,10 +95,14 @@ def main() -> None:
 
         table = read_path_table(arguments.table, ["path", "subject", "slice"])
         table = table[table["subject"] != ""].reset_index(drop=True)
-        if odd := [text for text in table["slice"] if not text.isdecimal()]:
-            raise UserError(f"{arguments.table}: the slice {odd[0]!r} is not a whole number")
+        if odd := [text for text in table["slice"] if not re.fullmatch(r"[0-9]{1,9}", text)]:
+            raise UserError(f"{arguments.table}: the slice {odd[0][:40]!r} is not a whole number below a billion")
         if table.empty:
             raise UserError(f"{arguments.table}: no row has a subject")
+        thinned = [(table["slice"].astype(int) % every == 0).sum() for every in (2, 3)]
+        if min(len(table) // 4, *thinned) < FEWEST:
+            raise UserError(f"{arguments.table}: a quarter of the slices, those of even numbers and those of numbers "
+                            f"divisible by three must each be {FEWEST} or more: name more slices")
         pictures = [read_image(arguments.data / path, 1)[:, :, 0] for path in table["path"]]
         people, levels = pd.factorize(table["subject"])[0], table["slice"].astype(int).to_numpy()
 

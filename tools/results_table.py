@@ -57,7 +57,7 @@ def table(groups: list[list[dict]]) -> list[str]:
         for number, (words, cells) in enumerate(rows.items()):
             lines.append(row([*(head if number == 0 else [""] * 3), words, *cells]))
     everybody = [run for runs in groups for run in runs]
-    tested = sorted({run["evaluation"].get("patient", {}).get("count") or 0 for run in everybody})
+    tested = sorted({(run["evaluation"].get("patient") or {}).get("count") or 0 for run in everybody})
     trained, scored = ({re.sub(r"^(\w{7})\w*", r"\1", str(run.get("commit"))) for run in part} for part in (
         everybody, [run["evaluation"] for run in everybody]))
     return [*lines, "", f"Test patients: {', '.join(map(str, tested))}; trained at commit "
@@ -94,6 +94,12 @@ def _verdicts(runs: list[dict], unit: str, name: str) -> str:
     if len(runs) == 1 or not found:
         return cell(next(iter(found), "-"))
     return "; ".join(f"{cell(words)}: {count} of {len(runs)}" for words, count in found.most_common())
+
+
+def check_figure(figure: Path, table: Path | None) -> None:
+    """UserError where --figure would replace a file that is no PNG, or --write's."""
+    if figure == table or (figure.exists() and not (figure.is_file() and figure.read_bytes()[:4] == b"\x89PNG")):
+        raise UserError(f"--figure {figure} exists and is no PNG: name another file")
 
 
 def draw(groups: list[list[dict]]):
@@ -140,6 +146,8 @@ def main() -> None:
         groups = group([read(run) for run in arguments.runs])
         lines = table(groups)
         print("\n".join(lines))
+        if arguments.figure:
+            check_figure(arguments.figure, arguments.write)
         if arguments.write:
             write_between(arguments.write, BEGIN, END, lines)
         if arguments.figure:

@@ -272,3 +272,21 @@ def test_find_image_files_below_a_hidden_folder_and_with_linked_folders(tmp_path
 def test_find_image_files_without_a_folder(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
         find_image_files(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("names", [("fold1", "fold2"), ("AD_train", "AD_test"), ("siteA", "siteB", "siteC")])
+def test_folders_whose_folders_are_the_classes_are_no_classes(tmp_path, names):
+    for name in names:
+        for stage in ("AD", "CN"):
+            save_noise(tmp_path / name / stage / "a.png")
+    with pytest.raises(UserError, match="these look like the classes, one level lower; name the split folders with"):
+        list_slices({"train": tmp_path})
+
+
+@pytest.mark.parametrize(("first", "second"), [(("axial", "coronal"), ("axial", "coronal")), (("sub-1", "sub-2"),
+                                                ("sub-3",)), (("AD", "CN"), ("AD", "MCI"))])
+def test_folders_of_views_and_of_patients_within_a_class_are_fine(tmp_path, first, second):
+    for name, inside in (("A", first), ("B", second)):
+        for number, folder in enumerate(inside):
+            save_noise(tmp_path / name / folder / "a.png", 10 * len(name) + number + (name == "B") * 5)
+    assert set(list_slices({"train": tmp_path}).table["class"]) == {"A", "B"}

@@ -60,3 +60,7 @@ def test_different_patients_stay_different():
     apart = ["OAS1_0061", "OAS2_0061", "OAS30061", "OAS1_0062", "003_S_0002", "002_S_0002", "003_S_00021", "AIBL_2",
              "IXI002", "PPMI_3857", "NACC003857", "sub-003857", "3857"]
     assert len({canonical_id(subject) for subject in apart}) == len(apart)
+
+
+def test_composed_and_decomposed_letters_are_one_id():
+    assert canonical_id("Andre\u0301") == canonical_id("Andr\u00e9")

@@ -42,3 +42,11 @@ def test_ids_that_name_slices_raise_a_doubt():
 def test_a_class_missing_from_a_split_is_named():
     rows = [("", "AD", "a", "train"), ("", "CN", "b", "train"), ("", "CN", "c", "test")]
     assert absent(table(rows)) == ["AD is not in test (1 known patients)"]
+
+
+def test_ids_that_differ_in_case_or_leading_zeros_alone_raise_a_doubt():
+    table = pd.DataFrame({"path": list("abcdef"), "class": "x", "split": "train",
+                          "subject": ["sub-003", "SUB-003", "3", "003", "p1", None]})
+    [sentence] = [text for text in doubts(table) if "upper and lower case" in text]
+    assert sentence.startswith("CHECK: 2 ids differ in upper and lower case or leading zeros alone")
+    assert not any("upper and lower" in text for text in doubts(table[table["subject"] == "p1"]))

@@ -96,3 +96,9 @@ def test_folders_missing_files_and_bombs(tmp_path, monkeypatch):
     for name, content in (("t.csv", bomb), ("t.csv.gz", gzip.compress(bomb)), ("t.csv.xz", lzma.compress(bomb))):
         with pytest.raises(UserError, match="more than 1 MiB"):
             read_text_table(write(tmp_path, content, name))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(UserError, match="t.csv: is no plain file"):
+        read_text_table(tmp_path / "t.csv")

@@ -76,3 +76,30 @@ def test_an_older_evaluation_is_to_be_made_again(tmp_path):
     path.write_text('{"slice": {}}')
     with pytest.raises(UserError, match="older version: python evaluate.py runs/x"):
         read_evaluation(path, "python evaluate.py runs/x")
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("test/slice/accuracy/value", 7, "not between 0 and 1"), ("test/patient/auroc/value", -1, "not between 0 and 1"),
+    ("test/patient/auroc/low", 0.95, "an interval from 0.95 down to 0.9"),
+    ("test/patient/count", -3, "not a number of"), ("test/patient/count", 10**30, "not a number of"),
+    ("test/slice/auroc/high", 1e308, "not between 0 and 1")])
+def test_scores_and_counts_that_cannot_be_are_refused(key, value, words, tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(broken(RUN, key, value)))
+    with pytest.raises(UserError, match=f"metrics.json is damaged: .*{words}"):
+        read_run_metrics(path)
+
+
+@pytest.mark.parametrize(("name", "value", "fine"), [("kappa", -0.5, True), ("kappa", 1.5, False), ("brier", 1.7, True),
+                                                     ("brier", 2.5, False), ("ece", 1.7, False)])
+def test_each_score_has_its_range(name, value, fine, tmp_path):
+    path, score = tmp_path / "metrics.json", {"value": value, "low": None, "high": None, "constant": None}
+    content = broken(EVALUATION, "patient/scores", {name: score})
+    path.write_text(json.dumps(content))
+    if fine:
+        assert read_evaluation(path, "") == content
+    else:
+        with pytest.raises(UserError, match=f'"patient.scores.{name}.value" is {value}'):
+            read_evaluation(path, "")
+    path.write_text(json.dumps(EVALUATION | {"patient": None}))
+    assert read_evaluation(path, "")["patient"] is None

@@ -219,3 +219,22 @@ def test_stamps_of_training_stay_on_other_slices_but_that_of_its_own_split(run, 
     split[split["split"] == "test"].to_csv(tmp_path / "test.csv", index=False)
     call_evaluate("runs/ViTModel/stamped.pt", "--data", "test.csv", "--out", "out")
     assert json.loads((tmp_path / "out/metrics.json").read_text())["stamps"] == ["RANDOM WEIGHTS"]
+
+
+def test_a_runs_folder_is_no_place_for_an_evaluation(run, call_evaluate, tmp_path):
+    """Its metrics.json would be lost, and with it the run's results."""
+    before = (run / "metrics.json").read_bytes()
+    shutil.copytree(run, tmp_path / "other")
+    for out in ("runs/ViTModel", "other"):
+        code, _, err = call_evaluate("runs/ViTModel", "--out", out)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"--out {out} is a run's folder" in err
+        assert (tmp_path / out / "metrics.json").read_bytes() == before
+
+
+def test_a_split_that_was_edited_is_not_scored(run, call_evaluate):
+    file = run / "split.csv"
+    file.write_text(file.read_text().replace(",AD,", ",CN,", 1))
+    code, _, err = call_evaluate("runs/ViTModel")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "split.csv is damaged or was changed since this run began" in err

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tools import grouping_table
 from tools.grouping_table import copies, plain
 
 
@@ -54,3 +55,13 @@ def test_the_plain_method_links_only_those_who_are_each_others_nearest(stacks):
     labels = plain([*pictures, between])
     assert same_groups(labels[:-1], people)
     assert labels[-1] not in labels[:-1]
+
+
+@pytest.mark.parametrize(("slices", "words"), [([0], "name more slices"), ([1] * 40, "name more slices"),
+                                               (["9" * 30], "not a whole number below"), (["²"], "not a whole number")])
+def test_too_few_slices_and_odd_numbers_are_one_line(call_script, tmp_path, slices, words):
+    rows = [f"{number}.png,p{number},{level}" for number, level in enumerate(slices)]
+    (tmp_path / "t.csv").write_text("path,subject,slice\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    code, _, err = call_script(grouping_table.main, tmp_path, tmp_path / "t.csv")
+    assert (code, err.count("\n")) == (2, 1)
+    assert words in err

@@ -5,7 +5,7 @@ import pytest
 
 from functions.errors import UserError
 from functions.markdown_text import write_between
-from tools.results_table import BEGIN, END, draw, group, main, read, table
+from tools.results_table import BEGIN, END, check_figure, draw, group, main, read, table
 
 
 def run(value, stamps=(), seed=0, recipe="mri_cpu", split="auto", **settings):
@@ -126,3 +126,13 @@ def test_a_file_that_is_no_text_is_one_line(tmp_path):
     (tmp_path / "R.md").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not a UTF-8 text"):
         write_between(tmp_path / "R.md", BEGIN, END, ["x"])
+
+
+def test_a_figure_replaces_no_file_that_is_none(tmp_path):
+    for name, content in (("run.json", b"{}"), ("f.png", b"\x89PNG")):
+        (tmp_path / name).write_bytes(content)
+    check_figure(tmp_path / "f.png", None)
+    check_figure(tmp_path / "new.png", tmp_path / "R.md")
+    for figure, table_file in ((tmp_path / "run.json", None), (tmp_path, None), (tmp_path / "x", tmp_path / "x")):
+        with pytest.raises(UserError, match="exists and is no PNG"):
+            check_figure(figure, table_file)
