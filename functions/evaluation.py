@@ -17,7 +17,6 @@ from functions.auroc import auroc, auroc_interval, difference, mean_auroc_interv
 from functions.calibration import ece
 from functions.intervals import (
     ENOUGH,
-    FEW,
     LEVEL,
     RESAMPLES,
     bootstrap_interval,
@@ -25,7 +24,7 @@ from functions.intervals import (
     share_of_clusters,
     wilson,
 )
-from functions.metrics import by_patient, patient_weights, scored_classes
+from functions.metrics import by_patient, has_two_sides, patient_weights, scored_classes
 from functions.permutation import permuted
 
 # An AUROC of diseased or not whose interval begins above this is too good: the best known to us on patients never seen,
@@ -33,6 +32,7 @@ from functions.permutation import permuted
 TOO_GOOD_AUROC = 0.94
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 MET, TOO_GOOD = "on patients it was trained on", "too good: check the split"
+NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
 OF_CLASS = ("sensitivity", "specificity", "auroc")
 
 
@@ -42,15 +42,15 @@ def primary_score(healthy: int | None) -> str:
 
 
 def points(p: np.ndarray, y: np.ndarray, order: Sequence[int], healthy: int | None = None,
-           classes: Sequence[int] | None = None) -> dict[str, float]:
+           classes: Sequence[int] | None = None, subjects: np.ndarray | None = None) -> dict[str, float]:
     """Accuracy, balanced accuracy, macro F1, AUROCs, quadratic-weighted kappa, Brier score and ECE.
 
-    Means are over `classes` (all that occur); nan of fewer than two, and where a side of the AUROC of diseased or not
-    has fewer than FEW rows although classes are given. `order` ranks the classes by stage for kappa. Brier is
-    Σ_k (p_k - y_k)² (0 … 2), ECE the mean |confidence - accuracy| over ten bins of the highest probability.
+    Means are over `classes` (all that occur); nan of fewer than two. With `subjects`, who the rows are of, the AUROC of
+    diseased or not is nan where a side has fewer than FEW patients. `order` ranks the classes by stage for kappa.
+    Brier is Σ_k (p_k - y_k)² (0 … 2), ECE the mean |confidence - accuracy| over ten bins of the highest probability.
     """
     predicted, seen, rank = p.argmax(axis=1), np.unique(y), np.argsort(order)
-    chosen, fewest = (seen, 1) if classes is None else (np.asarray(classes, dtype=int), FEW)
+    chosen = seen if classes is None else np.asarray(classes, dtype=int)
     values = {"accuracy": accuracy_score(y, predicted), "balanced_accuracy": np.nan, "macro_f1": np.nan,
               "auroc": np.nan, "kappa": np.nan, "brier": ((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1).mean(),
               "ece": ece(p, y, np.ones((1, len(y))))[0]}
@@ -61,7 +61,7 @@ def points(p: np.ndarray, y: np.ndarray, order: Sequence[int], healthy: int | No
     if len(seen) > 1:
         values["kappa"] = cohen_kappa_score(rank[y], rank[predicted], labels=np.arange(p.shape[1]), weights="quadratic")
     if healthy is not None:
-        mixed = min((y == healthy).sum(), (y != healthy).sum()) >= fewest
+        mixed = has_two_sides(y == healthy, subjects)
         values["auroc_disease"] = roc_auc_score(y != healthy, -p[:, healthy]) if mixed else np.nan
     return {name: float(value) for name, value in values.items()}
 
@@ -75,12 +75,16 @@ def draws(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> dict[str, np.nda
 
 def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy: int | None, classes: Sequence[int],
                     resamples: int = RESAMPLES, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """name → (low, high), 95 %, for rows that are patients. No other score has an interval that covers the truth.
+    """name → (low, high), 95 %, for rows that are patients; other scores have no interval that was shown to cover.
+
+    Where patients have several labels, hence rows, the accuracy alone has one, as that of clusters.
 
     Accuracy after Wilson, balanced accuracy from Wilson's intervals of the classes, AUROCs after Newcombe 2006; of
     ENOUGH patients their mean over classes, with DeLong's correlations, and the Brier score, by resampling patients.
     """
     right = p.argmax(axis=1) == y
+    if _people(subjects) < len(y):
+        return {"accuracy": share_of_clusters(right, subjects)}
     found = {"accuracy": share_of_clusters(right, subjects),
              "balanced_accuracy": mean_of_proportions([right[y == k].sum() for k in classes],
                                                       [(y == k).sum() for k in classes])}
@@ -92,7 +96,7 @@ def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy:
         if len(classes) > 1 and "auroc" not in found:
             values, influences = zip(*(auroc(p[:, k], y == k) for k in classes), strict=True)
             found["auroc"] = mean_auroc_interval(values, influences, [_sides(y == k) for k in classes])
-    if healthy is not None and min(_sides(y == healthy)) >= FEW:
+    if healthy is not None and has_two_sides(y == healthy, subjects):
         found["auroc_disease"] = auroc_interval(auroc(-p[:, healthy], y != healthy)[0], *_sides(y != healthy))
     return found
 
@@ -120,9 +124,9 @@ def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order:
     well, the identity counted (its floor is 1 / (resamples + 1)), and a verdict. `met`: trained on these patients.
     """
     classes = scored_classes(y, subjects)
-    value, spans = points(p, y, order, healthy, classes), score_intervals(p, y, subjects, healthy, classes, resamples,
-                                                                          seed)
-    constant = points(np.eye(p.shape[1])[np.full(len(y), largest)], y, order, healthy, classes)
+    value = points(p, y, order, healthy, classes, subjects)
+    spans = score_intervals(p, y, subjects, healthy, classes, resamples, seed)
+    constant = points(np.eye(p.shape[1])[np.full(len(y), largest)], y, order, healthy, classes, subjects)
     null = permuted(p, y, subjects, order, healthy, classes, resamples, seed)
     result = {}
     for name in value:
@@ -144,26 +148,30 @@ def evaluate_slices(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: S
     there is no interval.
     """
     classes = scored_classes(y, subjects)
-    value = points(p, y, order, healthy, classes)
+    value = points(p, y, order, healthy, classes, subjects)
     spans = slice_intervals(p, y, subjects) if known else {}
-    constant = points(np.eye(p.shape[1])[np.full(len(y), largest)], y, order, healthy, classes)
+    constant = points(np.eye(p.shape[1])[np.full(len(y), largest)], y, order, healthy, classes, subjects)
     return {name: {"value": value[name], "low": low, "high": high, "constant": constant[name]}
             for name in value for low, high in [spans.get(name, (np.nan, np.nan))]}
 
 
 def p_value(value: float, null: np.ndarray) -> float:
-    """(1 + #{null ≥ value}) / (1 + #null); nan where the value or any permutation's is: it is then not defined."""
-    if not (np.isfinite(value) and np.isfinite(null).all()):
+    """(1 + #{null ≥ value}) / (1 + #null), one-sided; nan where it is not defined: the value or a permutation's is nan,
+    or no permutation changes anything (patients of several labels can exchange them with nobody).
+    """
+    if not (np.isfinite(value) and np.isfinite(null).all() and np.ptp(null) > 0):
         return np.nan
     return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
 
 
 def verdict(value: float, low: float, constant: float, p: float, disease: bool, met: bool = False, **_) -> str:
-    """Better: p < SIGNIFICANT and the interval lies above the constant answer. Too good: its lower end above what is
+    """Better: p < SIGNIFICANT and the whole interval above the constant answer. Too good: its lower end above what is
     known of patients never seen (`disease`: of diseased or not, the only question with such a number).
     """
     if not np.isfinite(value):
         return "not scored"
+    if not (np.isfinite(low) and np.isfinite(p)):
+        return NO_VERDICT
     if not (p < SIGNIFICANT and low > constant):
         return "not shown to be better"
     if disease and low > TOO_GOOD_AUROC:
@@ -181,14 +189,15 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
     for k, name in enumerate(class_names):
         of = y == k
         row = {"class": name, "people": _people(people[of]), "rows": int(of.sum())}
-        if min(row["people"], _people(people[~of])) >= FEW:
+        if has_two_sides(of, people):
             area = auroc(p[:, k], of)[0]
             hits, passed = (called[of] == k).sum(), (called[~of] != k).sum()
             made = {"sensitivity": (hits / of.sum(), wilson(hits, of.sum())),
                     "specificity": (passed / (~of).sum(), wilson(passed, (~of).sum())),
                     "auroc": (area, auroc_interval(area, *_sides(of)))}
             for what, (value, (low, high)) in made.items():
-                ends = {"low": float(low), "high": float(high)} if patients else {"low": np.nan, "high": np.nan}
+                one_each = patients and _people(people) == len(y)
+                ends = {"low": float(low), "high": float(high)} if one_each else {"low": np.nan, "high": np.nan}
                 row[what] = {"value": float(value)} | ends
         rows.append(row)
     return rows
@@ -202,10 +211,11 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray, or
            healthy: int | None = None, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict]:
     """name → p's score minus q's on the same patients, with its 95 % interval; AUROCs with a p-value.
 
-    Accuracy and Brier score by resampling patients, balanced accuracy by t within classes, AUROCs by DeLong.
+    Accuracy and Brier score by resampling patients, balanced accuracy by t within classes, AUROCs by DeLong; where
+    patients have several labels, hence rows, the former two alone have intervals.
     """
-    classes = scored_classes(y, subjects)
-    ours, theirs = (points(each, y, order, healthy, classes) for each in (p, q))
+    classes, one_each = scored_classes(y, subjects), _people(subjects) == len(y)
+    ours, theirs = (points(each, y, order, healthy, classes, subjects) for each in (p, q))
     gap = {name: ours[name] - theirs[name] for name in ours}
     sample = [[draws(each, y, weights) for each in (p, q)]
               for weights in patient_weights(subjects, resamples, seed)]
@@ -214,7 +224,7 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray, or
         low, high = _bootstrap(np.concatenate([first[name] - second[name] for first, second in sample]), subjects)
         result[name] = {"difference": gap[name], "low": low, "high": high}
     right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
-    low, high = _mean_difference([right[y == k] for k in classes])
+    low, high = _mean_difference([right[y == k] for k in classes]) if one_each else (np.nan, np.nan)
     result["balanced_accuracy"] = {"difference": gap["balanced_accuracy"], "low": low, "high": high}
     asked = {"auroc": [(p[:, k], q[:, k], y == k) for k in classes]}
     if healthy is not None:
@@ -224,6 +234,8 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray, or
                       for side in (0, 1)]
         if np.isfinite(gap[name]):
             low, high, chance = difference(*(np.mean(each, axis=0) for each in influences), gap[name])
+            if not one_each:
+                low = high = chance = np.nan
             result[name] = {"difference": gap[name], "low": low, "high": high, "p": chance}
     return {name: result[name] for name in ours if name in result and np.isfinite(gap[name])}
 

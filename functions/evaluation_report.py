@@ -53,7 +53,7 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
         for how, calls in zip(("as split", "among strangers"), nearest or (), strict=False):
             votes, truth, _ = rows_of(np.eye(len(class_names))[calls])
             result["nearest neighbour"].setdefault(how, {})[unit] = evaluation.points(votes, truth, stages, healthy,
-                                                                                      classes)
+                                                                                      classes, people)
         for name, score in scored.items():
             score["nearest"] = result["nearest neighbour"].get("as split", {}).get(unit, {}).get(name)
         result[unit] = {"count": len(labels), "scores": scored,
@@ -78,7 +78,7 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
 def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], healthy: int | None,
           resamples: int) -> dict[str, dict]:
     classes = scored_classes(y, who)
-    value = evaluation.points(q, y, stages, healthy, classes)
+    value = evaluation.points(q, y, stages, healthy, classes, who)
     spans = evaluation.score_intervals(q, y, who, healthy, classes, resamples)
     nowhere = (np.nan, np.nan)
     return {name: {"value": value[name], "low": spans.get(name, nowhere)[0], "high": spans.get(name, nowhere)[1]}

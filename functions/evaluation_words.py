@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from functions import html_page
-from functions.evaluation import OF_CLASS, TOO_GOOD, TOO_GOOD_AUROC
+from functions.evaluation import OF_CLASS, SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC
 from functions.intervals import FEW
 from functions.report import number, with_interval
 
@@ -50,6 +50,8 @@ def answer(result: dict) -> str:
     if score["verdict"] == "not scored":
         return f"{name}: not scored, fewer than {FEW} patients on a side or in all classes but one"
     against = f"always answering {result['largest']}"
+    if score["verdict"].startswith("no verdict"):
+        return f"{result['patient']['count']} patients, {name} {with_interval(score)}: {score['verdict']}"
     said = {"better": f"better than {against}", "not shown to be better": f"not shown to be better than {against}"}
     verdict = score["verdict"].split(",")[0]
     words = score["verdict"].replace(verdict, said.get(verdict, verdict), 1)
@@ -77,15 +79,18 @@ def notes(result: dict) -> list[str]:
     said = [f"always: answering {result['largest']} every time; shuffled: the same predictions, the patients' labels "
             "exchanged at random; nearest: the class of the nearest picture of training or validation"]
     if result["patients known"]:
+        primary, always = WORDS[result["primary"]], f"always answering {result['largest']}"
         said += [f"intervals are 95 %, over patients ({result['resamples']:,} resamples where resampled): how this one "
                  "trained network would score on other patients of this population. They do not hold what another "
-                 "split or seed would change. A score without one has none that covers the truth",
-                 f"p: the share of permutations of the patients' labels that score as well; its floor is "
-                 f"1/{result['resamples'] + 1} = {floor(result):.2g}. Only {WORDS[result['primary']]} has a verdict: "
-                 "of many verdicts one would be good by chance"]
+                 "split or seed would change. Simulated for 20 to 60 patients; a score without one: no method that was "
+                 "tried held 93 to 97.5 % in all simulated cohorts",
+                 "p: the share of permutations of the patients' labels that score as well, one-sided; its floor is "
+                 f"1/{result['resamples'] + 1} = {floor(result):.2g}. Better: p below {SIGNIFICANT} and the whole "
+                 f"interval above {always}, so p between 0.025 and 0.05 is seldom enough. Only {primary} has a "
+                 "verdict: of many verdicts one would be good by chance"]
         if result["patient"]["scores"][result["primary"]]["verdict"] == TOO_GOOD:
-            said.append(f"too good: the interval begins above {TOO_GOOD_AUROC}, the best published on patients never "
-                        "seen (source in functions/evaluation.py)")
+            said.append(f"too good: the interval begins above {TOO_GOOD_AUROC}, the best known to us of Alzheimer's "
+                        "disease against controls, cross-validated in ADNI (Bron et al. 2021)")
     else:
         said.append("the patients are unknown: no interval, no p-value and no verdict, since slices of one patient are "
                     "no independent observations")
@@ -102,8 +107,9 @@ def _paired(result: dict) -> list[tuple[str, str]]:
     rows = []
     for name, row in result.get("against", {}).items():
         if row["difference"] == row["difference"]:
-            span = f" [{row['low']:+.3f} to {row['high']:+.3f}]" if row["low"] == row["low"] else ""
-            chance = f", p = {row['p']:.2g}" if row.get("p", np.nan) == row.get("p", np.nan) else ""
+            span = f" [{row['low']:+.3f} to {row['high']:+.3f}]" if row["high"] > row["low"] else ""
+            judged = name == result["primary"] and np.isfinite(row.get("p", np.nan))
+            chance = f", p = {row['p']:.2g}" if judged else ""
             rows.append((WORDS[name], f"{row['difference']:+.3f}{span}{chance}"))
     return rows
 

@@ -46,8 +46,8 @@ def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, f
     """(low, high) of a share of rows, right (n,), whose patients are independent; nan of fewer than two patients.
 
     Wilson's interval of as many independent rows as vary alike: share (1 - share) / V, V being the variance of the
-    ratio estimator over patients, at least the patients and at most the rows; with one row a patient, their number.
-    Source: Korn and Graubard 1998, Surv Methodol 24:193 (the effective sample size).
+    ratio estimator over patients, at least Kish's (Σ size)² / Σ size² of patients whose rows all agree, and at most the
+    rows; with one row a patient, their number. Source: Korn and Graubard 1998, Surv Methodol 24:193.
     """
     _, person = np.unique(subjects, return_inverse=True)
     size, hits = np.bincount(person), np.bincount(person, right)
@@ -56,7 +56,8 @@ def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, f
         return np.nan, np.nan
     share = hits.sum() / rows
     variance = patients / (patients - 1) * np.square(hits - share * size).sum() / rows**2
-    effective = float(np.clip(share * (1 - share) / variance, patients, rows)) if variance > 0 else float(patients)
+    fewest = rows**2 / np.square(size).sum()
+    effective = float(np.clip(share * (1 - share) / variance, fewest, rows)) if variance > 0 else float(fewest)
     low, high = wilson(share * effective, effective, t.ppf((1 + LEVEL) / 2, patients - 1))
     return float(low), float(high)
 

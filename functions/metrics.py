@@ -23,30 +23,37 @@ def scored_classes(labels: np.ndarray, subjects: np.ndarray) -> list[int]:
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray, healthy: int | None = None,
-           classes: Sequence[int] | None = None) -> dict[str, float]:
+           classes: Sequence[int] | None = None, subjects: np.ndarray | None = None) -> dict[str, float]:
     """Accuracy, balanced accuracy (mean recall), macro AUROC (each class against the rest), each in 0..1.
 
     With `healthy`, also `auroc_disease`: how well 1 - p(healthy) tells the diseased from the healthy. Means are over
-    `classes` (all that occur); nan where there are fewer than two, and where a side of an AUROC has fewer than FEW rows
-    although classes are given.
+    `classes` (all that occur); nan where there are fewer than two. With `subjects`, who the rows are of,
+    `auroc_disease` is nan where a side has fewer than FEW patients.
     """
     predicted = probabilities.argmax(axis=1)
-    chosen, fewest = (np.unique(labels), 1) if classes is None else (np.asarray(classes, dtype=int), FEW)
+    chosen = np.unique(labels) if classes is None else np.asarray(classes, dtype=int)
     result = {"accuracy": float(accuracy_score(labels, predicted)), "balanced_accuracy": np.nan, "auroc": np.nan}
     if len(chosen) > 1:
         result["balanced_accuracy"] = float(recall_score(labels, predicted, labels=chosen, average="macro"))
         result["auroc"] = float(np.mean([roc_auc_score(labels == k, probabilities[:, k]) for k in chosen]))
     if healthy is not None:
-        mixed = min((labels == healthy).sum(), (labels != healthy).sum()) >= fewest
+        mixed = has_two_sides(labels == healthy, subjects)
         diseased = -probabilities[:, healthy]             # ranks as 1 - p does, and loses no digit
         result["auroc_disease"] = float(roc_auc_score(labels != healthy, diseased)) if mixed else np.nan
     return result
 
 
+def has_two_sides(positive: np.ndarray, subjects: np.ndarray | None = None) -> bool:
+    """Whether both sides of an AUROC have rows, and with `subjects` FEW patients each."""
+    if subjects is None:
+        return bool(positive.any() and (~positive).any())
+    return min(len(np.unique(subjects[positive])), len(np.unique(subjects[~positive]))) >= FEW
+
+
 def constant_scores(labels: np.ndarray, largest: int, num_classes: int, healthy: int | None = None,
-                    classes: Sequence[int] | None = None) -> dict[str, float]:
+                    classes: Sequence[int] | None = None, subjects: np.ndarray | None = None) -> dict[str, float]:
     """What answering always class `largest` of `num_classes` scores on the same labels."""
-    return scores(np.eye(num_classes)[np.full(len(labels), largest)], labels, healthy, classes)
+    return scores(np.eye(num_classes)[np.full(len(labels), largest)], labels, healthy, classes, subjects)
 
 
 def by_patient(

@@ -13,8 +13,9 @@ def permuted(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence
     """The scores where more is better, of `repeats` permutations of labels among patients: name → (repeats,).
 
     A row is a patient, or one of a patient's labels (sessions of different stage). Predictions stay; patients exchange
-    all their labels, with patients of as many: exchangeable if the network knows nothing. Means are over `classes`; nan
-    where a score is not defined. AUROC = (Σ ranks of the positives - n₁ (n₁ + 1) / 2) / (n₁ n₀), tied scores sharing
+    all their labels, with patients of as many. They are exchangeable if the network knows nothing and the number of
+    slices does not follow the class (else up to 10 % of p-values lie below 0.05). Means are over `classes`; nan where a
+    score is not defined. AUROC = (Σ ranks of the positives - n₁ (n₁ + 1) / 2) / (n₁ n₀), tied scores sharing
     their mean rank.
     """
     labels, size = _permutations(y, subjects, repeats, np.random.default_rng(seed + 1)), p.shape[1]

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Both of google-research/big_vision, evaluators/fewshot_lsr.py.
 PENALTIES = 2.0 ** np.arange(-10, 21)
-BIAS = 100.0                               # the constant feature: so large that the penalty hardly touches its weight
+BIAS = 100.0       # of google-research/big_vision, evaluators/fewshot_lsr.py: the penalty hardly touches its weight
 
 
 class Probe(NamedTuple):

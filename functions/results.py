@@ -7,7 +7,7 @@ import pandas as pd
 
 from functions import metrics
 from functions.evaluation import score_intervals, slice_intervals
-from functions.intervals import FEW, RESAMPLES
+from functions.intervals import FEW
 
 OTHER_COLUMNS = {"path", "subject", "label", "stamps"}      # of predictions.csv
 WORDS = {
@@ -61,9 +61,9 @@ def score_predictions(predictions: pd.DataFrame, class_names: list[str], largest
             spans = score_intervals(p, y, who, healthy, classes)
         elif known:
             spans = slice_intervals(p, y, who)
-        chance = metrics.constant_scores(y, constant, len(class_names), healthy, classes)
+        chance = metrics.constant_scores(y, constant, len(class_names), healthy, classes, who)
         result[unit] = {"count": len(y), "classes": {class_names[k]: int((y == k).sum()) for k in np.unique(y)}}
-        for name, value in metrics.scores(p, y, healthy, classes).items():
+        for name, value in metrics.scores(p, y, healthy, classes, who).items():
             low, high = spans.get(name, (np.nan, np.nan))
             result[unit][name] = {"value": value, "low": low, "high": high, "constant": chance[name]}
     return result
@@ -98,8 +98,8 @@ def result_lines(scored: dict, largest: str, patients_known: bool) -> list[str]:
     """The printed table, then who was tested, what the intervals are and which classes have too few patients."""
     lines = score_lines(scored, patients_known)
     counts = scored["patient"]["classes"]
-    what = (f"[95 % intervals] over patients, {RESAMPLES:,} resamples where resampled, of this network on this split"
-            if patients_known else "patients unknown: no intervals")
+    what = ("[95 % intervals] over patients, of this network on this split" if patients_known
+            else "patients unknown: no intervals")
     lines.append(f"test {'patients' if patients_known else 'slices'}: "
                  f"{', '.join(f'{name} {n}' for name, n in counts.items())}; largest training class: {largest}; {what}")
     if few := [f"{name} ({n})" for name, n in counts.items() if n < FEW]:

@@ -36,7 +36,8 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     probabilities = np.zeros((len(new), len(class_names)))
     probabilities[:, [class_names.index(name) for name in model.classes_]] = model.predict_proba(new)
     labels = np.array([class_names.index(name) for name in new_labels])
-    return metrics.scores(probabilities, labels, healthy, metrics.scored_classes(labels, np.arange(len(labels))))
+    return metrics.scores(probabilities, labels, healthy, metrics.scored_classes(labels, np.arange(len(labels))),
+                          np.arange(len(labels)))
 
 
 def four_number_split(run: Path, record: dict):

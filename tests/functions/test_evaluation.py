@@ -155,8 +155,8 @@ def test_the_verdict_follows_how_much_a_network_knows(signal, verdict):
      ({"value": 1.00, "low": 0.70, "p": 0.330}, "not shown to be better"),         # three people
      ({"value": 0.60, "low": 0.45, "p": 0.010}, "not shown to be better"),
      ({"value": 0.70, "low": 0.55, "p": 0.060}, "not shown to be better"),
-     ({"value": 0.70, "low": float("nan"), "p": 0.010}, "not shown to be better"),
-     ({"value": 0.70, "low": 0.55, "p": float("nan")}, "not shown to be better"),
+     ({"value": 1.00, "low": float("nan"), "p": 0.001}, evaluation.NO_VERDICT),     # a mean of few patients' AUROCs
+     ({"value": 0.70, "low": 0.55, "p": float("nan")}, evaluation.NO_VERDICT),
      ({"value": float("nan"), "low": 0.55, "p": 0.01}, "not scored"),
      ({"value": 0.70, "low": 0.55, "p": 0.010, "met": True}, "better, on patients it was trained on")],
 )
@@ -172,6 +172,25 @@ def test_permutations_reject_in_five_percent_of_cohorts_without_signal():
         null = permuted(p, y, who, ORDER, None, [0, 1, 2], repeats=39, seed=seed)["auroc"]
         rejected += evaluation.p_value(np.mean([auroc(p[:, k], y == k)[0] for k in range(3)]), null) <= 0.05
     assert 0.03 <= rejected / 400 <= 0.07
+
+
+def test_patients_with_several_labels_count_once_and_have_no_interval_of_rows():
+    """Three diseased people, each seen at two stages, beside ten healthy ones: six rows are three people."""
+    p, y = np.random.default_rng(0).dirichlet([1, 1, 1], 16), np.r_[np.zeros(10, int), [1, 2] * 3]
+    who = np.r_[np.arange(10), np.repeat([10, 11, 12], 2)]
+    found = evaluation.evaluate_patients(p, y, who, [0, 1, 2], 0, healthy=0, resamples=50)
+    assert np.isnan(found["auroc_disease"]["value"])
+    assert found["auroc_disease"]["verdict"] == "not scored"
+    assert [name for name, score in found.items() if np.isfinite(score["low"])] == ["accuracy"]
+    assert not any("sensitivity" in row for row in evaluation.by_class(p, y, who, "abc"))
+    many, of = np.r_[np.zeros(12, int), [1, 2] * 12], np.r_[np.arange(12), np.repeat(np.arange(12, 24), 2)]
+    q = np.random.default_rng(1).dirichlet([1, 1, 1], 36)
+    scored = evaluation.evaluate_patients(q, many, of, [0, 1, 2], 0, healthy=0, resamples=50)["auroc_disease"]
+    assert np.isfinite(scored["value"])
+    assert np.isnan(scored["p"]), "those of two labels exchange them among themselves: nothing changes"
+    assert scored["verdict"] == evaluation.NO_VERDICT
+    rows = evaluation.paired(q, np.roll(q, 1, axis=0), many, of, [0, 1, 2], 0, 50)
+    assert [name for name, row in rows.items() if np.isfinite(row["low"])] == ["accuracy", "brier"]
 
 
 def test_of_slices_there_is_no_p_value_no_verdict_and_one_interval():

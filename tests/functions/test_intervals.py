@@ -5,7 +5,7 @@ from scipy.stats import norm, t
 from data_setup.leak_worth import leak_worth
 from data_setup.neighbours import find_neighbours
 from functions import intervals
-from functions.intervals import bootstrap_interval, mean_of_proportions, recovered, wilson
+from functions.intervals import bootstrap_interval, mean_of_proportions, recovered, share_of_clusters, wilson
 from tests.data_setup.test_leak_worth import brains
 
 
@@ -36,6 +36,19 @@ def test_wilson_is_the_interval_of_a_score_test():
     low, high = wilson(np.array([1, 5]), np.array([10, 10]))
     assert (low < [0.1, 0.5]).all()
     assert (high > [0.1, 0.5]).all()
+
+
+def test_patients_whose_slices_agree_count_by_kishs_number():
+    """Eight patients of 200 slices and 32 of one: (Σ m)² / Σ m² = 8.3 patients' worth, not 40."""
+    size = np.r_[np.full(8, 200), np.ones(32, int)]
+    who = np.repeat(np.arange(40), size)
+    right = np.repeat(np.arange(40) % 4 > 0, size)                          # wholly right or wholly wrong
+    low, high = share_of_clusters(right, who)
+    narrow = wilson(right.mean() * 40, 40)
+    assert high - low > 1.8 * (narrow[1] - narrow[0])
+    always = share_of_clusters(np.ones(len(who), bool), who)
+    kish = size.sum() ** 2 / np.square(size).sum()
+    assert always == pytest.approx(tuple(wilson(kish, kish, t.ppf(0.975, 39))))
 
 
 def test_the_mean_of_proportions_recovers_their_variances():

@@ -84,7 +84,10 @@ def test_classes_with_few_patients_are_not_scored():
     assert found["auroc"] == pytest.approx(np.mean([roc_auc_score(labels == k, p[:, k]) for k in (0, 2)]))
     alone = metrics.scores(p, labels, 0, [2])
     assert np.isnan([alone["balanced_accuracy"], alone["auroc"]]).all()
-    assert np.isnan(metrics.scores(p[1:], labels[1:], 0, [2])["auroc_disease"]), "four healthy patients"
+    assert np.isnan(metrics.scores(p[1:], labels[1:], 0, [2], subjects[1:])["auroc_disease"]), "four healthy patients"
+    many = np.repeat(np.arange(len(labels)), np.where(labels == 0, 30, 1))
+    few = many[30:]
+    assert np.isnan(metrics.scores(p[few], labels[few], 0, [2], subjects[few])["auroc_disease"]), "of many slices, too"
     assert np.isfinite(metrics.scores(p[1:], labels[1:], 0)["auroc_disease"]), "asked for all that occur"
 
 
