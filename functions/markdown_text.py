@@ -25,6 +25,8 @@ def write_between(file: Path, begin: str, end: str, lines: list[str]) -> None:
     """Replaces what stands between two marks in a file; UserError if they are not there once each, in this order."""
     from functions.files import write_text  # it loads what a table alone does not need
 
+    if not file.is_file():
+        raise UserError(f"{file} is no file that holds the lines {begin} and {end}")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

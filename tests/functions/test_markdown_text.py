@@ -1,8 +1,10 @@
+import os
 import re
 
 import pytest
 
-from functions.markdown_text import cell, code, row
+from functions.errors import UserError
+from functions.markdown_text import cell, code, row, write_between
 
 HOSTILE = ["a|b", "<script>alert(1)</script>", "<!-- end of results -->", "[x](javascript:alert(1))", "`code`",
            "**bold**", "a\nb", "a\x1b[31mb", "back\\slash|", "&lt;", "$x$"]
@@ -24,3 +26,10 @@ def test_a_name_ends_no_cell_and_starts_no_markup(text, how):
 def test_plain_names_stay_as_they_are():
     assert (cell("mri_cpu-2 (x)"), code("--split auto")) == ("mri_cpu-2 (x)", "`--split auto`")
     assert row(["a", "b"]) == "| a | b |"
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "missing.md", "."):
+        with pytest.raises(UserError, match="is no file that holds the lines"):
+            write_between(tmp_path / name, "<!-- a -->", "<!-- b -->", ["x"])
