@@ -16,7 +16,7 @@ DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
-             "--again", "--budget", "--cohorts",                                             # gpu_story
+             "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
 
 
