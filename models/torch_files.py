@@ -73,9 +73,13 @@ def read_torch_file(path: Path, foreign: bool = False) -> object:
     UserError, a reason without the file's name: damaged, or objects beside plain data and tensors. Our own files
     (not `foreign`) are ZIP archives with checksums, always.
     """
-    if not foreign and not zipfile.is_zipfile(path):
+    try:
+        is_archive = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as error:              # an archive whose last record is damaged
+        raise UserError(f"{DAMAGED} ({_first_line(error)})") from None
+    if not foreign and not is_archive:
         raise UserError(f"{DAMAGED} (no ZIP archive)")
-    if zipfile.is_zipfile(path):
+    if is_archive:
         check_archive(path, checksums=not foreign)
     try:
         with (open(path, "rb") as file, warnings.catch_warnings(),     # a path's ending would choose another reader

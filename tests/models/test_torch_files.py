@@ -128,3 +128,15 @@ def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused_before_unpack
                         raising=False)
     with pytest.raises(UserError, match="bytes are packed into"):
         check_archive(tmp_path / "w.zip")
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_bit_flipped_in_the_archives_last_record_is_a_line(tmp_path, foreign):
+    """zipfile.is_zipfile raises BadZipFile for an archive that says it spans several disks."""
+    file = tmp_path / "a.pt"
+    torch.save({"a": torch.zeros(3)}, file)
+    content = bytearray(file.read_bytes())
+    content[content.rindex(b"PK\x06\x07") + 16] = 3                     # the number of disks
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        read_torch_file(file, foreign)
