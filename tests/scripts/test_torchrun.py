@@ -90,12 +90,13 @@ def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun,
     script.write_text(DIES.format(root=str(ROOT)))
     done = torchrun(script, "--epochs", 9, *arguments)
     assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert "another process of this run has died" in lines[0]
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "interrupted: "))]
+    assert len(lines) == 1, done.stderr
+    lost = "another process of this run has died" in lines[0]       # on a slow machine torchrun's SIGTERM comes first
+    assert lost or lines[0].startswith("interrupted: ")
     assert "--resume runs/ViTModel" in lines[0]
     run = tmp_path / "runs" / "ViTModel"
-    assert json.loads((run / "run.json").read_text())["state"] == "failed"
+    assert json.loads((run / "run.json").read_text())["state"] == ("failed" if lost else "interrupted")
     assert load_checkpoint(run / "last.pt")["epoch"] == load_checkpoint(run / "best.pt")["epoch"] >= 1
     for checkpoint in run.glob("*.pt"):             # and what only process 0 finds out ends the others with a line, too
         checkpoint.write_bytes(b"damaged")
