@@ -10,7 +10,7 @@ demo: $(VENV)/demo-ready
 
 test: $(VENV)/test-ready
 	$(VENV)/bin/ruff check .
-	# a process a core, one thread each; about ten minutes on two cores
+	# a process a core, one thread each; about nine minutes on two cores
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist loadfile
 
 $(VENV)/bin/python:
