@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.stats import rankdata
+
+from functions.auroc import auroc
 
 PREVALENCES = {"equal": (1 / 3, 1 / 3, 1 / 3), "16/12/4": (0.5, 0.375, 0.125), "80/15/5": (0.8, 0.15, 0.05)}
 SLICES = {"8 each": (8, 8), "1 to 60": (1, 60)}
 PATIENTS = (20, 40, 60)
-POPULATION = 150_000      # patients from which the truth is counted: to ± 0.002
+POPULATION = 150_000      # patients from which the truth is counted: the rarest sensitivity to ± 0.006
 OWN, SLICE = 1.0, 0.5     # SD of what a network thinks of a patient beside the truth, and of each of its slices
 SHARED = 0.7              # of OWN that two networks have in common
 
@@ -44,9 +45,9 @@ def cells(signal: float) -> list[Cell]:
             for slices in SLICES]
 
 
-def draw(cell: Cell, generator: np.random.Generator, networks: int = 1, patients: int | None = None) -> list[Cohort]:
+def draw(cell: Cell, generator: np.random.Generator, networks: int = 1) -> list[Cohort]:
     """The same patients scored by one or several equally good networks, which agree in part."""
-    count = patients or cell.patients
+    count = cell.patients
     y = generator.choice(3, count, p=PREVALENCES[cell.prevalence])
     low, high = SLICES[cell.slices]
     owner = np.repeat(np.arange(count), generator.integers(low, high + 1, count))
@@ -74,11 +75,6 @@ def truth(prevalence: str, slices: str, signal: float) -> dict[str, np.ndarray]:
         "accuracy": (called == y).mean(), "brier": ((p - np.eye(3)[y]) ** 2).sum(axis=1).mean(),
         "sensitivity": np.array([(called[y == k] == k).mean() for k in each]),
         "specificity": np.array([(called[y != k] != k).mean() for k in each]),
-        "auroc": np.array([_auroc(p[:, k], y == k) for k in each]), "auroc_disease": _auroc(-p[:, 0], y != 0),
+        "auroc": np.array([auroc(p[:, k], y == k)[0] for k in each]), "auroc_disease": auroc(-p[:, 0], y != 0)[0],
         "slice accuracy": right.mean(),
     }
-
-
-def _auroc(score: np.ndarray, positive: np.ndarray) -> float:
-    count = positive.sum()
-    return (rankdata(score)[positive].sum() - count * (count + 1) / 2) / (count * (len(score) - count))

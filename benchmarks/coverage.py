@@ -37,8 +37,8 @@ def main(given: list[str]) -> None:
     cohorts = 20 if options.quick else options.cohorts
     facts = provenance()
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    text = [f"`python -m benchmarks coverage {shlex.join(given)}`".replace(" `", "`")
-            + f", commit {facts['commit']}, {versions}; {cohorts:,} cohorts a cell, {RESAMPLES:,} resamples."]
+    command = shlex.join(["python", "-m", "benchmarks", "coverage", *given])
+    text = [f"`{command}`, commit {facts['commit']}, {versions}; {cohorts:,} cohorts a cell, {RESAMPLES:,} resamples."]
     with ProcessPoolExecutor() as pool:
         for signal in (1.0, 1.8):
             text += [f"**Cohorts (in %) whose 95 % interval holds the truth**, AUROC of diseased or not about "

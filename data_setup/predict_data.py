@@ -108,12 +108,11 @@ class RowsToScore:
             return None
         both = pd.concat([known, self.test], ignore_index=True)
         test = np.arange(len(both)) >= len(known)
-        who = both["who"].where(~test | self._same_ids(known), "another data set's " + both["who"])
+        who = both["who"].where(~test | self._same_ids(both, known), "another data set's " + both["who"])
         return labels_near(self._compared[1], both["label"].to_numpy(), pd.factorize(who)[0], test)
 
-    def _same_ids(self, known: pd.DataFrame) -> np.ndarray:
-        """Of these rows and the test rows, bool (n,), whose id means the same patient as in the training data."""
-        both = pd.concat([known, self.test], ignore_index=True)
+    def _same_ids(self, both: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
+        """Which of these rows, bool (n,), have an id that means the same patient as in the training data, `known`."""
         same = np.array(in_data_set(both["path"].tolist(), split_folders(known))) | self.own
         return same | [isinstance(subject, str) and means_one_patient(path, subject)
                        for path, subject in zip(both["path"], both["subject"], strict=True)]

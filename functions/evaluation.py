@@ -185,7 +185,7 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
 
     Of a class with fewer than FEW people, or with fewer than FEW outside it, counts alone.
     """
-    rows, called = [], p.argmax(axis=1)
+    rows, called, one_each = [], p.argmax(axis=1), patients and _people(people) == len(y)
     for k, name in enumerate(class_names):
         of = y == k
         row = {"class": name, "people": _people(people[of]), "rows": int(of.sum())}
@@ -196,7 +196,6 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
                     "specificity": (passed / (~of).sum(), wilson(passed, (~of).sum())),
                     "auroc": (area, auroc_interval(area, *_sides(of)))}
             for what, (value, (low, high)) in made.items():
-                one_each = patients and _people(people) == len(y)
                 ends = {"low": float(low), "high": float(high)} if one_each else {"low": np.nan, "high": np.nan}
                 row[what] = {"value": float(value)} | ends
         rows.append(row)
@@ -230,10 +229,10 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray, or
     if healthy is not None:
         asked["auroc_disease"] = [(-p[:, healthy], -q[:, healthy], y != healthy)]
     for name, parts in asked.items():
-        influences = [[auroc(score, positive)[1] for *scores, positive in parts for score in [scores[side]]]
-                      for side in (0, 1)]
+        first = [auroc(mine, positive)[1] for mine, _, positive in parts]
+        second = [auroc(other, positive)[1] for _, other, positive in parts]
         if np.isfinite(gap[name]):
-            low, high, chance = difference(*(np.mean(each, axis=0) for each in influences), gap[name])
+            low, high, chance = difference(np.mean(first, axis=0), np.mean(second, axis=0), gap[name])
             if not one_each:
                 low = high = chance = np.nan
             result[name] = {"difference": gap[name], "low": low, "high": high, "p": chance}

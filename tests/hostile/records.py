@@ -216,20 +216,17 @@ def moved(bench: Bench) -> Iterator[Case]:
             ["--resume", "runs/half", *given],
             lambda bench, folder: bench.run(folder, "half") and None,
         )
-    yield Case(
-        "resume flags",
-        "a finished run",
-        "train",
-        ["--resume", "runs/done"],
-        lambda bench, folder: bench.run(folder, "done") and None,
-    )
-    yield Case(
-        "resume flags",
-        "the other script",
-        "train_transferlearning",
-        ["--resume", "runs/half"],
-        lambda bench, folder: bench.run(folder, "half") and None,
-    )
+    for what, script, name in (
+        ("a finished run", "train", "done"),
+        ("the other script", "train_transferlearning", "half"),
+    ):
+        yield Case(
+            "resume flags",
+            what,
+            script,
+            ["--resume", f"runs/{name}"],
+            lambda bench, folder, name=name: bench.run(folder, name) and None,
+        )
     yield Case(
         "resume flags",
         "a transfer run by train.py",
