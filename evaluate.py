@@ -31,21 +31,17 @@ def main() -> None:
 
 def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, who was seen, probabilities, scores, figures, report: one story."""
-    from data_setup.framing import from_description
     from data_setup.predict_data import rows_to_score
     from data_setup.resources import available_cores
     from functions import evaluation_report, evaluation_words, runtime
-    from functions.checkpoints import load_model
     from functions.predictions import predict_batches
     from functions.report import check_reportable
     from functions.run_names import make_folder
     from functions.stages import order_hint, stage_order
 
     # The checkpoint, and the slices it is scored on
-    folder, checkpoint_file = run_and_checkpoint(arguments.run)
     device = runtime.pick_device(arguments.device, available_cores())
-    model, checkpoint = load_model(checkpoint_file, device)
-    from_description(checkpoint["preprocessing"], checkpoint_file)                # an error names the file
+    folder, checkpoint_file, model, checkpoint = load_network(arguments.run, device)
     order = stage_order(checkpoint["class_names"], arguments.order)
     if folder and arguments.data is None:
         check_reportable(folder)
@@ -55,9 +51,7 @@ def evaluate_checkpoint(arguments) -> None:
         rows.notes.append(order_hint(checkpoint["class_names"]))
     networks, other = [(folder, checkpoint_file, checkpoint)], None
     if arguments.against:
-        rival_folder, rival_file = run_and_checkpoint(arguments.against)
-        rival, theirs = load_model(rival_file, device)
-        from_description(theirs["preprocessing"], rival_file)
+        rival_folder, rival_file, rival, theirs = load_network(arguments.against, device)
         networks.append((rival_folder, rival_file, theirs))
         if theirs["class_names"] != checkpoint["class_names"]:
             raise UserError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
@@ -127,9 +121,18 @@ def own_split(run: Path | None, arguments):
     return written_split(run, record["settings"], vars(arguments))
 
 
-def run_and_checkpoint(path: Path) -> tuple[Path | None, Path]:
-    """(run folder or None, checkpoint) of what was named."""
-    return (path, path / "best.pt") if path.is_dir() else (None, path)
+def load_network(path: Path, device):
+    """(run folder or None, checkpoint file, model, checkpoint) of a run's folder or a checkpoint; errors name it."""
+    from data_setup.framing import from_description
+    from functions.checkpoints import load_model
+    from functions.run_folder import check_same_run, read_record
+
+    folder, file = (path, path / "best.pt") if path.is_dir() else (None, path)
+    model, checkpoint = load_model(file, device)
+    from_description(checkpoint["preprocessing"], file)
+    if folder and (folder / "run.json").is_file():
+        check_same_run(checkpoint, file, read_record(folder).get("run_id", ""))
+    return folder, file, model, checkpoint
 
 
 if __name__ == "__main__":

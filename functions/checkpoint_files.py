@@ -12,6 +12,7 @@ from functions.checkpoints import load_checkpoint, save_checkpoint
 from functions.distributed import is_main
 from functions.errors import UserError
 from functions.files import link
+from functions.run_folder import check_same_run
 
 LAST, PREVIOUS, BEST, PREVIOUS_BEST = "last.pt", "previous.pt", "best.pt", "previous_best.pt"
 ALL = (LAST, PREVIOUS, BEST, PREVIOUS_BEST)
@@ -41,7 +42,14 @@ def keep(folder: Path, checkpoint: dict, is_best: bool) -> None:
         (folder / PREVIOUS_BEST).unlink(missing_ok=True)
 
 
-def find_last(folder: Path) -> tuple[dict | None, str]:
+def _load(path: Path, run_id: str) -> dict:
+    """The checkpoint, if this run, whose id is `run_id`, wrote it; UserError, one line, otherwise."""
+    checkpoint = load_checkpoint(path)
+    check_same_run(checkpoint, path, run_id)
+    return checkpoint
+
+
+def find_last(folder: Path, run_id: str = "") -> tuple[dict | None, str]:
     """(the checkpoint to go on from, what to tell about it): last.pt, or the latest that can be used if that cannot.
 
     That one then becomes last.pt. None if the run has saved nothing yet; ValueError, one line, if nothing it saved can
@@ -52,7 +60,7 @@ def find_last(folder: Path) -> tuple[dict | None, str]:
     reasons = []
     for name in ALL:                                # in order of their epochs
         try:
-            checkpoint = load_checkpoint(folder / name)
+            checkpoint = _load(folder / name, run_id)
         except UserError as error:
             reasons.append(str(error))
             continue
@@ -63,7 +71,7 @@ def find_last(folder: Path) -> tuple[dict | None, str]:
     raise UserError(f"{reasons[0]}, and {reasons[1]}: put a copy of either back, or start a new run")
 
 
-def find_best(folder: Path, epoch: int) -> tuple[dict, str]:
+def find_best(folder: Path, epoch: int, run_id: str = "") -> tuple[dict, str]:
     """(the checkpoint of the best epoch, what to tell about it): best.pt, or another file that holds this epoch.
 
     That one then becomes best.pt. ValueError, one line saying what to do, if there is none.
@@ -71,7 +79,7 @@ def find_best(folder: Path, epoch: int) -> tuple[dict, str]:
     why_not = ""
     for name in (BEST, LAST, PREVIOUS, PREVIOUS_BEST):
         try:
-            checkpoint = load_checkpoint(folder / name)
+            checkpoint = _load(folder / name, run_id)
         except UserError as error:
             why_not = why_not or str(error)
             continue
@@ -85,9 +93,10 @@ def find_best(folder: Path, epoch: int) -> tuple[dict, str]:
                     f"best epoch, {epoch}: put a copy of {BEST} back, or start a new run")
 
 
-def mend(folder: Path) -> tuple[dict | None, list[str]]:
+def mend(folder: Path, run_id: str = "") -> tuple[dict | None, list[str]]:
     """(the checkpoint to go on from, or None; what to tell), last.pt and best.pt being usable from here on."""
-    checkpoint, told = find_last(folder)
+    checkpoint, told = find_last(folder, run_id)
     if checkpoint is None:
         return None, []
-    return checkpoint, [line for line in (told, find_best(folder, checkpoint["best"]["epoch"])[1]) if line]
+    best_told = find_best(folder, checkpoint["best"]["epoch"], run_id)[1]
+    return checkpoint, [line for line in (told, best_told) if line]

@@ -34,6 +34,7 @@ class Checkpoint:
     history: dict
     best: dict
     frozen: str = ""
+    run_id: str = ""          # of run.json; older checkpoints have none
     split_hash: str = ""
     fingerprint: str = ""
     stamps: list = field(default_factory=list)

@@ -182,7 +182,7 @@ def restore(
         raise UserError(f"the checkpoint is of another model: its config.{key} is {theirs.get(key)!r:.60}, the "
                         f"settings in run.json make it {ours.get(key)!r:.60}")
     if checkpoint["frozen"] != frozen_digest(model):
-        raise UserError("the frozen weights are not those that this run began with: start a new run")
+        raise UserError("the frozen weights are not those that this run began with")
     load_weights(model, checkpoint["weights"])
     check_optimizer_fits(checkpoint["optimizer"], optimizer)
     load_optimizer(optimizer, checkpoint["optimizer"])

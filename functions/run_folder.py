@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import traceback
+import uuid
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -47,7 +48,7 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     write_table(draft / "split.csv", split)
-    record = record | {"split_sha256": _sha256(draft / "split.csv")}
+    record = record | {"run_id": uuid.uuid4().hex, "split_sha256": _sha256(draft / "split.csv")}
     taken = {path.name.casefold() for path in root.iterdir()}
     number = 1
     while True:
@@ -71,6 +72,12 @@ def read_record(run: Path) -> dict:
     if not path.is_file():
         raise UserError(f"{run} is not a run folder: it holds no run.json")
     return parse_record(path.read_bytes(), path)
+
+
+def check_same_run(checkpoint: dict, file: Path, run_id: str) -> None:
+    """UserError unless a checkpoint that lies in a run's folder was written by this run, whose id is given."""
+    if checkpoint["run_id"] != run_id:
+        raise UserError(f"checkpoint {file} was written by another run than {file.parent / 'run.json'} describes")
 
 
 def asked_device(flags: dict) -> str:

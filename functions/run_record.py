@@ -35,6 +35,7 @@ class RunRecord:
     stamps: list[str]
     class_names: list[str]
     name: str | None = None
+    run_id: str = ""                            # in each of its checkpoints, too; older runs have none
     processes: int = 1
     split_sha256: str | None = None
     moved_split_sha256: str | None = None       # of split.csv, while it is written anew for data that were moved

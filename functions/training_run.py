@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from functions.checkpoint_files import find_best, mend
+from functions.checkpoint_files import LAST, find_best, mend
 from functions.checkpoint_writer import CheckpointWriter
 from functions.checkpoints import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
 from functions.distributed import from_main, is_main, share_step, wait, world_size
@@ -110,6 +110,7 @@ class TrainingRun:
 
     def __post_init__(self):
         self.writer = CheckpointWriter(self.folder, self.available_memory)     # a context: on leaving, all is written
+        self.run_id = read_record(self.folder).get("run_id", "")
         self._epoch_began = time.perf_counter()
 
     def epoch_seconds(self) -> float:
@@ -122,11 +123,15 @@ class TrainingRun:
         save_frozen(self.folder, self.model, self.facts.get("frozen", ""))
         for unfinished in self.folder.glob(".*.part") if is_main() else ():
             unfinished.unlink()
-        checkpoint, told = mend(self.folder) if is_main() else (None, [])      # the others read what it has mended
+        checkpoint, told = mend(self.folder, self.run_id) if is_main() else (None, [])  # the others read what it mended
         if from_main(is_main() and checkpoint is None):
             return 0
-        checkpoint = checkpoint or load_checkpoint(self.folder / "last.pt")
-        restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
+        checkpoint = checkpoint or load_checkpoint(self.folder / LAST)
+        try:
+            restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
+        except UserError as error:
+            raise UserError(f"checkpoint {self.folder / LAST}: {error}; put this run's own checkpoint back, or start a "
+                            "new run") from None
         self.history, self.best, self.extra = checkpoint["history"], checkpoint["best"], checkpoint["extra"]
         for line in told:
             print(line)
@@ -145,7 +150,8 @@ class TrainingRun:
         is_best = not clearly_worse(losses, lowest)
         self.best = {"epoch": epoch if is_best else self.best["epoch"], "lowest": min(losses, lowest, key=np.mean)}
         checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
-                                     history=history, best=self.best, **self.facts) | {"extra": self.extra}
+                                     history=history, best=self.best, **self.facts)
+        checkpoint |= {"extra": self.extra, "run_id": self.run_id}
         began = time.perf_counter()
         self.writer.submit(checkpoint, is_best)
         self.saving_seconds += time.perf_counter() - began
@@ -180,7 +186,7 @@ class TrainingRun:
         self.writer.wait()
         started = time.perf_counter()
         self.saving_seconds += started - waited
-        best = find_best(self.folder, self.best["epoch"])[0] if is_main() else None
+        best = find_best(self.folder, self.best["epoch"], self.run_id)[0] if is_main() else None
         wait()                                       # for process 0 to have written the best epoch
         best = best or load_checkpoint(self.folder / "best.pt")
         load_weights(self.model, best["weights"])

@@ -35,6 +35,17 @@ def test_a_runs_own_test_patients_give_its_own_predictions_again(run, call_evalu
     assert "Scores per patient" in (run / "report.html").read_text()
 
 
+def test_a_best_checkpoint_of_another_run_is_refused(run, call_train, call_evaluate, arguments, tmp_path):
+    call_train("--epochs", 1, *arguments, "--seed", 5)
+    (run / "best.pt").unlink()
+    shutil.copy(tmp_path / "runs/ViTModel-2/best.pt", run / "best.pt")
+    code, _, err = call_evaluate("runs/ViTModel")
+    assert code == 2
+    assert "runs/ViTModel/best.pt was written by another run than runs/ViTModel/run.json describes" in err
+    assert err.count("\n") == 1
+    assert call_evaluate("runs/ViTModel-2", "--against", "runs/ViTModel")[0] == 2
+
+
 def test_patients_who_were_trained_on_are_refused_by_name_and_by_pixels(run, call_evaluate, slices, tmp_path):
     code, _, err = call_evaluate("runs/ViTModel", "--data", slices)
     assert code == 2
