@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from functions.auroc import auroc, auroc_interval
-from functions.figure_text import as_written, short
+from functions.figure_text import Figure, as_written, short
 from functions.intervals import FEW
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")      # Okabe and Ito

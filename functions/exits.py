@@ -23,6 +23,7 @@ class _Script:
 
     flags: frozenset[str] | None = None
     traceback: bool = False
+    running: bool = False
 
 
 _script = _Script()
@@ -41,6 +42,11 @@ def show_tracebacks() -> None:
 def has_flag(flag: str) -> bool:
     """Whether the running script has this flag; True where no script has said which it has."""
     return _script.flags is None or flag in _script.flags
+
+
+def in_script() -> bool:
+    """Whether a script of this project is running, and not a notebook or another program that uses its functions."""
+    return _script.running
 
 
 def interrupted() -> bool:
@@ -139,6 +145,7 @@ def one_line_errors() -> Iterator[None]:
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     os.environ["MPLBACKEND"] = "agg"           # of matplotlib, before it is loaded: scripts write figures, show none
+    _script.running = True
     try:
         with _one_line_errors():
             yield
@@ -150,6 +157,7 @@ def one_line_errors() -> Iterator[None]:
             if handler is not None:                                         # None: not Python's own
                 signal.signal(number, handler)
         _signals.clear()
+        _script.running = False
 
 
 @contextmanager

@@ -1,9 +1,26 @@
-"""Text in figures: names come from folders and files, so they are shown as they are written, and cut where too long."""
+"""Text in figures: names come from folders and files, so they are shown as they are written, and cut where too long.
 
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+Every module that draws takes `Figure` from here. Matplotlib reads the user's matplotlibrc when it is first imported: a
+damaged one is the user's error, and the figures of scripts follow none.
+"""
 
-from functions.errors import printable
+import logging
+
+from functions.errors import UserError, printable
+from functions.exits import in_script
+
+log = logging.getLogger("matplotlib")
+log.setLevel(logging.CRITICAL if in_script() else log.level)      # about settings that no script follows
+try:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+except UnicodeError as error:
+    raise UserError(f"Matplotlib cannot read its settings, matplotlibrc in this folder or in the user's ({error}): "
+                    "write it in UTF-8, or move it away") from None
+if in_script():
+    mpl.rcdefaults()
+    log.setLevel(logging.NOTSET)
 
 LONGEST = 32      # characters of a name in a figure
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from functions.errors import printable
+from functions.figure_text import Figure
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"       # no script, no network, no form
 STYLE = """

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from functions.errors import UserError, printable
-from functions.figure_text import as_written, short
+from functions.figure_text import Figure, as_written, short
 
 # A letter that the font lacks is drawn as a box, which the figure shows; the CSV and the page have the letter.
 warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
@@ -53,7 +51,7 @@ def plot_loss_curves(results: Mapping[str, Sequence], title: str = "", best_epoc
             axis.plot(best, curves.get(f"val_{what}", [])[best - 1:best] or [np.nan], "o", color=LINES["val"][0], ms=8,
                       label=f"best epoch {best} ({why})")
         axis.set(xlabel="epoch", ylabel=label)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.locator_params(axis="x", integer=True)
         if what == "acc":
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axis.grid(alpha=0.3)

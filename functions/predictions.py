@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from functions.figure_text import Figure
 from functions.plots import plot_prediction
 from functions.runtime import autocast
 

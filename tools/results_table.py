@@ -104,9 +104,7 @@ def check_figure(figure: Path, table: Path | None) -> None:
 
 def draw(groups: list[list[dict]]):
     """Slice accuracy of each run with its interval, a line a group, the mean of its nearest pictures, the constant."""
-    from matplotlib.figure import Figure
-
-    from functions.figure_text import as_written, short
+    from functions.figure_text import Figure, as_written, short
 
     figure = Figure(figsize=(8, 1.2 + 0.9 * len(groups)), layout="constrained")
     axis = figure.subplots()

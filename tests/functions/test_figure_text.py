@@ -1,4 +1,8 @@
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +16,7 @@ from tests.functions.test_plots import CURVES
 from tests.tools.test_results_table import run
 from tools.results_table import draw, group
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 HOSTILE = [r"$\frac$", r"$$", r"a $x^2$ b $", r"\mathbb{R}", "_hidden", "(all)", "stamps", "path", "%d", "{x}",
            "<b>&amp;", "=1+1", "x" * 255, "\u202eabc", "a\nb", "a\x1b[31mb", "\udcff", "1", "nan", "ä" * 127]
 
@@ -72,3 +77,25 @@ def test_a_thousand_classes_make_a_figure_that_a_file_can_hold():
     curves = {f"class {k}": (np.arange(20.0), np.arange(20) % 2 == 0) for k in range(6)}
     panels = plot_roc(curves, "t")
     assert [axis.get_title() for axis in panels.axes] == list(curves), "two rows, and no empty panel"
+
+
+DRAWN = """
+import sys
+from functions.exits import one_line_errors
+with one_line_errors():
+    from functions.plots import plot_loss_curves
+    plot_loss_curves({"train_loss": [1.0], "train_acc": [0.5]}, "x").savefig(sys.argv[1], format="png")
+"""
+
+
+@pytest.mark.parametrize(("settings", "code"), [(b"\xff\xfe", 2), (b"figure.dpi: -1\ntext.usetex: True", 0)],
+                         ids=["damaged", "settings that draw nothing"])
+def test_a_users_matplotlibrc_ends_no_script_with_a_traceback(tmp_path, settings, code):
+    (tmp_path / "matplotlibrc").write_bytes(settings)
+    ended = subprocess.run([sys.executable, "-c", DRAWN, str(tmp_path / "out.png")], cwd=tmp_path, text=True,
+                           capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (tmp_path / "out.png").exists() == (code == 0)
+    assert ended.stderr.count("\n") == (code == 2)
+    assert ("matplotlibrc" in ended.stderr) == (code == 2)
