@@ -1,5 +1,6 @@
 """Where a run's images lie: the folders that were named, data/, or the phantom."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,9 @@ def is_demo(flags: Mapping) -> bool:
         raise UserError(f"--demo and --{named[0]} exclude each other: the demo makes its own data")
     if "demo" in flags or named or "train" in _split_folders(DATA).folders:
         return flags.get("demo", False)
+    if os.path.lexists(DATA) and not DATA.is_dir():
+        raise UserError(f"{DATA} is no folder, and the phantom is made in a folder of that name: move it away, or name "
+                        "your class folders with --train_dir")
     others = sorted(path.name for path in DATA.glob("*") if not is_litter(path.name) and not _is_phantom(path))
     if others:
         raise UserError(f"{DATA}/ holds {others[0]} but no train folder: name your class folders with --train_dir, "

@@ -136,6 +136,14 @@ def _discard_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(f"the folder this was started in cannot be found any more ({error.strerror}): change to one "
+                        "that exists") from None
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """`_one_line_errors`, after which the signals' handlers are the earlier ones: IPython or a notebook goes on.
@@ -187,6 +195,7 @@ def _one_line_errors() -> Iterator[None]:
     stdout, sys.stdout = sys.stdout, SafeOutput(sys.stdout) if sys.stdout is not None else None
     try:
         try:
+            _check_working_folder()
             yield
         finally:
             if sys.stdout is not None:

@@ -17,6 +17,7 @@ from functions.distributed import from_main, is_main, rank, together, world_size
 from functions.errors import UserError
 from functions.files import write_atomically
 from functions.progress import Progress
+from functions.run_names import check_writable
 from functions.runtime import autocast
 
 FOLDER = Path("runs/.features")
@@ -31,6 +32,7 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
     views of each training slice. A view is kept for these very slices and seed: each of its batches has a seed of its
     own, so that a view which was interrupted goes on as if it had not been.
     """
+    check_writable(FOLDER, "leave features unkept with --no_cache")
     started, features, total, new = time.perf_counter(), {}, 0, 0
     model.eval()
     depends_on = {"weights": frozen, "model": config_to_plain(model.config), "preprocessing": data.preprocessing,

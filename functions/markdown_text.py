@@ -33,4 +33,4 @@ def write_between(file: Path, begin: str, end: str, lines: list[str]) -> None:
         raise UserError(f"{file} is not a UTF-8 text ({error.reason} at byte {error.start})") from None
     if len(found := re.findall(f"{re.escape(begin)}.*?{re.escape(end)}", text, flags=re.DOTALL)) != 1:
         raise UserError(f"{file} needs the line {begin} and after it {end}, once each")
-    write_text(file, text.replace(found[0], "\n".join([begin, "", *lines, "", end])))
+    write_text(file.resolve(), text.replace(found[0], "\n".join([begin, "", *lines, "", end])))

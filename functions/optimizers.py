@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from functions.errors import UserError
+
 
 def decayed(name: str, parameter: nn.Parameter) -> bool:
     """Weight decay is for matrices: not for biases and norms (one axis), positions or the class token.
@@ -19,10 +21,14 @@ def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float,
     """AdamW ("adamw": decay lr·wd on matrices only), Adam or SGD ("adam", "sgd": L2 in every parameter's gradient).
 
     Table 3's betas (0.9, 0.999), Table 4's momentum 0.9. "adam" is what the replicated repository uses. Frozen
-    parameters are left out; `rates` has a factor on `lr` for each name. Raises ValueError for another optimiser.
+    parameters are left out; `rates` has a factor on `lr` for each name. Raises ValueError for another
+    optimiser, UserError for a decay that no weight survives.
     """
     if name not in ("adamw", "adam", "sgd"):
         raise ValueError(f'unknown optimizer "{name}"; known: adamw, adam, sgd')
+    if name == "adamw" and lr * weight_decay >= 1:
+        raise UserError(f"weight_decay {weight_decay:g} times lr {lr:g} is {lr * weight_decay:g}: AdamW multiplies the "
+                        "weights by 1 minus that at every step, so it must be below 1")
     groups = {}
     for n, p in model.named_parameters():
         if p.requires_grad:

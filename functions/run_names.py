@@ -1,5 +1,6 @@
 """What a run may be called, and whether its results can be written: asked first, before anything is computed."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def check_name(name: str) -> None:
 def check_writable(folder: Path, advice: str = "start from another folder") -> None:
     """UserError unless files can be made in `folder`, or where it is to be made: asked before an hour is spent."""
     while not folder.is_dir():
-        if folder.exists():
-            raise UserError(f"{folder} is a file, and results go into a folder of that name: move it away, or {advice}")
+        if os.path.lexists(folder):
+            what = "a link to nothing" if folder.is_symlink() and not folder.exists() else "a file"
+            raise UserError(f"{folder} is {what}, and a folder of that name is needed: move it away, or {advice}")
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -35,6 +37,14 @@ def check_writable(folder: Path, advice: str = "start from another folder") -> N
     except OSError as error:
         raise UserError(f"{folder.resolve()} cannot be written to ({error.strerror}), but results go there: "
                         f"make it writable, or {advice}") from None
+
+
+def check_file_writable(file: Path, flag: str) -> None:
+    """UserError unless `file`, which `flag` names, can be written: it is no folder, and its folder exists."""
+    if file.is_dir() or not file.parent.is_dir():
+        why = "is a folder" if file.is_dir() else f"lies in {file.parent}, which is no folder"
+        raise UserError(f"{flag} {file} {why}: name a file in a folder that exists")
+    check_writable(file.parent, f"name another file with {flag}")
 
 
 def make_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ def image_size(text: str | int) -> tuple[int, int]:
     if isinstance(text, (list, tuple)):
         text = "x".join(map(str, text))
     try:
-        sides = [int(side) for side in str(text).lower().split("x")]
+        sides = [] if "_" in str(text) else [int(side) for side in str(text).lower().split("x")]
     except ValueError:
         sides = []
     if len(sides) == 1:
@@ -35,7 +35,7 @@ def image_size(text: str | int) -> tuple[int, int]:
 def _number(kind: type, low: float, high: float = float("inf")):
     def convert(text):
         try:
-            value = kind(str(text))
+            value = None if "_" in str(text) else kind(str(text))       # 1_000 is Python's way alone
         except ValueError:
             value = None
         if value is None or not low <= value <= high or value == float("inf"):

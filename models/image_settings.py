@@ -65,7 +65,7 @@ def find_image_settings(model: str, source: str, path: Path, digest: str, where:
     if known:
         what = "name" if known.url.endswith(f"/{path.name}") else "hash"
         return of_preset(known, f"torchvision's {known.name}, by the file's {what}")
-    if found := _beside(path, source):
+    if found := _beside(path):
         return found
     if source == "timm" and digest[:8] in DEIT:
         return replace(_of("ImageNet", "DeiT's, by the file's hash"),
@@ -117,10 +117,8 @@ def _of_our_checkpoint(preprocessing: dict) -> ImageSettings:
     return ImageSettings({}, mean, std, "the checkpoint's own preprocessing", described)
 
 
-def _beside(path: Path, source: str) -> ImageSettings | None:
-    """What a configuration in the file's folder says."""
-    if source not in ("timm", "huggingface"):
-        return None
+def _beside(path: Path) -> ImageSettings | None:
+    """What a configuration in the file's folder says, whatever layout the weights have."""
     if (file := path.parent / "preprocessor_config.json").is_file():
         found = _read_json(file)
         if "image_mean" in found or found.get("do_normalize") is False:

@@ -13,6 +13,7 @@ from functions.errors import UserError
 from functions.exits import one_line_errors
 from functions.markdown_text import cell, code, row, write_between
 from functions.run_groups import group_runs, recipe_name, refuse_repeats, seeds_in_words
+from functions.run_names import check_file_writable
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
            ("patient", "auroc_disease", "patient AUROC, diseased or not"))
@@ -97,7 +98,8 @@ def _verdicts(runs: list[dict], unit: str, name: str) -> str:
 
 
 def check_figure(figure: Path, table: Path | None) -> None:
-    """UserError where --figure would replace a file that is no PNG, or --write's."""
+    """UserError where --figure cannot be written, or would replace a file that is no PNG, or --write's."""
+    check_file_writable(figure, "--figure")
     if figure == table or (figure.exists() and not (figure.is_file() and figure.read_bytes()[:4] == b"\x89PNG")):
         raise UserError(f"--figure {figure} exists and is no PNG: name another file")
 
@@ -141,11 +143,11 @@ def main() -> None:
         parser.add_argument("--figure", type=Path, metavar="FILE", help="also draw them, as a PNG")
         arguments = parser.parse_args()
         refuse_repeats(arguments.runs)
+        if arguments.figure:
+            check_figure(arguments.figure, arguments.write)
         groups = group([read(run) for run in arguments.runs])
         lines = table(groups)
         print("\n".join(lines))
-        if arguments.figure:
-            check_figure(arguments.figure, arguments.write)
         if arguments.write:
             write_between(arguments.write, BEGIN, END, lines)
         if arguments.figure:

@@ -30,6 +30,15 @@ def test_data_without_a_train_folder_is_not_overlooked():
         is_demo({})
 
 
+def test_a_file_or_a_dead_link_called_data_is_a_line():
+    Path("data").touch()
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"^data is no folder.*move it away.*--train_dir"):
+            is_demo({})
+        Path("data").unlink()
+        Path("data").symlink_to("nowhere")
+
+
 def test_the_demo_and_a_data_flag_exclude_each_other():
     with pytest.raises(ValueError, match="--demo and --subjects"):
         is_demo({"demo": True, "subjects": "a.csv"})

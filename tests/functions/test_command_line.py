@@ -58,6 +58,8 @@ def test_an_on_off_flag_can_be_spelt_as_the_others_are(flag, value):
         (["--patch_size", "8"], "--patch_size"),
         (["--layer_decay", "2"], "between 0 and 1"),
         (["--train", "last:" + "9" * 5000], "none of head, last:K"),
+        (["--views", "1_0"], '"1_0" is not a whole number'),
+        (["--image_size", "1_000"], "is not an image size"),
         (["--views", "1000000000"], "between 1 and 1,000"),
         (["--weight", "x"], "did you mean --weights?"),
     ],

@@ -260,3 +260,15 @@ def test_ctrl_c_works_after_an_error_line_and_is_held_once_python_ends():
     assert done.stderr == "error: no such file\n"
     command = [sys.executable, "-i", "-c", code]
     assert "stopped" in subprocess.run(command, input="", capture_output=True, text=True, timeout=60).stdout
+
+
+def test_a_folder_that_was_removed_under_the_script_is_a_line(tmp_path, monkeypatch, capsys):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    with pytest.raises(SystemExit) as end, one_line_errors():
+        raise AssertionError("nothing of the script is run")
+    monkeypatch.chdir(tmp_path)
+    assert end.value.code == 2
+    assert "the folder this was started in cannot be found any more" in capsys.readouterr().err

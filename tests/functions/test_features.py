@@ -7,6 +7,7 @@ from data_setup.dataloaders import create_dataloaders
 from data_setup.framing import Frame
 from functions import features as features_module
 from functions.checkpoints import frozen_digest
+from functions.errors import UserError
 from functions.features import Seeded, cached_features, extract, frozen_features
 from functions.runtime import set_seeds
 from models import VARIANTS
@@ -199,3 +200,11 @@ def test_a_batchs_random_numbers_follow_from_its_place_alone():
     assert torch.equal(later(batches[2]), expected[2])
     assert torch.equal(later(batches[3]), expected[3])
     assert not torch.equal(Seeded(Noise(), seed=4, first=2)(batches[2]), expected[2])
+
+
+def test_a_file_where_the_features_folder_belongs_is_said_before_any_is_computed(tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / ".features").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"runs/\.features is a file.*--no_cache"):
+        frozen_features(None, None, None, None, "", "fp32")

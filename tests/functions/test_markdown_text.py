@@ -33,3 +33,11 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     for name in ("pipe", "missing.md", "."):
         with pytest.raises(UserError, match="is no file that holds the lines"):
             write_between(tmp_path / name, "<!-- a -->", "<!-- b -->", ["x"])
+
+
+def test_a_link_stays_a_link_to_the_file_that_is_changed(tmp_path):
+    (tmp_path / "page.md").write_text("a\n<b>\n<e>\nz\n")
+    (tmp_path / "link.md").symlink_to("page.md")
+    write_between(tmp_path / "link.md", "<b>", "<e>", ["| x |"])
+    assert (tmp_path / "link.md").is_symlink()
+    assert "| x |" in (tmp_path / "page.md").read_text()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from functions.errors import UserError
 from functions.optimizers import make_optimizer
 from models import ViT, ViTConfig
 
@@ -98,3 +99,11 @@ def test_decay_leaves_out_the_positions_and_class_token_of_torchvisions_vit_too(
     attention, mlp = "encoder.layers.encoder_layer_0.self_attention", "encoder.layers.encoder_layer_0.mlp"
     assert moved == {"conv_proj.weight", "heads.head.weight", f"{attention}.in_proj_weight",
                      f"{attention}.out_proj.weight", f"{mlp}.0.weight", f"{mlp}.3.weight"}
+
+
+def test_a_decay_that_no_weight_survives_is_refused():
+    model = torch.nn.Linear(3, 5)
+    make_optimizer(model, "adamw", 0.1, 9.9)
+    make_optimizer(model, "sgd", 1.0, 1.0)
+    with pytest.raises(UserError, match=r"weight_decay 10 times lr 0\.1 is 1"):
+        make_optimizer(model, "adamw", 0.1, 10.0)

@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from functions.errors import UserError
-from functions.run_names import check_name, check_writable, make_folder
+from functions.run_names import check_file_writable, check_name, check_writable, make_folder
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\\b", "..", ".hidden", "/tmp", "a\nb", "n" * 151, "ü" * 76, "CON", "con",
@@ -61,3 +61,22 @@ def test_a_file_where_a_folder_belongs_and_a_folder_that_cannot_be_made_are_line
     if os.path.isdir("/proc/self"):
         with pytest.raises(UserError, match="/proc cannot be written to.*--out"):
             make_folder(Path("/proc/none"))
+
+
+def test_a_link_to_nothing_where_a_folder_belongs_is_a_line(tmp_path):
+    (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("runs", "loop"):
+        with pytest.raises(UserError, match=rf"{name} is a link to nothing.*move it away"):
+            check_writable(tmp_path / name)
+        with pytest.raises(UserError, match=rf"{name} is a link to nothing.*move it away"):
+            make_folder(tmp_path / name / "x")
+
+
+def test_a_file_that_cannot_be_written_is_named_with_its_flag(tmp_path):
+    (tmp_path / "file").touch()
+    check_file_writable(tmp_path / "file", "--figure")
+    check_file_writable(tmp_path / "new.png", "--figure")
+    for file in (tmp_path, tmp_path / "no" / "x.png", tmp_path / "file" / "x.png"):
+        with pytest.raises(UserError, match=re.escape(f"--figure {file} ") + ".*name a file in a folder that exists"):
+            check_file_writable(file, "--figure")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from functions.errors import printable
 from tests.conftest import TINY, make_slices
 from tests.forkserver import fork_context
 
@@ -163,8 +164,10 @@ def judge(case: Case, code: int, out: str, err: str, words: set[str]) -> tuple[s
 
 def _words(case: Case, folder: Path) -> set[str]:
     """What a message may name: the flags and values of the case, its files and folders."""
-    given = {text for text in case.arguments if len(text) > 2}
-    given |= {text[2:].replace("_", " ") for text in given if text.startswith("--")}
+    given = {printable(text.partition("=")[0]) for text in case.arguments if len(text) > 2 or text.startswith("-")}
+    given |= {f" {text} " for text in case.arguments if len(text) < 3}
+    flags = {text[2:] for text in given if text.startswith("--")} - {""}
+    given |= flags | {text.replace("_dir", " folder").replace("_", " ") for text in flags}
     files = {path.name for path in _files(folder)} | {path.parent.name for path in _files(folder)}
     return given | {name for name in files if len(name) > 2}
 
@@ -240,7 +243,7 @@ def _watch(folder: Path, events: Path) -> None:
         map(
             str,
             (
-                folder.resolve(),
+                f"{folder.resolve()}/",
                 "/dev/",
                 "/proc/",
                 Path.home() / ".cache",
@@ -258,7 +261,8 @@ def _watch(folder: Path, events: Path) -> None:
             return False
         whole = os.path.join(os.getcwd(), os.fsdecode(path))
         real = os.path.realpath(os.path.dirname(whole))
-        return not f"{whole}/".startswith(("/proc/", "/dev/")) and not f"{real}/".startswith(allowed)
+        real = os.path.join(real, os.path.basename(whole)) + "/"
+        return not f"{whole}/".startswith(("/proc/", "/dev/")) and not real.startswith(allowed)
 
     def hook(event: str, arguments: tuple) -> None:
         line = ""

@@ -79,6 +79,12 @@ def test_hugging_faces_processor_beside_the_file_says_it(tmp_path):
     assert images.mean == [0.1, 0.2, 0.3]
 
 
+def test_a_configuration_beside_weights_under_torchvisions_names_is_read_too(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"mean": [0.1, 0.2, 0.3], "std": [0.5] * 3, "crop_pct": 1.0}))
+    images = found(tmp_path / "mine.pth", "torchvision").images
+    assert (images.mean, images.origin) == ([0.1, 0.2, 0.3], "config.json beside the file")
+
+
 def test_timms_configuration_beside_the_file_says_it(tmp_path):
     config = {"architecture": "vit_base_patch16_224", "pretrained_cfg": {
         "mean": MEANS, "std": STDS, "crop_pct": 0.95, "interpolation": "bilinear"}}

@@ -134,5 +134,5 @@ def test_a_figure_replaces_no_file_that_is_none(tmp_path):
     check_figure(tmp_path / "f.png", None)
     check_figure(tmp_path / "new.png", tmp_path / "R.md")
     for figure, table_file in ((tmp_path / "run.json", None), (tmp_path, None), (tmp_path / "x", tmp_path / "x")):
-        with pytest.raises(UserError, match="exists and is no PNG"):
+        with pytest.raises(UserError, match="exists and is no PNG|is a folder"):
             check_figure(figure, table_file)
