@@ -177,8 +177,12 @@ def find_image_files(folder: str | Path, homes: Mapping[str, str] | None = None)
         real_here = os.path.realpath(here)
         for entry in entries:
             path, is_folder, is_link = here / entry.name, _is_folder(entry), entry.is_symlink()
-            if is_link:
-                _check_link(path, real_here, mine, homes or {})
+            try:
+                if is_link:
+                    _check_link(path, real_here, mine, homes or {})
+            except OSError as error:
+                left_out.append(LeftOut(path, f"link cannot be followed ({error.strerror})", doubtful=True))
+                continue
             if is_litter(entry.name):
                 left_out.append(_litter(path, is_folder and not is_link))
             elif is_folder:

@@ -290,3 +290,20 @@ def test_folders_of_views_and_of_patients_within_a_class_are_fine(tmp_path, firs
         for number, folder in enumerate(inside):
             save_noise(tmp_path / name / folder / "a.png", 10 * len(name) + number + (name == "B") * 5)
     assert set(list_slices({"train": tmp_path}).table["class"]) == {"A", "B"}
+
+
+def test_a_link_that_cannot_be_followed_is_named_and_left_out(tmp_path, monkeypatch):
+    """As /proc/1/cwd is for anybody but root: Python's realpath raises PermissionError there."""
+    write(tmp_path, "a.png")
+    (tmp_path / "up.png").symlink_to("a.png")
+    real = os.path.realpath
+
+    def refusing(path, **options):
+        if str(path).endswith("up.png"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(os.path, "realpath", refusing)
+    images, left_out = find_image_files(tmp_path)
+    assert [path.name for path in images] == ["a.png"]
+    assert [str(entry) for entry in left_out] == [f"{tmp_path}/up.png: link cannot be followed (Permission denied)"]
