@@ -7,6 +7,7 @@ from data_setup.dataloaders import create_dataloaders
 from data_setup.framing import Frame
 from functions import features as features_module
 from functions.checkpoints import frozen_digest
+from functions.errors import UserError
 from functions.features import Seeded, cached_features, extract, frozen_features
 from functions.runtime import set_seeds
 from models import VARIANTS
@@ -199,3 +200,17 @@ def test_a_batchs_random_numbers_follow_from_its_place_alone():
     assert torch.equal(later(batches[2]), expected[2])
     assert torch.equal(later(batches[3]), expected[3])
     assert not torch.equal(Seeded(Noise(), seed=4, first=2)(batches[2]), expected[2])
+
+
+def test_features_that_are_not_finite_name_the_weights_and_are_not_kept(slices, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_b_16", SIZES)
+    monkeypatch.setattr(features_module, "FOLDER", tmp_path / "kept")
+    size = tuple(PREPARED["image_size"])
+    model = TransferModel(TransferConfig(image_size=size, in_channels=1, num_classes=2))
+    torch.nn.init.constant_(model.backbone.conv_proj.weight, 3e38)
+    data = create_dataloaders(slices / "train", slices / "test", 16, image_size=size, channels=1,
+                              device=torch.device("cpu"), preprocessing=PREPARED, augment=False)
+    settings = Namespace(augment=False, views=1, seed=0, weights=tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"features are not finite: the weights, --weights .*w\.pth, make them so"):
+        frozen_features(model, data, settings, torch.device("cpu"), frozen_digest(model), "fp32")
+    assert not (tmp_path / "kept").exists()

@@ -238,3 +238,12 @@ def test_a_split_that_was_edited_is_not_scored(run, call_evaluate):
     code, _, err = call_evaluate("runs/ViTModel")
     assert (code, err.count("\n")) == (2, 1)
     assert "split.csv is damaged or was changed since this run began" in err
+
+
+def test_a_checkpoint_whose_answers_are_not_finite_is_named_and_not_scored(run, call_evaluate):
+    checkpoint = torch.load(run / "best.pt", weights_only=True)
+    checkpoint["weights"]["patch_embedding.project.weight"].fill_(3e38)
+    torch.save(checkpoint, run / "huge.pt")
+    code, _, err = call_evaluate("runs/ViTModel/huge.pt", "--data", run / "split.csv")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "checkpoint runs/ViTModel/huge.pt: its weights give probabilities that are not finite" in err
