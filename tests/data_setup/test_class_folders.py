@@ -290,3 +290,16 @@ def test_folders_of_views_and_of_patients_within_a_class_are_fine(tmp_path, firs
         for number, folder in enumerate(inside):
             save_noise(tmp_path / name / folder / "a.png", 10 * len(name) + number + (name == "B") * 5)
     assert set(list_slices({"train": tmp_path}).table["class"]) == {"A", "B"}
+
+
+@pytest.mark.parametrize("name", [".hidden", "CVS"])
+def test_a_class_folder_whose_name_is_that_of_litter_is_warned_about(tmp_path, name):
+    for number, folder in enumerate(("AD", "CN", name)):
+        save_noise(tmp_path / folder / "a.png", number)
+    (tmp_path / ".git" / "objects").mkdir(parents=True)
+    [warning] = list_slices({"train": tmp_path}).warnings
+    assert f"{name} holds images, but is left out for its name" in warning
+    for folder in ("AD", "CN"):
+        (tmp_path / folder).rename(tmp_path / f".{folder}")
+    with pytest.raises(UserError, match=r"holds no class folders.*\.AD holds images, but is left out for its name"):
+        list_slices({"train": tmp_path})
