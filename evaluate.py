@@ -123,7 +123,7 @@ def own_split(run: Path | None, arguments):
     from data_setup.moved import written_split
     from functions.run_folder import check_split, read_record
 
-    if run is None or not (run / "run.json").is_file():
+    if run is None or not (run / "run.json").exists():
         if moved := [name for name in ("train_dir", "test_dir", "val_dir") if getattr(arguments, name)]:
             raise UserError(f"--{moved[0]} says where a run's data are now, and {arguments.run} is no run folder")
         return None

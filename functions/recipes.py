@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from functions.command_line import suggestion
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 from functions.recipe_files import read_yaml
 from functions.settings import Script, Setting, in_words, short, subjects_source, weights_source
 
@@ -24,9 +24,9 @@ SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "emb
 
 def read_recipe(path: Path, script: Script) -> dict:
     """The settings a YAML file gives a script; ValueError, naming file and key, for what is no setting or no value."""
-    if not path.is_file():
+    if why := not_a_file(path):
         known = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
-        raise UserError(f"recipe {path}: no such file; recipes/ holds {known}")
+        raise UserError(f"recipe {path}: {why}; recipes/ holds {known}")
     found = read_yaml(path)
     if not isinstance(found, dict):
         raise UserError(f"recipe {path} is not settings, one 'name: value' a line")

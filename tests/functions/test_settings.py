@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from functions.command_line import make_parser
+from functions.errors import UserError
 from functions.recipes import RECIPES, SIZES, describe, from_plain, read_recipe, resolve, steps_or_epochs, to_plain
 from functions.settings import SCRATCH, TRANSFER, image_size
+from tests.conftest import NO_FILES
 
 SETTINGS = SCRATCH.settings
 
@@ -271,3 +273,10 @@ def test_a_recipes_channel_values_are_numbers(recipe, text):
     with pytest.raises(ValueError, match="is not one number, or three") as refusal:
         read_recipe(recipe(text), TRANSFER)
     assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "a.yaml")
+    with pytest.raises(UserError, match=f"recipe .*a.yaml: {kind}.*demo.yaml"):
+        read_recipe(tmp_path / "a.yaml", SCRATCH)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import NO_FILES
+
 
 @pytest.fixture
 def call_evaluate(call_script):
@@ -247,3 +249,14 @@ def test_a_checkpoint_whose_answers_are_not_finite_is_named_and_not_scored(run, 
     code, _, err = call_evaluate("runs/ViTModel/huge.pt", "--data", run / "split.csv")
     assert (code, err.count("\n")) == (2, 1)
     assert "checkpoint runs/ViTModel/huge.pt: its weights give probabilities that are not finite" in err
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+@pytest.mark.parametrize("name", ["run.json", "split.csv", "metrics.json", "results.csv", "best.pt"])
+def test_what_stands_in_the_place_of_a_runs_file_is_called_what_it_is(run, call_evaluate, kind, make, name):
+    (run / name).unlink()
+    make(run / name)
+    code, _, err = call_evaluate("runs/ViTModel")
+    assert (code, err.count("\n")) == (2, 1)
+    assert name in err
+    assert kind in err
