@@ -67,14 +67,19 @@ def evaluate_checkpoint(arguments) -> None:
     if (out / "run.json").exists():
         raise UserError(f"--out {out} is a run's folder, whose own results would be overwritten: name another folder")
     make_folder(out)                                   # what cannot be written is said before the work, not after it
-    def predict(net, its: dict, part: str):
+    def predict(net, its: dict, file: Path, part: str):
         precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)
         rows.notes += [note] * (note != "" and note not in rows.notes)
-        return predict_batches(net, rows.batches(part, device, its["preprocessing"]), device, precision)
+        batches = rows.batches(part, device, its["preprocessing"])
+        try:
+            return predict_batches(net, batches, device, precision)
+        except UserError as error:
+            raise UserError(f"checkpoint {file}: {error}") from None
 
-    probabilities = {part: predict(model, checkpoint, part) for part in ("test", "val") if part in rows.parts}
+    probabilities = {part: predict(model, checkpoint, checkpoint_file, part)
+                     for part in ("test", "val") if part in rows.parts}
     if arguments.against:
-        other = predict(rival, theirs, "test")
+        other = predict(rival, theirs, rival_file, "test")
     result = evaluation_report.evaluate_all(
         probabilities, rows.parts, checkpoint["class_names"], order, rows.largest, other, rows.nearest_neighbour(),
         met=evaluation_report.SEEN in stamps)
@@ -112,7 +117,7 @@ def own_split(run: Path | None, arguments):
     from data_setup.moved import written_split
     from functions.run_folder import check_split, read_record
 
-    if run is None or not (run / "run.json").is_file():
+    if run is None or not (run / "run.json").exists():
         if moved := [name for name in ("train_dir", "test_dir", "val_dir") if getattr(arguments, name)]:
             raise UserError(f"--{moved[0]} says where a run's data are now, and {arguments.run} is no run folder")
         return None

@@ -30,7 +30,7 @@ def train(flags: dict) -> None:
     from functions.model_memory import check_model_fits
     from functions.optimizers import make_optimizer
     from functions.profiling import step_profiler
-    from functions.recipes import SIZES
+    from functions.recipes import SIZES, settings_named
     from functions.results import patient_ids
     from functions.run_folder import asked_device, recorded
     from functions.schedules import make_schedule
@@ -52,13 +52,15 @@ def train(flags: dict) -> None:
 
     # The model's sizes, before any slice is read
     sizes = {field: size for name, field in SIZES.items() if (size := getattr(settings, name)) is not None}
-    config = configure(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
-                       dropout=settings.dropout, num_classes=settings.num_classes or 2, **sizes)
+    with settings_named(settings, sources):
+        config = configure(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
+                           dropout=settings.dropout, num_classes=settings.num_classes or 2, **sizes)
     vars(settings).update({name: getattr(config, field) for name, field in SIZES.items()})     # as recorded
     check_model_fits(config.num_parameters, settings.optimizer, device, available_memory(), settings.shard)
 
     # Data: class folders → patients → train, val, test
-    data, folders = load_run_data(settings, chosen_split(settings, record, flags), device)
+    with settings_named(settings, sources):
+        data, folders = load_run_data(settings, chosen_split(settings, record, flags), device)
     stamps = [reporting.DEMO] * settings.demo + data.stamps
 
     # Model, loss, optimiser, schedule
@@ -114,7 +116,8 @@ def train(flags: dict) -> None:
         engine.train(model, data.train, data.test, optimizer, loss_fn, settings.epochs, device,
                      val_dataloader=data.val, history=run.history, after_epoch=after_epoch, precision=precision,
                      scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
-                     accumulation=settings.accumulation, after_step=profiler)
+                     accumulation=settings.accumulation, after_step=profiler,
+                     loaded=str(folder / "last.pt") if done else "")
         if run.epochs_done < settings.epochs:
             run.pause()
             return

@@ -33,7 +33,7 @@ def train(flags: dict) -> None:
     from functions.optimizers import make_optimizer
     from functions.probe import least_squares_probe
     from functions.profiling import step_profiler
-    from functions.recipes import steps_or_epochs
+    from functions.recipes import settings_named, steps_or_epochs
     from functions.results import patient_ids
     from functions.run_folder import asked_device, recorded
     from functions.schedules import make_schedule
@@ -55,16 +55,17 @@ def train(flags: dict) -> None:
     device_words = f"{runtime.describe_device(device)}, {precision}"
 
     # Weights, and how they want their images; data: class folders → patients → train, val, test
-    pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
-                                 settings.in_channels, settings.mean, settings.std)
-    own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
-    data, folders = load_run_data(settings, chosen_split(settings, record, flags), device,
-                                  own | {"mean": pretrained.mean, "std": pretrained.std})
+    with settings_named(settings, sources):
+        pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
+                                     settings.in_channels, settings.mean, settings.std)
+        own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
+        data, folders = load_run_data(settings, chosen_split(settings, record, flags), device,
+                                      own | {"mean": pretrained.mean, "std": pretrained.std})
+        model = load_transfer(pretrained, len(data.class_names)).to(device)
+        model.unfreeze(settings.train, in_chunks=True)     # cached or not, the same features to the last bit
     stamps = [reporting.DEMO] * settings.demo + [reporting.RANDOM] * (pretrained.weights is None) + data.stamps
 
-    # Model: what is frozen, what is trained; loss, optimiser, schedule
-    model = load_transfer(pretrained, len(data.class_names)).to(device)
-    model.unfreeze(settings.train, in_chunks=True)     # with the cache or without it, the same features to the last bit
+    # What is trained; loss, optimiser, schedule
     cached = settings.train == "head" and settings.cache
     if settings.shard and cached:
         raise UserError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
@@ -107,14 +108,13 @@ def train(flags: dict) -> None:
         print(reporting.epoch_estimate(model, data.train, [data.val, data.test], precision, TRANSFER, model.chunk))
 
     # The run's folder: a new one, or the one to go on in
+    seen, val = {"seen": data.seen}, data.val.dataset       # seen is in the checkpoint, not in run.json
     facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
              "split_hash": split_hash(data.table), "fingerprint": data.fingerprint, "precision": precision,
              "frozen": frozen}
-    seen = {"seen": data.seen}          # in the checkpoint, not in run.json
     folder = open_folder(TRANSFER, settings, record, facts, device_words, data.table, notes=notes,
                          left_out=data.left_out, weights=pretrained.source, weights_sha256=pretrained.sha256,
                          feature_seconds=seconds)
-    val = data.val.dataset
     run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | seen, patient_ids(val.subjects, val.paths),
                       available_memory=available_memory)
     runtime.set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
@@ -135,7 +135,8 @@ def train(flags: dict) -> None:
         engine.train(learner, streams.train, streams.test, optimizer, loss_fn, settings.epochs, device,
                      val_dataloader=streams.val, history=run.history, after_epoch=after_epoch, precision=precision,
                      scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
-                     accumulation=settings.accumulation, last_step=settings.steps, after_step=profiler)
+                     accumulation=settings.accumulation, last_step=settings.steps, after_step=profiler,
+                     loaded=str(folder / "last.pt") if done else pretrained.source * (pretrained.weights is not None))
         if run.epochs_done < settings.epochs:
             run.pause()
             return
@@ -148,8 +149,7 @@ def train(flags: dict) -> None:
             return engine.test_step(learner, streams.test, loss_fn, device,
                                     precision=runtime.scoring_precision(trained, device)[0])
 
-        scored = run.conclude(score_test,
-                              test.paths, test.subjects, data.largest_class, probe)
+        scored = run.conclude(score_test, test.paths, test.subjects, data.largest_class, probe)
         reporting.print_end(folder, run.best["epoch"], scored, data.largest_class, UNKNOWN not in stamps, stamps,
                             data.left_out)
         if folders.phantom:

@@ -23,7 +23,7 @@ from data_setup.split_notes import overlap
 from data_setup.subject_patterns import remedy
 from data_setup.subjects import find_subjects
 from data_setup.traces import traces
-from functions.errors import UserError, printable
+from functions.errors import UserError, not_a_file, printable
 
 FEW = 5                       # patients of a class, below which nothing can be measured
 ICC = 0.9                     # assumed intraclass correlation of a patient's slices: neighbours are nearly copies
@@ -59,6 +59,8 @@ def list_data(data: Path) -> Listing:
     or a CSV with path, class and split.
     Raises UserError where DATA is missing, or has test/ or val/ and no train/.
     """
+    if not data.is_dir() and (why := not_a_file(data)) not in ("", "no such file"):
+        raise UserError(f"{data} is {why}")
     if not data.exists():
         raise UserError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
     if data.is_file():

@@ -15,7 +15,7 @@ import pandas as pd
 
 from data_setup.file_kinds import ending, in_words, is_document, is_image, is_litter, what_to_do
 from data_setup.path_names import check_utf8
-from data_setup.split_folders import TRAINING, check_level, check_not_splits
+from data_setup.split_folders import TRAINING, check_level, check_not_splits, holds_images_only
 from functions.errors import UserError, printable
 
 # Names of columns and rows in the tables of results, which a class cannot have beside them.
@@ -88,7 +88,7 @@ def list_class_folders(folders: Mapping[str, Path], advice: str = TRAINING) -> L
                    LeftOut(path, OUTSIDE, not is_document(path.name))
                    for path in sorted(folder.iterdir()) if path not in classes[split].values()]
         left_out += outside
-        warnings += _warnings(folder, 0, outside)
+        warnings += [*_warnings(folder, 0, outside), *_skipped_classes(folder)]
     table = pd.DataFrame(rows, columns=["path", "class", "split"], dtype=object)
     return Listing(table, [str(entry) for entry in left_out], warnings)
 
@@ -129,8 +129,17 @@ def _class_folders(folder: Path) -> dict[str, Path]:
                             "NFD): put their images together")
         found[name] = path
     if not found:
-        raise UserError(f"{folder} holds no class folders: it must hold a folder of images for each class")
+        skipped = "".join(f"; {sentence}" for sentence in _skipped_classes(folder))
+        raise UserError(f"{folder} holds no class folders: it must hold a folder of images for each class{skipped}")
     return found
+
+
+def _skipped_classes(folder: Path) -> list[str]:
+    """A sentence for each folder of images whose name a class cannot have, as one that begins with a dot."""
+    skipped = [path for path in sorted(folder.iterdir()) if is_litter(path.name) and path.is_dir()
+               and os.access(path, os.R_OK | os.X_OK) and holds_images_only(path)]
+    return [f"{printable(path)} holds images, but is left out for its name, which hidden or other programs' folders "
+            "have: rename it if it is a class" for path in skipped]
 
 
 def _homes(classes: Mapping[str, Mapping[str, Path]]) -> dict[str, str]:

@@ -76,7 +76,26 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
         taken[split] = found.folders.get(split, named[split])
     for split in ("test", "val"):
         taken[split] = taken[split] or roots["train"].folders.get(split)
+    _check_apart(train, {"train": named["train"], "test": test, "val": val}, taken)
     return Folders(**taken, notes=tuple(_notes(roots, taken)))
+
+
+def _check_apart(train: Path | None, named: Mapping[str, Path | None], taken: Mapping[str, Path | None]) -> None:
+    """UserError where there is no train folder beside the others, or two splits are, or share by links, one folder."""
+    others = [split for split in ("test", "val") if named[split] is not None]
+    if train is None and others and not taken["train"].is_dir():
+        raise UserError(f"--{others[0]}_dir {named[others[0]]} is given without --train_dir, and there is no "
+                        f"{taken['train']}: name the folder to train on with --train_dir")
+    places = {}
+    for split, folder in taken.items():
+        if folder is None or not folder.is_dir():
+            continue
+        classes = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_litter(path.name)]
+        for path in (folder, *classes):
+            other, first = places.setdefault(path.resolve(), (split, path))
+            if other != split:
+                raise UserError(f"{path} of --{split}_dir and {first} of --{other}_dir are the same folder: name "
+                                f"another, or leave --{split}_dir out, and {split} is cut from train by patient")
 
 
 def _split_folders(root: Path) -> SplitFolders:

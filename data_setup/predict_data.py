@@ -23,7 +23,7 @@ from data_setup.split_folders import find_split_folders, split_of
 from data_setup.subject_patterns import remedy
 from data_setup.subjects import find_subjects
 from data_setup.transforms import make_transforms
-from functions.errors import UserError, printable
+from functions.errors import UserError, not_a_file, printable
 
 
 @dataclass
@@ -133,8 +133,9 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
         raise UserError("a checkpoint without its run folder needs --data: the slices to score")
     if data is None and (subjects or pattern):
         raise UserError("--subjects and --subject_pattern say whose the slices of --data are: there is no --data")
-    if data is None and not (run / "split.csv").is_file():
-        raise UserError(f"{run} holds no split.csv: name slices with --data")
+    if data is None and (why := not_a_file(run / "split.csv")):
+        raise UserError(f"{run} holds no split.csv" + (f" but {why}" if why != "no such file" else "")
+                        + ": name slices with --data")
     table, notes = _own_split(run, split), []
     if data is not None:
         new, notes = _list(data)
@@ -208,7 +209,9 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
         left = f": {(~test).sum()} rows of other splits are left out" if (~test).any() else ""
         return table.assign(split="test"), [f"the test rows of {data}{left}"]
     if not data.is_dir():
-        raise UserError(f"--data {data} does not exist: it must hold a folder of images for each class")
+        why = not_a_file(data)
+        raise UserError(f"--data {data} " + ("does not exist: it must hold a folder of images for each class"
+                                             if why == "no such file" else f"is {why}"))
     found, notes = find_split_folders(data, ADVICE), []
     if found is not None and "test" not in found.folders:
         other = next(iter(found.folders.values()))

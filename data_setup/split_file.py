@@ -1,6 +1,5 @@
 """A split that was written down (`split.csv`), given to a new run: exactly these slices on exactly these sides."""
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ import pandas as pd
 
 from data_setup.moved import WrittenSplit
 from data_setup.path_tables import match_paths, read_path_table, subject_ids
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 
 COLUMNS = ["path", "class", "subject", "split"]
 SPLITS = ["train", "val", "test"]
@@ -25,8 +24,9 @@ def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataF
     """
     written = file if isinstance(file, WrittenSplit) else None
     file = written.file if written else file
-    if not os.path.isfile(file):
-        raise UserError(f"--split {file}: no such CSV file, and not auto, folder, patient or slice")
+    if why := not_a_file(file):
+        why = "no such CSV file" if why == "no such file" else why
+        raise UserError(f"--split {file}: {why}, and not auto, folder, patient or slice")
     given = read_path_table(file, COLUMNS)
     if written:
         given["path"] = written.relocated(given["path"].tolist())

@@ -55,7 +55,7 @@ def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
         subjects = [subject or (canonical_id(hit) if hit else None)
                     for subject, hit in zip(subjects, found, strict=True)]
     if paths and not any(subjects):
-        where = f"the pattern {shown(pattern)}" if table is None else f"{table}"
+        where = f"the subject pattern {shown(pattern)}" if table is None else f"{table}"
         raise UserError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
     return subjects
 

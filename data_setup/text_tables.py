@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 
 DELIMITERS = ",;\t|"
 MAX_BYTES = 2**28              # 256 MiB, over a million long paths; beyond it a small compressed file would fill memory
@@ -68,8 +68,8 @@ def _read_bytes(file: str | Path) -> bytes:
     """The file's content, decompressed by its ending."""
     if Path(file).suffix.lower() in SPREADSHEETS:
         raise UserError(f"{file}: is a spreadsheet: save it as CSV (UTF-8)")
-    if Path(file).exists() and not (Path(file).is_file() or Path(file).is_dir()):
-        raise UserError(f"{file}: is no plain file (a pipe or a device): save the table in one")
+    if why := not_a_file(file):
+        raise UserError(f"{file}: cannot be read as CSV: {why}")
     try:
         with _open(file) as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -138,6 +138,8 @@ def check_weights(weights: object) -> dict[str, Tensor]:
             checked[name] = value.float()
             if not checked[name].isfinite().all():
                 raise UserError(f"weights.{name} holds numbers that are not finite (NaN or infinite)")
+            if name.endswith("running_var"):
+                _not_below_zero(f"weights.{name}", checked[name])
         elif value.dtype != torch.int64 or value.ndim:
             raise UserError(f"weights.{name} holds {_type(value)}, expected floating-point numbers")
     return checked
@@ -198,6 +200,8 @@ def _check_optimizer(optimizer: dict) -> None:
                     raise UserError(f"{where} holds numbers that are not finite floating-point numbers")
             elif value is not None:
                 _finite(where, value)
+            if value is not None and name in ("step", "exp_avg_sq", "max_exp_avg_sq"):     # their roots are taken
+                _not_below_zero(where, torch.as_tensor(value))
 
 
 def _check_generators(rng: dict) -> None:
@@ -240,6 +244,11 @@ def _dense(where: str, value: Tensor) -> None:
 def _finite(where: str, value: object) -> None:
     if type(value) not in (int, float, bool) or not math.isfinite(value):
         raise _wrong(where, value, "a finite number")
+
+
+def _not_below_zero(where: str, value: Tensor) -> None:
+    if (value < 0).any():
+        raise UserError(f"{where} holds {value.min():.3g}, below 0, which no variance and no count is")
 
 
 def _whole_number(where: str, value: object) -> None:

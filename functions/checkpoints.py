@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from functions.checkpoint_schema import FORMAT, check_checkpoint, check_optimizer_fits, check_shapes, check_weights
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 from functions.files import write_atomically
 from functions.memory import load_optimizer, parted, whole
 from functions.runtime import restore_rng_states, rng_states
@@ -147,8 +147,8 @@ def read_plain(path: Path) -> object:
 
 
 def _open(path: Path):
-    if not path.is_file():
-        raise UserError(f"checkpoint {path}: no such file")
+    if why := not_a_file(path):
+        raise UserError(f"checkpoint {path}: {why}")
     try:
         return read_plain(path)
     except UserError as error:

@@ -46,6 +46,7 @@ def train_step(
     accumulation: int = 1,
     last_step: int | None = None,
     after_step: Callable[[], None] | None = None,
+    loaded: str = "",
     progress: str = "",
 ) -> EpochScores:
     """One epoch of learning over batches of (images (B, C, H, W), labels (B,)).
@@ -54,9 +55,10 @@ def train_step(
     uneven last batches weigh what they hold. Gradients are clipped at global norm `clip_norm` (0: not), after the
     fp16 scale is taken out; `scheduler` moves once a step, and at its `last_step` the epoch ends early. `loss_fn` gives
     one loss an image, or a batch's mean (several processes need the former). `after_step` is called after each step.
+    `loaded` names the weights that the epoch begins with, for an error, if they were read and not trained just now.
     """
     model.train()
-    sums, waited = Sums(device, "training"), 0.0
+    sums, waited = Sums(device, "training", loaded), 0.0
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
     bar = _bar(dataloader, progress)
     for step, (group, seconds) in enumerate(in_groups(dataloader, accumulation)):
@@ -142,12 +144,14 @@ def train(
     history: dict[str, list[float]] | None = None,
     after_epoch: Callable[[int, dict[str, EpochScores], dict[str, list[float]]], bool | None] | None = None,
     precision: str = "fp32",
+    loaded: str = "",
     **step_options,
 ) -> dict[str, list[float]]:
     """Epochs of train_step and test_step; one list entry an epoch under {train, val, test}_{loss, acc}.
 
     Continues after the epochs already in `history`. `after_epoch(epoch, scores by split, history)` prints, saves and
-    selects; when it returns True, training pauses there. `step_options` go to train_step.
+    selects; when it returns True, training pauses there. `loaded` names the weights that training begins or goes on
+    with, if they were read. `step_options` go to train_step.
     """
     scored = {"val": val_dataloader, "test": test_dataloader}
     scored = {split: loader for split, loader in scored.items() if loader is not None}
@@ -155,7 +159,8 @@ def train(
     learner = replicated(model)
     for epoch in range(len(history["train_loss"]) + 1, epochs + 1):
         scores = {"train": train_step(learner, train_dataloader, loss_fn, optimizer, device, precision=precision,
-                                      progress=f"epoch {epoch}", **step_options)}
+                                      loaded=loaded, progress=f"epoch {epoch}", **step_options)}
+        loaded = ""
         for split, loader in scored.items():
             scores[split] = test_step(model, loader, loss_fn, device, precision=precision, progress=split)
         for split, result in scores.items():

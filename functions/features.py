@@ -19,6 +19,7 @@ from functions.files import write_atomically
 from functions.progress import Progress
 from functions.run_names import check_writable
 from functions.runtime import autocast
+from functions.settings import in_words
 
 FOLDER = Path("runs/.features")
 BLOCK_SECONDS = 4.0        # what a block should take at least: longer ones cost more when the program is interrupted
@@ -49,7 +50,12 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
             in_order = batches.in_order(rows, model.chunk)
             if seed is not None:
                 in_order.transform = Seeded(in_order.transform, seed, place[digests[rows[0]]])
-            return extract(model.features, in_order, device, precision)[:len(rows)]
+            found = extract(model.features, in_order, device, precision)[:len(rows)]
+            if not found.isfinite().all():
+                raise UserError(f"the frozen network's features are not finite: the weights, --weights "
+                                f"{in_words(settings.weights)}, make them so: begin with others, or try "
+                                "--precision fp32")
+            return found
 
         views = []
         for view in range(settings.views if augmented else 1):

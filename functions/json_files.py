@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_origin, get_type_hints
 
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 
 NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null",
          dict: "an object", list: "a list"}
@@ -16,6 +16,8 @@ NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or f
 
 def read_json(path: Path) -> dict:
     """The object in a JSON file; errors as `parse_json` has them."""
+    if why := not_a_file(path):
+        raise UserError(f"{path}: {why}")
     return parse_json(path.read_bytes(), path)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from functions.errors import UserError
 from functions.figure_text import Figure
 from functions.plots import plot_prediction
 from functions.runtime import autocast
@@ -14,13 +15,19 @@ from functions.runtime import autocast
 
 @torch.inference_mode()
 def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.device, precision: str) -> np.ndarray:
-    """Class probabilities (n, K) of all images in `batches` (B, C, H, W), the model running at `precision`."""
+    """Class probabilities (n, K) of all images in `batches` (B, C, H, W), the model running at `precision`.
+
+    UserError, which does not name the model's file, where they are not finite.
+    """
     model.eval()
     rows = []
     for images in batches:
         with autocast(precision, device):
             logits = model(images)
         rows.append(logits.float().softmax(dim=1))
+    if not torch.stack([part.isfinite().all() for part in rows]).all():
+        raise UserError(f"its weights give probabilities that are not finite, at {precision}: they cannot be scored; "
+                        "train again, or take another checkpoint")
     return torch.cat(rows).double().cpu().numpy()
 
 

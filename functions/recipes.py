@@ -1,10 +1,13 @@
 """Flags over a recipe over defaults: every setting's value, checked, with where it came from."""
 
 import argparse
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from functions.command_line import suggestion
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 from functions.recipe_files import read_yaml
 from functions.settings import Script, Setting, in_words, short, subjects_source, weights_source
 
@@ -21,9 +24,9 @@ SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "emb
 
 def read_recipe(path: Path, script: Script) -> dict:
     """The settings a YAML file gives a script; ValueError, naming file and key, for what is no setting or no value."""
-    if not path.is_file():
+    if why := not_a_file(path):
         known = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
-        raise UserError(f"recipe {path}: no such file; recipes/ holds {known}")
+        raise UserError(f"recipe {path}: {why}; recipes/ holds {known}")
     found = read_yaml(path)
     if not isinstance(found, dict):
         raise UserError(f"recipe {path} is not settings, one 'name: value' a line")
@@ -69,6 +72,30 @@ def resolve(flags: dict, demo: bool, script: Script) -> tuple[argparse.Namespace
     return argparse.Namespace(**values), sources
 
 
+@contextlib.contextmanager
+def settings_named(settings: argparse.Namespace, sources: dict[str, str]) -> Iterator[None]:
+    """Adds to a UserError about settings where each comes from: its flag, or the file and the key there."""
+    try:
+        yield
+    except UserError as error:
+        places = [place for name in vars(settings) if (place := _place(name, str(error), settings, sources))]
+        raise UserError(f"{error} ({', '.join(places)})" if places else str(error)) from None
+
+
+def _place(name: str, message: str, settings: argparse.Namespace, sources: dict[str, str]) -> str:
+    """The flag or the key of a setting that a message is about; "" if it is about others, or names the flag itself."""
+    words = SIZES.get(name, name).replace("_", "[_ ]") if "_" in name else f"unknown (pretrained )?{name}"
+    flag = re.search(rf"--{name}\b", message)
+    if name in MOVED or not (flag or re.search(rf"\b{words}\b", message)):
+        return ""
+    source = sources.get(name, "default")
+    if source != "flag" and "resume" in settings:
+        return f"{name} in {settings.resume / 'run.json'}"
+    if source not in ("flag", "default"):
+        return f"{name} in recipe {settings.recipe}"
+    return "" if flag else f"--{name}"
+
+
 def steps_or_epochs(settings: argparse.Namespace, sources: dict[str, str]) -> None:
     """--epochs beats a recipe's steps; ValueError if both are flags."""
     if settings.steps and sources.get("epochs") == "flag":
@@ -91,7 +118,8 @@ def from_plain(values: dict, changes: dict, script: Script, file: str | Path = "
     """Settings read back from run.json, with those a resumed run may change; UserError for any other change."""
     if fixed := sorted(set(changes) - CHANGED_ON_RESUME):
         allowed = ", ".join(f"--{name}" for name in sorted(CHANGED_ON_RESUME - {"resume"}))
-        raise UserError(f"--{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
+        off = "no_" if changes[fixed[0]] is False else ""
+        raise UserError(f"--{off}{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
     restored = {name: _checked(script.settings[name], value, f"{file}: settings")
                 for name, value in values.items() if name in script.settings}
     restored |= {name: script.settings[name].default for name in NEWER & set(script.settings) - set(restored)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from functions import html_page
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 from functions.files import write_text
 from functions.intervals import FEW, RESAMPLES
 from functions.json_files import check, read_json
@@ -27,8 +27,9 @@ def check_reportable(run: Path) -> None:
     if record["state"] != "finished":
         raise UserError(f"{run} is {record['state']}, not finished: go on with {resume_command(run, record)}")
     for name in ("metrics.json", "split.csv", "results.csv"):
-        if not (run / name).is_file():
-            raise UserError(f"{run} holds no {name}, which a finished run does")
+        if why := not_a_file(run / name):
+            raise UserError(f"{run} holds no {name}, which a finished run does" if why == "no such file" else
+                            f"{run / name} is {why}; a finished run holds its own there")
     read_results(run)
 
 

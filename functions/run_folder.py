@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from functions.csv_files import to_csv
 from functions.distributed import is_main
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 from functions.exits import in_one_line, interrupted, others_lost, signals_held
 from functions.files import NotWritten, write_atomically, write_json
 from functions.recipes import MOVED
@@ -69,8 +69,9 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
 def read_record(run: Path) -> dict:
     """run.json of a run folder; UserError, one line, where there is none or it is damaged."""
     path = run / "run.json"
-    if not path.is_file():
-        raise UserError(f"{run} is not a run folder: it holds no run.json")
+    if why := not_a_file(path):
+        raise UserError(f"{run} is not a run folder: " + (
+            "it holds no run.json" if why == "no such file" else f"its run.json is {why}"))
     return parse_record(path.read_bytes(), path)
 
 
@@ -105,8 +106,9 @@ def losses_file(run: Path, record: dict) -> Path:
 def check_split(run: Path, record: dict) -> None:
     """ValueError unless split.csv is what this run wrote: other patients on another side would be another run."""
     path = run / "split.csv"
-    if not path.is_file():
-        raise UserError(f"{run} has lost its split.csv: put it back, or start a new run")
+    if why := not_a_file(path):
+        lost = f"{run} has lost its split.csv" if why == "no such file" else f"{path} is {why}"
+        raise UserError(f"{lost}: put it back, or start a new run")
     known = {record.get("split_sha256"), record.get("moved_split_sha256")} - {None}
     if known and _sha256(path) not in known:
         raise UserError(f"{path} is damaged or was changed since this run began: put the old one back, or start a new "

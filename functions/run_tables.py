@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from functions.csv_files import unescape
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 
 CURVES = tuple(f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "acc"))
 SPLIT = ("path", "class", "subject", "split")
@@ -41,6 +41,8 @@ def read_split(path: Path) -> pd.DataFrame:
 
 def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV, as text, under these columns and others."""
+    if why := not_a_file(path):
+        raise UserError(f"{path}: {why}")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             head, *rows = [[unescape(cell) for cell in row] for row in csv.reader(file, strict=True) if row] or [[]]

@@ -99,13 +99,13 @@ def channel_values(positive: bool):
     def convert(text) -> tuple[float, ...]:
         parts = text if isinstance(text, (list, tuple)) else str(text).replace(",", " ").split()
         try:
-            values = tuple(float(part) for part in parts)
+            values = tuple(float(str(part)) for part in parts)          # true is not 1
         except (TypeError, ValueError):
             values = ()
         low = 0.0 if positive else float("-inf")
         if len(values) not in (1, 3) or not all(low < value < float("inf") for value in values):
             kind = "above 0" if positive else "that are finite"
-            raise argparse.ArgumentTypeError(f'"{text}" is not one number, or three with commas between, {kind}')
+            raise argparse.ArgumentTypeError(f'"{short(text)}" is not one number, or three with commas between, {kind}')
         return values
 
     return convert

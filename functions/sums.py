@@ -32,8 +32,9 @@ class EpochScores:
 class Sums:
     """Loss and confusion counts, summed on the device and divided once: right however the batches were cut."""
 
-    def __init__(self, device: torch.device, what: str):
+    def __init__(self, device: torch.device, what: str, loaded: str = ""):
         self.what = what                                                  # "training" or "scoring"
+        self.loaded = loaded                                              # the weights that its first step begins with
         self.loss = torch.zeros((), device=device)
         self.confusion = None                                             # (K, K), made when K is known
         self.first_bad_step = torch.full((), torch.inf, device=device)
@@ -63,6 +64,10 @@ class Sums:
         confusion = summed(self.confusion).cpu().view(round(len(self.confusion) ** 0.5), -1)
         count = confusion.sum().item()
         loss, bad = summed(self.loss).item() / count, lowest(self.first_bad_step).item()
+        if bad == 0 and self.loaded:
+            raise UserError(f"the loss is not finite at step 1 of this epoch's {self.what}, before any weight was "
+                            f"changed: those that it began with, {self.loaded}, make it so: begin with others, or try "
+                            "--precision fp32")
         if bad != float("inf"):
             raise UserError(
                 f"the loss is not finite at step {bad + 1:.0f} of this epoch's {self.what}: "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torchvision.models import WeightsEnum, get_model_weights
 
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5,) * 3, (0.5,) * 3)
@@ -119,11 +119,11 @@ def _of_our_checkpoint(preprocessing: dict) -> ImageSettings:
 
 def _beside(path: Path) -> ImageSettings | None:
     """What a configuration in the file's folder says, whatever layout the weights have."""
-    if (file := path.parent / "preprocessor_config.json").is_file():
+    if (file := path.parent / "preprocessor_config.json").exists():
         found = _read_json(file)
         if "image_mean" in found or found.get("do_normalize") is False:
             return _of_processor(found, file)
-    if (file := path.parent / "config.json").is_file():
+    if (file := path.parent / "config.json").exists():
         found = _read_json(file)
         found = found["pretrained_cfg"] if isinstance(found.get("pretrained_cfg"), dict) else found
         if "mean" in found and "std" in found:
@@ -181,6 +181,8 @@ def _values(found: dict, key: str, name: str, where: str) -> list[float]:
 
 
 def _read_json(file: Path) -> dict:
+    if why := not_a_file(file):
+        raise UserError(f"{file}, which would say how images were prepared, is {why}: move it away")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:        # JSON's and UTF-8's errors are ValueErrors

@@ -16,7 +16,7 @@ from functions.errors import UserError
 from models.config import VARIANTS
 from models.layouts_jax import renamed, to_torch_layout
 from models.wrappers import MARKS as MARKS
-from models.wrappers import find_network, other_head
+from models.wrappers import find_network, other_heads
 
 # LayerNorm's epsilon and the GELU's form are not in a file of weights: they go with the source.
 FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
@@ -116,10 +116,8 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
         what = f"{left_out} classes on a hidden layer" if head else "a hidden layer"
         notes.append(f"the pre-training head, {what}, is left out (§3.2)")
         tensors = {name: tensor for name, tensor in tensors.items() if name not in (*hidden, *head)}
-    if not any(name.startswith("classifier.") and theirs in tensors for name, theirs in names.items()):
-        names = {name: theirs for name, theirs in names.items() if not name.startswith("classifier.")}
-        tensors, left_out, more = _without_other_head(tensors, names, left_out)
-        notes += more
+    names, tensors, left_out, more = _without_other_heads(source, names, tensors, left_out)
+    notes += more
     if strange := sorted(set(tensors) - set(names.values())):
         raise UserError(f"{source} weights: {strange[0]} has no place in this ViT ({len(strange)} such tensors)")
     if missing := sorted(set(names.values()) - set(tensors)):
@@ -152,6 +150,8 @@ def real_numbers(name: str, value: object) -> Tensor:
     value = value.detach().float()
     if not value.isfinite().all():
         raise UserError(f"{name} holds numbers that are not finite (NaN or infinite): these weights cannot be used")
+    if name.endswith("running_var") and (value < 0).any():
+        raise UserError(f"{name} holds a variance of {value.min():.3g}, below 0: these weights cannot be used")
     return value
 
 
@@ -178,17 +178,27 @@ def _told(source: str, config: dict) -> tuple[float, str, list[int] | None, int 
     return norm_eps, gelu, sides, num_heads
 
 
-def _without_other_head(tensors: dict[str, Tensor], names: dict[str, str],
-                        left_out: int | None) -> tuple[dict[str, Tensor], int | None, list[str]]:
-    """(tensors without a head under another name than the library's, classes of one on a hidden layer, notes)."""
+def _without_other_heads(source: str, names: dict[str, str], tensors: dict[str, Tensor], left_out: int | None
+                         ) -> tuple[dict[str, str], dict[str, Tensor], int | None, list[str]]:
+    """(names without those of a head that the file has not, tensors without heads under other names than the library's,
+    classes of one on a hidden layer, notes); of the library's own, a weight without its bias counts as another.
+    """
+    weight, bias = (names[f"classifier.{end}"] in tensors for end in ("weight", "bias"))
+    if not bias:
+        names = {name: theirs for name, theirs in names.items() if not name.startswith("classifier.")}
     kernel = tensors.get(names["patch_embedding.project.weight"])
     others = {name: tensor for name, tensor in tensors.items() if name not in set(names.values())}
-    head = other_head(others, len(kernel)) if others and kernel is not None and kernel.ndim else None
-    if head is None:
-        return tensors, left_out, []
-    name, classes, direct = head
-    note = f"the head {name}, of {classes} classes{'' if direct else ' on hidden layers'}, is left out"
-    return {n: t for n, t in tensors.items() if n not in others}, left_out if direct else classes, [note]
+    if not others or kernel is None or not kernel.ndim:
+        return names, tensors, left_out, []
+    inside = {*(name.split(".")[0] for name in names.values()), *(("Transformer", "embedding") * (source == "jax"))}
+    heads = other_heads(others, len(kernel), inside, beside=weight and bias)
+    if heads is None:
+        return names, tensors, left_out, []
+    notes = [f"the head {name}, of {classes} classes{'' if direct else ' on hidden layers'}, is left out"
+             for name, classes, direct in heads]
+    hidden = [classes for _, classes, direct in heads if not direct]
+    return (names, {name: tensor for name, tensor in tensors.items() if name not in others},
+            hidden[0] if hidden and not bias else left_out, notes)
 
 
 def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:

@@ -64,6 +64,11 @@ DICT_TYPES = (
 )
 DAMAGED = "damaged, cut short, or not what its name says"
 CODE = "holds code or objects beside tensors, which could do anything when opened: refused"
+PROGRAMS = {      # what is in a ZIP archive that holds more than tensors
+    r"(^|/)code/__torch__|(^|/)constants\.pkl$": "a TorchScript program (torch.jit.save)",
+    r"(^|/)archive_format$|(^|/)models/[^/]+\.json$": "an exported program (torch.export.save)",
+    r"^model\.weights\.h5$": "a model of Keras",
+}
 STAND_INS = [*((Ignored, name) for name in IGNORED_TYPES), *((PlainDict, name) for name in DICT_TYPES)]
 
 
@@ -100,6 +105,7 @@ def check_archive(path: Path, checksums: bool = False) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            _refuse_programs(archive.namelist())
             unpacked = sum(entry.file_size for entry in entries)
             if unpacked > 20 * path.stat().st_size + 2**30:
                 raise UserError(f"{unpacked:,} bytes are packed into {path.stat().st_size:,}: refused")
@@ -109,6 +115,14 @@ def check_archive(path: Path, checksums: bool = False) -> None:
         raise
     except Exception as error:       # zipfile of damaged bytes: BadZipFile, zlib.error, struct.error, EOFError, …
         raise UserError(f"{DAMAGED} ({_first_line(error)})") from None
+
+
+def _refuse_programs(names: list[str]) -> None:
+    """UserError for an archive whose entries, by their names, are of a program."""
+    for pattern, what in PROGRAMS.items():
+        if any(re.search(pattern, name) for name in names):
+            raise UserError(f"{what}, not a file of weights: where it was made, torch.save(model.state_dict(), FILE) "
+                            "or safetensors.torch.save_file writes the tensors alone")
 
 
 def _refusal(message: str) -> str:

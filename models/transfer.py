@@ -122,7 +122,7 @@ class TransferModel(nn.Module):
             blocks, norm = blocks_of(self.backbone)
             count = int(part.removeprefix("last:"))
             if count > len(blocks):
-                raise UserError(f"last:{count}, but {self.config.model} has {len(blocks)} blocks")
+                raise UserError(f"--train last:{count}, but {self.config.model} has {len(blocks)} blocks")
             self.learning = [*blocks[-count:], *norm]
         self.backbone.requires_grad_(False)
         for trained in self.learning:

@@ -16,7 +16,7 @@ from models.layouts import Converted, convert, real_numbers
 from models.pretrained import adapt, torchvision_names
 from models.transfer import MODELS, RESNETS, TransferConfig, TransferModel
 from models.weight_files import file_hash, read_weights
-from models.wrappers import other_head, without_prefix
+from models.wrappers import other_heads, without_prefix
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,9 @@ def resnet_weights(tensors: dict[str, Tensor], config: TransferConfig) -> tuple[
         model = TransferModel(config)
     expected = model.backbone.state_dict()
     others = {name: tensor for name, tensor in tensors.items() if name not in expected}
-    head = other_head(others, model.head.in_features) if others else None
-    weights = {name: tensor for name, tensor in tensors.items() if name in expected or head is None}
-    if head:
-        notes.append(f"the weights' own head, {head[0]} of {head[1]} classes, is left out")
+    heads = other_heads(others, model.head.in_features, {name.split(".")[0] for name in expected})
+    weights = {name: tensor for name, tensor in tensors.items() if name in expected or heads is None}
+    notes += [f"the weights' own head, {name} of {classes} classes, is left out" for name, classes, _ in heads or ()]
     if config.in_channels == 1 and "conv1.weight" in weights and weights["conv1.weight"].shape[1:2] == (3,):
         weights["conv1.weight"] = weights["conv1.weight"].sum(dim=1, keepdim=True)
         notes.append("the RGB kernel is summed to one channel")

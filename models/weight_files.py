@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 from models.torch_files import DAMAGED, Ignored, check_archive, read_torch_file
 
 # Where others put their tensors, the averaged weights first, as timm reads them (timm/models/_helpers.py).
@@ -54,9 +54,9 @@ def read_weights(path: str | Path) -> Weights:
     for a file that is missing, damaged, of another kind, or holds anything but tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        inside = f": give {path / 'best.pt'}" if (path / "best.pt").is_file() else ""
-        raise UserError(f"weights {path}: {f'a folder, not a file{inside}' if path.is_dir() else 'no such file'}")
+    if why := not_a_file(path):
+        inside = f": give {path / 'best.pt'}" if path.is_dir() and (path / "best.pt").is_file() else ""
+        raise UserError(f"weights {path}: {why}{inside}")
     if path.stat().st_size == 0:
         raise UserError(f"weights {path}: empty file (0 bytes)")
     promised = re.search(r"-(?!20\d{6}(?:\.|$))([0-9a-f]{8,64})(?:\.[a-z]+)*$", path.name.lower())
@@ -177,8 +177,8 @@ def _our_checkpoint(content: dict, path: Path) -> Weights:
 
 def frozen_weights(beside: Path, digest: str, path: Path) -> dict[str, Tensor]:
     """The weights that never changed in a run, kept once beside its checkpoints, of which `path` is one."""
-    if not beside.is_file():
-        raise UserError(f"{beside}: no such file; {path} needs the frozen weights in it: keep both in one folder")
+    if why := not_a_file(beside):
+        raise UserError(f"{beside}: {why}; {path} needs the frozen weights in it: keep both in one folder")
     try:
         kept = read_torch_file(beside)
     except UserError as error:

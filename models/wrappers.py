@@ -6,6 +6,7 @@ a class with a backbone and a head ("backbone."), self-supervised methods with t
 """
 
 import re
+from collections.abc import Iterable
 
 from torch import Tensor
 
@@ -84,24 +85,53 @@ def _outside(prefix: str, outside: dict[str, Tensor]) -> str:
     return f"{len(outside)} tensors outside of {prefix.removesuffix('.')} are left out: {some}"
 
 
-def other_head(tensors: dict[str, Tensor], width: int) -> tuple[str, int, bool] | None:
-    """(name, classes, whether it stands on y itself) of the head that `tensors` are, else None.
+def other_heads(tensors: dict[str, Tensor], width: int, inside: Iterable[str] = (),
+                beside: bool = False) -> list[tuple[str, int, bool]] | None:
+    """[(name, classes, whether it stands on y itself)] of the heads that `tensors` are; None if one is of no head.
 
-    A head is one dense layer (K, D) under any name, or several layers under a name that heads have.
+    A head is a matrix (K, D), with a bias (K,) or without, under any name but those of the network's own modules,
+    `inside`; or several layers under a name that heads have. A square matrix may be a hidden layer: it is a head only
+    alone, without one under the library's name `beside` it.
     """
-    modules = sorted({name.rpartition(".")[0] for name in tensors})
-    matrices = [t for name, t in sorted(tensors.items(), key=_natural) if name.endswith("weight") and t.ndim == 2]
-    kinds = {name.rpartition(".")[2] for name in tensors}
-    if not matrices or not kinds <= {"weight", "bias"}:
+    roots, found = {}, []
+    for name, tensor in sorted(tensors.items(), key=_natural):
+        layers = roots.setdefault(re.split("[./]", name)[0], {})
+        layers.setdefault(_layer(name), {})[name] = tensor
+    for root, layers in sorted(roots.items()):
+        if root in HEAD_NAMES and len(layers) > 1:
+            found.append(_deep_head(root, layers))
+        else:
+            found += [None if root in inside and root not in HEAD_NAMES else _linear_head(name, layer, width)
+                      for name, layer in layers.items()]
+    if None in found or (beside or len(found) > 1) and any(direct and classes == width for _, classes, direct in found):
         return None
-    if len(modules) == 1 and modules[0] and matrices[0].shape[1] == width:
-        biases = [t for name, t in tensors.items() if name.endswith("bias")]
-        fits = all(bias.shape == matrices[0].shape[:1] for bias in biases)
-        return (modules[0], len(matrices[0]), True) if fits else None
-    roots = {module.split(".")[0] for module in modules}
-    if len(roots) == 1 and roots <= HEAD_NAMES:
-        return min(roots), len(matrices[-1]), False
-    return None
+    return found
+
+
+def _layer(name: str) -> str:
+    """The module that a tensor is of; a parameter outside of any is taken for a module of its own."""
+    module = re.fullmatch(r"(.+)[./][^./]+", name)
+    return module[1] if module else re.sub(r"_(weight|bias)$", "", name)
+
+
+def _linear_head(name: str, layer: dict[str, Tensor], width: int) -> tuple[str, int, bool] | None:
+    """Of a matrix with or without a bias. Flax and others keep it as (D, K), but never under the name "weight"."""
+    matrices = [(its, t) for its, t in layer.items() if t.ndim == 2]
+    if len(matrices) != 1 or re.search(r"(token|embed\w*|pos)$", matrices[0][0]):        # what is added to patches
+        return None
+    its, matrix = matrices[0]
+    turned = matrix.shape[1] != width and not its.endswith("weight")
+    inputs, classes = matrix.shape if turned else matrix.shape[::-1]
+    fits = all(t is matrix or t.shape == (classes,) and not re.search(r"running|scale", other)
+               for other, t in layer.items())
+    return (name, classes, True) if inputs == width and len(layer) < 3 and fits else None
+
+
+def _deep_head(root: str, layers: dict[str, dict[str, Tensor]]) -> tuple[str, int, bool] | None:
+    tensors = {name: tensor for layer in layers.values() for name, tensor in layer.items()}
+    matrices = [t for name, t in tensors.items() if name.endswith("weight") and t.ndim == 2]
+    kinds = {name.rpartition(".")[2] for name in tensors}
+    return (root, len(matrices[-1]), False) if matrices and kinds <= {"weight", "bias"} else None
 
 
 def _natural(item: tuple[str, Tensor]) -> list:

@@ -1,4 +1,5 @@
 import functools
+import os
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--model", "vit_ti_16", "--image_size", "16x12", "--patch_size", "4", "--in_channels", "1", "--embedding_dim",
         "12", "--num_heads", "3", "--mlp_size", "20", "--num_transformer_layer", "2", "--batch_size", "16"]
+
+# What can stand in a file's place: how it is made, and what messages call it.
+NO_FILES = {"a folder, not a file": Path.mkdir, "a pipe, not a regular file": os.mkfifo}
 
 
 def make_slices(root):

@@ -88,7 +88,10 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
         found |= {(kind, name): np.nan if value is None else value for name, value in zip(NAMES, values, strict=True)}
     if four_numbers:
         split = four_number_split(run, record)
-        four = four_number_scores(split, record["class_names"], metrics.healthy_class(record["class_names"]))
+        try:
+            four = four_number_scores(split, record["class_names"], metrics.healthy_class(record["class_names"]))
+        except UserError as error:
+            raise UserError(f"{run}: {error} (--no_four_numbers compares such runs)") from None
         found |= {("four numbers", name): four.get(name, np.nan) for name in NAMES}
         found |= {("network - four numbers", name): found["network", name] - four.get(name, np.nan) for name in NAMES}
     return record, found

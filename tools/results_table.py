@@ -28,7 +28,7 @@ def read(run: Path) -> dict:
     from functions.run_folder import read_record
 
     path, again = run / "evaluation" / "metrics.json", f"python evaluate.py {shlex.quote(str(run))}"
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{run} has not been evaluated: {again}")
     evaluation = read_evaluation(path, again)
     return read_record(run) | {"evaluation": evaluation}

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,3 +209,9 @@ def test_slices_of_one_patient_are_hardly_more_evidence_than_one_of_them(tmp_pat
         assert balance["effective sample size"] == pytest.approx(20)
     else:
         assert 20 < balance["effective sample size"] < 25
+
+
+def test_slices_that_are_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "d")
+    with pytest.raises(UserError, match="d is a pipe, not a regular file"):
+        list_data(tmp_path / "d")

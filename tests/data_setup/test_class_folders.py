@@ -307,3 +307,16 @@ def test_a_link_that_cannot_be_followed_is_named_and_left_out(tmp_path, monkeypa
     images, left_out = find_image_files(tmp_path)
     assert [path.name for path in images] == ["a.png"]
     assert [str(entry) for entry in left_out] == [f"{tmp_path}/up.png: link cannot be followed (Permission denied)"]
+
+
+@pytest.mark.parametrize("name", [".hidden", "CVS"])
+def test_a_class_folder_whose_name_is_that_of_litter_is_warned_about(tmp_path, name):
+    for number, folder in enumerate(("AD", "CN", name)):
+        save_noise(tmp_path / folder / "a.png", number)
+    (tmp_path / ".git" / "objects").mkdir(parents=True)
+    [warning] = list_slices({"train": tmp_path}).warnings
+    assert f"{name} holds images, but is left out for its name" in warning
+    for folder in ("AD", "CN"):
+        (tmp_path / folder).rename(tmp_path / f".{folder}")
+    with pytest.raises(UserError, match=r"holds no class folders.*\.AD holds images, but is left out for its name"):
+        list_slices({"train": tmp_path})

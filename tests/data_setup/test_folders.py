@@ -114,3 +114,28 @@ def test_split_folders_of_images_without_classes_are_no_classes():
         find_folders(Path("D"), None, None, demo=False)
     with pytest.raises(UserError, match="data/train is called as the train split is"):
         is_demo({})
+
+
+def test_one_folder_for_two_splits_is_refused_and_so_are_class_folders_shared_by_links():
+    make("D", "T", "V")
+    Path("link").symlink_to("D")
+    for named in ((Path("D"), Path("D"), None), (Path("D"), None, Path("link")), (Path("D"), Path("link/../D"), None)):
+        with pytest.raises(UserError, match=r"of --(test|val)_dir and D of --train_dir are the same folder"):
+            find_folders(*named, demo=False)
+    with pytest.raises(UserError, match="V of --val_dir and V of --test_dir are the same folder"):
+        find_folders(Path("D"), Path("V"), Path("V"), demo=False)
+    Path("V/CN").symlink_to("../D/AD")
+    with pytest.raises(UserError, match="V/CN of --val_dir and D/AD of --train_dir are the same folder"):
+        find_folders(Path("D"), Path("T"), Path("V"), demo=False)
+    Path("V/CN").unlink()
+    Path("V/README").touch()
+    Path("D/README").symlink_to("../V/README")
+    assert find_folders(Path("D"), Path("T"), Path("V"), demo=False)[:3] == (Path("D"), Path("T"), Path("V"))
+
+
+@pytest.mark.parametrize(("named", "flag"), [((None, Path("T"), None), "--test_dir T"),
+                                             ((None, None, Path("T")), "--val_dir T")])
+def test_a_folder_to_test_on_needs_one_to_train_on(named, flag):
+    make("T")
+    with pytest.raises(UserError, match=f"{flag} is given without --train_dir, and there is no data/train"):
+        find_folders(*named, demo=False)

@@ -34,7 +34,7 @@ def test_a_wrong_table_is_refused_in_one_line(tmp_path, text, message):
 
 
 def test_a_table_that_is_not_there(tmp_path):
-    with pytest.raises(ValueError, match=r"none\.csv: cannot be read as CSV: No such file"):
+    with pytest.raises(ValueError, match=r"none\.csv: cannot be read as CSV: no such file"):
         read_path_table(tmp_path / "none.csv", ["path"])
 
 

@@ -1,3 +1,4 @@
+import os
 import shutil
 import unicodedata
 from pathlib import Path
@@ -93,7 +94,8 @@ def test_a_test_folder_alone_fewer_classes_and_hidden_folders_are_fine(slices, t
     rows = rows_to_score(None, tmp_path / "new é", CHECKPOINT, None, None)
     assert set(rows.test["label"]) == {1}
     assert len(rows.test) == 12
-    assert "2 files or folders are left out" in rows.notes[1]
+    assert ".hidden holds images, but is left out for its name" in rows.notes[1]
+    assert "2 files or folders are left out" in rows.notes[2]
 
 
 def test_a_table_of_slices_is_scored_by_its_test_rows(slices):
@@ -171,3 +173,9 @@ def test_the_constant_answer_is_the_largest_class_of_the_runs_training_slices(sl
     scored = rows_to_score(tmp_path, None, CHECKPOINT, None, None)
     assert scored.largest == largest
     assert scored.test["label"].value_counts().idxmax() != largest
+
+
+def test_slices_that_are_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "d")
+    with pytest.raises(UserError, match="--data .*d is a pipe, not a regular file"):
+        rows_to_score(None, tmp_path / "d", {}, None, None)

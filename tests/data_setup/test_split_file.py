@@ -5,6 +5,8 @@ import pytest
 
 from data_setup.split_file import read_split
 from data_setup.splits import apply_split, split_hash
+from functions.errors import UserError
+from tests.conftest import NO_FILES
 
 TABLE = pd.DataFrame(
     [(f"/d/{folder}/{name}/{person}-{z}.png", name, f"{name}{person}", folder)
@@ -87,3 +89,10 @@ def test_a_wrong_csv_is_refused_in_one_line(tmp_path, change, message):
 def test_a_mode_that_is_neither_a_word_nor_a_file():
     with pytest.raises(ValueError, match="--split atuo: no such CSV file, and not auto, folder, patient or slice"):
         apply_split(TABLE, "atuo")
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "s.csv")
+    with pytest.raises(UserError, match=f"--split .*s.csv: {kind}"):
+        read_split(tmp_path / "s.csv", pd.DataFrame({"path": []}))

@@ -9,6 +9,7 @@ import pytest
 from data_setup import text_tables
 from data_setup.text_tables import read_text_table
 from functions.errors import UserError
+from tests.conftest import NO_FILES
 
 TEXT = "path,subject\nä/1.png,007\nb/2.png,NA\n"
 PACKED = gzip.compress(TEXT.encode(), mtime=0)      # the same bytes in every process
@@ -87,9 +88,9 @@ def test_a_flipped_bit_in_a_zip_is_noticed(tmp_path):
 
 
 def test_folders_missing_files_and_bombs(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="Is a directory"):
+    with pytest.raises(UserError, match="a folder, not a file"):
         read_text_table(tmp_path)
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="no such file"):
         read_text_table(tmp_path / "none.csv")
     monkeypatch.setattr(text_tables, "MAX_BYTES", 2**20)
     bomb = b"path,subject\n" + b" " * 2**21
@@ -100,5 +101,12 @@ def test_folders_missing_files_and_bombs(tmp_path, monkeypatch):
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "t.csv")
-    with pytest.raises(UserError, match="t.csv: is no plain file"):
+    with pytest.raises(UserError, match="t.csv: cannot be read as CSV: a pipe, not a regular file"):
         read_text_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "t.csv.gz")
+    with pytest.raises(UserError, match=f"t.csv.gz: cannot be read as CSV: {kind}"):
+        read_text_table(tmp_path / "t.csv.gz")

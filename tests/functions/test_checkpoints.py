@@ -18,10 +18,12 @@ from functions.checkpoints import (
     save_checkpoint,
     save_frozen,
 )
+from functions.errors import UserError
 from functions.optimizers import make_optimizer
 from functions.runtime import set_seeds
 from functions.schedules import make_schedule
 from models import ViT, ViTConfig
+from tests.conftest import NO_FILES
 
 CPU = torch.device("cpu")
 FACTS = {"class_names": ["AD", "CN"], "preprocessing": {"image_size": [8, 12], "mean": [0.3], "std": [0.2]},
@@ -219,3 +221,10 @@ def test_a_checkpoint_of_another_model_names_the_size_that_differs(tmp_path):
     checkpoint["config"]["mlp_size"] = 7
     with pytest.raises(ValueError, match=r"config.mlp_size is 7, the settings in run.json make it"):
         restore(checkpoint, *run)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "best.pt")
+    with pytest.raises(UserError, match=f"checkpoint .*best.pt: {kind}"):
+        load_checkpoint(tmp_path / "best.pt")

@@ -265,3 +265,28 @@ def test_the_data_wait_is_that_of_all_steps(images, labels, monkeypatch):
     result = engine.train_step(model, data, nn.CrossEntropyLoss(), sgd(model), CPU, accumulation=2, after_step=step)
     assert (result.waited, result.seconds) == (12.0, 27.0)
     assert result.images_per_second == pytest.approx(11 / 27)
+
+
+class SpoiltInEpoch:
+    """Batches whose first image is NaN in one epoch alone."""
+
+    def __init__(self, data, epoch):
+        self.data, self.left = data, epoch
+
+    def __len__(self):
+        return len(self.data)
+
+    def __iter__(self):
+        self.left -= 1
+        spoilt = [(images.clone(), labels) for images, labels in self.data]
+        if self.left == 0:
+            spoilt[0][0][0] = math.nan
+        return iter(spoilt)
+
+
+@pytest.mark.parametrize(("epoch", "complaint"), [(1, "those that it began with, w.pth, make it so"),
+                                                  (2, "step 1 of this epoch's training: try a lower --lr")])
+def test_weights_that_were_read_are_named_where_the_very_first_loss_is_not_finite(images, labels, epoch, complaint):
+    model, data = make_model(), batches(images, labels, 2)
+    with pytest.raises(UserError, match=complaint):
+        engine.train(model, SpoiltInEpoch(data, epoch), data, sgd(model), nn.CrossEntropyLoss(), 2, CPU, loaded="w.pth")

@@ -1,6 +1,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import torch
 from torch._utils import ExceptionWrapper
 
 from functions import exits
-from functions.errors import UserError
+from functions.errors import UserError, not_a_file
 from functions.exits import in_one_line, one_line_errors, raise_if_interrupted, signals_held
 from tests.conftest import ROOT
 
@@ -272,3 +273,22 @@ def test_a_folder_that_was_removed_under_the_script_is_a_line(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert end.value.code == 2
     assert "the folder this was started in cannot be found any more" in capsys.readouterr().err
+
+
+def test_what_stands_in_a_files_place_is_called_what_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)                # a socket's name may have 108 bytes
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "broken").symlink_to("gone")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo("pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        found = {name: not_a_file(name) for name in ("file", "link", "broken", "folder", "pipe", "socket", "/dev/null",
+                                                     "none", "file/none", "x" * 300, "a\0b")}
+    saved = "not a regular file: save its content in one"
+    assert found == {
+        "file": "", "link": "", "broken": "a link to gone, which is not there", "folder": "a folder, not a file",
+        "pipe": f"a pipe, {saved}", "socket": f"a socket, {saved}", "/dev/null": f"a device, {saved}",
+        "none": "no such file", "file/none": "no such file", "x" * 300: "out of reach (File name too long)",
+        "a\0b": "no such file"}

@@ -208,3 +208,17 @@ def test_a_file_where_the_features_folder_belongs_is_said_before_any_is_computed
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"runs/\.features is a file.*--no_cache"):
         frozen_features(None, None, None, None, "", "fp32")
+
+
+def test_features_that_are_not_finite_name_the_weights_and_are_not_kept(slices, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_b_16", SIZES)
+    monkeypatch.setattr(features_module, "FOLDER", tmp_path / "kept")
+    size = tuple(PREPARED["image_size"])
+    model = TransferModel(TransferConfig(image_size=size, in_channels=1, num_classes=2))
+    torch.nn.init.constant_(model.backbone.conv_proj.weight, 3e38)
+    data = create_dataloaders(slices / "train", slices / "test", 16, image_size=size, channels=1,
+                              device=torch.device("cpu"), preprocessing=PREPARED, augment=False)
+    settings = Namespace(augment=False, views=1, seed=0, weights=tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"features are not finite: the weights, --weights .*w\.pth, make them so"):
+        frozen_features(model, data, settings, torch.device("cpu"), frozen_digest(model), "fp32")
+    assert not (tmp_path / "kept").exists()

@@ -4,6 +4,7 @@ import pytest
 
 from functions.errors import UserError
 from functions.json_files import check, read_json
+from tests.conftest import NO_FILES
 
 
 @dataclass
@@ -84,3 +85,10 @@ def test_what_is_no_json_is_one_line(text, complaint, tmp_path):
     assert str(path) in str(error.value)
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "a.json")
+    with pytest.raises(UserError, match=f"a.json: {kind}"):
+        read_json(tmp_path / "a.json")

@@ -49,10 +49,29 @@ def test_deep_nesting_is_a_line(refusal, text):
 
 @pytest.mark.parametrize("content", [
     "lr: !!int ''", "lr: !!timestamp x", "lr: !!bool x", "lr: !!float ''", "lr: !!python/object/apply:os.system [ls]",
-    "lr: !mine 3", "lr: \x07", "? [a]\n: 1", "lr: 1" + "0" * 5000, "a: b: c", b"\xff\xfe\x00", b"lr: \xe9"])
+    "lr: !mine 3", "lr: \x07", "? [a]\n: 1", "a: b: c", b"\xff\xfe\x00", b"lr: \xe9"])
 def test_whatever_else_is_no_plain_yaml_is_a_line(refusal, content):
     refusal(content)
 
 
 def test_a_file_of_another_kind_is_not_read_at_all(refusal):
     assert "100,001 bytes" in refusal("#" * 100_001)
+
+
+@pytest.mark.parametrize("text", [
+    "1:30", "190:20:30", "0o17", "010", "0x1f", "0b11", "1_000", "+12", "1e3", ".inf", ".nan", "yes", "no", "on", "off",
+    "Yes", "y", "n", "truely", "nullx", "~x", "2024-01-01", "=", "2001-12-14t21:59:43.10-05:00", "<<"])
+def test_what_yaml_1_1_takes_for_something_else_is_read_as_the_text_that_is_written(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(f"lr: {text}\n{text}: [{text}]\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"lr": text, text: [text]}
+
+
+def test_true_false_and_null_are_what_they_are_unless_they_are_quoted(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: true\nb: False\nc: null\nd:\ne: ~\nf: 'true'\ng: \"null\"\nh: ''\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": True, "b": False, "c": None, "d": None, "e": None, "f": "true",
+                                              "g": "null", "h": ""}
+
+
+@pytest.mark.parametrize("text", ["lr: !!int 3", "lr: !!str 3", "lr: ! 3", "!!set {lr}", "lr: !!binary eA=="])
+def test_a_tag_is_refused_with_its_line(refusal, text):
+    assert "line 1 has a tag" in refusal(text)

@@ -7,6 +7,7 @@ import threading
 import pandas as pd
 import pytest
 
+from functions.errors import UserError
 from functions.run_folder import (
     asked_device,
     check_split,
@@ -19,7 +20,7 @@ from functions.run_folder import (
     update_record,
     write_table,
 )
-from tests.conftest import ROOT
+from tests.conftest import NO_FILES, ROOT
 
 RECORD = {"settings": {}, "fingerprint": "f", "state": "created", "stamps": [], "class_names": ["AD", "CN"]}
 SPLIT = pd.DataFrame({"path": ["a"], "class": ["AD"], "subject": ["s"], "split": ["train"]})
@@ -160,3 +161,17 @@ def test_a_split_that_was_changed_or_lost_since_the_run_began_is_refused(tmp_pat
     (run / "split.csv").unlink()
     with pytest.raises(ValueError, match=r"lost its split\.csv"):
         check_split(run, read_record(run))
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_a_record_that_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "run.json")
+    with pytest.raises(UserError, match=f"is not a run folder: its run.json is {kind}"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_a_split_that_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "split.csv")
+    with pytest.raises(UserError, match=f"split.csv is {kind}.*: put it back"):
+        check_split(tmp_path, {})

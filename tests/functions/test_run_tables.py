@@ -2,6 +2,7 @@ import pytest
 
 from functions.errors import UserError
 from functions.run_tables import CURVES, read_curves, read_split
+from tests.conftest import NO_FILES
 
 HEAD = ",".join(("epoch", *CURVES, "learning_rate"))
 CURVE = f"{HEAD}\n1,1,0.25,1,0.5,1,0.75,1e-4\n2,0.5,0.5,1,0.5,1,0.75,1e-4\n"
@@ -54,3 +55,10 @@ def test_a_damaged_split_is_one_line(content, complaint, tmp_path):
     path.write_text(content)
     with pytest.raises(UserError, match=complaint):
         read_split(path)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "t.csv")
+    with pytest.raises(UserError, match=f"t.csv: {kind}"):
+        read_split(tmp_path / "t.csv")

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from functions.command_line import make_parser
+from functions.errors import UserError
 from functions.recipes import RECIPES, SIZES, describe, from_plain, read_recipe, resolve, steps_or_epochs, to_plain
 from functions.settings import SCRATCH, TRANSFER, image_size
+from tests.conftest import NO_FILES
 
 SETTINGS = SCRATCH.settings
 
@@ -58,10 +60,12 @@ def test_every_recipe_can_be_read_and_names_its_source(path):
         ("learning_rate: 0.1", '"learning_rate" is not a setting'),
         ("demo: true", '"demo" is not a setting'),
         ("train_dir: data/train", '"train_dir" is not a setting that a recipe can give'),
-        ("lr: 2020-99-99", "not YAML"),
+        ("lr: 2020-99-99", "not a number"),
         ("lr: .inf", "not a number"),
         ("lr: fast", '"fast" is not a number'),
         ("epochs: 2.5", "not a whole number"),
+        (f"epochs: 1{'0' * 5000}", "not a whole number"),
+        (f"lr: 1{'0' * 5000}", "not a number"),
         (f"epochs: 1{'0' * 400}", "between 1 and 1,000,000,000"),
         ("epochs: 0", "between 1 and 1,000,000,000"),
         ("epochs: true", "not a whole number"),
@@ -70,10 +74,17 @@ def test_every_recipe_can_be_read_and_names_its_source(path):
         ("optimizer: sgdx", "none of adamw, adam"),
         ("- lr", "is not settings"),
         ("lr: [", "not YAML"),
-        ("lr: {a: 1}", "lr is {'a': 1}, not a value"),
-        ("lr: 2020-01-01", "not a value that --lr takes"),
+        ("lr: {a: 1}", "lr is {'a': '1'}, not a value"),
+        ("lr: 2020-01-01", 'lr: "2020-01-01" is not a number'),
+        ("seed: 1:30", 'seed: "1:30" is not a whole number'),
+        ("seed: 0o17", 'seed: "0o17" is not a whole number'),
+        ("seed: 0x1f", 'seed: "0x1f" is not a whole number'),
+        ("seed: 2024-01-01", 'seed: "2024-01-01" is not a whole number'),
+        ("augment: yes", "augment is 'yes', not true or false"),
+        ("augment: off", "augment is 'off', not true or false"),
+        ("augment: 'true'", "augment is 'true', not true or false"),
         ("lr:", "lr has no value"),
-        ("model: 5", "model is 5, not a text"),
+        ("model: true", "model is True, not a text"),
         ("split: [a]", "split is ['a'], not a text"),
         ("batchsize: 5", "did you mean batch_size?"),
         ("num_transformer_layer: 1000000000", "between 1 and 1,000"),
@@ -93,6 +104,14 @@ def test_a_wrong_recipe_is_refused_naming_file_and_key(recipe, text, complaint):
 def test_a_missing_recipe_is_refused_with_those_there_are(tmp_path):
     with pytest.raises(ValueError, match="no such file.*demo.yaml"):
         read_recipe(tmp_path / "none.yaml", SCRATCH)
+
+
+def test_a_recipes_values_are_what_the_same_flags_would_be(recipe):
+    text = ("seed: 010\nepochs: 1_000\nsplit: no\nmodel: 5\nsubject_pattern: 2024-01-01\nimage_size: [8, 6]\n"
+            "augment: false")
+    assert read_recipe(recipe(text), SCRATCH) == {
+        "seed": 10, "epochs": 1000, "split": "no", "model": "5", "subject_pattern": "2024-01-01", "image_size": (8, 6),
+        "augment": False}
 
 
 def test_scientific_notation_without_a_dot_is_a_number(recipe):
@@ -247,3 +266,17 @@ def test_defaults_that_decide_a_result_are_these():
                 "cache": True, "views": 4, "steps": None, "layer_decay": 0.75}
     for script, own in ((SCRATCH, scratch), (TRANSFER, transfer)):
         assert {name: script.settings[name].default for name in shared | own} == shared | own
+
+
+@pytest.mark.parametrize("text", ["mean: [0.5, true, 0.5]", "mean: yes", f"std: {'9' * 5000}", "mean: 0:30"])
+def test_a_recipes_channel_values_are_numbers(recipe, text):
+    with pytest.raises(ValueError, match="is not one number, or three") as refusal:
+        read_recipe(recipe(text), TRANSFER)
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "a.yaml")
+    with pytest.raises(UserError, match=f"recipe .*a.yaml: {kind}.*demo.yaml"):
+        read_recipe(tmp_path / "a.yaml", SCRATCH)

@@ -34,3 +34,15 @@ def test_the_first_step_whose_loss_was_not_finite_is_named():
 def test_no_images_at_all():
     with pytest.raises(ValueError, match="holds no images"):
         Sums(CPU, "scoring").scores()
+
+
+def test_a_loss_that_is_not_finite_before_any_step_is_laid_to_the_weights_that_were_read():
+    for bad, loaded, expected in ((0, "w.pth", "those that it began with, w.pth, make it so"),
+                                  (0, "", "step 1 of this epoch's training: try a lower --lr"),
+                                  (1, "w.pth", "step 2 of this epoch's training: try a lower --lr")):
+        sums = Sums(CPU, "training", loaded)
+        for step in range(3):
+            loss = torch.tensor(float("nan") if step == bad else 1.0)
+            sums.add(torch.zeros(1, 2), torch.tensor([0]), loss, step)
+        with pytest.raises(UserError, match=expected):
+            sums.scores()

@@ -7,8 +7,9 @@ from torchvision.models import ViT_B_16_Weights
 
 from functions.errors import UserError
 from models import VARIANTS
-from models.image_settings import IMAGENET
+from models.image_settings import IMAGENET, _beside
 from models.transfer_weights import find_pretrained
+from tests.conftest import NO_FILES
 from tests.models.test_layouts import tensors_of
 from tests.models.test_pretrained import SMALL
 
@@ -138,3 +139,10 @@ def test_random_weights_and_resnets_take_the_flags_too(tmp_path):
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet.pth")
     pretrained = find_pretrained("resnet18", tmp_path / "resnet.pth", "torchvision", None, 3, std=(0.2,))
     assert (pretrained.mean, pretrained.std) == (MEANS, [0.2] * 3)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "config.json")
+    with pytest.raises(UserError, match=f"config.json, which would say .*, is {kind}"):
+        _beside(tmp_path / "w.pth", "timm")

@@ -140,3 +140,20 @@ def test_a_bit_flipped_in_the_archives_last_record_is_a_line(tmp_path, foreign):
     file.write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
         read_torch_file(file, foreign)
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_torchscript_program_is_called_so_with_what_to_do(tmp_path, foreign):
+    with warnings.catch_warnings(action="ignore"):       # that torch will drop it
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"a TorchScript program .* torch.save\(model.state_dict\(\), FILE\)"):
+        read_torch_file(tmp_path / "w.pt", foreign)
+
+
+@pytest.mark.parametrize(("entry", "what"), [
+    ("m/archive_format", "exported program"), ("m/models/model.json", "exported"), ("model.weights.h5", "of Keras")])
+def test_other_programs_in_zip_archives_are_called_what_they_are(tmp_path, entry, what):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr(entry, "{}")
+    with pytest.raises(UserError, match=f"{what}.*, not a file of weights"):
+        read_torch_file(tmp_path / "w.pt", foreign=True)

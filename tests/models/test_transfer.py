@@ -126,7 +126,7 @@ def test_frozen_means_frozen_in_a_resnet_running_statistics_too(part, stages):
 
 
 def test_more_blocks_than_there_are_is_refused():
-    with pytest.raises(ValueError, match="last:4, but vit_b_16 has 3 blocks"):
+    with pytest.raises(ValueError, match="--train last:4, but vit_b_16 has 3 blocks"):
         make().unfreeze("last:4")
 
 

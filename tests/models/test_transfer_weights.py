@@ -232,3 +232,29 @@ def test_images_are_prepared_as_each_library_prepares_them(tmp_path):
         found = find_pretrained("vit_b_16", tmp_path / name, "torchvision", None, 3)
         frame = tuple(found.frame[key] for key in ("mode", "share", "interpolation"))
         assert (*frame, list(found.mean), list(found.std)) == wanted, name
+
+
+@pytest.mark.parametrize("head", ["arc.margin.weight", "classifier_out.weight", "head_drop.fc.weight", "arc_margin"])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_resnets_linear_heads_under_any_name_are_left_out_and_said(tmp_path, head, own):
+    state = torchvision.models.resnet18().state_dict() | {head: torch.ones(5, 512)}
+    torch.save({name: value for name, value in state.items() if own or not name.startswith("fc.")}, tmp_path / "r.pth")
+    notes = find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3).notes
+    assert f"the weights' own head, {head.removesuffix('.weight')} of 5 classes, is left out" in notes
+    assert ("the weights' own head, fc of 1000 classes, is left out" in notes) == own
+
+
+@pytest.mark.parametrize("extra", [{"layer4.adapter.weight": torch.ones(5, 512)}, {"neck.weight": torch.ones(5, 9)}])
+def test_whatever_else_a_resnet_has_too_much_stays_an_error(tmp_path, extra):
+    torch.save(torchvision.models.resnet18().state_dict() | extra, tmp_path / "r.pth")
+    with pytest.raises(ValueError, match=f"tensor .*{min(extra)} is none of it|tensor fc.bias is none of it"):
+        find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)
+
+
+def test_a_variance_below_zero_is_refused_by_its_name(tmp_path):
+    """Its root is NaN: the loss of the first step would be, and the learning rate be blamed."""
+    state = torchvision.models.resnet18().state_dict()
+    state["layer2.0.bn1.running_var"][3] = -0.5
+    torch.save(state, tmp_path / "r.pth")
+    with pytest.raises(ValueError, match=r"r.pth .*layer2.0.bn1.running_var holds a variance of -0.5, below 0"):
+        find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)

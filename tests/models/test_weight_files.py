@@ -9,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from functions.errors import UserError
 from models.weight_files import CONTAINERS, file_hash, read_weights
+from tests.conftest import NO_FILES
 
 STATE = {"a.weight": torch.randn(3, 4), "a.bias": torch.randn(3)}
 
@@ -261,3 +263,10 @@ def test_a_run_folder_is_answered_with_its_best_checkpoint(tmp_path):
     torch.save(STATE, tmp_path / "best.pt")
     with pytest.raises(ValueError, match=r"a folder, not a file: give .*best\.pt"):
         read_weights(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "w.pth")
+    with pytest.raises(UserError, match=f"weights .*w.pth: {kind}"):
+        read_weights(tmp_path / "w.pth")

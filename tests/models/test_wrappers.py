@@ -3,7 +3,7 @@ import torch
 
 from functions.errors import UserError
 from models.layouts import convert
-from models.wrappers import find_network, other_head
+from models.wrappers import find_network, other_heads
 from tests.models.test_layouts import tensors_of
 from tests.models.test_pretrained import SMALL
 
@@ -66,12 +66,46 @@ def test_a_head_of_several_layers_is_left_out_and_said():
     converted = convert(tensors)
     assert converted.left_out_classes == 5
     assert "the head heads, of 5 classes on hidden layers, is left out" in converted.notes
-    assert other_head({"bottleneck.weight": torch.ones(4, 4), "fuse.weight": torch.ones(4, 4)}, 4) is None
+    assert other_heads({"bottleneck.weight": torch.ones(4, 4), "fuse.weight": torch.ones(4, 4)}, 4) is None
 
 
-def test_beside_the_librarys_own_head_no_other_layer_is_left_out():
-    with pytest.raises(UserError, match="extra.* has no place"):
-        convert(tensors_of("timm") | {"extra.weight": torch.ones(5, WIDTH), "extra.bias": torch.ones(5)})
+@pytest.mark.parametrize("source", ["torchvision", "timm", "huggingface", "ours", "jax"])
+@pytest.mark.parametrize(("said", "end", "shape"), [
+    ("arc.margin", ".weight", (5, WIDTH)), ("classifier_out", ".weight", (5, WIDTH)),
+    ("head_drop.fc", ".weight", (5, WIDTH)), ("arc_margin", "", (5, WIDTH)), ("metric", ".kernel", (WIDTH, 5)),
+    ("arc", ".W", (WIDTH, 5))])
+def test_a_linear_head_is_known_by_its_shape_even_beside_the_librarys_own(source, said, end, shape):
+    whole, head = tensors_of(source), (said + end).replace(".", "/") if source == "jax" else said + end
+    converted = convert(whole | {head: torch.ones(shape)})
+    kept, [note] = converted.weights, converted.notes
+    assert f"the head {said.replace('.', '/') if source == 'jax' else said}, of 5 classes, is left out" == note
+    expected = convert(whole).weights
+    assert kept.keys() == expected.keys(), "the library's own head stays"
+    assert all(torch.equal(kept[name], value) for name, value in expected.items())
+
+
+def test_several_linear_heads_are_left_out_and_each_is_said():
+    heads = {f"{name}.weight": torch.ones(classes, WIDTH) for name, classes in (("stage", 4), ("sex.out", 2))}
+    assert list(convert(tensors_of("timm") | heads).notes) == [
+        "the head sex.out, of 2 classes, is left out", "the head stage, of 4 classes, is left out"]
+
+
+def test_the_librarys_own_head_without_a_bias_is_a_linear_head_too():
+    whole = {name: tensor for name, tensor in tensors_of("timm").items() if name != "head.bias"}
+    converted = convert(whole)
+    assert "classifier.weight" not in converted.weights
+    assert converted.notes == (f"the head head, of {len(whole['head.weight'])} classes, is left out",)
+
+
+@pytest.mark.parametrize("extra", [
+    {"blocks.0.adapter.weight": (5, WIDTH)}, {"patch_embed.extra.weight": (5, WIDTH)}, {"extra.weight": (5, WIDTH + 1)},
+    {"extra.weight": (WIDTH, 5)}, {"extra.weight": (5, WIDTH), "extra.bias": (6,)}, {"dist_token": (1, WIDTH)},
+    {"time_embed": (7, WIDTH)}, {"hidden.weight": (WIDTH, WIDTH)}, {"extra.weight": (5, WIDTH), "extra.scale": (5,)},
+    {"arc.weight": (5, WIDTH), "neck.running_mean": (WIDTH,)}, {"extra.weight": (5, WIDTH, 1)},
+])
+def test_whatever_else_is_left_over_stays_an_error(extra):
+    with pytest.raises(UserError, match="has no place"):
+        convert(tensors_of("timm") | {name: torch.ones(shape) for name, shape in extra.items()})
 
 
 @pytest.mark.parametrize(("wanted", "other"), [("module.base_encoder.", "module.momentum_encoder."),

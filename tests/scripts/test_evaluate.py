@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import NO_FILES
+
 
 @pytest.fixture
 def call_evaluate(call_script):
@@ -249,3 +251,23 @@ def test_a_split_that_was_edited_is_not_scored(run, call_evaluate):
     code, _, err = call_evaluate("runs/ViTModel")
     assert (code, err.count("\n")) == (2, 1)
     assert "split.csv is damaged or was changed since this run began" in err
+
+
+def test_a_checkpoint_whose_answers_are_not_finite_is_named_and_not_scored(run, call_evaluate):
+    checkpoint = torch.load(run / "best.pt", weights_only=True)
+    checkpoint["weights"]["patch_embedding.project.weight"].fill_(3e38)
+    torch.save(checkpoint, run / "huge.pt")
+    code, _, err = call_evaluate("runs/ViTModel/huge.pt", "--data", run / "split.csv")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "checkpoint runs/ViTModel/huge.pt: its weights give probabilities that are not finite" in err
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+@pytest.mark.parametrize("name", ["run.json", "split.csv", "metrics.json", "results.csv", "best.pt"])
+def test_what_stands_in_the_place_of_a_runs_file_is_called_what_it_is(run, call_evaluate, kind, make, name):
+    (run / name).unlink()
+    make(run / name)
+    code, _, err = call_evaluate("runs/ViTModel")
+    assert (code, err.count("\n")) == (2, 1)
+    assert name in err
+    assert kind in err

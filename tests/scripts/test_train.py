@@ -115,14 +115,17 @@ def test_files_left_out_are_named_at_the_end(call_train, arguments, slices, tmp_
     [
         (["--train_dir", "nowhere"], "train folder nowhere does not exist"),
         (["--test_dir", "nowhere"], "test folder nowhere does not exist"),
-        (["--image_size", "17x12"], "image size 17x12 is not a multiple of the patch size 4"),
+        (["--image_size", "17x12"], "image size 17x12 is not a multiple of the patch size 4 ("),
+        (["--image_size", "17x12"], "--image_size"),
+        (["--patch_size", "5"], "--patch_size"),
         (["--embedding_dim", "13"], "embedding_dim 13 is not a multiple of num_heads 3"),
         (["--model", "vit_x"], 'unknown model "vit_x"'),
+        (["--model", "vit_x"], "(--model)"),
         (["--num_classes", "5"], "--num_classes 5, but the data has 2 classes: AD, CN"),
         (["--in_channels", "2"], "--in_channels"),
         (["--split", "none.csv"], "none.csv"),
         (["--subjects", "none.csv"], "none.csv"),
-        (["--subject_pattern", "("], "("),
+        (["--subject_pattern", "("], "(--subject_pattern)"),
         (["--recipe", "none.yaml"], "none.yaml"),
         (["--resume", "runs/none"], "runs/none"),
         (["--precision", "fp16"], "fp16"),
@@ -230,3 +233,52 @@ def test_a_summary_changes_no_number_of_the_run(call_train, arguments, tmp_path)
     call_train("--epochs", 1, "--summary", *arguments, "--name", "summed")
     plain, summed = (load_checkpoint(tmp_path / f"runs/{name}/last.pt")["weights"] for name in ("ViTModel", "summed"))
     assert all(torch.equal(plain[name], value) for name, value in summed.items())
+
+
+def test_an_error_about_settings_of_a_recipe_names_its_file_and_the_key(call_train, arguments, tmp_path):
+    for line, complaint in (("patch_size: 5", "not a multiple of the patch size 5 ("),
+                            ("model: vit_x", "unknown model"),
+                            ("subject_pattern: (", "no regular expression"), ("split: none.csv", "no such CSV file"),
+                            ("subject_pattern: (?P<subject>none)", "gives no subject to any of"),
+                            ("num_classes: 5", "the data has 2 classes")):
+        name = line.split(":")[0]
+        (tmp_path / "mine.yaml").write_text(line)
+        flags = list(arguments)
+        for given in ([name, "model"] if name in ("model", "patch_size") else []):    # a model as a flag has its sizes
+            if f"--{given}" in flags:
+                place = flags.index(f"--{given}")
+                flags = flags[:place] + flags[place + 2:]
+        code, _, err = call_train("--epochs", 1, "--recipe", "mine.yaml", *flags)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert complaint in err
+        assert f"{name} in recipe mine.yaml" in err
+
+
+def test_a_switch_that_cannot_change_on_resuming_is_called_as_it_was_given(call_train, arguments):
+    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+    for flag in ("--no_augment", "--augment"):
+        code, _, err = call_train("--resume", "runs/ViTModel", flag)
+        assert (code, err.split(" cannot")[0]) == (2, f"error: {flag}")
+
+
+def test_a_setting_that_a_resumed_run_recorded_wrong_names_run_json(call_train, arguments, tmp_path):
+    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+    file = tmp_path / "runs/ViTModel/run.json"
+    file.write_text(file.read_text().replace('"patch_size": 4', '"patch_size": 5'))
+    _, _, err = call_train("--resume", "runs/ViTModel")
+    assert "image_size in " in err
+    assert f"patch_size in {file}" in err
+
+
+def test_one_folder_for_two_splits_and_a_test_folder_alone_are_refused_by_their_flags(call_train, arguments, slices,
+                                                                                      tmp_path):
+    (tmp_path / "link").symlink_to(slices / "train")
+    for flag in ("--val_dir", "--test_dir"):
+        for folder in (slices / "train", tmp_path / "link"):
+            code, _, err = call_train(*arguments, flag, folder)
+            assert (code, err.count("\n")) == (2, 1)
+            assert f"of {flag} and " in err
+            assert "of --train_dir are the same folder" in err
+    code, _, err = call_train("--test_dir", slices / "test")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is given without --train_dir" in err

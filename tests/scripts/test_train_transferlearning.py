@@ -272,9 +272,11 @@ def test_no_data_is_the_phantom_here_too(call, weights, tmp_path):
         (["--weights", "nowhere.pth"], "nowhere.pth"),
         (["--weights", "IMAGENET22K"], "IMAGENET22K"),
         (["--model", "vit_q"], 'unknown pretrained model "vit_q"'),
+        (["--model", "vit_q"], "(--model)"),
         (["--model", "resnet18", "--backbone", "ours"], "resnet18"),
-        (["--train", "last:9"], "last:9, but vit_b_16 has 2 blocks"),
+        (["--train", "last:9"], "--train last:9, but vit_b_16 has 2 blocks"),
         (["--image_size", "17x12"], "image size 17x12 is not a multiple"),
+        (["--image_size", "17x12"], "--image_size"),
         (["--train_dir", "nowhere"], "train folder nowhere does not exist"),
         (["--num_classes", "5"], "--num_classes 5, but the data has 2 classes"),
         (["--patch_size", "8"], "--patch_size"),
@@ -311,3 +313,15 @@ def test_layers_learn_at_rates_of_their_own(call, flags, tmp_path):
              "--warmup_share", 0, "--name", name)
         groups = load_checkpoint(tmp_path / "runs" / name / "last.pt")["optimizer"]["param_groups"]
         assert {round(group["lr"] / 0.01, 6) for group in groups} == expected
+
+
+@pytest.mark.parametrize("extra", [[], ["--no_cache"], ["--train", "all"]])
+def test_weights_that_make_the_first_loss_nan_are_named_and_not_the_rate(call, flags, weights, tmp_path, extra):
+    state = torch.load(weights)
+    state["conv_proj.weight"].fill_(3e38)
+    torch.save(state, tmp_path / "huge.pth")
+    code, _, err = call("--epochs", 1, *flags, "--weights", "huge.pth", *extra)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "huge.pth" in err
+    assert "make" in err
+    assert "--lr" not in err

@@ -175,3 +175,13 @@ def test_the_four_numbers_learn_from_validation_too_and_keep_each_patients_class
             rows.append({"path": str(path), "class": name, "subject": subject, "split": side})
     found = four_number_scores(pd.DataFrame(rows), ["AD", "CN"], 1)
     assert (found["accuracy"], found["auroc_disease"]) == (1, 1)
+
+
+def test_patients_of_too_few_slices_name_the_run_and_what_to_do(call_train, call_compare, arguments):
+    place = arguments.index("--test_dir")
+    call_train("--epochs", 1, *arguments[:place], *arguments[place + 2:])
+    code, _, err = call_compare("runs/ViTModel")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "runs/ViTModel: patient " in err
+    assert "has 3 slices, four numbers need at least 4 (--no_four_numbers compares such runs)" in err
+    assert call_compare("runs/ViTModel", "--no_four_numbers")[0] == 0
