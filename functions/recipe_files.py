@@ -49,6 +49,8 @@ def read_yaml(path: Path):
                         "name a YAML file of settings")
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"recipe {path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise UserError(f"recipe {path} is not a UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8"
                         ) from None

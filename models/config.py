@@ -7,6 +7,7 @@ from functions.errors import UserError
 # Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): what is larger is a slip or a trap.
 LARGEST = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,
            "num_heads": 2**12, "mlp_size": 2**18}
+MOST_PATCHES = 2**16        # an image of 4,096 x 4,096 pixels in patches of 16; attention's cost grows with the square
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class ViTConfig:
         height, width = size
         if min(size) < 1 or height % self.patch_size or width % self.patch_size:
             raise UserError(f"image size {height}x{width} is not a multiple of the patch size {self.patch_size}")
+        if self.num_patches > MOST_PATCHES:
+            raise UserError(f"image size {height}x{width} has {self.num_patches:,} patches of patch size "
+                            f"{self.patch_size}: it can have at most {MOST_PATCHES:,}")
         if self.in_channels not in (1, 3):
             raise UserError(f"in_channels is {str(self.in_channels)[:60]}: images have 1 channel (gray) or 3 (RGB)")
         for name in ("dropout", "norm_eps"):

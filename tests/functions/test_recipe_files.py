@@ -1,3 +1,4 @@
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,14 @@ def test_true_false_and_null_are_what_they_are_unless_they_are_quoted(tmp_path):
 @pytest.mark.parametrize("text", ["lr: !!int 3", "lr: !!str 3", "lr: ! 3", "!!set {lr}", "lr: !!binary eA=="])
 def test_a_tag_is_refused_with_its_line(refusal, text):
     assert "line 1 has a tag" in refusal(text)
+
+
+def test_a_file_that_the_system_does_not_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "r.yaml").touch()
+
+    def refuse(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(UserError, match=r"r\.yaml cannot be read \(Input/output error\)"):
+        read_yaml(tmp_path / "r.yaml")

@@ -107,7 +107,7 @@ def test_a_missing_recipe_is_refused_with_those_there_are(tmp_path):
 
 
 def test_a_recipes_values_are_what_the_same_flags_would_be(recipe):
-    text = ("seed: 010\nepochs: 1_000\nsplit: no\nmodel: 5\nsubject_pattern: 2024-01-01\nimage_size: [8, 6]\n"
+    text = ("seed: 010\nepochs: 1000\nsplit: no\nmodel: 5\nsubject_pattern: 2024-01-01\nimage_size: [8, 6]\n"
             "augment: false")
     assert read_recipe(recipe(text), SCRATCH) == {
         "seed": 10, "epochs": 1000, "split": "no", "model": "5", "subject_pattern": "2024-01-01", "image_size": (8, 6),

@@ -145,4 +145,4 @@ def test_random_weights_and_resnets_take_the_flags_too(tmp_path):
 def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "config.json")
     with pytest.raises(UserError, match=f"config.json, which would say .*, is {kind}"):
-        _beside(tmp_path / "w.pth", "timm")
+        _beside(tmp_path / "w.pth")

@@ -86,7 +86,8 @@ def test_a_recipe_that_collapses_is_warned_about(call_train, arguments):
 
 
 def test_a_loss_that_explodes_stops_with_what_to_try(call_train, arguments, tmp_path):
-    code, _, err = call_train("--epochs", 2, "--lr", "1e30", "--clip_norm", "0", "--warmup_share", "0", *arguments)
+    code, _, err = call_train("--epochs", 2, "--lr", "1e30", "--weight_decay", 0, "--clip_norm", "0", "--warmup_share", "0",
+                              *arguments)
     assert code == 2
     assert err.startswith("error: the loss is not finite at step")
     assert err.count("\n") == 1
@@ -116,6 +117,7 @@ def test_files_left_out_are_named_at_the_end(call_train, arguments, slices, tmp_
         (["--train_dir", "nowhere"], "train folder nowhere does not exist"),
         (["--test_dir", "nowhere"], "test folder nowhere does not exist"),
         (["--image_size", "17x12"], "image size 17x12 is not a multiple of the patch size 4 ("),
+        (["--image_size", "4096", "--patch_size", "1"], "16,777,216 patches of patch size 1: it can have"),
         (["--image_size", "17x12"], "--image_size"),
         (["--patch_size", "5"], "--patch_size"),
         (["--embedding_dim", "13"], "embedding_dim 13 is not a multiple of num_heads 3"),
