@@ -146,7 +146,9 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     table["class"] = table["class"].map(class_name)
     names = [class_name(name) for name in checkpoint["class_names"]]       # an older one may have decomposed letters
     if strange := sorted(set(table["class"]) - set(names)):
-        raise UserError(f'class "{strange[0]}" is none of the model\'s: {", ".join(names)}')
+        path = table.loc[table["class"] == strange[0], "path"].iloc[0]
+        raise UserError(f'class "{strange[0]}", of {path}, is none of the model\'s: its checkpoint has '
+                        f'{", ".join(names)}')
     table["label"] = [names.index(name) for name in table["class"]]
     table["who"] = table["subject"].where(table["subject"].notna(), table["path"])
     parts = {split: part.reset_index(drop=True) for split, part in table.groupby("split")}

@@ -194,7 +194,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run, call_evaluate, tmp_path):
             ([mine, "--data", "nowhere"], "nowhere"), ([mine, "--against", "runs/none"], "no such file"),
             ([f"{mine}/best.pt"], "needs --data"), ([mine, "--subjects", "x.csv"], "there is no --data"),
             ([mine, "--data", "empty"], "holds no class folders"), ([mine, "--out", "file/x"], "file"),
-            ([mine, "--data", "runs"], 'class "ViTModel" is none of the model'), ([], "RUN_OR_CHECKPOINT")):
+            ([mine, "--data", "runs"], 'class "ViTModel", of runs/ViTModel/'), ([], "RUN_OR_CHECKPOINT")):
         code, _, err = call_evaluate(*given)
         assert (code, err.count("\n")) == (2, 1), given
         assert err.startswith("error: ")

@@ -86,8 +86,8 @@ def test_a_recipe_that_collapses_is_warned_about(call_train, arguments):
 
 
 def test_a_loss_that_explodes_stops_with_what_to_try(call_train, arguments, tmp_path):
-    code, _, err = call_train("--epochs", 2, "--lr", "1e30", "--weight_decay", 0, "--clip_norm", "0", "--warmup_share", "0",
-                              *arguments)
+    code, _, err = call_train("--epochs", 2, "--lr", "1e30", "--weight_decay", 0, "--clip_norm", "0",
+                              "--warmup_share", "0", *arguments)
     assert code == 2
     assert err.startswith("error: the loss is not finite at step")
     assert err.count("\n") == 1
