@@ -6,6 +6,7 @@ Every check raises a UserError that names the key; the caller names the file.
 import math
 import random
 from dataclasses import dataclass, field, fields
+from types import NoneType
 
 import numpy as np
 import torch
@@ -51,6 +52,9 @@ class Checkpoint:
             _texts(name, getattr(self, name))
         if not self.class_names or len(set(self.class_names)) < len(self.class_names):
             raise UserError("class_names are empty, or hold one name twice")
+        for where in ("config", "preprocessing"):
+            for name, value in getattr(self, where).items():
+                _plain(f"{where}.{_key(name)}", value)
         if self.config.get("num_classes") != len(self.class_names):
             raise UserError(f"config.num_classes is {_shown(self.config.get('num_classes'))}, there are "
                             f"{len(self.class_names)} class_names")
@@ -249,6 +253,13 @@ def _finite(where: str, value: object) -> None:
 def _not_below_zero(where: str, value: Tensor) -> None:
     if (value < 0).any():
         raise UserError(f"{where} holds {value.min():.3g}, below 0, which no variance and no count is")
+
+
+def _plain(where: str, value: object) -> None:
+    """Text, a number, true, false or None, or a list of these: what can be compared and shown."""
+    for one in value if type(value) in (list, tuple) else [value]:
+        if type(one) not in (str, int, float, bool, NoneType):
+            raise _wrong(where, one, "text, a number, or a list of these")
 
 
 def _whole_number(where: str, value: object) -> None:

@@ -64,9 +64,9 @@ class Bench:
             Case("base", "done", "train", data(self) + ["--epochs", "1", "--name", "done"]),
             Case("base", "half", "train", data(self) + ["--epochs", "2", "--stop_after", "1", "--name", "half"]),
         ):
-            self._must_work(case, self.base)
+            self.must_work(case, self.base)
 
-    def _must_work(self, case: Case, folder: Path) -> None:
+    def must_work(self, case: Case, folder: Path) -> None:
         code, out, err, *_ = self._fork(case, folder)
         assert code == 0, f"{case.title}: {out[-500:]}{err[-2000:]}"
 
@@ -91,7 +91,7 @@ class Bench:
         flags = [*data(self)[:4], *RESNET, "--weights", "random", "--epochs", "1", "--name", "feat"]
         folder = self.root / "transfer"
         folder.mkdir()
-        self._must_work(Case("base", "features", "train_transferlearning", flags), folder)
+        self.must_work(Case("base", "features", "train_transferlearning", flags), folder)
         return folder / "runs"
 
     def try_case(self, case: Case, number: int) -> tuple[str, str, float]:
