@@ -15,13 +15,13 @@ from data_setup.damage import Files, read_files
 from data_setup.images import read_image
 from data_setup.leak_worth import leak_worth
 from data_setup.neighbours import Neighbours, find_neighbours
-from data_setup.path_tables import read_path_table, subject_ids
+from data_setup.path_tables import read_path_table, rows_without_patient, subject_ids
 from data_setup.pixel_groups import PREFIX, group_by_pixels
 from data_setup.shortcuts import find_shortcuts
 from data_setup.split_folders import find_split_folders, split_of
 from data_setup.split_notes import overlap
 from data_setup.subject_patterns import remedy
-from data_setup.subjects import find_subjects
+from data_setup.subjects import find_subjects, table_notes
 from data_setup.traces import traces
 from functions.errors import UserError, not_a_file, printable
 
@@ -92,6 +92,9 @@ def audit(table: pd.DataFrame, others: Sequence[str], warnings: Sequence[str] = 
     if "subject" in table and not subjects and not pattern:
         known = [own or named for own, named in zip(subject_ids(table["subject"]), known, strict=True)]
     found = Audit(table.assign(subject=pd.Series(known, dtype=object), digest=files.digests))
+    own = [] if subjects or pattern or "subject" not in table else rows_without_patient("the table", table["subject"])
+    for note in (*table_notes(subjects), *own):
+        found.add("patients", note, wrong=False)
     _left_out(found, others, warnings)
     _damage(found, files, others)
     good = [row for row in range(len(table)) if row not in files.unreadable]

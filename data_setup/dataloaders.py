@@ -25,7 +25,7 @@ from data_setup.pixel_groups import subjects_from_pixels
 from data_setup.split_notes import UNKNOWN
 from data_setup.splits import MODES, apply_split
 from data_setup.subject_patterns import CHECKED, remedy
-from data_setup.subjects import find_subjects
+from data_setup.subjects import find_subjects, table_notes
 from data_setup.transforms import describe_preprocessing, make_transforms
 from functions.errors import UserError
 
@@ -160,7 +160,7 @@ def whose(paths: list[str], subjects: str | Path | None, pattern: str | None,
     Where a split was written down, the people are in it, and pixels are not asked again.
     """
     if subjects != "auto":               # a file may be called so: Path("auto")
-        return find_subjects(paths, subjects, pattern), []
+        return find_subjects(paths, subjects, pattern), table_notes(subjects)
     known = find_subjects(paths)
     if all(known) or written_down:
         return known, []

@@ -6,6 +6,7 @@ Used for `--subjects FILE.csv` (path, subject), `--split FILE.csv` (path, class,
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from data_setup.patient_ids import canonical_id
 from data_setup.text_tables import read_text_table
-from functions.errors import UserError
+from functions.errors import UserError, printable
 
 # Other names of a column, compared in lower case without spaces and punctuation. Of several present the first counts.
 SYNONYMS = {
@@ -22,7 +23,10 @@ SYNONYMS = {
     "subject": ("subject", "subjectid", "subjid", "patient", "patientid", "participant", "participantid", "person",
                 "personid", "ptid", "patno", "naccid", "ixiid", "rid", "caseid", "pid", "id"),
 }
-MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "none", "null"}      # R, Excel, pandas, SQL
+# What R, Excel, pandas, SQL and people write for a patient whom they do not know, letters and digits alone: "?", "--",
+# "." and "_" are "" then, "N/A" and "<NA>" are "na". Taken for an id it would make one patient of all these.
+MISSING = {"", "na", "nan", "none", "null", "nil", "unknown", "unk", "missing", "undefined", "unspecified",
+           "notavailable", "notapplicable", "notknown", "anon", "anonymous", "anonymised", "anonymized"}
 
 
 def read_path_table(file: str | Path, columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
@@ -64,8 +68,22 @@ def _place(file: str | Path, header: Sequence[str], column: str) -> int | None:
 
 
 def subject_ids(cells: Sequence[str]) -> list[str | None]:
-    """Canonical ids from a table's subject column, None where a cell is empty or R's NA."""
-    return [None if cell.strip().casefold() in MISSING else canonical_id(cell) for cell in cells]
+    """Canonical ids from a table's subject column, None where a cell is empty or says that nobody knows (MISSING)."""
+    return [None if _is_missing(cell) else canonical_id(cell) for cell in cells]
+
+
+def _is_missing(cell: str) -> bool:
+    return re.sub(r"[\W_]", "", cell.casefold()) in MISSING
+
+
+def rows_without_patient(file: str | Path, cells: Sequence[str]) -> list[str]:
+    """A sentence on how many of a table's rows name no patient, and what stands there instead; none if all name one."""
+    marks = Counter(cell.strip() for cell in cells if _is_missing(cell))
+    if not marks:
+        return []
+    words = ", ".join(f'"{printable(mark)[:30]}"' if mark else "empty" for mark, _ in marks.most_common(4))
+    return [f"{file}: {marks.total():,} of {len(cells):,} rows name no patient ({words}{', …' * (len(marks) > 4)}): "
+            "these slices count as those of unknown patients, not of one"]
 
 
 def match_paths(paths: Sequence[str | Path], rows: Sequence[str], file: str | Path) -> list[int | None]:

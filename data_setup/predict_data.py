@@ -17,11 +17,11 @@ from data_setup.images import read_gray
 from data_setup.moved import WrittenSplit
 from data_setup.nearest_picture import labels_near
 from data_setup.neighbours import Neighbours, find_neighbours
-from data_setup.path_tables import read_path_table, subject_ids
+from data_setup.path_tables import read_path_table, rows_without_patient, subject_ids
 from data_setup.seen import compare, in_data_set, means_one_patient, split_folders, training_copies
 from data_setup.split_folders import find_split_folders, split_of
 from data_setup.subject_patterns import remedy
-from data_setup.subjects import find_subjects
+from data_setup.subjects import find_subjects, table_notes
 from data_setup.transforms import make_transforms
 from functions.errors import UserError, not_a_file, printable
 
@@ -139,6 +139,9 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     table, notes = _own_split(run, split), []
     if data is not None:
         new, notes = _list(data)
+        notes += table_notes(subjects)
+        if "subject" in new and not subjects and not pattern:
+            notes += rows_without_patient(data, new["subject"].tolist())
         new["subject"] = pd.Series(_subjects(new, subjects, pattern), dtype=object)
         if new["subject"].isna().any():
             notes.append(remedy(new["path"].tolist(), new["class"].tolist()))

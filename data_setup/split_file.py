@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_setup.moved import WrittenSplit
-from data_setup.path_tables import match_paths, read_path_table, subject_ids
+from data_setup.path_tables import match_paths, read_path_table, rows_without_patient, subject_ids
 from functions.errors import UserError, not_a_file
 
 COLUMNS = ["path", "class", "subject", "split"]
@@ -46,6 +46,13 @@ def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataF
             raise UserError(f"{file}: no slice is for {name}")
     subject = pd.Series(subject_ids(given["subject"]), index=table.index, dtype=object)
     return table.assign(split=given["split"].astype(object), subject=subject.where(subject.notna(), table["subject"]))
+
+
+def split_notes(file: str | Path | WrittenSplit) -> list[str]:
+    """How many rows of a CSV name no patient; of a run's own split, which said so when it was made, nothing."""
+    if isinstance(file, WrittenSplit):
+        return []
+    return rows_without_patient(file, read_path_table(file, COLUMNS)["subject"].tolist())
 
 
 def _refuse(file: str | Path, wrong: Sequence, what: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from data_setup.path_tables import common_folders
-from data_setup.split_file import COLUMNS, SPLITS, read_split
+from data_setup.split_file import COLUMNS, SPLITS, read_split, split_notes
 from data_setup.split_notes import absent, doubts, overlap, stamps
 from data_setup.subject_patterns import remedy
 from functions.errors import UserError
@@ -81,7 +81,7 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
     notes = []
     if str(mode) not in MODES:
         table = read_split(mode, table)
-        notes.append(f"the split is the one of {mode}")
+        notes += [f"the split is the one of {mode}", *split_notes(mode)]
     elif mode == "patient" and table["subject"].isna().all():
         raise UserError("--split patient: no patient is known; "
                         + remedy([str(path) for path in table["path"]], table["class"].tolist(), auto=True))

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from data_setup.path_tables import common_folders, match_paths, read_path_table, subject_ids
-from data_setup.patient_ids import archive_ids, canonical_id
+from data_setup.path_tables import common_folders, match_paths, read_path_table, rows_without_patient, subject_ids
+from data_setup.patient_ids import archive_ids
 from data_setup.patterns import search_subjects, shown
 from functions.errors import UserError
 
@@ -52,12 +52,19 @@ def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
     subjects = [None] * len(paths) if table is None else _from_table(paths, table)
     if pattern is not None:
         found = search_subjects(pattern, [PurePath(path).as_posix() for path in paths])
-        subjects = [subject or (canonical_id(hit) if hit else None)
-                    for subject, hit in zip(subjects, found, strict=True)]
+        subjects = [subject or hit for subject, hit in zip(subjects, subject_ids([hit or "" for hit in found]),
+                                                           strict=True)]
     if paths and not any(subjects):
         where = f"the subject pattern {shown(pattern)}" if table is None else f"{table}"
         raise UserError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
     return subjects
+
+
+def table_notes(table: str | Path | None) -> list[str]:
+    """What must be said of a subject table: how many of its rows name no patient."""
+    if table is None:
+        return []
+    return rows_without_patient(table, read_path_table(table, ("path", "subject"))["subject"].tolist())
 
 
 def kaggle_slice(path: str | Path) -> tuple[str, int] | None:

@@ -184,7 +184,7 @@ def _without_other_heads(source: str, names: dict[str, str], tensors: dict[str, 
     classes of one on a hidden layer, notes); of the library's own, a weight without its bias counts as another.
     """
     weight, bias = (names[f"classifier.{end}"] in tensors for end in ("weight", "bias"))
-    if not bias:
+    if not bias and not (weight and source == "jax"):        # the authors' heads always have one
         names = {name: theirs for name, theirs in names.items() if not name.startswith("classifier.")}
     kernel = tensors.get(names["patch_embedding.project.weight"])
     others = {name: tensor for name, tensor in tensors.items() if name not in set(names.values())}

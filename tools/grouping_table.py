@@ -90,11 +90,12 @@ def main() -> None:
         from sklearn.metrics import completeness_score, homogeneity_score
 
         from data_setup.images import read_image
-        from data_setup.path_tables import read_path_table
+        from data_setup.path_tables import read_path_table, subject_ids
         from data_setup.pixel_groups import group_by_pixels
 
         table = read_path_table(arguments.table, ["path", "subject", "slice"])
-        table = table[table["subject"] != ""].reset_index(drop=True)
+        table["subject"] = subject_ids(table["subject"])
+        table = table[table["subject"].notna()].reset_index(drop=True)
         if odd := [text for text in table["slice"] if not re.fullmatch(r"[0-9]{1,9}", text)]:
             raise UserError(f"{arguments.table}: the slice {odd[0][:40]!r} is not a whole number below a billion")
         if table.empty:

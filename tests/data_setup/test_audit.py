@@ -158,6 +158,14 @@ def test_a_table_gives_the_patients(tmp_path):
         tmp_path / "s.csv", index=False)
     found = audit(*list_data(tmp_path / "p"), subjects=tmp_path / "s.csv")
     assert found.numbers["patients"]["known by name or table"] == 7
+    assert not any("name no patient" in finding["text"] for finding in found.findings)
+    table = pd.read_csv(tmp_path / "s.csv")
+    table.loc[:4, "subject"] = "?"
+    table.to_csv(tmp_path / "s.csv", index=False)
+    rows = list_data(tmp_path / "p")
+    given = rows.table.assign(subject=table.set_index("path")["subject"].loc[rows.table["path"]].tolist())
+    for found in (audit(*rows, subjects=tmp_path / "s.csv"), audit(given, [])):
+        assert any(f'5 of {len(paths)} rows name no patient ("?")' in finding["text"] for finding in found.findings)
 
 
 def test_files_and_folders_that_are_left_out_are_findings(tmp_path):

@@ -282,3 +282,12 @@ def test_fingerprint_follows_the_class_of_every_slice(folders):
     path = sorted((folders / "train" / "AD").iterdir())[0]
     path.rename(folders / "train" / "CN" / path.name)
     assert load(folders).fingerprint != before
+
+
+def test_how_many_rows_of_the_subject_table_name_no_patient_is_said(folders):
+    paths = sorted(folders.glob("*/*/*.png"))
+    rows = [f"{path},{'-' if number < 6 else path.name[:7]}\n" for number, path in enumerate(paths)]
+    (folders / "s.csv").write_text("path,subject\n" + "".join(rows))
+    data = load(folders, subjects=folders / "s.csv")
+    assert any('s.csv: 6 of 64 rows name no patient ("-")' in note for note in data.notes)
+    assert data.table["subject"].isna().sum() == 6

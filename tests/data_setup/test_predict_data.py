@@ -179,3 +179,15 @@ def test_slices_that_are_a_pipe_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "d")
     with pytest.raises(UserError, match="--data .*d is a pipe, not a regular file"):
         rows_to_score(None, tmp_path / "d", {}, None, None)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_how_many_slices_a_table_leaves_without_a_patient_is_said(slices, tmp_path, own):
+    paths = sorted((slices / "test" / "CN").iterdir())
+    marks = ["?", "?", "unknown", *(f"p{number}" for number in range(len(paths) - 3))]
+    (tmp_path / "t.csv").write_text("path,class,split,subject\n" + "".join(
+        f"{path},CN,test,{mark}\n" for path, mark in zip(paths, marks, strict=True)))
+    data, subjects = (tmp_path / "t.csv", None) if own else (slices / "test", tmp_path / "t.csv")
+    rows = rows_to_score(None, data, CHECKPOINT, subjects, None)
+    assert f'{tmp_path / "t.csv"}: 3 of 12 rows name no patient ("?", "unknown")' in " ".join(rows.notes)
+    assert not {"?", "unknown"} & set(rows.test["subject"])

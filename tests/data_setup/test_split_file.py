@@ -3,6 +3,7 @@ import re
 import pandas as pd
 import pytest
 
+from data_setup.moved import WrittenSplit
 from data_setup.split_file import read_split
 from data_setup.splits import apply_split, split_hash
 from functions.errors import UserError
@@ -96,3 +97,14 @@ def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "s.csv")
     with pytest.raises(UserError, match=f"--split .*s.csv: {kind}"):
         read_split(tmp_path / "s.csv", pd.DataFrame({"path": []}))
+
+
+@pytest.mark.parametrize("mark", ["?", "-", "--", "unknown", ".", "n/a", "none", "null", "NA"])
+def test_rows_whose_patient_is_called_unknown_are_no_patient_and_are_counted(tmp_path, mark):
+    given = TABLE.assign(subject=[mark] * 4 + TABLE["subject"].tolist()[4:])
+    file = write(tmp_path, given)
+    again = read_split(file, TABLE.assign(subject=None))
+    assert again["subject"].tolist() == [None] * 4 + given["subject"].tolist()[4:]
+    split = apply_split(TABLE.assign(subject=None), file)
+    assert f'{file}: 4 of 60 rows name no patient ("{mark}")' in " ".join(split.notes)
+    assert "rows name no patient" not in " ".join(apply_split(TABLE, WrittenSplit(file)).notes), "the run's own"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_setup.subjects import find_subjects, kaggle_slice
+from data_setup.subjects import find_subjects, kaggle_slice, table_notes
 from functions.errors import UserError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "alzheimer_mri_4class"
@@ -97,7 +97,9 @@ def test_other_names_of_the_columns(tmp_path, header):
     assert find_subjects(["/x/A/1.png"], table(tmp_path, row, header=header)) == ["p1"]
 
 
-@pytest.mark.parametrize("missing", ["NA", "", "NaN", "N/A", "#N/A", "null", "<NA>", " na "])
+@pytest.mark.parametrize("missing", [
+    "NA", "", "NaN", "N/A", "#N/A", "null", "<NA>", " na ", "?", "??", "-", "--", ".", "_", "—", "unknown", "Unknown",
+    "UNK", "(unknown)", "none", "None", "n.a.", "not available", "missing", "nil", "anonymous"])
 def test_missing_values_of_other_programs_are_unknown_patients(tmp_path, missing):
     paths = ["/x/1.png", "/x/2.png", "/x/3.png"]
     file = table(tmp_path, "1.png;p1", f"2.png;{missing}", f'3.png;"{missing}"', header="path;subject")
@@ -251,3 +253,21 @@ def test_long_and_short_adni_ids_of_one_site_are_different_patients():
     assert None not in found
     assert found[1] == found[3]
     assert len(set(found)) == 3
+
+
+@pytest.mark.parametrize("subject", ["unknown-1", "NA01", "none2", "-1", "0", "x", "nana", "Null-3"])
+def test_an_id_that_only_begins_like_a_missing_one_is_an_id(tmp_path, subject):
+    assert find_subjects(["/x/1.png"], table(tmp_path, f"1.png,{subject}")) == [subject]
+
+
+def test_what_a_pattern_finds_is_unknown_where_a_table_would_say_so():
+    paths = ["/d/unknown_1.png", "/d/p1_1.png", "/d/-_1.png", "/d/unknown_2.png"]
+    assert find_subjects(paths, pattern=r"/(?P<subject>[^/]+)_\d\.png") == [None, "p1", None, None]
+
+
+def test_how_many_rows_name_no_patient_is_said_in_one_line(tmp_path):
+    file = table(tmp_path, "1.png,p1", "2.png,?", "3.png,?", "4.png,", "5.png,unknown")
+    assert table_notes(file) == [f'{file}: 4 of 5 rows name no patient ("?", empty, "unknown"): these slices count as '
+                                 "those of unknown patients, not of one"]
+    assert table_notes(table(tmp_path, "1.png,p1")) == []
+    assert table_notes(None) == []
