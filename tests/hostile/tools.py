@@ -39,8 +39,8 @@ def cases(bench: Bench) -> Iterator[Case]:
 
     for given in (["--figure", "no/x.png"], ["--figure", "."], ["--figure", "runs/done/run.json"], ["--write", "no.md"],
                   ["--write", "runs"], ["--write", "R.md"], ["--write", "R.md", "--figure", "R.md"]):
-        yield Case("tools' flags", f"results_table {' '.join(given)}", "tools.results_table", ["runs/done", *given], mark,
-                   "refuse")
+        yield Case("tools' flags", f"results_table {' '.join(given)}", "tools.results_table", ["runs/done", *given],
+                   mark, "refuse")
     for script in ("tools.compare", "tools.results_table"):
         yield Case("tools' flags", f"{script} twice a run", script, ["runs/done", "./runs/done"],
                    lambda bench, folder: evaluated(bench, folder) and None, "refuse")
