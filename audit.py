@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from functions.command_line import OneLineParser
-from functions.exits import one_line_errors
+from functions.config.parser import OneLineParser
+from functions.runtime.exits import one_line_errors
 
 
 def main() -> None:
@@ -26,14 +26,14 @@ def audit_data(arguments) -> int:
     """The audit, printed and written; how many findings are faults."""
     from tqdm import tqdm
 
-    from data_setup.audit import audit, list_data
-    from data_setup.images import read_gray
-    from functions import html_page
-    from functions.audit_report import audit_lines, audit_sections
-    from functions.errors import printable
-    from functions.files import write_json, write_text
-    from functions.run_folder import provenance, write_table
-    from functions.run_names import make_folder
+    from data_setup.audit.findings import audit, list_data
+    from data_setup.images.read import read_gray
+    from functions.checkpointing.run_folder import provenance, write_table
+    from functions.checkpointing.run_names import make_folder
+    from functions.reports import html_page
+    from functions.reports.audit_report import audit_lines, audit_sections
+    from functions.runtime.atomic_files import write_json, write_text
+    from functions.runtime.errors import printable
 
     listing = list_data(arguments.data)
     data = arguments.data.resolve()

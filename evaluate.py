@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from functions.command_line import OneLineParser
-from functions.errors import UserError, printable
-from functions.exits import one_line_errors
-from functions.settings import device_name
+from functions.config.parser import OneLineParser
+from functions.config.settings import device_name
+from functions.runtime.errors import UserError, printable
+from functions.runtime.exits import one_line_errors
 
 
 def main() -> None:
@@ -31,13 +31,14 @@ def main() -> None:
 
 def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, who was seen, probabilities, scores, figures, report: one story."""
-    from data_setup.predict_data import rows_to_score
+    from data_setup.loading.predict_data import rows_to_score
     from data_setup.resources import available_cores
-    from functions import evaluation_report, evaluation_words, runtime
-    from functions.predictions import predict_batches
-    from functions.report import check_reportable
-    from functions.run_names import make_folder
-    from functions.stages import order_hint, stage_order
+    from functions.checkpointing.run_names import make_folder
+    from functions.evaluation.predictions import predict_batches
+    from functions.evaluation.stages import order_hint, stage_order
+    from functions.reports import evaluation_report, evaluation_words
+    from functions.reports.run_report import check_reportable
+    from functions.runtime import device as runtime
 
     # The checkpoint, and the slices it is scored on
     device = runtime.pick_device(arguments.device, available_cores())
@@ -92,7 +93,7 @@ def evaluate_checkpoint(arguments) -> None:
 
 def stamps_of(rows, trained: list[str], arguments) -> list[str]:
     """The checkpoint's stamps, but that of its own split if other slices are scored; and whether anybody is unknown."""
-    from data_setup.split_notes import LEAKY, UNKNOWN
+    from data_setup.splits.warnings import LEAKY, UNKNOWN
 
     stamps = [stamp for stamp in trained if arguments.data is None or stamp != LEAKY]
     return [*stamps, UNKNOWN] if rows.test["subject"].isna().any() and UNKNOWN not in stamps else stamps
@@ -100,7 +101,7 @@ def stamps_of(rows, trained: list[str], arguments) -> list[str]:
 
 def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
     """The stamp that a network deserves for whom it has met among the slices; ValueError unless that is `allowed`."""
-    from functions.evaluation_report import SEEN, UNKNOWN_TRAINING
+    from functions.reports.evaluation_report import SEEN, UNKNOWN_TRAINING
 
     met = rows.met(checkpoint, run)
     if met is None:
@@ -114,8 +115,8 @@ def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: b
 
 def own_split(run: Path | None, arguments):
     """The run's split.csv, with where its slices were and are; None without a run's record."""
-    from data_setup.moved import written_split
-    from functions.run_folder import check_split, read_record
+    from data_setup.listing.moved_data import written_split
+    from functions.checkpointing.run_folder import check_split, read_record
 
     if run is None or not (run / "run.json").exists():
         if moved := [name for name in ("train_dir", "test_dir", "val_dir") if getattr(arguments, name)]:
@@ -128,9 +129,9 @@ def own_split(run: Path | None, arguments):
 
 def load_network(path: Path, device):
     """(run folder or None, checkpoint file, model, checkpoint) of a run's folder or a checkpoint; errors name it."""
-    from data_setup.framing import from_description
-    from functions.checkpoints import load_model
-    from functions.run_folder import check_same_run, read_record
+    from data_setup.images.resize import from_description
+    from functions.checkpointing.checkpoint import load_model
+    from functions.checkpointing.run_folder import check_same_run, read_record
 
     folder, file = (path, path / "best.pt") if path.is_dir() else (None, path)
     model, checkpoint = load_model(file, device)

@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> None:
     import torch
 
     from data_setup.resources import available_cores
-    from functions.run_folder import provenance
-    from functions.runtime import describe_device, pick_device
+    from functions.checkpointing.run_folder import provenance
+    from functions.runtime.device import describe_device, pick_device
 
     options.device = pick_device()
     torch.manual_seed(0)

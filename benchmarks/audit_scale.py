@@ -25,8 +25,8 @@ def make_set(folder: Path, slices: int) -> None:
     """Writes so many slices into folder/{train,test}/<class>/."""
     import torch
 
-    from data_setup.phantom import draw_slices
-    from data_setup.phantom_people import CLASSES
+    from data_setup.phantom.generate import draw_slices
+    from data_setup.phantom.people import CLASSES
     from data_setup.resources import available_cores
 
     drawn = draw_slices(min(HEADS, -(-slices // DEPTH)), DEPTH, seed=0, confounded=False)

@@ -22,7 +22,7 @@ RENAMED = ("clean", "synthetic")
 
 def said(folder: Path) -> dict[str, list[str]]:
     """The audit's findings: kind → texts."""
-    from data_setup.audit import audit, list_data
+    from data_setup.audit.findings import audit, list_data
 
     found = {}
     for finding in audit(*list_data(folder)).findings:
@@ -38,8 +38,8 @@ def rename(folder: Path) -> None:
 
 def audit_seed(seed: int, people: int, slices: int, folder: Path) -> dict[str, dict[str, list[str]]]:
     """What was said of each set that a seed makes, all from slices drawn once: its row of the table → findings."""
-    from data_setup.phantom import draw_slices, write
-    from data_setup.phantom_faults import plant
+    from data_setup.phantom.faults import plant
+    from data_setup.phantom.generate import draw_slices, write
 
     rows, drawn = {}, draw_slices(people, slices, seed, confounded=False)
     for fault in ("clean", *NAMED_AS):

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from functions.auroc import auroc
+from functions.evaluation.auroc import auroc
 
 PREVALENCES = {"equal": (1 / 3, 1 / 3, 1 / 3), "16/12/4": (0.5, 0.375, 0.125), "80/15/5": (0.8, 0.15, 0.05)}
 SLICES = {"8 each": (8, 8), "1 to 60": (1, 60)}

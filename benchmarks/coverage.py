@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.cohorts import Cell, cells, draw, truth
 from benchmarks.timing import table
-from functions import evaluation
-from functions.metrics import scored_classes
+from functions.evaluation import scores as evaluation
+from functions.evaluation.metrics import scored_classes
 
 ORDER, HEALTHY, RESAMPLES = [0, 1, 2], 0, 1000
 SCORES = ("accuracy", "balanced_accuracy", "brier", "sensitivity", "specificity", "class AUROC", "auroc",
@@ -27,7 +27,7 @@ HONEST = {0.90: 1.45, 0.95: 1.85}      # AUROC of diseased or not → signal, eq
 
 def main(given: list[str]) -> None:
     """The command line; tables are printed and written to --out."""
-    from functions.run_folder import provenance
+    from functions.checkpointing.run_folder import provenance
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks coverage", description=__doc__.splitlines()[0])
     parser.add_argument("--cohorts", type=int, default=1000, help="simulated a cell [1000]")
@@ -159,7 +159,7 @@ def _percent(share: float, cohorts: int) -> str:
 
 def splits(seeds: int) -> str:
     """How often each of 60 patients of distinct numbers of slices (1 to 60) is in the test set, over seeds."""
-    from data_setup.splits import hold_out
+    from data_setup.splits.split import hold_out
 
     size = np.random.default_rng(0).permutation(60) + 1
     subjects = np.repeat([f"sub-{person:02d}" for person in range(60)], size)

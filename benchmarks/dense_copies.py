@@ -47,8 +47,8 @@ WAYS = {
 
 def main() -> None:
     """A table with a row for each way."""
-    from data_setup.copies import find_copies
-    from data_setup.phantom import draw_slices
+    from data_setup.phantom.generate import draw_slices
+    from data_setup.similarity.copies import find_copies
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5])

@@ -1,4 +1,4 @@
-"""What a ViT must compute, by formula; `functions.speed.training_flop` counts the same for any network."""
+"""What a ViT must compute, by formula; `training_flop` in functions/training/throughput.py counts any network."""
 
 from models import ViTConfig
 

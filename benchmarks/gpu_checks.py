@@ -19,12 +19,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu_timing import Sizes, TableFile, choose_sizes, median_seconds
 from benchmarks.timing import synchronise
-from data_setup.transforms import affine, make_transforms
-from functions.checkpoint_writer import snapshot
-from functions.optimizers import make_optimizer
-from functions.runtime import autocast, make_deterministic, pick_device, set_seeds
-from functions.speed import measured_peak
-from functions.sums import Sums
+from data_setup.loading.transforms import affine, make_transforms
+from functions.checkpointing.writer import snapshot
+from functions.epoch_metrics import Sums
+from functions.runtime.device import autocast, make_deterministic, pick_device, set_seeds
+from functions.training.optimisation import make_optimizer
+from functions.training.throughput import measured_peak
 from models import ViT
 from models.transfer import CHUNK, TransferConfig, TransferModel
 

@@ -24,9 +24,9 @@ import torch
 from benchmarks.flops import training_flops
 from benchmarks.gpu_timing import TableFile, choose_sizes
 from benchmarks.slices import generate
-from functions.runtime import pick_device
-from functions.speed import measured_peak
-from functions.training_run import TrainingRun
+from functions.runtime.device import pick_device
+from functions.training.throughput import measured_peak
+from functions.training.training_run import TrainingRun
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = ("epoch", "training images/s", "MFU", "data wait", "training, s", "scoring val and test, s",

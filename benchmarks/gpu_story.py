@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 from benchmarks.gpu_parts import SCRIPTS, Part, Step, make_parts
 from benchmarks.timing import table
-from functions.errors import UserError
-from functions.exits import one_line_errors
-from functions.files import write_json, write_text
+from functions.runtime.atomic_files import write_json, write_text
+from functions.runtime.errors import UserError
+from functions.runtime.exits import one_line_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 600                        # seconds of a part, whatever it still has to do
@@ -125,7 +125,7 @@ def describe_machine(has_gpu: bool) -> str:
     """Card, driver and memory as nvidia-smi names them, cores, versions and commit."""
     import torch
 
-    from functions.run_folder import provenance
+    from functions.checkpointing.run_folder import provenance
 
     card = "no GPU"
     if has_gpu:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.timing import summarise, synchronise, table
-from functions.runtime import resolve_precision
+from functions.runtime.device import resolve_precision
 from models import VARIANTS, ViTConfig
 
 

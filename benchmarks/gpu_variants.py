@@ -19,10 +19,10 @@ from torch.nn import functional as F
 
 from benchmarks.flops import training_flops
 from benchmarks.gpu_timing import Sizes, TableFile, choose_sizes, median_seconds
-from data_setup.transforms import make_transforms
-from functions.optimizers import make_optimizer
-from functions.runtime import autocast, pick_device
-from functions.speed import measured_peak
+from data_setup.loading.transforms import make_transforms
+from functions.runtime.device import autocast, pick_device
+from functions.training.optimisation import make_optimizer
+from functions.training.throughput import measured_peak
 from models import ViT, ViTConfig
 from models.patch_embedding import PatchEmbedding
 
@@ -56,10 +56,7 @@ class VariantViT(ViT):
         z = linear_patches(self.patch_embedding, images) if "patches" in self.changes else self.patch_embedding(images)
         if "residual" in self.changes and torch.is_autocast_enabled(images.device.type):
             z = z.to(torch.get_autocast_dtype(images.device.type))
-        *blocks, last = self.encoder
-        for block in blocks:
-            z = block(z)
-        z = last(z, tokens=None if "all_tokens" in self.changes else 1)
+        z = self.encoder(z, tokens=None if "all_tokens" in self.changes else 1)
         return self.classifier(self.norm(z[:, 0]))
 
 

@@ -19,10 +19,10 @@ from benchmarks.slices import generate
 from benchmarks.steps import batch, training_step
 from benchmarks.timing import alternate, summarise, table
 from data_setup import create_dataloaders
-from data_setup.audit import audit, list_data
+from data_setup.audit.findings import audit, list_data
 from functions import engine
-from functions.optimizers import make_optimizer
-from functions.runtime import resolve_precision
+from functions.runtime.device import resolve_precision
+from functions.training.optimisation import make_optimizer
 from models import VARIANTS, ViT
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,18 +16,18 @@ from benchmarks import replicated_loop
 from benchmarks.slices import some_slices
 from benchmarks.timing import alternate, ratios, summarise, table
 from data_setup import create_dataloaders
-from data_setup.dataloaders import Data
-from data_setup.feature_batches import with_features
-from data_setup.framing import Frame
+from data_setup.images.resize import Frame
+from data_setup.loading.dataloaders import Data
+from data_setup.loading.feature_batches import with_features
 from data_setup.resources import available_memory
 from functions import engine
-from functions.checkpoint_writer import CheckpointWriter
-from functions.checkpoints import frozen_digest, make_checkpoint
-from functions.features import frozen_features
-from functions.optimizers import make_optimizer
-from functions.runtime import resolve_precision
+from functions.checkpointing.checkpoint import frozen_digest, make_checkpoint
+from functions.checkpointing.writer import CheckpointWriter
+from functions.runtime.device import resolve_precision
+from functions.training.feature_cache import frozen_features
+from functions.training.optimisation import make_optimizer
 from models import VARIANTS, ViT, ViTConfig
-from models.transfer_weights import find_pretrained, load_transfer
+from models.pretrained.sources import find_pretrained, load_transfer
 
 THEIRS = "the replicated loop"
 BATCH = 32       # theirs

@@ -20,9 +20,9 @@ def peak(case: dict) -> float:
     from torch import nn
 
     from functions import engine
-    from functions.memory import checkpoint_activations
-    from functions.optimizers import make_optimizer
-    from functions.runtime import pick_device, resolve_precision
+    from functions.runtime.device import pick_device, resolve_precision
+    from functions.runtime.sharding import checkpoint_activations
+    from functions.training.optimisation import make_optimizer
     from models import VARIANTS, ViT
 
     device = pick_device()

@@ -11,12 +11,13 @@ from torch import nn
 
 from benchmarks.timing import alternate, ratios, summarise, table
 from data_setup.resources import available_memory
-from functions import checkpoint_writer, engine
-from functions.checkpoint_files import keep
-from functions.checkpoint_writer import CheckpointWriter, tensor_bytes
-from functions.checkpoints import make_checkpoint
-from functions.optimizers import make_optimizer
-from functions.runtime import resolve_precision
+from functions import engine
+from functions.checkpointing import writer as checkpoint_writer
+from functions.checkpointing.checkpoint import make_checkpoint
+from functions.checkpointing.retention import keep
+from functions.checkpointing.writer import CheckpointWriter, tensor_bytes
+from functions.runtime.device import resolve_precision
+from functions.training.optimisation import make_optimizer
 from models import VARIANTS, ViT
 
 EPOCHS, STEPS, BATCH = 5, 6, 8

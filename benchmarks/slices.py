@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_setup.class_folders import find_image_files
-from data_setup.phantom import draw_slices, encode_png
-from data_setup.phantom_people import CLASSES
+from data_setup.listing.class_folders import find_image_files
+from data_setup.phantom.generate import draw_slices, encode_png
+from data_setup.phantom.people import CLASSES
 
 
 def some_slices(data: Path | None, count: int, out: Path) -> Path:

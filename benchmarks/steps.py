@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from benchmarks.flops import training_flops
 from benchmarks.peers import PEERS
 from benchmarks.timing import alternate, fastest_peer, ratios, summarise, table
-from functions.runtime import autocast
-from functions.speed import measured_peak
+from functions.runtime.device import autocast
+from functions.training.throughput import measured_peak
 from models import VARIANTS, ViTConfig
 
 

@@ -21,7 +21,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.survival_faults import Bench  # noqa: E402
-from functions.run_folder import provenance  # noqa: E402
+from functions.checkpointing.run_folder import provenance  # noqa: E402
 
 FAULTS = [    # what, how often, the method
     ("SIGKILL at a random call (start-up, epoch, checkpoint, results); every second one killed again on going on", 50,

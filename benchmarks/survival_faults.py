@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.checkpoints import load_checkpoint
-from functions.run_names import check_name
+from functions.checkpointing.checkpoint import load_checkpoint
+from functions.checkpointing.run_names import check_name
 from tests.conftest import ROOT, make_slices
 from tests.survival import (
     faults,

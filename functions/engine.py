@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from functions.distributed import (
+from functions.epoch_metrics import EpochScores, Sums
+from functions.runtime.device import autocast
+from functions.runtime.distributed import (
     IGNORED,
     averaging,
     count_images,
@@ -18,8 +20,6 @@ from functions.distributed import (
     together,
     world_size,
 )
-from functions.runtime import autocast
-from functions.sums import EpochScores, Sums
 
 
 def in_groups(batches: Iterable, size: int) -> Iterator[tuple[list, float]]:

@@ -1,9 +1,9 @@
 """The notebook's front door: re-exports under the replicated repository's names. Nothing is defined here."""
 
-from functions.checkpoints import load_model
-from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
-from functions.predictions import pred_and_plot_image, predict_image
-from functions.runtime import set_seeds
+from functions.checkpointing.checkpoint import load_model
+from functions.evaluation.predictions import predict_image
+from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves, pred_and_plot_image
+from functions.runtime.device import set_seeds
 
 __all__ = [
     "load_model",

@@ -1,9 +1,9 @@
 """What the network is: the Vision Transformer of Dosovitskiy et al. 2021 (arXiv 2010.11929), an equation a module."""
 
 from models.config import VARIANTS, ViTConfig
-from models.encoder_block import TransformerEncoderBlock
+from models.encoder_block import TransformerEncoder, TransformerEncoderBlock
 from models.mlp_block import MLPBlock
-from models.msa_block import MSABlock
+from models.msa_block import MSABlock, SelfAttention
 from models.patch_embedding import PatchEmbedding
 from models.vit import ViT, build
 
@@ -12,6 +12,8 @@ __all__ = [
     "MLPBlock",
     "MSABlock",
     "PatchEmbedding",
+    "SelfAttention",
+    "TransformerEncoder",
     "TransformerEncoderBlock",
     "ViT",
     "ViTConfig",

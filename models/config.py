@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from functions.errors import UserError
+from functions.runtime.errors import UserError
 
 # Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): what is larger is a slip or a trap.
 LARGEST = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,

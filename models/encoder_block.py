@@ -1,4 +1,4 @@
-"""One layer of the Transformer encoder."""
+"""The Transformer encoder: L blocks of self-attention and MLP, each on normalised tokens and with a residual."""
 
 from torch import Tensor, nn
 
@@ -20,5 +20,22 @@ class TransformerEncoderBlock(nn.Module):
         self.mlp_block = MLPBlock(config)
 
     def forward(self, z: Tensor, tokens: int | None = None) -> Tensor:
-        z = self.msa_block(z, tokens)                                       # Eq. 2
-        return self.mlp_block(z)                                         # Eq. 3
+        z = self.msa_block(z, tokens) + z[:, :tokens]     # Eq. 2: z'_l = MSA(LN(z_{l-1})) + z_{l-1}
+        z = self.mlp_block(z) + z                         # Eq. 3: z_l = MLP(LN(z'_l)) + z'_l
+        return z
+
+
+class TransformerEncoder(nn.Sequential):
+    """z_0 → z_L: the blocks one after another, tokens (B, N + 1, D) → (B, N + 1, D), or the first `tokens` of them.
+
+    The last block alone computes fewer tokens: each of these still attends to all.
+    """
+
+    def __init__(self, config: ViTConfig):
+        super().__init__(*(TransformerEncoderBlock(config) for _ in range(config.num_layers)))
+
+    def forward(self, z: Tensor, tokens: int | None = None) -> Tensor:
+        *blocks, last = self
+        for block in blocks:
+            z = block(z)
+        return last(z, tokens)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from functions.errors import UserError
+from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
-from models.layouts import convert, real_numbers, recognise
-from models.layouts_jax import without_prefix
-from models.positions import resize_positions
-from models.pretrained import grid_of, set_forms
+from models.pretrained.jax_keys import without_prefix
+from models.pretrained.key_maps import convert, real_numbers, recognise
+from models.pretrained.load import grid_of, set_forms
+from models.pretrained.position_embeddings import resize_positions
+from models.pretrained.weight_files import read_weights
 from models.vit import ViT
-from models.weight_files import read_weights
 
 
 class Hybrid(NamedTuple):

@@ -1,4 +1,4 @@
-"""Eq. 3: every token is thought about on its own."""
+"""MLP(LN(z)) of Eq. 3: applied to each token independently."""
 
 from torch import Tensor, nn
 
@@ -6,9 +6,10 @@ from models.config import ViTConfig
 
 
 class MLPBlock(nn.Module):
-    """z_l = MLP(LN(z'_l)) + z'_l   (Eq. 3), the MLP being two dense layers with a GELU between them (§3.1).
+    """MLP(LN(z)) of Eq. 3, the MLP being two dense layers with a GELU between them (§3.1).
 
-    Tokens (B, N + 1, D) → tokens (B, N + 1, D). Dropout follows both dense layers (Table 3).
+    Tokens (B, N + 1, D) → (B, N + 1, D); the residual is added by the encoder block. Dropout follows both dense layers
+    (Table 3).
     """
 
     def __init__(self, config: ViTConfig):
@@ -30,4 +31,4 @@ class MLPBlock(nn.Module):
             nn.init.normal_(layer.bias, std=1e-6)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.mlp(self.norm(z)) + z                                # Eq. 3
+        return self.mlp(self.norm(z))

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.vision_transformer import VisionTransformer
 
-from functions.errors import UserError
+from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
-from models.pretrained import set_forms
+from models.pretrained.load import set_forms
 from models.vit import ViT
 
 RESNETS = ("resnet18", "resnet50")
@@ -23,7 +23,7 @@ class TransferConfig:
     """Settings of a pretrained network with a new head; ValueError for a model, a size or a backbone that is none.
 
     `backbone` "torchvision" is the library's own module, "ours" the hand-written ViT. `norm_eps` and `gelu` are those
-    of the source of the weights (models/layouts.py).
+    of the source of the weights (models/pretrained/key_maps.py).
     """
 
     model: str = "vit_b_16"

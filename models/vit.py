@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from functions.errors import UserError
+from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
-from models.encoder_block import TransformerEncoderBlock
+from models.encoder_block import TransformerEncoder
 from models.patch_embedding import PatchEmbedding
 
 
@@ -22,20 +22,17 @@ class ViT(nn.Module):
         super().__init__()
         self.config = config = config or ViTConfig()
         self.patch_embedding = PatchEmbedding(config)
-        self.encoder = nn.Sequential(*(TransformerEncoderBlock(config) for _ in range(config.num_layers)))
+        self.encoder = TransformerEncoder(config)
         self.norm = nn.LayerNorm(config.embedding_dim, eps=config.norm_eps)
         self.classifier = nn.Linear(config.embedding_dim, config.num_classes)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        z = self.patch_embedding(images)                                 # Eq. 1: (B, N + 1, D)
-        *blocks, last = self.encoder
-        for block in blocks:
-            z = block(z)                                                 # Eq. 2 and 3, L - 1 times
-        z = last(z, tokens=1)                                            # and for z_L^0 alone: Eq. 4 reads no other
-        y = self.norm(z[:, 0])                                           # Eq. 4: (B, D)
-        return self.classifier(y)                                        # (B, K)
+        z = self.patch_embedding(images)      # Eq. 1: z_0, (B, N + 1, D)
+        z = self.encoder(z, tokens=1)         # Eq. 2 and 3, L times: z_L^0, (B, 1, D), the only token that Eq. 4 reads
+        y = self.norm(z[:, 0])                # Eq. 4: y = LN(z_L^0), (B, D)
+        return self.classifier(y)             # (B, K)
 
 
 def configure(name: str, **overrides) -> ViTConfig:

@@ -16,12 +16,13 @@ from unittest import mock
 
 from tests.conftest import ROOT
 
-LOADED = ["train", "train_transferlearning", "evaluate", "audit", "functions.training_run", "functions.reporting",
-          "functions.optimizers", "functions.features", "functions.evaluation_report", "functions.audit_report",
-          "functions.checkpoints", "data_setup.run_data", "data_setup.predict_data", "data_setup.audit",
-          "data_setup.phantom_ceiling", "models", "models.transfer", "models.pretrained", "sklearn.metrics",
-          "sklearn.linear_model", "matplotlib.backends.backend_agg", "scipy.optimize", "torch.utils.data",
-          "torch._dynamo", "yaml", "PIL.Image", "pytest"]
+LOADED = ["train", "train_transferlearning", "evaluate", "audit", "functions.training.training_run",
+          "functions.training.console", "functions.training.optimisation", "functions.training.feature_cache",
+          "functions.reports.evaluation_report", "functions.reports.audit_report",
+          "functions.checkpointing.checkpoint", "data_setup.loading.run_data", "data_setup.loading.predict_data",
+          "data_setup.audit.findings", "data_setup.phantom.ceiling", "models", "models.transfer",
+          "models.pretrained.load", "sklearn.metrics", "sklearn.linear_model", "matplotlib.backends.backend_agg",
+          "scipy.optimize", "torch.utils.data", "torch._dynamo", "yaml", "PIL.Image", "pytest"]
 
 
 @functools.cache

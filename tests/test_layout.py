@@ -10,35 +10,71 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "data_setup", "functions")
 SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
-LEAVES = {"functions.errors", "functions.intervals"}     # import nothing of ours, and every package may import them
-# file → packages of ours it may import, beyond its own
-BEYOND_TORCH = {"image_settings.py": {"torchvision"}, "transfer.py": {"torchvision"},
-                "transfer_weights.py": {"torchvision"}, "weight_files.py": {"numpy", "safetensors"}}
-ALLOWED = {"functions/checkpoints.py": {"models"}, "functions/attention_maps.py": {"models"}}
+LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # import nothing of ours
+LEVELS = {       # a room imports from rooms of earlier levels, and from itself
+    "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "training",
+                  "helper_functions"),
+    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "loading", "audit"),
+}
+# file → packages it may import beyond its own (of ours), and beyond torch (of others)
+ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"}}
+BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {"torchvision"},
+                "pretrained/sources.py": {"torchvision"}, "pretrained/weight_files.py": {"numpy", "safetensors"}}
+MOST_FILES = 12          # of a room: a list that a reader takes in at once
+
+
+def imports(path):
+    """Every module that a file imports, in full, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            rooms = node.module in PACKAGES
+            yield from (f"{node.module}.{alias.name}" for alias in node.names) if rooms else (node.module,)
 
 
 def imported(path, but=()):
-    """Top-level names of everything a file imports, also inside functions, without the modules `but`."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module not in but:
-            names.add(node.module.split(".")[0])
-    return names
+    """The first part of the name of every module that a file imports, without the modules `but`."""
+    return {module.split(".")[0] for module in imports(path) if module not in but}
 
 
 def modules():
-    return [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_imports_point_down_only(path):
-    mine = path.parent.name
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_imports_between_packages_point_down_only(path):
+    mine = name(path).split("/")[0]
     others = (imported(path, but=LEAVES) & set(PACKAGES)) - {mine}
-    assert others <= ALLOWED.get(f"{mine}/{path.name}", set())
+    assert others <= ALLOWED.get(name(path), set())
     assert not imported(path) & {script.stem for script in SCRIPTS}, "nothing imports a script"
     assert "benchmarks" not in imported(path), "nothing imports a benchmark"
+
+
+@pytest.mark.parametrize("package", LEVELS)
+def test_imports_between_rooms_point_down_only(package):
+    level = {room: number for number, rooms in enumerate(LEVELS[package]) for room in rooms.split()}
+    found = {path.stem if path.is_file() else path.name for path in (ROOT / package).iterdir()}
+    assert found - {"__init__", "__pycache__"} == set(level)
+    upward = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        mine = name(path).split("/")[1].removesuffix(".py")
+        for module in imports(path):
+            parts = module.split(".")
+            if parts[0] == package and mine != "__init__" and parts[1] != mine and level[parts[1]] >= level[mine]:
+                upward.append(f"{name(path)} imports {module}")
+    assert upward == []
+
+
+def test_a_room_is_no_longer_list_than_a_reader_takes_in():
+    rooms = {path.parent for path in modules()}
+    counts = {name(room): sum(file.name != "__init__.py" for file in room.glob("*.py")) for room in rooms}
+    assert {room: count for room, count in counts.items() if count > MOST_FILES} == {}
+    assert all((room / "__init__.py").read_text(encoding="utf-8").startswith('"""') for room in rooms)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
@@ -47,35 +83,37 @@ def test_scripts_never_import_scripts(path):
 
 
 def test_what_every_package_may_import_imports_nothing_of_ours():
-    for name in LEAVES:
-        assert not imported(ROOT / f"{name.replace('.', '/')}.py") & set(PACKAGES), name
+    for leaf in LEAVES:
+        assert not imported(ROOT / f"{leaf.replace('.', '/')}.py") & set(PACKAGES), leaf
 
 
 def test_models_import_torch_only():
-    for path in sorted((ROOT / "models").glob("*.py")):
-        outside = imported(path, but={"functions.errors"}) - {"models", "torch"} - set(sys.stdlib_module_names)
-        assert outside <= BEYOND_TORCH.get(path.name, set()), path.name
+    for path in sorted((ROOT / "models").rglob("*.py")):
+        outside = imported(path, but={"functions.runtime.errors"}) - {"models", "torch"} - set(sys.stdlib_module_names)
+        assert outside <= BEYOND_TORCH.get(path.relative_to(ROOT / "models").as_posix(), set()), path
 
 
 def test_every_module_has_its_mirror_test():
-    missing = [f"{path.parent.name}/{path.name}" for path in modules()
-               if path.name != "__init__.py" and not (ROOT / "tests" / path.parent.name / f"test_{path.name}").exists()]
+    missing = [name(path) for path in modules() if not path.name.startswith("__")
+               and not (ROOT / "tests" / path.parent.relative_to(ROOT) / f"test_{path.name}").exists()]
     shared = {  # tested through another module's file
-        "functions/recipes.py",           # test_settings.py
-        "functions/helper_functions.py",  # test_plots.py
-        "functions/errors.py",            # test_exits.py
-        "functions/predictions.py",       # test_plots.py
-        "functions/training_run.py",      # tests/scripts/test_train.py
+        "functions/config/recipes.py",              # config/test_settings.py
+        "functions/helper_functions.py",            # reports/test_plots.py
+        "functions/runtime/errors.py",              # runtime/test_exits.py
+        "functions/evaluation/predictions.py",      # reports/test_plots.py
+        "functions/training/start.py",              # tests/scripts/test_train.py
+        "functions/training/fit.py",                # tests/scripts/test_train.py
     }
-    assert set(missing) - shared == {m for m in missing if m.startswith("data_setup/phantom_")}
+    assert set(missing) - shared == {m for m in missing if m.startswith("data_setup/phantom/")}
 
 
 def test_no_file_is_longer_than_promised():
     def longer(paths, limit):
-        return [str(path) for path in paths if len(path.read_text(encoding="utf-8").splitlines()) > limit]
+        return [name(path) for path in paths if len(path.read_text(encoding="utf-8").splitlines()) > limit]
 
     assert longer([*modules(), *ROOT.glob("benchmarks/*.py")], 300) == []
     assert longer(SCRIPTS, 160) == []
+    assert longer([ROOT / "train.py"], 80) == longer([ROOT / "train_transferlearning.py"], 100) == []
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
@@ -88,8 +126,8 @@ def test_importing_a_script_does_nothing_and_loads_no_torch(path, tmp_path):
 
 
 def test_every_directory_of_the_map_is_there():
-    for name in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "docs/HONESTY.md", "README.md",
+    for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "docs/HONESTY.md", "README.md",
                  "LICENSE", "Makefile", "env.yml", "requirements.txt", "requirements-dev.txt",
                  "pyproject.toml", ".ci/run", "notebooks/loss_curves.ipynb", "docs/RESULTS.md", "docs/LOG.md",
                  "docs/HOWTO.md", "docs/BENCHMARKS.md", "benchmarks/__main__.py"):
-        assert (ROOT / name).is_file(), name
+        assert (ROOT / file).is_file(), file

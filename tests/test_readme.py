@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.command_line import make_parser
-from functions.settings import SCRATCH, TRANSFER
+from functions.config.parser import make_parser
+from functions.config.settings import SCRATCH, TRANSFER
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

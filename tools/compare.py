@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
-from functions.command_line import OneLineParser
-from functions.errors import UserError, printable
-from functions.exits import one_line_errors
-from functions.markdown_text import cell, row
-from functions.run_groups import group_runs, model_name, network_name, refuse_repeats, seeds_in_words
+from functions.config.parser import OneLineParser
+from functions.reports.markdown_text import cell, row
+from functions.reports.run_groups import group_runs, model_name, network_name, refuse_repeats, seeds_in_words
+from functions.runtime.errors import UserError, printable
+from functions.runtime.exits import one_line_errors
 
 NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
 
@@ -24,8 +24,8 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from data_setup.four_numbers import patient_table
-    from functions import metrics
+    from data_setup.audit.baseline_features import patient_table
+    from functions.evaluation import metrics
 
     sides = []
     for rows in (split[split["split"] != "test"], split[split["split"] == "test"]):
@@ -42,10 +42,10 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
 
 def four_number_split(run: Path, record: dict):
     """split.csv of a run for `four_number_scores`; UserError where a score per patient cannot be had from it."""
-    from data_setup.moved import written_split
-    from data_setup.split_notes import LEAKY, UNKNOWN
-    from functions.run_folder import check_split, resume_command
-    from functions.run_tables import read_split
+    from data_setup.listing.moved_data import written_split
+    from data_setup.splits.warnings import LEAKY, UNKNOWN
+    from functions.checkpointing.run_folder import check_split, resume_command
+    from functions.checkpointing.run_tables import read_split
 
     without = "(--no_four_numbers compares such runs)"
     if set(record["stamps"]) & {LEAKY, UNKNOWN}:
@@ -73,10 +73,10 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     """(run.json, (row's kind, score) → value) of one finished run; UserError if it is not finished, or damaged."""
     import numpy as np
 
-    from data_setup.split_notes import UNKNOWN
-    from functions import metrics
-    from functions.report import check_reportable, read_results
-    from functions.run_folder import read_record
+    from data_setup.splits.warnings import UNKNOWN
+    from functions.checkpointing.run_folder import read_record
+    from functions.evaluation import metrics
+    from functions.reports.run_report import check_reportable, read_results
 
     check_reportable(run)
     record, scored = read_record(run), read_results(run)[0]["test"]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
-from functions.command_line import OneLineParser
-from functions.errors import UserError
-from functions.exits import one_line_errors
+from functions.config.parser import OneLineParser
+from functions.runtime.errors import UserError
+from functions.runtime.exits import one_line_errors
 
 FEWEST = 3       # slices that the plain method needs for two nearest neighbours
 
@@ -89,9 +89,9 @@ def main() -> None:
         import pandas as pd
         from sklearn.metrics import completeness_score, homogeneity_score
 
-        from data_setup.images import read_image
-        from data_setup.path_tables import read_path_table, subject_ids
-        from data_setup.pixel_groups import group_by_pixels
+        from data_setup.images.read import read_image
+        from data_setup.subjects.from_pixels import group_by_pixels
+        from data_setup.subjects.path_tables import read_path_table, subject_ids
 
         table = read_path_table(arguments.table, ["path", "subject", "slice"])
         table["subject"] = subject_ids(table["subject"])

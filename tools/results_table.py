@@ -8,12 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
-from functions.command_line import OneLineParser
-from functions.errors import UserError
-from functions.exits import one_line_errors
-from functions.markdown_text import cell, code, row, write_between
-from functions.run_groups import group_runs, recipe_name, refuse_repeats, seeds_in_words
-from functions.run_names import check_file_writable
+from functions.checkpointing.run_names import check_file_writable
+from functions.config.parser import OneLineParser
+from functions.reports.markdown_text import cell, code, row, write_between
+from functions.reports.run_groups import group_runs, recipe_name, refuse_repeats, seeds_in_words
+from functions.runtime.errors import UserError
+from functions.runtime.exits import one_line_errors
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
            ("patient", "auroc_disease", "patient AUROC, diseased or not"))
@@ -24,8 +24,8 @@ BEGIN, END = "<!-- results: written by tools/results_table.py -->", "<!-- end of
 
 def read(run: Path) -> dict:
     """run.json and, under "evaluation", what evaluate.py wrote of a run; UserError if it has not been evaluated."""
-    from functions.metrics_file import read_evaluation
-    from functions.run_folder import read_record
+    from functions.checkpointing.run_folder import read_record
+    from functions.evaluation.metrics_file import read_evaluation
 
     path, again = run / "evaluation" / "metrics.json", f"python evaluate.py {shlex.quote(str(run))}"
     if not path.exists():
@@ -106,7 +106,7 @@ def check_figure(figure: Path, table: Path | None) -> None:
 
 def draw(groups: list[list[dict]]):
     """Slice accuracy of each run with its interval, a line a group, the mean of its nearest pictures, the constant."""
-    from functions.figure_text import Figure, as_written, short
+    from functions.reports.figure_text import Figure, as_written, short
 
     figure = Figure(figsize=(8, 1.2 + 0.9 * len(groups)), layout="constrained")
     axis = figure.subplots()

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.flops import forward_flops, skipped_flops, training_flops
 from benchmarks.peers import PEERS
-from functions.speed import training_flop
+from functions.training.throughput import training_flop
 from models import VARIANTS, ViT, ViTConfig
 
 

@@ -8,14 +8,14 @@ from unittest import mock
 import pytest
 import torch
 
-import functions.speed
+import functions.training.throughput
 from benchmarks import __main__ as command
 from benchmarks import gpu_checks, gpu_loop, gpu_story, gpu_variants
 from benchmarks.gpu_parts import PHANTOM, Part, Step, make_parts
 from benchmarks.gpu_timing import TableFile, choose_sizes
-from data_setup import folders
-from functions.command_line import make_parser
-from functions.settings import SCRATCH, TRANSFER
+from data_setup.listing import data_folders as folders
+from functions.config.parser import make_parser
+from functions.config.settings import SCRATCH, TRANSFER
 from models import ViT
 from tests.conftest import ROOT
 from tests.forkserver import fork_context
@@ -158,7 +158,7 @@ def _run_step(command, folder, log):
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.chdir(folder)
-    functions.speed.measured_peak = lambda *_: 1e12
+    functions.training.throughput.measured_peak = lambda *_: 1e12
     is_module = command[0] == "-m"
     sys.argv = list(command[is_module:])
     if is_module:
@@ -246,7 +246,7 @@ def test_a_failed_check_and_a_failed_variant_are_rows_and_the_others_go_on(tmp_p
 def test_what_blocks_the_loop_is_the_saving_alone(tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from functions.training_run import TrainingRun
+    from functions.training.training_run import TrainingRun
 
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])

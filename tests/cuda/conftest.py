@@ -2,7 +2,7 @@ import functools
 
 import pytest
 
-from functions import speed
+from functions.training import throughput as speed
 from models import VARIANTS
 from models.config import ViTConfig
 from tests.cuda.simulated import simulated_cuda

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint
 from tests.cuda.simulated import simulated_cuda
 from tests.cuda.undone import undo
 from tests.survival.runs import equal
@@ -59,7 +59,7 @@ def test_slices_in_host_memory_and_on_the_disk(cuda, call_train, arguments, monk
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (1000, 2000))
     out = done(call_train(*arguments, "--epochs", "1"))
     assert "GPU memory" not in out
-    from data_setup import dataloaders
+    from data_setup.loading import dataloaders
 
     monkeypatch.setattr(dataloaders, "fits_in_memory", lambda num_bytes: False)
     assert "on disk" in done(call_train(*arguments, "--epochs", "1", "--num_workers", "0"))
@@ -91,7 +91,7 @@ def test_a_resnet_too(cuda, transfer, part):
 def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(call_train, call_script, arguments,
                                                                               tmp_path, monkeypatch):
     import evaluate
-    from functions import speed
+    from functions.training import throughput as speed
 
     monkeypatch.setattr(speed, "measured_peak", lambda device, precision: 1e12)
     with simulated_cuda(bf16=False):
@@ -102,32 +102,37 @@ def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(ca
 
 
 LEFT_IN_TRAINING = {          # a tensor → module and function, the text that moves it to the device, its replacement
-    "mean and std": ("data_setup.batches", "Batches.__init__", "transform.to(device)", "transform"),
-    "class weights": ("train", "train", "[settings.class_weights]).to(device)", "[settings.class_weights])"),
+    "mean and std": ("data_setup.loading.batches", "Batches.__init__", "transform.to(device)", "transform"),
+    "class weights": ("functions.training.optimisation", "make_optimisation", "class_weights.to(device)",
+                      "class_weights"),
     "model": ("train", "train", "num_classes=len(data.class_names))).to(device)",
               "num_classes=len(data.class_names)))"),
     "images": ("functions.engine", "train_step", "images.to(device, non_blocking=True)", "images.cpu()"),
     "labels": ("functions.engine", "train_step", "labels.to(device, non_blocking=True)", "labels.cpu()"),
     "images that are scored": ("functions.engine", "test_step", "images.to(device, non_blocking=True)", "images.cpu()"),
     "labels that are scored": ("functions.engine", "test_step", "labels.to(device, non_blocking=True)", "labels.cpu()"),
-    "sum of the loss": ("functions.sums", "Sums.__init__", "torch.zeros((), device=device)", "torch.zeros(())"),
-    "first bad step": ("functions.sums", "Sums.__init__", "torch.full((), torch.inf, device=device)",
+    "sum of the loss": ("functions.epoch_metrics", "Sums.__init__", "torch.zeros((), device=device)",
+                        "torch.zeros(())"),
+    "first bad step": ("functions.epoch_metrics", "Sums.__init__", "torch.full((), torch.inf, device=device)",
                        "torch.full((1,), torch.inf)"),
-    "confusion counts": ("functions.sums", "Sums.add", "dtype=torch.long, device=logits.device", "dtype=torch.long"),
-    "flips": ("data_setup.transforms", "RandomBrain.forward", "torch.rand(batch, device=device)", "torch.rand(batch)"),
-    "movements": ("data_setup.transforms", "RandomBrain.forward", "torch.rand(6, batch, device=device)",
+    "confusion counts": ("functions.epoch_metrics", "Sums.add", "dtype=torch.long, device=logits.device",
+                         "dtype=torch.long"),
+    "flips": ("data_setup.loading.transforms", "RandomBrain.forward", "torch.rand(batch, device=device)",
+              "torch.rand(batch)"),
+    "movements": ("data_setup.loading.transforms", "RandomBrain.forward", "torch.rand(6, batch, device=device)",
                   "torch.rand(6, batch)"),
-    "pixel centres": ("data_setup.transforms", "pixel_centres", "torch.arange(count, device=device, ",
+    "pixel centres": ("data_setup.loading.transforms", "pixel_centres", "torch.arange(count, device=device, ",
                       "torch.arange(count, "),
 }
 LEFT_IN_FINE_TUNING = {
-    "cached features": ("data_setup.feature_batches", "with_features", "new.to(old.dataset.labels.device)", "new"),
+    "cached features": ("data_setup.loading.feature_batches", "with_features",
+                        "new.to(old.dataset.labels.device)", "new"),
     "backbone": ("train_transferlearning", "train", "len(data.class_names)).to(device)", "len(data.class_names))"),
 }
 LEFT_IN_EVALUATION = {
-    "mean and std": ("data_setup.predict_data", "RowsToScore.batches", "transform.to(device)", "transform"),
-    "slices": ("data_setup.predict_data", "RowsToScore.batches", "pixels.to(device)", "pixels"),
-    "model": ("evaluate", "evaluate_checkpoint", "load_model(checkpoint_file, device)", "load_model(checkpoint_file)"),
+    "mean and std": ("data_setup.loading.predict_data", "RowsToScore.batches", "transform.to(device)", "transform"),
+    "slices": ("data_setup.loading.predict_data", "RowsToScore.batches", "pixels.to(device)", "pixels"),
+    "model": ("evaluate", "load_network", "load_model(file, device)", "load_model(file)"),
 }
 NOTICED = pytest.raises((RuntimeError, TypeError), match="device|cpu|should be the same")
 

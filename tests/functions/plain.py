@@ -2,8 +2,8 @@
 
 import torch
 
-from functions.checkpoints import config_to_plain
-from functions.runtime import rng_states
+from functions.checkpointing.checkpoint import config_to_plain
+from functions.runtime.device import rng_states
 from models import ViT, ViTConfig
 
 CONFIG = ViTConfig(image_size=(8, 12), patch_size=4, in_channels=1, num_layers=2, embedding_dim=12, num_heads=3,

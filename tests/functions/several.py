@@ -5,16 +5,17 @@ import sys
 import torch
 from torch import nn
 
-from data_setup.batches import Batches
-from data_setup.shares import pass_number
-from functions import distributed, engine
-from functions.checkpoints import frozen_digest, load_checkpoint, make_checkpoint, restore, save_checkpoint
-from functions.errors import UserError
-from functions.memory import shard, whole
-from functions.optimizers import make_optimizer
-from functions.runtime import autocast, set_seeds
-from functions.schedules import make_schedule
-from functions.sums import Sums
+from data_setup.loading.batches import Batches
+from data_setup.loading.distributed_batches import pass_number
+from functions import engine
+from functions.checkpointing.checkpoint import frozen_digest, load_checkpoint, make_checkpoint, restore, save_checkpoint
+from functions.epoch_metrics import Sums
+from functions.runtime import distributed
+from functions.runtime.device import autocast, set_seeds
+from functions.runtime.errors import UserError
+from functions.runtime.sharding import shard, whole
+from functions.training.optimisation import make_optimizer
+from functions.training.schedules import make_schedule
 from models import ViT, ViTConfig
 
 CPU = torch.device("cpu")

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from functions import engine
-from functions.errors import UserError
-from functions.optimizers import make_optimizer
-from functions.runtime import set_seeds
+from functions.runtime.device import set_seeds
+from functions.runtime.errors import UserError
+from functions.training.optimisation import make_optimizer
 from models import ViT, ViTConfig
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from functions.errors import printable
+from functions.runtime.errors import printable
 from tests.conftest import TINY, make_slices
 from tests.forkserver import fork_context
 

@@ -1,5 +1,5 @@
 """Makes bootstraps short, imported before all other modules of ours: hundreds of runs, and no interval is read."""
 
-import functions.intervals
+import functions.evaluation.intervals
 
-functions.intervals.RESAMPLES = 40
+functions.evaluation.intervals.RESAMPLES = 40

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from models import VARIANTS, ViT
-from models.pretrained import load_pretrained, set_forms
+from models.pretrained.load import load_pretrained, set_forms
 from tests.models import jax_reference
 
 SHAPES = {"b/16": "vit_b_16", "b/32": "vit_b_32", "l/16": "vit_l_16"}

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models import TransformerEncoderBlock
+from models import TransformerEncoder, TransformerEncoderBlock
 
 
 @pytest.fixture
@@ -47,3 +47,17 @@ def test_does_not_care_in_which_order_tokens_come(block):
     z = torch.randn(2, 7, 12, dtype=torch.float64)
     order = torch.randperm(7)
     torch.testing.assert_close(block(z[:, order]), block(z)[:, order])
+
+
+@pytest.mark.parametrize("tokens", [None, 1, 3])
+def test_the_encoder_is_its_blocks_one_after_another(config, randomise, tokens):
+    """Hooks on the encoder and on each block fire; the last block may compute the first tokens alone."""
+    encoder, calls = randomise(TransformerEncoder(config)).double(), []
+    for module in (encoder, *encoder):
+        module.register_forward_hook(lambda module, given, out: calls.append(module))
+    z = torch.randn(2, 7, 12, dtype=torch.float64)
+    found, expected = encoder(z, tokens), z
+    assert calls == [*encoder, encoder]
+    for block in encoder:
+        expected = block(expected)
+    torch.testing.assert_close(found, expected[:, :tokens])

@@ -5,7 +5,7 @@ from torch import nn
 
 from models import VARIANTS
 from models.config import ViTConfig
-from models.pretrained import torchvision_names
+from models.pretrained.load import torchvision_names
 from models.transfer import TransferConfig, TransferModel, layer_rates
 from models.vit import ViT
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_setup.phantom import make_phantom
-from tests.functions.test_html_page import read
+from data_setup.phantom.generate import make_phantom
+from tests.functions.reports.test_html_page import read
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_a_leak_is_printed_written_and_makes_strict_fail(call_audit, leaky, tmp_
 
 
 def test_groups_from_the_pixels_can_be_given_to_a_run(call_audit, leaky, tmp_path):
-    from data_setup.subjects import find_subjects
+    from data_setup.subjects.find import find_subjects
 
     call_audit(leaky, "--out", tmp_path / "report")
     paths = [str(path) for path in sorted(leaky.rglob("*.png"))]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint
 from tests.conftest import TINY
 
 
@@ -65,7 +65,7 @@ def test_a_kill_while_the_split_is_written_anew_loses_nothing(call_train, argume
     real, run = [], tmp_path / "runs" / "ViTModel"
     before = (run / "split.csv").read_bytes()
 
-    from functions import training_run
+    from functions.training import training_run
 
     def killed(*changes, **more):
         real.append(1)

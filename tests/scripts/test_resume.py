@@ -11,7 +11,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint
 from tests.conftest import TINY
 from tests.forkserver import finish, start
 
@@ -71,7 +71,7 @@ def test_ctrl_c_and_sigterm_save_and_exit_130(arguments, tmp_path, sent):
 
 def test_slices_read_from_disk_go_on_bit_for_bit_too(call_train, arguments, tmp_path, whole, monkeypatch):
     """Where slices do not fit in memory; with another number of workers after the pause, and the same as in memory."""
-    monkeypatch.setattr("data_setup.dataloaders.fits_in_memory", lambda num_bytes: False)
+    monkeypatch.setattr("data_setup.loading.dataloaders.fits_in_memory", lambda num_bytes: False)
     call_train("--epochs", 4, "--stop_after", 2, "--num_workers", 1, *arguments)
     code, out, _ = call_train("--resume", "runs/ViTModel", "--num_workers", 0)
     assert code == 0

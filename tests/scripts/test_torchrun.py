@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint
 from tests.conftest import ROOT
 from tests.forkserver import finish, start
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from functions.checkpoints import load_checkpoint, load_model
+from functions.checkpointing.checkpoint import load_checkpoint, load_model
 
 
 def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_path):
@@ -52,7 +52,7 @@ def test_what_is_scored_at_the_end_is_the_best_checkpoint(call_train, arguments,
     call_train("--epochs", 3, *arguments)
     model, checkpoint = load_model(tmp_path / "runs/ViTModel/best.pt")
     predictions = pd.read_csv(tmp_path / "runs/ViTModel/predictions.csv")
-    from data_setup.transforms import image_reader
+    from data_setup.loading.transforms import image_reader
 
     read = image_reader(checkpoint["preprocessing"])
     with torch.no_grad():
@@ -188,8 +188,9 @@ def test_a_named_folder_that_is_missing_is_never_replaced_by_the_demo(call_train
 
 def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monkeypatch):
     """Each setting off its default, and what the parts of a run were really given."""
-    from data_setup import run_data
-    from functions import engine, optimizers, schedules
+    from data_setup.loading import run_data
+    from functions import engine
+    from functions.training import optimisation
     from models import vit
 
     given = {}
@@ -203,8 +204,8 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
 
         monkeypatch.setattr(module, name, noted)
 
-    for module, name in ((vit, "configure"), (run_data, "create_dataloaders"), (optimizers, "make_optimizer"),
-                         (schedules, "make_schedule"), (engine, "train")):
+    for module, name in ((vit, "configure"), (run_data, "create_dataloaders"), (optimisation, "make_optimizer"),
+                         (optimisation, "make_schedule"), (engine, "train")):
         spy(module, name)
     code, _, _ = call_train(
         "--epochs", 1, *arguments, "--batch_size", 9, "--accumulation", 2, "--lr", 0.002, "--weight_decay", 0.07,

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision
 
-from functions.checkpoints import load_checkpoint, load_model
+from functions.checkpointing.checkpoint import load_checkpoint, load_model
 from models import VARIANTS
 from models.config import ViTConfig
 from tests.conftest import ROOT
@@ -113,7 +113,7 @@ def test_what_is_scored_is_the_best_checkpoint_with_its_frozen_weights(call, fla
     call("--epochs", 2, *flags)
     model, checkpoint = load_model(tmp_path / "runs/ViTModelTransferLearning/best.pt")
     predictions = pd.read_csv(tmp_path / "runs/ViTModelTransferLearning/predictions.csv")
-    from data_setup.transforms import image_reader
+    from data_setup.loading.transforms import image_reader
 
     read = image_reader(checkpoint["preprocessing"])
     with torch.no_grad():

@@ -13,9 +13,10 @@ from collections import Counter
 import psutil
 import torch
 
-import data_setup.dataloaders
-from functions import checkpoint_writer, engine
-from functions.checkpoint_writer import THREAD
+import data_setup.loading.dataloaders
+from functions import engine
+from functions.checkpointing import writer as checkpoint_writer
+from functions.checkpointing.writer import THREAD
 
 PHASES = {"create_run": "start-up", "train_step": "epoch", "keep": "checkpoint", "conclude": "results"}
 
@@ -171,7 +172,7 @@ def kill_a_worker(model, dataloader, which):
 
 def read_from_disk(then=None):
     """Slices do not fit in memory, and are read in every epoch."""
-    data_setup.dataloaders.fits_in_memory = lambda num_bytes: False
+    data_setup.loading.dataloaders.fits_in_memory = lambda num_bytes: False
     if then:
         then()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint
 from tests import forkserver
 from tests.conftest import TINY
 from tests.forkserver import finish

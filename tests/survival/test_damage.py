@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from functions.checkpoints import load_checkpoint, load_model
+from functions.checkpointing.checkpoint import load_checkpoint, load_model
 from tests.survival import runs
 
 LINES = {"run.json": "run.json is damaged", "split.csv": "split.csv is damaged or was changed"}

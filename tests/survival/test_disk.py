@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import torch
 
-from functions.checkpoints import load_checkpoint, save_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from tests.survival import runs
 from tests.survival.faults import files_of_at_most, fill_the_disk
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint
 from tests.survival import faults, runs
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from functions.checkpoints import load_checkpoint
+from functions.checkpointing.checkpoint import load_checkpoint
 from tests.survival import runs
 from tests.survival.faults import kill_at, kill_at_rename
 

@@ -7,7 +7,7 @@ from pathlib import Path, PureWindowsPath
 import pandas as pd
 import pytest
 
-from data_setup.path_tables import match_paths
+from data_setup.subjects.path_tables import match_paths
 from tests.conftest import ROOT
 from tests.survival import runs
 from tests.survival.faults import as_nobody

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from functions.errors import UserError
+from functions.runtime.errors import UserError
 from tests.conftest import ROOT
-from tests.functions.test_run_groups import record
+from tests.functions.reports.test_run_groups import record
 from tools.compare import four_number_split, table
 
 

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from functions.errors import UserError
-from functions.markdown_text import write_between
+from functions.reports.markdown_text import write_between
+from functions.runtime.errors import UserError
 from tools.results_table import BEGIN, END, check_figure, draw, group, main, read, table
 
 

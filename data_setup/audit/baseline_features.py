@@ -1,0 +1,54 @@
+"""Four numbers a slice, no learning: what a ruler can see of a brain, and the yardstick every network must pass."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_setup.images.read import read_image
+from data_setup.subjects.find import kaggle_slice
+from functions.runtime.errors import UserError
+
+BRAIN, DARK, GREY = 20, 80, 150     # of 255: background below the first, fluid below the second, grey below the third
+SLABS = 4
+
+
+def four_numbers(image: np.ndarray) -> np.ndarray:
+    """Of one gray slice (H, W): shares of dark, grey and central dark pixels in the brain, brain share of the image.
+
+    The brain is everything between the outermost pixels of at least BRAIN in its row; dark is below DARK (fluid),
+    grey from DARK to below GREY; the centre is the ellipse of half the brain's height and width.
+    """
+    bright = image >= BRAIN
+    inside = np.maximum.accumulate(bright, axis=1) & np.maximum.accumulate(bright[:, ::-1], axis=1)[:, ::-1]
+    size = inside.sum()
+    if size == 0:
+        return np.zeros(4)
+    rows, columns = np.nonzero(inside)
+    y = (np.arange(image.shape[0]) - rows.mean()) / ((np.ptp(rows) + 1) / 2)
+    x = (np.arange(image.shape[1]) - columns.mean()) / ((np.ptp(columns) + 1) / 2)
+    centre = inside & (y[:, None] ** 2 + x**2 < 0.25)
+    dark = inside & (image < DARK)
+    grey = inside & (image >= DARK) & (image < GREY)
+    return np.array([dark.sum() / size, grey.sum() / size, (dark & centre).sum() / max(centre.sum(), 1),
+                     size / image.size])
+
+
+def patient_table(paths: Sequence[str], subjects: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """(people, 16): each person's four numbers averaged in 4 slabs of neighbouring slices; and the ids, sorted.
+
+    Slices are ordered by their number in the Kaggle set, elsewhere by file name. ValueError for a person with fewer
+    slices than slabs.
+    """
+    numbers = {path: four_numbers(read_image(path, 1)[:, :, 0]) for path in paths}
+    stacks = {}
+    for path, subject in zip(paths, subjects, strict=True):
+        known = kaggle_slice(path)
+        stacks.setdefault(subject, []).append((known[1] if known else 0, path))
+    people = sorted(stacks)
+    rows = []
+    for subject in people:
+        if len(stacks[subject]) < SLABS:
+            raise UserError(f"patient {subject} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
+        ordered = np.array([numbers[path] for _, path in sorted(stacks[subject])])
+        rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS)]))
+    return np.array(rows), people

@@ -1,0 +1,235 @@
+"""What is wrong with a data set, before a GPU hour is spent on it: patients, copies, shortcuts, damage, balance."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import adjusted_rand_score
+
+from data_setup.audit.file_checks import Files, read_files
+from data_setup.audit.file_features import traces
+from data_setup.audit.leakage_effect import leak_worth
+from data_setup.audit.shortcuts import find_shortcuts
+from data_setup.images.read import read_image
+from data_setup.listing.class_folders import Listing, class_name, list_slices
+from data_setup.listing.split_folders import find_split_folders, split_of
+from data_setup.similarity.copies import find_copies
+from data_setup.similarity.neighbours import Neighbours, find_neighbours
+from data_setup.splits.warnings import overlap
+from data_setup.subjects.find import find_subjects, table_notes
+from data_setup.subjects.from_pixels import PREFIX, group_by_pixels
+from data_setup.subjects.path_tables import read_path_table, rows_without_patient, subject_ids
+from data_setup.subjects.proposed_patterns import remedy
+from functions.runtime.errors import UserError, not_a_file, printable
+
+FEW = 5                       # patients of a class, below which nothing can be measured
+ICC = 0.9                     # assumed intraclass correlation of a patient's slices: neighbours are nearly copies
+NAMED = 5                     # files left out that a finding names; the page names all
+
+
+@dataclass
+class Audit:
+    """Findings, and the numbers behind them, in plain types; `table` has path, class, split, subject, digest, group."""
+
+    table: pd.DataFrame
+    findings: list[dict] = field(default_factory=list)       # what (leak, copies, …), wrong (True: with --strict), text
+    numbers: dict = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)     # heading → paths to show
+
+    def by_pixels(self) -> pd.DataFrame:
+        """A subject table (path, subject) of the groups that the pixels tell, for --subjects."""
+        told = self.table[self.table["group"] >= 0]
+        return pd.DataFrame({"path": told["path"], "subject": [f"{PREFIX}{group:04d}" for group in told["group"]]})
+
+    def add(self, what: str, text: str, wrong: bool = True) -> None:
+        """One finding, in words; `wrong`: a fault, not only something to know."""
+        self.findings.append({"what": what, "wrong": wrong, "text": text})
+
+
+ADVICE = "rename one of them, or audit the class folders by a CSV with columns path, class, split"
+
+
+def list_data(data: Path) -> Listing:
+    """The slices (path, class, split) of whatever DATA is, and what is left out of it.
+
+    train/, test/ and val/ of class folders (by any name that `split_folders` knows), class folders alone (all "train"),
+    or a CSV with path, class and split.
+    Raises UserError where DATA is missing, or has test/ or val/ and no train/.
+    """
+    if not data.is_dir() and (why := not_a_file(data)) not in ("", "no such file"):
+        raise UserError(f"{data} is {why}")
+    if not data.exists():
+        raise UserError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
+    if data.is_file():
+        table = read_path_table(data, ["path", "class", "split"], ["subject"])
+        near = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
+        splits = [split_of(name) or name for name in table["split"]]
+        return Listing(table.assign(**{"path": near, "class": table["class"].map(class_name), "split": splits}), [], [])
+    found = find_split_folders(data, ADVICE)
+    if found is None:
+        return list_slices({"train": data}, ADVICE)
+    if "train" not in found.folders:
+        only = next(iter(found.folders.values()))
+        raise UserError(f"{data} holds {only.name}/ but no train/: put train/ beside it, or audit {only} by itself")
+    listing = list_slices(found.folders, ADVICE)
+    beside = [f"{printable(path)}: beside {found.folders['train'].name}/, in no split" for path in found.beside]
+    return listing._replace(left_out=[*beside, *listing.left_out])
+
+
+def audit(table: pd.DataFrame, others: Sequence[str], warnings: Sequence[str] = (), subjects=None,
+          pattern: str | None = None, progress: Callable = lambda work, total: work) -> Audit:
+    """Audits slices in rows of (path, class, split); `others` are files and folders left out, each with its reason,
+    `warnings` say what of them may be slices.
+
+    `subjects` and `pattern` are those of `find_subjects`; `progress(iterable, total)` may show a bar.
+    """
+    paths = table["path"].tolist()
+    files = read_files(paths, progress)
+    known = find_subjects(paths, subjects, pattern)
+    if "subject" in table and not subjects and not pattern:
+        known = [own or named for own, named in zip(subject_ids(table["subject"]), known, strict=True)]
+    found = Audit(table.assign(subject=pd.Series(known, dtype=object), digest=files.digests))
+    own = [] if subjects or pattern or "subject" not in table else rows_without_patient("the table", table["subject"])
+    for note in (*table_notes(subjects), *own):
+        found.add("patients", note, wrong=False)
+    _left_out(found, others, warnings)
+    _damage(found, files, others)
+    good = [row for row in range(len(table)) if row not in files.unreadable]
+    if not good:
+        raise UserError(f"none of the {len(table)} files can be read; the first: {files.unreadable[0]}")
+    found.table = found.table.iloc[good].reset_index(drop=True)
+    pictures = [files.pictures[row] for row in good]
+    near = find_neighbours(pictures)
+    _patients(found, pictures, near)
+    _balance(found)
+    _copies(found, pictures, near)
+    _leak(found, near)
+    _shortcuts(found)
+    return found
+
+
+def _shortcuts(found: Audit) -> None:
+    paths, labels = found.table["path"], pd.factorize(found.table["class"], sort=True)[0]
+    shortcuts = find_shortcuts(lambda row: traces(paths[row], read_image(paths[row], 1)[:, :, 0]), labels,
+                               found.table["who"].to_numpy())
+    for shortcut in shortcuts:
+        if shortcut.found:
+            found.add("shortcut", shortcut.words, wrong=shortcut.trace != "name")     # no network sees names
+    found.numbers["shortcuts"] = [shortcut._asdict() for shortcut in shortcuts]
+
+
+def _left_out(found: Audit, others: Sequence[str], warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        found.add("left out", warning)
+    if others:
+        more = f"; and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+        found.add("left out", f"{len(others):,} files or folders are left out: {'; '.join(others[:NAMED])}{more}",
+                  wrong=False)
+
+
+def _damage(found: Audit, files: Files, others: Sequence[str]) -> None:
+    paths = found.table["path"]
+    found.numbers["damage"] = {"unreadable": list(files.unreadable.values()), "no images": list(others),
+                               "odd": [f"{paths[row]}: {why}" for row, why in files.odd.items()]}
+    if files.unreadable:
+        found.add("damage", f"{len(files.unreadable)} of {len(paths)} files cannot be read; the first: "
+                            f"{next(iter(files.unreadable.values()))}")
+    for why, count in Counter(files.odd.values()).most_common():
+        flat = why in ("all black", "of one flat colour")
+        found.add("damage", f"{count} slices are {why}" + ("" if flat else ", which is unusual"), wrong=flat)
+    sizes = Counter(size for size in files.sizes if size)
+    found.numbers["sizes"] = {f"{height}x{width}": count for (height, width), count in sizes.most_common(10)}
+    if len(sizes) > 1:
+        (height, width), count = sizes.most_common(1)[0]
+        found.add("damage", f"slices have {len(sizes)} sizes; {count} are {height}x{width}", wrong=False)
+    found.examples["unusual files"] = [paths[row] for row in list(files.odd)[:8]]
+
+
+def _patients(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> None:
+    """Column `who`: the known patient, else the group of its pixels, else the slice itself."""
+    table, groups = found.table, group_by_pixels(pictures, near)
+    table["group"] = groups.groups
+    known = table["subject"].notna()
+    by_pixels = table["group"].map(lambda group: f"{PREFIX}{group:04d}" if group >= 0 else None)
+    table["who"] = table["subject"].where(known, by_pixels if not known.any() else None)
+    table["who"] = table["who"].where(table["who"].notna(), table["path"])
+    found.numbers["patients"] = {"known by name or table": int(table["subject"].nunique()),
+                                 "slices without a known patient": int((~known).sum()), "from pixels": groups.verdict,
+                                 "links": groups.links, "false_link_rate": groups.false_link_rate}
+    both = (known & (table["group"] >= 0)).to_numpy()
+    if both.sum() > 1:
+        agree = adjusted_rand_score(table["subject"][both], table["group"][both])
+        found.numbers["patients"]["agreement of pixels with names (adjusted Rand index)"] = float(agree)
+    advice = remedy(table["path"].tolist(), table["class"].tolist()) if not known.all() else ""
+    if not known.any():
+        found.add("patients", f"no name says whose slice is whose; {groups.verdict}: {advice}", wrong=groups.links == 0)
+    elif not known.all():
+        found.add("patients", f"nobody can tell by name whose {(~known).sum()} of {len(table)} slices are: {advice}")
+
+
+def _balance(found: Audit) -> None:
+    table = found.table
+    patient = table["who"].where(table["who"] != table["path"])       # a slice of an unknown patient is not a patient
+    counts = table.assign(patient=patient).groupby("class").agg(
+        slices=("path", "size"), patients=("patient", "nunique"), unassigned=("patient", lambda who: who.isna().sum()))
+    m = patient.notna().sum() / max(patient.nunique(), 1)             # slices a patient, where patients are known
+    effective = float(len(table) / (1 + (m - 1) * ICC)) if m else None
+    found.numbers["balance"] = {
+        "classes": counts.to_dict("index"), "patients": int(patient.nunique()), "slices": len(table),
+        "slices of unknown patients": int(patient.isna().sum()),
+        "effective sample size": effective, "intraclass correlation, assumed": ICC,
+        "largest class": str(counts["slices"].idxmax()),
+        "accuracy of always answering it": float(counts["slices"].max() / len(table)),
+        "by split": {"/".join(key): int(n) for key, n in table.groupby(["split", "class"]).size().items()}}
+    few = counts.index[counts["patients"] + counts["unassigned"] < FEW].tolist()
+    if few:
+        found.add("balance", "not measurable, fewer than five patients: "
+                  + ", ".join(f"{name} ({counts['patients'][name]})" for name in few), wrong=False)
+
+
+def _copies(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> None:
+    table = found.table
+    copies = find_copies(pictures, table["digest"].tolist(), near)
+    rows = [{"kind": copy.kind, "first": table["path"][copy.first], "second": table["path"][copy.second],
+             "across splits": bool(table["split"][copy.first] != table["split"][copy.second]),
+             "two labels": bool(table["class"][copy.first] != table["class"][copy.second]),
+             "distance": copy.distance} for copy in copies]
+    found.numbers["copies"] = rows
+    for kind, words in (("exact", "pixel for pixel the same"), ("near", "altered copies of one slice")):
+        pairs = [row for row in rows if row["kind"] == kind]
+        if pairs:
+            across = sum(row["across splits"] for row in pairs)
+            found.add("copies", f"{len(pairs)} pairs of files are {words}"
+                                + (f", {across} of them across splits" if across else ""))
+            found.examples[words] = [path for row in pairs[:4] for path in (row["first"], row["second"])]
+    if labels := [row for row in rows if row["two labels"]]:
+        found.add("copies", f"{len(labels)} pairs of copies carry two labels; the first: {labels[0]['first']} and "
+                            f"{labels[0]['second']}")
+
+
+def _leak(found: Audit, near: Neighbours) -> None:
+    table = found.table
+    if table["split"].nunique() < 2:
+        return
+    for column, how in (("subject", "by name"), ("group", "by their pixels")):
+        told = table[table[column].notna() & (table[column] != -1)]
+        both = overlap(told.assign(subject=told[column])) if len(told) else []
+        everybody = told[told["split"] == "test"][column].nunique()
+        found.numbers.setdefault("leak", {})[how] = {
+            "in several splits": len(both), "patients": int(told[column].nunique()), "in test": int(everybody)}
+        patients = found.numbers["patients"]
+        by_chance = max(2, patients["links"] * patients["false_link_rate"] / 2) if how == "by their pixels" else 0
+        if len(both) > by_chance:                # a few groups of pixels join strangers, on the safe side
+            found.add("leak", f"{len(both)} of {told[column].nunique()} patients stand in more than one split, {how}")
+    test = (table["split"] == "test").to_numpy()
+    labels = pd.factorize(table["class"], sort=True)[0]
+    worth = leak_worth(near, labels, pd.factorize(table["who"])[0], test)
+    if worth:
+        found.numbers["leak"]["nearest neighbour"] = worth._asdict()
+        if worth.gap[1] > 0:
+            found.add("leak", f"a nearest neighbour gets {worth.as_split[0]:.1%} of the test slices right as split and "
+                      f"{worth.strangers_only[0]:.1%} without the patient's own: the leak is worth "
+                      f"{100 * worth.gap[0]:.0f} points [{100 * worth.gap[1]:.0f} to {100 * worth.gap[2]:.0f}]")

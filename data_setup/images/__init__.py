@@ -1,0 +1,1 @@
+"""One file → one array of the model's size."""

@@ -1,0 +1,175 @@
+"""One file, one array: every Pillow mode and depth as 8-bit gray or RGB, and never silently wrong.
+
+Depth rule. Pillow's `convert("L")` clips a 16-bit scan at 255, which turns it white (Pillow issues 2574 and 3159).
+Here an image deeper than 8 bits (`deep_images.py`) is scaled linearly by its own smallest and largest value:
+round(255 (x - min) / (max - min)); an image of one value becomes 0. Grey values of two such images are therefore
+comparable in order, not in size. `DEPTH_RULE` says this in a checkpoint.
+
+Transparency is composited on black, colour becomes gray by ITU-R 601 luma, the EXIF orientation is applied.
+
+Size rule. An image of more than MOST_PIXELS is reduced by a whole factor, as the mean of square blocks, strip by strip:
+time is linear in its pixels, and no second image of its size is held.
+"""
+
+import math
+import os
+import threading
+import warnings
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from data_setup.images.deep import DeepImage, deep_image
+from functions.runtime.errors import UserError
+
+DEPTH_RULE = "deeper than 8 bits: round(255 * (x - min) / (max - min)), min and max of each image"
+
+# Pillow's names of the formats that are read. No other decoder is tried, whatever a file contains: some start programs
+# (EPS: Ghostscript). TGA comes last, for its files have no signature.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "TGA")
+MOST_PIXELS = 2**24         # 16.8 million, 4096 x 4096: ten times the largest MR slice
+LARGE = 2**22               # pixels, above which only one image is decoded at a time
+STRIP = 2**20               # pixels reduced at once
+SIDE = 512                  # pixels: the longest side of an image that is compared with others
+_large = threading.Lock()
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)     # large images are reduced here
+# A damaged image is one line with its path; Pillow's own warnings about it name no file.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """The file as a Pillow image that is not decoded yet; only FORMATS are recognised."""
+    return Image.open(path, formats=FORMATS)
+
+
+def read_image(path: str | Path, channels: int) -> np.ndarray:
+    """Read one image file as uint8 (H, W, channels), channels 1 (luma) or 3 (RGB).
+
+    Raises UserError, one line with the path, for a file that is empty, truncated, no image, a decompression bomb,
+    of several frames, or not finite.
+    """
+    if channels not in (1, 3):
+        raise UserError(f"an image has 1 or 3 channels, not {channels}")
+    with ExitStack() as stack:
+        picture = _decode(path, stack)
+        pixels = _in_strips(picture, channels)                        # (H, W, channels), or (H, W, 1) of deep gray
+    if picture.deep:
+        pixels = np.repeat(_scale_depth(pixels, path), channels // pixels.shape[2], axis=2)
+    return np.ascontiguousarray(_upright(pixels, picture.orientation))
+
+
+def read_gray(path: str | Path, side: int = SIDE) -> np.ndarray:
+    """Read one image file as uint8 (H, W), reduced so that its longest side has at most `side` pixels."""
+    return reduce_to(read_image(path, 1)[:, :, 0], side)
+
+
+def reduce_to(image: np.ndarray, side: int) -> np.ndarray:
+    """(H, W) or (H, W, C) uint8 by the smallest whole factor that leaves at most `side` pixels a side."""
+    factor = math.ceil(max(image.shape[:2]) / side)
+    return image if factor == 1 else np.rint(_block_means(image, factor)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A decoded file: Pillow's image, its values where these are deeper than 8 bits, its EXIF orientation (1 to 8)."""
+
+    image: Image.Image
+    deep: DeepImage | None
+    orientation: int
+
+
+def _decode(path: str | Path, stack: ExitStack) -> _Picture:
+    """Open and decode, or UserError with path and reason in one line; `stack` then holds the turn of a large image."""
+    try:
+        if os.path.getsize(path) == 0:
+            raise UserError("empty file (0 bytes)")
+        with open_image(path) as image:
+            if image.width * image.height > LARGE:
+                stack.enter_context(_large)
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise UserError(f"{frames} frames in one file; give one slice a file")
+            deep = deep_image(image, lambda: open_image(path))
+            image.load()
+            return _Picture(image, deep, image.getexif().get(0x0112, 1))
+    except MemoryError:
+        raise
+    except Exception as error:      # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, ...
+        raise UserError(f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line and without the path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a format that is read here, or damaged at its start"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def _in_strips(picture: _Picture, channels: int) -> np.ndarray:
+    """The pixels, uint8 or deep, reduced to at most MOST_PIXELS."""
+    width, height = picture.image.size
+    factor = math.ceil(math.sqrt(width * height / MOST_PIXELS))
+    if factor == 1:
+        return _rows(picture, channels, 0, height)
+    step = max(1, STRIP // (width * factor)) * factor
+    strips = (_rows(picture, channels, top, min(top + step, height)) for top in range(0, height, step))
+    means = np.concatenate([_block_means(strip, factor) for strip in strips])
+    return means if picture.deep else np.rint(means).astype(np.uint8)
+
+
+def _rows(picture: _Picture, channels: int, top: int, bottom: int) -> np.ndarray:
+    """Rows top to bottom: uint8 (h, W, channels), or float (h, W, 1 or channels) of a deep image."""
+    if picture.deep:
+        return picture.deep.rows(top, bottom, channels)
+    image = picture.image
+    if bottom - top < image.height:
+        image = image.crop((0, top, image.width, bottom))
+    flat = _flatten(image).convert("L" if channels == 1 else "RGB")
+    return np.array(flat).reshape(flat.height, flat.width, channels)
+
+
+def _block_means(image: np.ndarray, factor: int) -> np.ndarray:
+    """Means of factor x factor blocks of (H, W, ...), float; the last row and column of blocks may be smaller."""
+    rows, columns = (np.arange(0, side, factor) for side in image.shape[:2])
+    kind = np.uint32 if image.dtype == np.uint8 else float
+    sums = np.add.reduceat(np.add.reduceat(image, rows, axis=0, dtype=kind), columns, axis=1)
+    counts = np.outer(np.diff([*rows, image.shape[0]]), np.diff([*columns, image.shape[1]]))
+    return sums / counts.reshape(counts.shape + (1,) * (image.ndim - 2))
+
+
+def _scale_depth(deep: np.ndarray, path: str | Path) -> np.ndarray:
+    """round(255 (x - min) / (max - min)) as uint8, 0 where max = min; UserError for NaN and infinity."""
+    bad = np.count_nonzero(~np.isfinite(deep))
+    if bad:
+        raise UserError(f"{path}: {bad} of {deep.size} pixels are NaN or infinite")
+    low, high = deep.min(), deep.max()
+    if high == low:
+        return np.zeros(deep.shape, np.uint8)
+    return np.rint((deep - low) * 255 / (high - low)).astype(np.uint8)
+
+
+def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, C) as EXIF's orientation 1 to 8 wants it shown."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return image[::-1] if orientation in (3, 4, 7, 8) else image
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """An 8-bit image of any mode as L or RGB, transparency composited on black."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    if image.mode == "LAB":         # Pillow's convert() has no way out of LAB; its colour management has
+        from PIL import ImageCms
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+    return image.convert("RGB")

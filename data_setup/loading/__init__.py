@@ -1,0 +1,1 @@
+"""Listed slices → batches on the device."""

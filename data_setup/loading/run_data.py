@@ -1,0 +1,32 @@
+"""The data that a training run's settings ask for."""
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from data_setup.listing.data_folders import Folders, find_folders
+from data_setup.listing.moved_data import WrittenSplit
+from data_setup.loading.dataloaders import Data, create_dataloaders
+from functions.runtime.errors import UserError
+
+
+def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device: torch.device,
+                  preprocessing: dict | None = None) -> tuple[Data, Folders]:
+    """(the run's data, the folders it was read from): the named folders, data/, or the phantom.
+
+    `split` is the settings' own, or the split.csv of the run that goes on; `preprocessing` is that of pretrained
+    weights. Raises ValueError, one line, for data that cannot be used.
+    """
+    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
+    data = create_dataloaders(
+        folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
+        channels=settings.in_channels, device=device, preprocessing=preprocessing, val_dir=folders.val, split=split,
+        subjects=settings.subjects, subject_pattern=settings.subject_pattern, seed=settings.seed,
+        augment=settings.augment, num_workers=settings.num_workers,
+    )
+    if settings.num_classes not in (None, len(data.class_names)):
+        raise UserError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
+                        f"{', '.join(data.class_names)}")
+    return replace(data, notes=[*folders.notes, *data.notes]), folders

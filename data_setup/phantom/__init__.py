@@ -1,0 +1,1 @@
+"""The built-in data set: generated brain slices whose true answer is known."""

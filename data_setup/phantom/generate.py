@@ -1,0 +1,172 @@
+"""The built-in data set: generated brain slices of generated people, whose true answer is known.
+
+    python -m data_setup.phantom OUT --people 100 --slices 8 --seed 0 [--fault leak ...] [--contact_sheet FILE]
+
+Every person has an anatomy of their own that says nothing of the label, and a disease drawn from overlapping
+distributions (`phantom_people`), so that no honest model is right about everyone: `ceiling` computes the best possible
+score. The same seed writes the same bytes on any machine. It tests programs and says nothing about real patients.
+"""
+
+import argparse
+import csv
+import os
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from data_setup.phantom.anatomy import render
+from data_setup.phantom.ceiling import ceiling
+from data_setup.phantom.faults import FAULTS, UNREADABLE, UNUSUAL, Slice, check_faults, plant
+from data_setup.phantom.people import CDR, CLASSES, LATENTS, Draws, draw_person
+from data_setup.phantom.shapes import HEIGHT, WIDTH
+from functions.runtime.errors import UserError
+
+__all__ = ["CDR", "CLASSES", "FAULTS", "LATENTS", "ceiling", "contact_sheet", "make_phantom"]
+
+COLUMNS = ("path", "class", "stage", "subject", "split", "slice", "age", "sex", *LATENTS[1:], "fault")
+
+
+def make_phantom(out, people=100, slices=8, seed=0, faults=()):
+    """Write OUT/train/<class>/*.png, OUT/test/<class>/*.png (8-bit gray, 96 high, 80 wide) and OUT/manifest.csv.
+
+    40 % of the people, none of whom is in train, make up test; a file is named sub-012_ses-1_z07.png after its person
+    and its slice, counted from the lowest. In the manifest `stage` is the Clinical Dementia Rating, the quantities are
+    those of `phantom_people`, and `fault` says what `phantom_faults` planted. Everything is written beside OUT and
+    moved there at the end. Returns OUT. ValueError for an OUT that exists, an unknown fault, fewer than 10 people (a
+    class would be missing), less than one slice, a negative seed.
+    """
+    out, faults = Path(out), tuple(faults)
+    check_faults(faults)
+    for name, value, least in (("people", people, 10), ("slices", slices, 1), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"{name} is {value}, it must be at least {least}")
+    if out.exists():
+        raise UserError(f"{out} exists already; name a folder that does not")
+    files = plant(draw_slices(people, slices, seed, confounded="age" in faults), faults, seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.part-{os.getpid()}")
+    part.mkdir()
+    try:
+        write(part, files)
+        part.rename(out)
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    return out
+
+
+def draw_slices(people, slices, seed, confounded):
+    """Every person's slices without any fault but `age`; a person depends on the seed and their number alone."""
+    drawn = []
+    for number in range(people):
+        draws = Draws(seed, number, 2)
+        person = draw_person(seed, number, draws, confounded)
+        for index, pixels in enumerate(render(person, slices, draws)):
+            name = f"{person.subject}_ses-1_z{index:02d}.png"
+            drawn.append(Slice(person, index, person.stage, person.split, name, pixels))
+    return drawn
+
+
+def write(folder, files):
+    """Write the pictures and the manifest into a folder."""
+    for split in ("train", "test"):
+        for name in CLASSES:
+            (folder / split / name).mkdir(parents=True)
+    with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for one in files:
+            kind = next((fault for fault in one.faults if fault in UNUSUAL), "gray")
+            data = encode_png(one.pixels, kind)
+            data = data[: len(data) // 2] if "truncated" in one.faults else data
+            (folder / one.path).write_bytes(b"" if "empty" in one.faults else data)
+            table.writerow(manifest_row(one))
+
+
+def manifest_row(one):
+    who = one.person
+    truth = [f"{getattr(who, name):.6f}" if who else "" for name in LATENTS]
+    subject, stage, sex = (who.subject, f"{CDR[who.stage]:g}", who.sex) if who else ("", f"{CDR[one.label]:g}", "")
+    row = (one.path, CLASSES[one.label], stage, subject, one.split, one.index, truth[0], sex, *truth[1:])
+    return (*row, ";".join(one.faults))
+
+
+def encode_png(pixels, kind="gray"):
+    """uint8 (height, width) → the bytes of a PNG that looks the same: `gray`, `16-bit`, `rgba` or `palette`.
+
+    The data is stored, not compressed: compressed bytes differ between versions of zlib. (PNG 3rd ed.; RFC 1950, 1951.)
+    """
+    depth, colour, palette = 8, 0, None
+    if kind == "16-bit":
+        depth, pixels = 16, (pixels.astype(np.uint16) * 257).astype(">u2")
+    elif kind == "rgba":
+        colour, pixels = 6, np.stack([pixels, pixels, pixels, np.full_like(pixels, 255)], axis=-1)
+    elif kind == "palette":
+        colour, palette, pixels = 3, bytes(v for v in range(255, -1, -1) for _ in range(3)), 255 - pixels
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    blocks = [rows[i : i + 65535] for i in range(0, len(rows), 65535)]
+    stored = [struct.pack("<BHH", b is blocks[-1], len(b), len(b) ^ 0xFFFF) + b for b in blocks]
+    packed = b"\x78\x01" + b"".join(stored) + struct.pack(">I", zlib.adler32(rows))
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], depth, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"PLTE", palette), (b"IDAT", packed), (b"IEND", b"")]
+    chunks = [(name, data) for name, data in chunks if data is not None]
+    framed = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def contact_sheet(folder, rows_per_class=3):
+    """A Pillow image of the first people of every class, one a row, from the lowest slice to the highest."""
+    from PIL import Image, ImageDraw
+
+    from data_setup.images.read import open_image
+
+    with open(Path(folder) / "manifest.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["subject"] and not UNREADABLE & set(row["fault"].split(";"))]
+    columns, title, top = 1 + max(int(row["slice"]) for row in rows), 14, 0
+    sheet = Image.new("L", (columns * WIDTH, len(CLASSES) * (title + rows_per_class * HEIGHT)))
+    for name in CLASSES:
+        ImageDraw.Draw(sheet).text((4, top + 1), name, fill=255)
+        people = list(dict.fromkeys(row["subject"] for row in rows if row["class"] == name))[:rows_per_class]
+        for row in rows:
+            if row["class"] == name and row["subject"] in people:
+                corner = (WIDTH * int(row["slice"]), top + title + HEIGHT * people.index(row["subject"]))
+                with open_image(Path(folder) / row["path"]) as picture:
+                    sheet.paste(picture.convert("L"), corner)
+        top += title + rows_per_class * HEIGHT
+    return sheet
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments=None):
+    parser = Parser(prog="phantom", description="Write a set of generated brain slices whose true answer is known.")
+    parser.add_argument("out", type=Path, help="folder to write; it must not exist")
+    parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--slices", type=int, default=8, help="slices per person")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fault", action="append", default=[], help=f"plant a fault (repeatable): {', '.join(FAULTS)}")
+    parser.add_argument("--contact_sheet", type=Path, metavar="FILE", help="also save a picture of some people")
+    args = parser.parse_args(arguments)
+    try:
+        out = make_phantom(args.out, args.people, args.slices, args.seed, args.fault)
+        if args.contact_sheet:
+            contact_sheet(out).save(args.contact_sheet, optimize=True)
+        best = ceiling(out)
+    except (UserError, OSError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "phantom: interrupted, nothing was written\n")
+    print(f"{out}: {args.people} people, {args.slices} slices each, faults: {', '.join(args.fault) or 'none'}")
+    print(
+        f"best possible per person: balanced accuracy {best['balanced_accuracy']:.1%} (on these {best['test_people']} "
+        f"test people {best['test_balanced_accuracy']:.1%}), accuracy {best['accuracy']:.1%}, "
+        f"macro AUROC {best['macro_auroc']:.3f}"
+    )
+    return 0
+

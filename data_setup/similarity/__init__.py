@@ -1,0 +1,1 @@
+"""Which slices resemble each other: alignment, nearest neighbours, copies."""

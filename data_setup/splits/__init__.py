@@ -1,0 +1,1 @@
+"""Subjects → train, validation and test."""

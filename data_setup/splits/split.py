@@ -1,0 +1,173 @@
+"""Who trains, who validates, who tests: whole patients, stratified by class, the same for a seed on any machine.
+
+A table is a DataFrame with the columns path, class, subject (an id, or None where unknown) and split ('train', 'val',
+'test'), one row a slice. A split is written down (`split_file.py` reads it) rather than derived again.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from data_setup.splits.split_file import COLUMNS, SPLITS, read_split, split_notes
+from data_setup.splits.warnings import absent, doubts, overlap, stamps
+from data_setup.subjects.path_tables import common_folders
+from data_setup.subjects.proposed_patterns import remedy
+from functions.runtime.errors import UserError
+
+MODES = ("auto", "folder", "patient", "slice")
+TEST_SHARE = 0.2        # of all patients, where no folder says otherwise
+VAL_SHARE = 0.15        # of the training patients, where no folder says otherwise
+
+
+class Split(NamedTuple):
+    """The table with its final split, sentences on how it came about, and the warnings every result must carry."""
+
+    table: pd.DataFrame
+    notes: tuple[str, ...]
+    stamps: tuple[str, ...]
+
+
+def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: float, seed: int) -> np.ndarray:
+    """Which slices to hold out, bool (slices,): whole patients, about `share` of the patients of every class.
+
+    Patients are drawn, not slices: of the n patients of a class ⌊n · share⌋ or one more at random, so that n · share
+    are expected, at least one and never all; the only patient of a class stays. So that slices are shared out about
+    alike too, a class's patients are sorted by their number of slices and cut into as many groups as patients are to
+    be drawn, and one of each group is drawn. A patient's chance is then about `share`, whatever the number of slices
+    (scikit-learn's StratifiedGroupKFold puts the patients of most slices into the same fold for every seed). A patient
+    with slices of several classes is drawn among those of the same classes, and trains if there is no other; a slice
+    of an unknown patient is a patient of its own.
+    """
+    classes, groups = np.asarray(classes, dtype=str), _groups(subjects)
+    pairs = pd.DataFrame({"class": classes, "group": groups}).drop_duplicates().sort_values(["group", "class"])
+    patients = pd.DataFrame({"classes": pairs.groupby("group")["class"].agg("\0".join),
+                             "slices": np.bincount(groups)[np.unique(groups)]})
+    generator, held = np.random.default_rng(seed), []
+    for _, stratum in patients.groupby("classes"):
+        count = len(stratum)
+        expected = count * share
+        drawn = int(expected) + int(generator.random() < expected % 1)
+        drawn = max(1, min(drawn, count - 1)) if count > 1 else 0
+        shuffled = stratum.iloc[generator.permutation(count)]
+        order = shuffled.sort_values("slices", kind="stable").index.to_numpy()
+        sizes = generator.permutation([len(part) for part in np.array_split(order, drawn)]) if drawn else []
+        ends = np.cumsum(sizes, dtype=int)
+        held += [order[generator.integers(end - size, end)] for size, end in zip(sizes, ends, strict=True)]
+    return np.isin(groups, held)
+
+
+def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -> Split:
+    """Turn the split that the folders make into the one to use, and say why.
+
+    mode 'auto': the folders as they are, unless a patient stands in two of them: then all are pooled and split again
+    by patient. 'folder': as they are, stamped LEAKY SPLIT if patients overlap. 'patient': always split again. 'slice':
+    split again with every slice on its own, as many published numbers on this subject were made; stamped LEAKY SPLIT
+    and there to measure what the leak is worth. Anything else: a CSV (`split_file.read_split`). Test and validation,
+    where there is no such folder, are cut from train the same way. Slices of unknown patients are patients of their
+    own, stamped PATIENTS UNKNOWN; with a column digest (of the pixels, None for blank slices), identical slices of
+    unknown patients are held out together, and identical slices in two splits are stamped LEAKY SPLIT.
+    Raises ValueError for a path that comes twice, no training slices, 'patient' where no patient is known, a wrong CSV.
+    """
+    columns = [*COLUMNS, *({"digest"} & set(table))]
+    table = table[columns].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
+    table["subject"] = table["subject"].where(table["subject"].notna(), None)
+    if table["path"].duplicated().any():
+        raise UserError(f"{table['path'][table['path'].duplicated()].iloc[0]} stands in the data twice")
+    notes = []
+    if str(mode) not in MODES:
+        table = read_split(mode, table)
+        notes += [f"the split is the one of {mode}", *split_notes(mode)]
+    elif mode == "patient" and table["subject"].isna().all():
+        raise UserError("--split patient: no patient is known; "
+                        + remedy([str(path) for path in table["path"]], table["class"].tolist(), auto=True))
+    elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (mode == "auto" and overlap(table)):
+        table, note = _pool(table, mode, seed)
+        notes.append(note)
+    else:
+        notes.append("folders as they are")
+    for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
+        if not (table["split"] == name).any():
+            notes.append(_cut(table, name, share, seed, mode))
+    if not (table["split"] == "train").any():
+        raise UserError(f"no training slices among {len(table)}")
+    marks, reasons = stamps(table)
+    return Split(table[COLUMNS].sort_index(), (*notes, *absent(table), *doubts(table), *reasons), marks)
+
+
+def split_hash(table: pd.DataFrame) -> str:
+    """SHA-256 of the sorted rows (path, class, subject, split), paths below their common folder: equal anywhere."""
+    parts = [PurePath(path).parts for path in table["path"]]
+    shared = common_folders(parts)
+    subjects = [None if pd.isna(subject) else str(subject) for subject in table["subject"]]
+    rows = zip(["/".join(path[shared:]) for path in parts], table["class"], subjects, table["split"], strict=True)
+    return hashlib.sha256("\n".join(sorted(json.dumps(row) for row in rows)).encode()).hexdigest()
+
+
+def count_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Known patients and slices of every class (rows, the last '(all)') in every split (columns), for printing."""
+    columns = {}
+    for name in SPLITS:
+        part = table[table["split"] == name]
+        for what, count in (("patients", "nunique"), ("slices", "size")):
+            counts = part.groupby("class")["subject"].agg(count).reindex(sorted(set(table["class"])), fill_value=0)
+            counts.loc["(all)"] = part["subject"].nunique() if what == "patients" else len(part)
+            columns[name, what] = counts
+    return pd.DataFrame(columns).astype(int)
+
+
+def _groups(subjects: Sequence[str | None]) -> np.ndarray:
+    """One number a person, (slices,): known people in the order of their ids, then every unknown slice its own."""
+    subjects = pd.Series(subjects, dtype=object)
+    groups, known = pd.factorize(subjects.where(subjects.notna(), None), sort=True)     # unknown: -1
+    groups[groups < 0] = len(known) + np.arange((groups < 0).sum())
+    return groups
+
+
+def _people(table: pd.DataFrame) -> pd.Series:
+    """The subjects; identical slices of unknown patients get an id in common."""
+    if "digest" not in table:
+        return table["subject"]
+    twins = table["digest"].notna() & table["digest"].duplicated(keep=False)
+    return table["subject"].where(table["subject"].notna() | ~twins, "\0" + table["digest"].astype(str))
+
+
+def _patients(table: pd.DataFrame, name: str) -> int:
+    return table.loc[table["split"] == name, "subject"].nunique()
+
+
+def _pool(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataFrame, str]:
+    """Forget the folders but for their shares, and split by patient: (table, the reason and the counts)."""
+    shares = {name: (table["split"] == name).mean() for name in SPLITS}
+    both, patients = len(overlap(table)), table["subject"].nunique()
+    folders = [name for name in SPLITS if shares[name]]
+    table = table.assign(split="train").astype(object)
+    for name in ("test", "val"):
+        if shares[name]:
+            left = 1 if name == "test" else 1 - shares["test"]
+            _cut(table, name, 1 / np.clip(round(left / shares[name]), 2, 10), seed, mode)
+    if mode == "slice":
+        return table, "--split slice: pooled and split again slice by slice, patients not kept apart"
+    stand = "both" if len(folders) == 2 else "more than one of"
+    reason = f"{both} of {patients} patients stand in {stand} {' and '.join(folders)}" if both else f"--split {mode}"
+    counts = ", ".join(f"{_patients(table, name)} {name}" for name in folders)
+    return table, f"{reason}: pooled and split again by patient ({counts})"
+
+
+def _cut(table: pd.DataFrame, name: str, share: float, seed: int, mode: str | Path) -> str:
+    """Move about `share` of the training slices, whole patients, to the split `name`, in place; say how many."""
+    train = table.index[table["split"] == "train"]
+    people = [None] * len(train) if mode == "slice" else _people(table.loc[train])
+    held = hold_out(table.loc[train, "class"], people, share, seed)
+    before = _patients(table, "train")
+    table.loc[train[held], "split"] = name
+    if not held.any():
+        return f"{name} stays empty: too few patients in train to hold one out"
+    if mode == "slice":
+        return f"{name} is cut from train slice by slice: {held.sum()} of {len(held)} slices"
+    return (f"{name} is cut from train by patient: {_patients(table, name)} of {before} known patients, "
+            f"{held.sum()} of {len(held)} slices")

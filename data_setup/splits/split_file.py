@@ -1,0 +1,60 @@
+"""A split that was written down (`split.csv`), given to a new run: exactly these slices on exactly these sides."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from data_setup.listing.moved_data import WrittenSplit
+from data_setup.subjects.path_tables import match_paths, read_path_table, rows_without_patient, subject_ids
+from functions.runtime.errors import UserError, not_a_file
+
+COLUMNS = ["path", "class", "subject", "split"]
+SPLITS = ["train", "val", "test"]
+
+
+def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with split and subject from a CSV (path, class, subject, split) that has exactly its slices.
+
+    Where the CSV names no subject, the table's own stays. Paths are matched by `path_tables.match_paths`, those of a
+    run's own split as they are now.
+    Raises ValueError, one line naming the file, the count and the first: slices in only one of the two, another class,
+    a split that is none of train, val, test; and if no slice is for train or none for test.
+    """
+    written = file if isinstance(file, WrittenSplit) else None
+    file = written.file if written else file
+    if why := not_a_file(file):
+        why = "no such CSV file" if why == "no such file" else why
+        raise UserError(f"--split {file}: {why}, and not auto, folder, patient or slice")
+    given = read_path_table(file, COLUMNS)
+    if written:
+        given["path"] = written.relocated(given["path"].tolist())
+    rows = match_paths(table["path"].tolist(), given["path"].tolist(), file)
+    missing = [path for path, row in zip(table["path"], rows, strict=True) if row is None]
+    _refuse(file, missing, "slices of the data are not in it")
+    _refuse(file, given["path"].drop([row for row in rows if row is not None]), "of its slices are not in the data")
+    given = given.iloc[rows].set_index(table.index)
+    given["split"] = given["split"].str.strip()
+    odd = given["split"][~given["split"].isin(SPLITS)]
+    _refuse(file, odd, f"splits are none of {', '.join(SPLITS)}")
+    composed = [column["class"].map(lambda name: unicodedata.normalize("NFC", name)) for column in (given, table)]
+    other = (given["class"] + " for " + table["path"].map(str))[composed[0] != composed[1]]
+    _refuse(file, other, "classes differ from the folder")
+    for name in ("train", "test"):
+        if not (given["split"] == name).any():
+            raise UserError(f"{file}: no slice is for {name}")
+    subject = pd.Series(subject_ids(given["subject"]), index=table.index, dtype=object)
+    return table.assign(split=given["split"].astype(object), subject=subject.where(subject.notna(), table["subject"]))
+
+
+def split_notes(file: str | Path | WrittenSplit) -> list[str]:
+    """How many rows of a CSV name no patient; of a run's own split, which said so when it was made, nothing."""
+    if isinstance(file, WrittenSplit):
+        return []
+    return rows_without_patient(file, read_path_table(file, COLUMNS)["subject"].tolist())
+
+
+def _refuse(file: str | Path, wrong: Sequence, what: str) -> None:
+    if len(wrong):
+        raise UserError(f"{file}: {len(wrong)} {what}, the first {list(wrong)[0]}")

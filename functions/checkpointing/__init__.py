@@ -1,0 +1,1 @@
+"""Runs on disk: their folder and record, checkpoints, and which of them are kept."""

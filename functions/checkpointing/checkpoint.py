@@ -1,0 +1,231 @@
+"""A checkpoint: one file from which training goes on, or a model is rebuilt, with nothing else given.
+
+A dict of tensors and plain types, loadable with `weights_only=True`: opening one never runs code. Weights that never
+change in a run, a frozen backbone's, are kept once, in frozen.pt beside the checkpoints.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from functions.checkpointing.schema import FORMAT, check_checkpoint, check_optimizer_fits, check_shapes, check_weights
+from functions.runtime.atomic_files import write_atomically
+from functions.runtime.device import restore_rng_states, rng_states
+from functions.runtime.errors import UserError, not_a_file
+from functions.runtime.sharding import load_optimizer, parted, whole
+from models import ViT, ViTConfig
+from models.pretrained.torch_files import read_torch_file
+from models.pretrained.weight_files import FROZEN, frozen_weights
+
+
+def config_to_plain(config) -> dict:
+    """A ViTConfig or TransferConfig as plain types, with its kind; `build_model` makes the model again."""
+    return asdict(config) | {"image_size": list(config.image_size), "kind": type(config).__name__}
+
+
+def build_model(plain: dict) -> nn.Module:
+    """The model, its weights not yet loaded, that a checkpoint's config describes; UserError if it describes none."""
+    kinds = {"ViTConfig": ViTConfig}
+    if plain.get("kind") == "TransferConfig":
+        from models.transfer import TransferConfig, TransferModel
+
+        kinds["TransferConfig"] = TransferConfig
+    if (kind := str(plain.get("kind", "ViTConfig"))) not in kinds:
+        raise UserError(f"config.kind is {kind[:40]!r}, neither ViTConfig nor TransferConfig")
+    fields = {name: value for name, value in plain.items() if name != "kind"}
+    known = kinds[kind].__dataclass_fields__
+    if unknown := sorted(str(name) for name in fields if name not in known):
+        raise UserError(f"config.{unknown[0][:40]} is unknown; {kind} has {', '.join(known)}")
+    try:
+        config = kinds[kind](**fields)
+    except UserError as error:
+        raise UserError(f"config: {error}") from None
+    return ViT(config) if kind == "ViTConfig" else TransferModel(config)
+
+
+def frozen_names(model: nn.Module) -> set[str]:
+    """Names of all tensors that training leaves alone: those of modules whose own parameters are all frozen."""
+    names = set()
+    for prefix, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(p.requires_grad for p in own):
+            direct = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+            names |= {f"{prefix}.{name}" if prefix else name for name, _ in direct}
+    return names & set(model.state_dict())
+
+
+def frozen_digest(model: nn.Module) -> str:
+    """A hash of the frozen tensors, names included; "" if there are none."""
+    names, state = frozen_names(model), whole(model.state_dict(), everywhere=True)
+    return _digest({name: state[name] for name in names}) if names else ""
+
+
+def _digest(weights: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
+    """Writes the frozen weights, whose hash is `digest`, unless there are none or they are there, undamaged."""
+    if digest and not _holds(folder / FROZEN, digest):
+        names = frozen_names(model)
+        weights = whole({name: value for name, value in model.state_dict().items() if name in names})
+        weights = {name: value.cpu() for name, value in weights.items()}
+        save_checkpoint(folder / FROZEN, {"digest": digest, "weights": weights})
+
+
+def _holds(path: Path, digest: str) -> bool:
+    try:
+        return _open(path)["digest"] == digest
+    except (UserError, TypeError, KeyError):     # damaged, or not what save_frozen writes
+        return False
+
+
+def make_checkpoint(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    scaler: torch.amp.GradScaler,
+    *,
+    epoch: int,
+    history: dict[str, list[float]],
+    best: dict,
+    class_names: list[str],
+    preprocessing: dict,
+    split_hash: str,
+    fingerprint: str,
+    stamps: list[str],
+    frozen: str = "",
+    precision: str = "fp32",
+    seen: dict[str, list[str]] | None = None,
+) -> dict:
+    """Everything that the next epoch, or a reader of this model, depends on, RNG states included.
+
+    Where weights are sharded all processes must call it.
+
+    `frozen` is the hash of the weights in frozen.pt, which are left out here; "": none are. `seen` are the patients and
+    the hashes of the slices that training and selection saw. `precision` is that of training and of scoring.
+    """
+    left_out = frozen_names(model) if frozen else set()
+    return {
+        "format": FORMAT,
+        "weights": whole({name: value for name, value in model.state_dict().items() if name not in left_out}),
+        "frozen": frozen,
+        "config": config_to_plain(model.config),
+        "class_names": class_names,
+        "preprocessing": preprocessing,
+        "epoch": epoch,
+        "optimizer": whole(optimizer.state_dict()),
+        "schedule": {"step": scheduler.last_epoch},
+        "scaler": scaler.state_dict(),
+        "rng": rng_states(),
+        "history": history,
+        "best": best,
+        "split_hash": split_hash,
+        "fingerprint": fingerprint,
+        "stamps": stamps,
+        "precision": precision,
+        "seen": seen or {"subjects": [], "digests": []},
+    }
+
+
+def save_checkpoint(path: str | Path, checkpoint: dict, before_renaming: Callable[[], None] = lambda: None) -> None:
+    """Writes a checkpoint atomically: `path` is the old one or the whole new one, whatever happens."""
+    write_atomically(path, lambda file: torch.save(checkpoint, file), before_renaming)
+
+
+def read_plain(path: Path) -> object:
+    """What a file that this project wrote with torch.save holds; UserError, a reason, if it is damaged."""
+    return read_torch_file(path)
+
+
+def _open(path: Path):
+    if why := not_a_file(path):
+        raise UserError(f"checkpoint {path}: {why}")
+    try:
+        return read_plain(path)
+    except UserError as error:
+        raise UserError(f"checkpoint {path} is damaged, or holds more than plain data ({error})") from None
+
+
+def load_checkpoint(path: str | Path) -> dict:
+    """Reads a checkpoint on the CPU; UserError, one line, for a file that is missing, damaged or no checkpoint."""
+    content = _open(Path(path))
+    try:
+        return check_checkpoint(content)
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: {error}") from None
+
+
+def restore(
+    checkpoint: dict,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    scaler: torch.amp.GradScaler,
+) -> None:
+    """Puts model, optimiser, schedule, scaler and every RNG back to where the checkpoint found them.
+
+    Of the schedule only its step is kept: the factor at that step is the new run's own, so a run made longer goes on
+    along the longer curve.
+    """
+    theirs, ours = checkpoint["config"], config_to_plain(model.config)
+    if differing := [key for key in (*ours, *theirs) if theirs.get(key) != ours.get(key)]:
+        key = differing[0]
+        raise UserError(f"the checkpoint is of another model: its config.{key} is {theirs.get(key)!r:.60}, the "
+                        f"settings in run.json make it {ours.get(key)!r:.60}")
+    if checkpoint["frozen"] != frozen_digest(model):
+        raise UserError("the frozen weights are not those that this run began with")
+    load_weights(model, checkpoint["weights"])
+    check_optimizer_fits(checkpoint["optimizer"], optimizer)
+    load_optimizer(optimizer, checkpoint["optimizer"])
+    scheduler.last_epoch = checkpoint["schedule"]["step"]
+    factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
+    for group, base_lr in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
+        group["lr"] = base_lr * factor
+    if checkpoint["scaler"]:            # empty: the run went on at another precision than fp16, and its scale is new
+        scaler.load_state_dict(checkpoint["scaler"])
+    restore_rng_states(checkpoint["rng"])
+
+
+def load_weights(model: nn.Module, weights: dict) -> None:
+    """Loads all weights that are not frozen, strictly; UserError for a name missing or too many, or another shape."""
+    state, frozen = model.state_dict(), frozen_names(model)
+    try:
+        check_shapes(weights, {name: value for name, value in state.items() if name not in frozen})
+    except UserError as error:
+        raise UserError(f"the checkpoint is of another model: {error}") from None
+    model.load_state_dict({name: parted(value, state[name]) for name, value in weights.items()}, strict=False)
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict]:
+    """The model a checkpoint holds, ready to predict, and the checkpoint itself (class names, preprocessing, …)."""
+    try:
+        checkpoint = load_checkpoint(path)
+    except UserError as error:
+        raise UserError(f"{error}; if it is a run's, its training script's --resume recovers it from "
+                        "another checkpoint where there is one") from None
+    try:
+        weights = checkpoint["weights"]
+        if checkpoint["frozen"]:
+            kept = check_weights(frozen_weights(Path(path).parent / FROZEN, checkpoint["frozen"], path))
+            if _digest(kept) != checkpoint["frozen"]:
+                raise UserError(f"the weights in {FROZEN} beside it are not those that the run began with")
+            weights = weights | kept
+        layers = checkpoint["config"].get("num_layers", 0)
+        if type(layers) is int and layers > len(weights):          # before it is built, however large it would be
+            raise UserError(f"config.num_layers is {layers}, the file holds {len(weights)} tensors")
+        with torch.device("meta"):
+            model = build_model(checkpoint["config"])
+        check_shapes(weights, model.state_dict())
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: {error}") from None
+    model.load_state_dict(weights, assign=True)
+    return model.to(device).eval(), checkpoint

@@ -1,0 +1,232 @@
+"""A run's folder: made whole or not at all, and the record of what was run."""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import traceback
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+
+from functions.checkpointing.run_names import check_name
+from functions.checkpointing.run_record import parse_record
+from functions.config.recipes import MOVED
+from functions.config.settings import device_name
+from functions.runtime.atomic_files import NotWritten, write_atomically, write_json
+from functions.runtime.csv_files import to_csv
+from functions.runtime.distributed import is_main
+from functions.runtime.errors import UserError, not_a_file
+from functions.runtime.exits import in_one_line, interrupted, others_lost, signals_held
+
+LOCK, HOLDER = "process.lock", "process.pid"     # held by the process that trains the run; its number, for people
+LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow")
+_claims = {}     # this process's: run folder → its lock
+
+
+def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("runs")) -> Path:
+    """Makes `root/name` (or name-2, name-3, … if taken) holding run.json and split.csv, and returns it.
+
+    The folder is built aside and renamed, so a run that exists can always be resumed, and two runs started at once
+    under one name get two folders. A name that differs only in case is taken, too: Windows and macOS would not tell
+    the two apart. ValueError for a name that is no plain folder name.
+    """
+    check_name(name)
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root} is a file, so no run folder can be made in it: move it away")
+    root.mkdir(parents=True, exist_ok=True)
+    draft = root / f".{name}.{os.getpid()}.part"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    write_table(draft / "split.csv", split)
+    record = record | {"run_id": uuid.uuid4().hex, "split_sha256": _sha256(draft / "split.csv")}
+    taken = {path.name.casefold() for path in root.iterdir()}
+    number = 1
+    while True:
+        final = root / (name if number == 1 else f"{name}-{number}")
+        write_json(draft / "run.json", record | {"name": final.name})
+        try:
+            if final.exists() or final.name.casefold() in taken:
+                raise FileExistsError
+            os.rename(draft, final)
+        except OSError as error:
+            if not (final.exists() or isinstance(error, FileExistsError)):
+                raise
+            number += 1
+            continue
+        return final
+
+
+def read_record(run: Path) -> dict:
+    """run.json of a run folder; UserError, one line, where there is none or it is damaged."""
+    path = run / "run.json"
+    if why := not_a_file(path):
+        raise UserError(f"{run} is not a run folder: " + (
+            "it holds no run.json" if why == "no such file" else f"its run.json is {why}"))
+    return parse_record(path.read_bytes(), path)
+
+
+def check_same_run(checkpoint: dict, file: Path, run_id: str) -> None:
+    """UserError unless a checkpoint that lies in a run's folder was written by this run, whose id is given."""
+    if checkpoint["run_id"] != run_id:
+        raise UserError(f"checkpoint {file} was written by another run than {file.parent / 'run.json'} describes")
+
+
+def asked_device(flags: dict) -> str:
+    """The device that the flags of a training script ask for; of a run that goes on, the one it was begun with."""
+    if "device" in flags or "resume" not in flags:
+        return flags.get("device", "auto")
+    device = read_record(flags["resume"])["settings"].get("device", "auto")
+    try:
+        return device_name(device)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{flags['resume'] / 'run.json'}: settings: device: {error}") from None
+
+
+def resume_command(run: Path, record: dict) -> str:
+    """The command that goes on with a run, of the script that began it, as a shell takes it."""
+    script = "train_transferlearning.py" if "weights" in record["settings"] else "train.py"
+    return f"python {script} --resume {shlex.quote(str(run))}"
+
+
+def losses_file(run: Path, record: dict) -> Path:
+    """The pickle of a run's curves: named when the run was made, whatever its folder is called now."""
+    return run / f"{record.get('name') or run.name}_losses.pkl"
+
+
+def check_split(run: Path, record: dict) -> None:
+    """ValueError unless split.csv is what this run wrote: other patients on another side would be another run."""
+    path = run / "split.csv"
+    if why := not_a_file(path):
+        lost = f"{run} has lost its split.csv" if why == "no such file" else f"{path} is {why}"
+        raise UserError(f"{lost}: put it back, or start a new run")
+    known = {record.get("split_sha256"), record.get("moved_split_sha256")} - {None}
+    if known and _sha256(path) not in known:
+        raise UserError(f"{path} is damaged or was changed since this run began: put the old one back, or start a new "
+                        f"run, with --split {path} if the change was meant")
+
+
+def write_moved_split(run: Path, before: dict, now: dict, split: pd.DataFrame) -> dict:
+    """Writes split.csv anew where data or working folder have moved; returns what run.json must say of it.
+
+    `before` and `now` are the recorded settings. A kill in between leaves a split.csv that run.json knows.
+    """
+    if all(before.get(name) == now.get(name) for name in ("cwd", *MOVED)):
+        return {}
+    content = split.to_csv(index=False).encode("utf-8")
+    digest = hashlib.sha256(content).hexdigest()
+    update_record(run, moved_split_sha256=digest)
+    write_atomically(run / "split.csv", lambda file: file.write(content))
+    return {"split_sha256": digest, "moved_split_sha256": None}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def update_record(run: Path, **changes) -> None:
+    """Changes entries of run.json, atomically."""
+    write_json(run / "run.json", read_record(run) | changes)
+
+
+def claim(run: Path) -> None:
+    """Keeps a run to this process until it releases the run or ends, however it ends: the system holds the lock.
+
+    ValueError if another process is training it.
+    """
+    if run.resolve() in _claims:
+        return
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = (run / HOLDER).read_text() if (run / HOLDER).exists() else "?"
+        raise UserError(f"{run} is being trained by process {holder}: wait for it, or stop it first") from None
+    _claims[run.resolve()] = lock
+    (run / HOLDER).write_text(str(os.getpid()))
+
+
+def release(run: Path) -> None:
+    """Lets other processes have the run."""
+    (run / HOLDER).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):       # Windows does not remove what is open, and then the library does it
+        (run / LOCK).unlink(missing_ok=True)
+    _claims.pop(run.resolve()).release()
+
+
+@contextlib.contextmanager
+def recorded(run: Path) -> Iterator[None]:
+    """Keeps a run to one process, and writes into run.json how it ended: interrupted, failed with its traceback, …
+
+    ValueError if another process is training it. Of those that torchrun started, process 0 does this for all.
+    """
+    go_on = f"go on with --resume {run}, after the last epoch that was written"
+    if not is_main():
+        try:
+            yield
+        except RuntimeError as error:
+            raise (ConnectionError(f"{in_one_line(error)}; {go_on}") if others_lost(error) else error) from None
+        return
+    claim(run)
+    try:
+        update_record(run, state="running", error=None)
+        yield
+    except BaseException as error:
+        no_reader = isinstance(error, BrokenPipeError)      # of what the script prints: `| head`
+        stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, NotWritten))
+        ended = {"state": "failed", "error": traceback.format_exc()}
+        if stopped or no_reader:
+            ended = {"state": "interrupted"}
+        with signals_held(), contextlib.suppress(OSError):      # a full disk is the reason, not what is to be told
+            update_record(run, **ended)
+        if stopped:
+            raise KeyboardInterrupt(go_on) from None
+        if others_lost(error):
+            raise ConnectionError(f"{in_one_line(error)}; {go_on}") from None
+        if isinstance(error, OSError) and not no_reader:
+            raise OSError(f"{in_one_line(error)}; {go_on}") from error
+        raise
+    finally:
+        with signals_held():
+            release(run)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """A CSV, atomically; text that a spreadsheet would run as a formula is quoted (csv_files.py)."""
+    write_atomically(path, lambda file: file.write(to_csv(table).encode("utf-8")))
+
+
+def this_command() -> str:
+    """The command line, as a shell would take it again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def provenance() -> dict:
+    """Command, git commit (with "+changes" if the tree had any), library versions."""
+    return {
+        "command": this_command(),
+        "commit": _git_commit(),
+        "versions": {"python": sys.version.split()[0]} | {library: version(library) for library in LIBRARIES},
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+    }
+
+
+def _git_commit() -> str | None:
+    code = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(code), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip() + ("+changes" if git("status", "--porcelain").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

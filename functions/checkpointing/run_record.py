@@ -1,0 +1,86 @@
+"""run.json: what a run's record must hold, checked whenever it is read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from functions.runtime.errors import UserError
+from functions.runtime.json_files import check, parse_json
+
+STATES = ("created", "running", "paused", "interrupted", "failed", "finished")
+MOST_PROCESSES = 100_000
+Number = int | float
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings that are read before a run goes on; the others are checked as flags are."""
+
+    cwd: str = ""
+    train_dir: str | None = None
+    test_dir: str | None = None
+    val_dir: str | None = None
+    demo: bool = False
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The entries of run.json with their types. Those without a default stand in every run's; others depend on the run.
+
+    Entries that are not named here are kept as they are: a later version may write more.
+    """
+
+    settings: RunSettings
+    fingerprint: str
+    state: str
+    stamps: list[str]
+    class_names: list[str]
+    name: str | None = None
+    run_id: str = ""                            # in each of its checkpoints, too; older runs have none
+    processes: int = 1
+    split_sha256: str | None = None
+    moved_split_sha256: str | None = None       # of split.csv, while it is written anew for data that were moved
+    split_hash: str | None = None
+    preprocessing: dict[str, object] = field(default_factory=dict)
+    frozen: str = ""
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    weights: str | None = None
+    weights_sha256: str | None = None
+    feature_seconds: Number | None = None
+    precision: str | None = None                # that was used; settings hold the one that was asked for
+    device: str | None = None
+    started: str | None = None
+    command: str | None = None
+    commands: list[str] = field(default_factory=list)
+    commit: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    cuda: str | None = None
+    error: str | None = None
+    best_epoch: int | None = None
+    seconds: dict[str, Number | None] = field(default_factory=dict)
+
+
+def parse_record(text: bytes, path: Path) -> dict:
+    """The record in the text of a run.json; UserError, naming the file and the key, unless it is a valid one."""
+    try:
+        content = parse_json(text, path)
+        check(RunRecord, content, path)
+        if wrong := _wrong_value(content):
+            raise UserError(f"{path} is damaged: {wrong}")
+    except UserError as error:
+        raise UserError(f"{error}; put a whole copy back, or start a new run") from None
+    return content
+
+
+def _wrong_value(content: dict) -> str:
+    """What is wrong with a value of the right type; "" if nothing is."""
+    names, processes, best = content["class_names"], content.get("processes", 1), content.get("best_epoch")
+    if content["state"] not in STATES:
+        return f'"state" is "{content["state"]}", none of {", ".join(STATES)}'
+    if not 1 <= processes <= MOST_PROCESSES:
+        return f'"processes" is {processes}, not between 1 and {MOST_PROCESSES:,}'
+    if best is not None and best < 1:
+        return f'"best_epoch" is {best}: epochs are counted from 1'
+    if len(set(names)) < max(2, len(names)):
+        return f'"class_names" are {", ".join(names) or "none"}: not two or more different names'
+    return ""

@@ -1,0 +1,68 @@
+"""The tables of a finished run, read from a folder that may come from anywhere: results.csv and split.csv."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from functions.runtime.csv_files import unescape
+from functions.runtime.errors import UserError, not_a_file
+
+CURVES = tuple(f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "acc"))
+SPLIT = ("path", "class", "subject", "split")
+
+
+def read_curves(path: Path) -> dict[str, list[float]]:
+    """Loss and accuracy of every epoch, by the pickle's keys, from results.csv, which holds text alone.
+
+    Raises UserError, naming file, row and column, for a table that is damaged or holds anything but finite numbers.
+    """
+    names = ("epoch", *CURVES)
+    rows = _read(path, names)
+    curves = {name: [_number(row[name], path, number, name) for number, row in enumerate(rows, 2)] for name in names}
+    if curves.pop("epoch") != list(range(1, len(rows) + 1)):
+        raise UserError(f"{path} is damaged: its epochs are not 1, 2, … {len(rows)}")
+    return curves
+
+
+def read_split(path: Path) -> pd.DataFrame:
+    """split.csv as text: path, class, subject ("" where unknown), split. UserError for a damaged table."""
+    rows = _read(path, SPLIT)
+    table = pd.DataFrame([[row[name] for name in SPLIT] for row in rows], columns=list(SPLIT), dtype=object)
+    for number, row in enumerate(rows, 2):
+        if row["split"] not in ("train", "val", "test"):
+            raise UserError(f"{path} is damaged: row {number}, split is {row['split'][:60]!r}, not train, val or test")
+        if "\0" in row["path"]:
+            raise UserError(f"{path} is damaged: row {number}, path holds a NUL")
+    return table
+
+
+def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV, as text, under these columns and others."""
+    if why := not_a_file(path):
+        raise UserError(f"{path}: {why}")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            head, *rows = [[unescape(cell) for cell in row] for row in csv.reader(file, strict=True) if row] or [[]]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged: no CSV in UTF-8 ({' '.join(str(error).split())})") from None
+    missing = [name for name in columns if head.count(name) != 1]
+    if missing:
+        raise UserError(f"{path} is damaged: missing {', '.join(missing)}, which must be there once each")
+    if ragged := [number for number, row in enumerate(rows, 2) if len(row) != len(head)]:
+        raise UserError(f"{path} is damaged: row {ragged[0]} has not as many fields as the first, {len(head)}")
+    if not rows:
+        raise UserError(f"{path} is damaged: it has no rows")
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def _number(text: str, path: Path, row: int, column: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{path} is damaged: row {row}, {column} is {text[:60]!r}, not a finite number")
+    return value

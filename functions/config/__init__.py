@@ -1,0 +1,1 @@
+"""What there is to choose in a run: settings, recipes, the command line. Imports no torch."""

@@ -1,0 +1,84 @@
+"""AUROC of patients with its 95 % interval, and the difference of two on the same patients."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm, rankdata
+
+from functions.evaluation.intervals import LEVEL, recovered
+
+Z = norm.ppf((1 + LEVEL) / 2)
+
+
+def auroc(score: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
+    """(AUROC = P(score⁺ > score⁻) + ½ P(score⁺ = score⁻), each row's influence (n,)); nan where a side is empty.
+
+    The influence of a positive is (V_i - AUROC) / √(m (m - 1)) with V_i the share of negatives below it, of a negative
+    alike: Σ influence² is DeLong's variance, Σ influence · influence' the covariance of two AUROCs on the same rows.
+    Source: DeLong et al. 1988, Biometrics 44:837, by midranks (Sun and Xu 2014, IEEE Signal Process Lett 21:1389).
+    """
+    m, n = int(positive.sum()), int((~positive).sum())
+    if not m or not n:
+        return np.nan, np.full(len(score), np.nan)
+    ranks, influence = rankdata(score), np.zeros(len(score))
+    above = (ranks[positive] - rankdata(score[positive])) / n
+    below = 1 - (ranks[~positive] - rankdata(score[~positive])) / m
+    value = float(above.mean())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        influence[positive] = (above - value) / np.sqrt(m * (m - 1))
+        influence[~positive] = (below - value) / np.sqrt(n * (n - 1))
+    return value, influence
+
+
+def auroc_interval(value: float, positives: int, negatives: int) -> tuple[float, float]:
+    """(low, high): the θ with (value - θ)² = z² V(θ), V being Hanley and McNeil's variance of an AUROC θ.
+
+    V(θ) = θ (1 - θ) (1 + N (1 - θ) / (2 - θ) + N θ / (1 + θ)) / (m n) with N = (m + n) / 2 - 1. It has an interval at
+    AUROC 0 and 1, too, where DeLong's variance is 0. Source: Newcombe 2006, Stat Med 25:559, method 5.
+    """
+    if not (np.isfinite(value) and positives and negatives):
+        return np.nan, np.nan
+    pairs, half = positives * negatives, (positives + negatives) / 2 - 1
+
+    def too_far(theta: float) -> float:
+        spread = 1 + half * (1 - theta) / (2 - theta) + half * theta / (1 + theta)
+        return abs(value - theta) - Z * np.sqrt(theta * (1 - theta) * spread / pairs)
+
+    tiny = 1e-9
+    inside = float(np.clip(value, 2 * tiny, 1 - 2 * tiny))
+    low = brentq(too_far, tiny, inside) if too_far(tiny) > 0 else 0.0
+    high = brentq(too_far, inside, 1 - tiny) if too_far(1 - tiny) > 0 else 1.0
+    return float(low), float(high)
+
+
+def mean_auroc_interval(values: Sequence[float], influences: Sequence[np.ndarray],
+                        sizes: Sequence[tuple[int, int]]) -> tuple[float, float]:
+    """(low, high) of the mean of AUROCs on the same rows, each with (positives, negatives); nan of none.
+
+    MOVER (`recovered`) over their own intervals, their correlations being DeLong's.
+    """
+    if not len(values):
+        return np.nan, np.nan
+    lows, highs = np.array([auroc_interval(value, *size) for value, size in zip(values, sizes, strict=True)]).T
+    return recovered(np.asarray(values), lows, highs, _correlation(np.stack(influences)))
+
+
+def difference(first: np.ndarray, second: np.ndarray, value: float) -> tuple[float, float, float]:
+    """(low, high, two-sided p) of a difference `value` of two AUROCs from their influences on the same rows.
+
+    Normal, with DeLong's variance Σ (first - second)²; nan where it is 0 or unknown.
+    """
+    error = np.sqrt(np.square(first - second).sum())
+    if not error > 0:
+        return np.nan, np.nan, np.nan
+    return value - Z * error, value + Z * error, float(2 * norm.sf(abs(value) / error))
+
+
+def _correlation(influences: np.ndarray) -> np.ndarray:
+    """DeLong's correlations (K, K); 1 between estimates one of which does not vary: the wider interval."""
+    covariance = influences @ influences.T
+    scale = np.sqrt(np.diag(covariance))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = covariance / np.outer(scale, scale)
+    return np.where(np.isfinite(correlation), correlation, 1.0)

@@ -1,0 +1,93 @@
+"""An audit as printed lines and as a page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from functions.reports import html_page
+from functions.reports.run_report import with_interval
+
+
+def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
+    """What is printed: how much there is of what, then the findings, faults first."""
+    balance, patients = numbers["balance"], numbers["patients"]
+    lines = [f"{data}: {balance['slices']:,} slices of {_people(balance)}, effective sample size {_effective(balance)}"]
+    lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} people{_unassigned(counts['unassigned'])}"
+              for name, counts in balance["classes"].items()]
+    constant = balance["accuracy of always answering it"]
+    lines += [f"  always answering {balance['largest class']}: accuracy {constant:.1%}",
+              f"  patients known by name or table: {patients['known by name or table']:,}; from pixels alone: "
+              f"{patients['from pixels']}"]
+    neighbour = numbers.get("leak", {}).get("nearest neighbour")
+    if neighbour:
+        lines.append(f"  a nearest neighbour gets {neighbour['as_split'][0]:.1%} of the test slices right as split, "
+                     f"{neighbour['strangers_only'][0]:.1%} without the patient's own slices, "
+                     f"always the largest class {neighbour['largest_class']:.1%}")
+    ordered = sorted(findings, key=lambda finding: not finding["wrong"])
+    lines += [f"{'WRONG' if finding['wrong'] else 'note '}  {finding['text']}" for finding in ordered]
+    return lines if findings else [*lines, "nothing wrong was found"]
+
+
+def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list[str]],
+                   read: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
+    """(heading, HTML) for a page; `read` makes a gray picture of a path."""
+    balance = numbers["balance"]
+    ordered = sorted(findings, key=lambda finding: not finding["wrong"])
+    found = html_page.items([(finding["text"], finding["wrong"]) for finding in ordered])
+    classes = [[name, f"{c['slices']:,}", f"{c['patients']:,}{_unassigned(c['unassigned'])}"]
+               for name, c in balance["classes"].items()]
+    sections = [
+        ("Findings", found if findings else html_page.words("Nothing wrong was found.")),
+        ("Classes", html_page.table(["class", "slices", "people"], classes) + html_page.words(
+            f"{balance['slices']:,} slices of {_people(balance)}: they carry as much information as "
+            f"{_effective(balance, ' independent ones')}.")),
+        ("Patients", html_page.table(["what", "value"], [[_plain(key), _short(value)] for key, value in
+                                                         numbers["patients"].items()])),
+    ]
+    if "leak" in numbers:
+        rows = [[how, _short(value)] for how, value in numbers["leak"].items()]
+        sections.append(("Patients in several splits, and what it is worth", html_page.table(["how", "numbers"], rows)))
+    if numbers.get("shortcuts"):
+        rows = [[s["trace"], f"{s['auroc']:.2f}", f"{s['shuffled']:.2f}", f"{max(s['apart'], 0):.0%}",
+                 f"{max(s['apart_shuffled'], 0):.0%}"] for s in numbers["shortcuts"]]
+        sections.append(("Can the class be told without the brain?", html_page.table(
+            ["from the", "AUROC of the class told best", "best of the runs on shuffled labels",
+             "share of a class far from the others", "99 of 100 runs on shuffled labels stay below"], rows)))
+    for heading, paths in examples.items():
+        if paths:
+            thumbs = html_page.thumbnails([(read(path), "/".join(Path(path).parts[-3:])) for path in paths])
+            sections.append((f"Examples: {heading}", thumbs))
+    damage = numbers["damage"]
+    files = [*damage["unreadable"], *damage["odd"], *damage["no images"]]
+    if files:
+        sections.append(("Files left out or unusual", html_page.items([(file, False) for file in files])))
+    return sections
+
+
+def _people(balance: dict) -> str:
+    return f"{balance['patients']:,} people{_unassigned(balance['slices of unknown patients'])}"
+
+
+def _unassigned(slices: int) -> str:
+    return f" and {slices:,} slices of unknown patients" if slices else ""
+
+
+def _effective(balance: dict, unit: str = "") -> str:
+    size = balance["effective sample size"]
+    assumed = f"assuming that slices of one patient correlate by ICC {balance['intraclass correlation, assumed']:g}"
+    if size is None:
+        return f"an unknown number of{unit}" if unit else "unknown"
+    return f"about {size:,.0f}{unit} ({assumed})"
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _short(value) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{_plain(key)}: {_short(part)}" for key, part in value.items())
+    if isinstance(value, (tuple, list)):
+        return with_interval(dict(zip(("value", "low", "high"), value, strict=True)))
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""What everything else stands on: devices, processes, files, errors. Knows no model and no data."""

@@ -1,0 +1,31 @@
+"""CSV files that spreadsheets cannot run and that read back exactly.
+
+A spreadsheet runs a cell that begins with = + - @, a tab or a line break as a formula (OWASP, "CSV injection"),
+and file and folder names may begin so. Such text gets a quote (') before it, as OWASP advises; run_tables.py and
+text_tables.py takes it away again. Text that has the quote already gets another, so that nothing is lost.
+"""
+
+import csv
+import re
+
+import pandas as pd
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """The table as CSV, without its index. Text with spaces at its ends is quoted: readers skip them otherwise."""
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    safe = table.assign(**{name: table[name].map(_escape) for name in texts}).rename(columns=_escape)
+    cells = [*safe.columns, *(cell for name in texts for cell in table[name])]
+    spaced = any(isinstance(cell, str) and cell != cell.strip() for cell in cells)
+    return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if spaced else csv.QUOTE_MINIMAL)
+
+
+def _escape(cell):
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def unescape(cell: str) -> str:
+    """A cell of a table that `to_csv` made, as it was."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

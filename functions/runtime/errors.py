@@ -1,0 +1,49 @@
+"""The one error that is shown to the user as a single line, and text that is safe to show. Imports nothing of ours."""
+
+import os
+import stat
+
+
+class UserError(ValueError):
+    """The user's input is wrong: a flag, a file, a folder or its content.
+
+    The message is one line: what is wrong, which file or flag, and what to do. Scripts print it and exit with code 2;
+    every other exception is a bug and ends with its traceback (`functions.runtime.exits.one_line_errors`).
+    """
+
+
+def printable(text: object) -> str:
+    r"""One line that is safe to print: control and invisible characters, line breaks too, as escapes such as `\x1b`.
+
+    A file name, a class name or another program's message may hold terminal escape codes; a file name may hold bytes
+    that are no text (they appear as `\xff`).
+    """
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in str(text))
+
+
+def is_decoded(text: str) -> bool:
+    """Whether a file name or an argument is text: bytes that Python could not decode stand in it as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _escape(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":              # a byte that the file system's encoding could not decode
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def not_a_file(path: str | os.PathLike) -> str:
+    """Why there is no regular file to open at a path, for a message; "" if there is one. Opening a pipe would wait."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):                 # ValueError: a NUL in the name
+        return "no such file" if not os.path.islink(path) else f"a link to {os.readlink(path)}, which is not there"
+    except OSError as error:
+        return f"out of reach ({error.strerror})"
+    if stat.S_ISREG(mode):
+        return ""
+    if stat.S_ISDIR(mode):
+        return "a folder, not a file"
+    kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    kind = next((name for is_kind, name in kinds if is_kind(mode)), "a device")
+    return f"{kind}, not a regular file: save its content in one"

@@ -1,0 +1,115 @@
+"""JSON files from anywhere, read strictly and checked against a dataclass: an error names the file and the key."""
+
+import json
+import math
+import sys
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import get_args, get_origin, get_type_hints
+
+from functions.runtime.errors import UserError, not_a_file
+
+NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null",
+         dict: "an object", list: "a list"}
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file; errors as `parse_json` has them."""
+    if why := not_a_file(path):
+        raise UserError(f"{path}: {why}")
+    return parse_json(path.read_bytes(), path)
+
+
+def parse_json(text: bytes, path: Path) -> dict:
+    """The object in the text of a JSON file in UTF-8.
+
+    Raises UserError, one line, for a file that is no JSON object, repeats a key, or holds NaN or an infinity.
+    """
+    try:
+        content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite,
+                             object_pairs_hook=_without_repeated_keys)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({_one_line(error)})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: it holds no JSON object")
+    return content
+
+
+def check(kind, content, path: Path, key: str = "") -> None:
+    """UserError, naming file and key, unless `content` is what the type `kind` says.
+
+    `kind` is a dataclass (an object with its fields; those with a default may be missing, others may be there too),
+    dict[str, X], list[X], a union, int, float (finite; whole numbers too), str, bool, None or object (anything). A
+    field's JSON key is its name, or `metadata["key"]`.
+    """
+    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    chosen = [option for option in options if _fits(option, content)]
+    if not chosen:
+        wanted = " or ".join(NAMES.get(get_origin(option) or option, "an object") for option in options)
+        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not {wanted}")
+    kind = chosen[0]
+    if kind is float and not abs(content) <= sys.float_info.max:
+        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not a finite number")
+    if is_dataclass(kind):
+        _check_fields(kind, content, path, key)
+    elif get_origin(kind) is dict:
+        for name, value in content.items():
+            check(get_args(kind)[1], value, path, _below(key, name))
+    elif get_origin(kind) is list:
+        for index, value in enumerate(content):
+            check(get_args(kind)[0], value, path, f"{key}[{index}]")
+
+
+def _fits(kind, content) -> bool:
+    if is_dataclass(kind):
+        return isinstance(content, dict)
+    plain = get_origin(kind) or kind
+    if plain is object:
+        return True
+    if isinstance(content, bool):
+        return plain is bool
+    return isinstance(content, (int, float) if plain is float else plain)
+
+
+def _check_fields(kind, content: dict, path: Path, key: str) -> None:
+    kinds = get_type_hints(kind)
+    for field in fields(kind):
+        name = field.metadata.get("key", field.name)
+        if name in content:
+            check(kinds[field.name], content[name], path, _below(key, name))
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise UserError(f"{path} is damaged: {_place(_below(key, name))} is missing")
+
+
+def _below(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _place(key: str) -> str:
+    return f'"{key[:200]}"' if key else "the whole"
+
+
+def _shown(content) -> str:
+    text = repr(content)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _one_line(error: BaseException) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _finite(digits: str) -> float:
+    return float(digits) if math.isfinite(float(digits)) else _refuse_constant(digits[:40])
+
+
+def _without_repeated_keys(pairs: list[tuple[str, object]]) -> dict:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" stands there twice')
+    return content

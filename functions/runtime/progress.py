@@ -1,0 +1,43 @@
+"""Progress of work over images: a bar on a terminal, else a line now and then for the log."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from functions.runtime.distributed import is_main
+
+EVERY = 20.0        # seconds between two lines of a log
+
+
+class Progress:
+    """Counts images up to `total`; process 0 alone shows them.
+
+    On a terminal (stderr) a bar. Elsewhere a line on stdout, at most one in `every` seconds and none for work that is
+    shorter: how many of how many, images a second, and the time left at that speed.
+    """
+
+    def __init__(self, what: str, total: int, every: float = EVERY):
+        self.what, self.total, self.every = what, total, every
+        self.done, self.started = 0, time.monotonic()
+        self.printed = self.started
+        self.bar = tqdm(total=total, desc=what, leave=False, disable=None if is_main() else True)
+        self.lines = is_main() and not sys.stderr.isatty()
+
+    def update(self, count: int) -> None:
+        """`count` images more are done."""
+        self.done += count
+        self.bar.update(count)
+        now = time.monotonic()
+        if self.lines and now - self.printed >= self.every:
+            self.printed = now
+            speed = self.done / (now - self.started)
+            left = (self.total - self.done) / speed
+            print(f"{self.what}: {self.done:,} of {self.total:,} images, {speed:.1f} images/s, "
+                  f"{left / 60:.0f} min left" if left >= 90 else
+                  f"{self.what}: {self.done:,} of {self.total:,} images, {speed:.1f} images/s, {left:.0f} s left",
+                  flush=True)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self.bar.close()

@@ -1,0 +1,95 @@
+"""Loss, optimiser, learning-rate schedule and gradient scaler of a run; which parameters weight decay may touch."""
+
+from collections.abc import Mapping, Sized
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from functions.runtime.errors import UserError
+from functions.runtime.sharding import checkpoint_activations, shard
+from functions.training.schedules import make_schedule
+from functions.training.start import Start
+
+
+class Optimisation(NamedTuple):
+    """What a training step needs beside the model and its images."""
+
+    loss_fn: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LambdaLR
+    scaler: torch.amp.GradScaler
+
+    @property
+    def last_lr(self) -> float:
+        """The learning rate of the last step, the largest of all parameter groups."""
+        return max(self.scheduler.base_lrs) * self.scheduler.lr_lambdas[0](self.scheduler.last_epoch - 1)
+
+
+def fit_in_memory(model: nn.Module, blocks: nn.Module, begun: Start) -> None:
+    """Applies --checkpoint_activations and --shard to a model whose Transformer blocks are `blocks`."""
+    if begun.settings.checkpoint_activations:
+        checkpoint_activations(blocks)
+    if begun.settings.shard:
+        shard(model, blocks, begun.precision)
+
+
+def steps_in_an_epoch(train_batches: Sized, begun: Start) -> int:
+    """Optimiser steps an epoch; where --steps is given in place of --epochs, the epochs follow from it."""
+    settings = begun.settings
+    steps = -(-len(train_batches) // settings.accumulation)
+    if getattr(settings, "steps", None):
+        settings.epochs = -(-settings.steps // steps)
+    return steps
+
+
+def make_optimisation(model: nn.Module, begun: Start, class_weights: Tensor, steps_per_epoch: int,
+                      rates: Mapping[str, float] | None = None) -> Optimisation:
+    """Cross-entropy, and what the settings say of optimiser, schedule and precision.
+
+    `class_weights` (K,) scale the loss; `rates` has a factor on the learning rate for each parameter's name.
+    """
+    settings, device = begun.settings, begun.device
+    loss_fn = nn.CrossEntropyLoss(class_weights.to(device), reduction="none",
+                                  label_smoothing=settings.label_smoothing)
+    optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay, rates=rates)
+    schedule = make_schedule(settings.schedule, settings.epochs, steps_per_epoch, settings.warmup_share,
+                             steps=getattr(settings, "steps", None))
+    return Optimisation(loss_fn, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule),
+                        torch.amp.GradScaler(device.type, enabled=begun.precision == "fp16"))
+
+
+def decayed(name: str, parameter: nn.Parameter) -> bool:
+    """Weight decay is for matrices: not for biases and norms (one axis), positions or the class token.
+
+    Source: google-research/big_vision decays `.*/kernel$` only.
+    """
+    return parameter.ndim > 1 and not name.endswith(("positions", "pos_embedding", "class_token"))
+
+
+def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float,
+                   rates: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
+    """AdamW ("adamw": decay lr·wd on matrices only), Adam or SGD ("adam", "sgd": L2 in every parameter's gradient).
+
+    Table 3's betas (0.9, 0.999), Table 4's momentum 0.9. "adam" is what the replicated repository uses. Frozen
+    parameters are left out; `rates` has a factor on `lr` for each name. Raises ValueError for another
+    optimiser, UserError for a decay that no weight survives.
+    """
+    if name not in ("adamw", "adam", "sgd"):
+        raise ValueError(f'unknown optimizer "{name}"; known: adamw, adam, sgd')
+    if name == "adamw" and lr * weight_decay >= 1:
+        raise UserError(f"weight_decay {weight_decay:g} times lr {lr:g} is {lr * weight_decay:g}: AdamW multiplies the "
+                        "weights by 1 minus that at every step, so it must be below 1")
+    groups = {}
+    for n, p in model.named_parameters():
+        if p.requires_grad:
+            decay = weight_decay if name != "adamw" or decayed(n, p) else 0.0
+            groups.setdefault((lr * (rates[n] if rates else 1.0), decay), []).append(p)
+    groups = [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+    tested = {"cpu", "cuda"}            # one pass over all parameters: on a CPU five times as fast as a loop over them
+    fused = all(p.device.type in tested for group in groups for p in group["params"]) or None
+    if name == "sgd":
+        sharded = any(hasattr(p, "full_tensor") for p in model.parameters())       # torch has no fused SGD for those
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=None if sharded else fused)
+    make = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return make(groups, lr=lr, betas=(0.9, 0.999), fused=fused)

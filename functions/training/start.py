@@ -1,0 +1,49 @@
+"""What both training scripts begin with: device, processes, settings, seed, precision."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from functions.checkpointing.run_folder import asked_device
+from functions.config.settings import Script
+from functions.runtime.device import describe_device, make_deterministic, pick_device, resolve_precision, set_seeds
+from functions.runtime.distributed import join
+from functions.training.training_run import choose_settings
+
+
+class Start(NamedTuple):
+    """A run's settings and where each came from, its device and precision; of a resumed run, run.json as `record`."""
+
+    script: Script
+    settings: Namespace
+    sources: dict[str, str]
+    record: dict | None
+    device: torch.device
+    precision: str
+
+    @property
+    def class_weight_power(self) -> float:
+        """The exponent of 1/n in the weight of a class of n training slices (--class_weights)."""
+        return {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[self.settings.class_weights]
+
+    @property
+    def hardware(self) -> str:
+        """Device and precision, for the console and run.json."""
+        return f"{describe_device(self.device)}, {self.precision}"
+
+
+def start(script: Script, flags: dict, is_demo: Callable[[dict], bool], cores: int) -> Start:
+    """Picks the device, joins the other processes, resolves the settings and sets every seed.
+
+    `is_demo` says whether flags ask for the phantom; `cores` are the CPU cores that torch may use. Raises UserError,
+    one line, for flags, a recipe or a run folder that cannot be used.
+    """
+    device = pick_device(asked_device(flags), cores)
+    join(device)
+    settings, sources, record = choose_settings(flags, is_demo, script)
+    if settings.deterministic:
+        make_deterministic()
+    set_seeds(settings.seed)
+    return Start(script, settings, sources, record, device, resolve_precision(settings.precision, device))

@@ -1,0 +1,254 @@
+"""Whose weights are these? Every library's names and axis orders → ours, strictly: each tensor used once, none left.
+
+Names and layouts: torchvision/models/vision_transformer.py; timm/models/vision_transformer.py; transformers,
+models/vit/modeling_vit.py (5.x, and the 4.x names that files on its hub still carry); the authors' in layouts_jax.py;
+fbrynpk/ViT-Dementia, and the course it follows.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from functions.runtime.errors import UserError
+from models.config import VARIANTS
+from models.pretrained.jax_keys import renamed, to_torch_layout
+from models.pretrained.prefixes import MARKS as MARKS
+from models.pretrained.prefixes import find_network, other_heads
+
+# LayerNorm's epsilon and the GELU's form are not in a file of weights: they go with the source.
+FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
+         "replicated": (1e-5, "none"), "ours": (1e-6, "none")}
+
+# Ours → theirs. What ends in a dot stands for a module's weight and bias.
+TOP = {
+    "torchvision": {"patch_embedding.project.": "conv_proj.", "patch_embedding.class_token": "class_token",
+                    "patch_embedding.positions": "encoder.pos_embedding", "norm.": "encoder.ln.",
+                    "classifier.": "heads.head."},
+    "timm": {"patch_embedding.project.": "patch_embed.proj.", "patch_embedding.class_token": "cls_token",
+             "patch_embedding.positions": "pos_embed", "norm.": "norm.", "classifier.": "head."},
+    "replicated": {"patch_embedding.project.": "patch_embedding_layer.patcher.",
+                   "patch_embedding.class_token": "class_embedding", "patch_embedding.positions": "position_embedding",
+                   "norm.": "classifier.0.", "classifier.": "classifier.1."},
+    "huggingface": {"patch_embedding.project.": "embeddings.patch_embeddings.projection.",
+                    "patch_embedding.class_token": "embeddings.cls_token",
+                    "patch_embedding.positions": "embeddings.position_embeddings", "norm.": "layernorm.",
+                    "classifier.": "classifier."},
+}
+OURS = ["msa_block.norm.", "msa_block.attention.in_proj_weight", "msa_block.attention.in_proj_bias",
+        "msa_block.attention.out_proj.", "mlp_block.norm.", "mlp_block.mlp.0.", "mlp_block.mlp.3."]
+BLOCK = {
+    "torchvision": ("encoder.layers.encoder_layer_{}.", ["ln_1.", "self_attention.in_proj_weight",
+                    "self_attention.in_proj_bias", "self_attention.out_proj.", "ln_2.", "mlp.0.", "mlp.3."]),
+    "timm": ("blocks.{}.", ["norm1.", "attn.qkv.weight", "attn.qkv.bias", "attn.proj.", "norm2.", "mlp.fc1.",
+                            "mlp.fc2."]),
+    "replicated": ("transformer_encoder.{}.", ["msa_block.layer_norm.", "msa_block.multihead_attention.in_proj_weight",
+                   "msa_block.multihead_attention.in_proj_bias", "msa_block.multihead_attention.out_proj.",
+                   "mlp_block.layer_norm.", "mlp_block.mlp.0.", "mlp_block.mlp.3."]),
+    "huggingface": ("layers.{}.", ["layernorm_before.", "attention.qkv.weight", "attention.qkv.bias",
+                    "attention.o_proj.", "layernorm_after.", "mlp.fc1.", "mlp.fc2."]),
+}
+# Older and other spellings of the same names, (pattern, replacement), applied in this order.
+SPELLINGS = {
+    "torchvision": [(r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3."),
+                    (r"^heads\.(0\.)?(weight|bias)$", r"heads.head.\2")],      # net.heads = nn.Linear(…), the course's
+    "replicated": [(r"^patch_embedding\.patcher\.", "patch_embedding_layer.patcher."),
+                   (r"\.multihead_attn\.", ".multihead_attention.")],
+    "huggingface": [(r"^vit\.", ""), (r"^encoder\.layer\.", "layers."),
+                    (r"\.attention\.output\.dense\.", ".attention.o_proj."),
+                    (r"\.attention\.attention\.(q|k|v)[a-z]+\.", r".attention.\1."),
+                    (r"\.attention\.(q|k|v)_proj\.", r".attention.\1."),
+                    (r"\.intermediate\.dense\.", ".mlp.fc1."), (r"(layers\.\d+)\.output\.dense\.", r"\1.mlp.fc2.")],
+}
+# What may be left out: a pre-training head's hidden layer, and the pooler of a bare ViTModel.
+HIDDEN = {"torchvision": ("heads.pre_logits.weight", "heads.pre_logits.bias"),
+          "timm": ("pre_logits.fc.weight", "pre_logits.fc.bias"), "jax": ("pre_logits/kernel", "pre_logits/bias")}
+POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Weights under the names of models.vit.ViT, and what goes with their source."""
+
+    source: str                          # torchvision, timm, huggingface, jax, replicated or ours
+    weights: dict[str, Tensor]           # without classifier if there was none, or none that stands on y itself
+    norm_eps: float
+    gelu: str
+    grid: tuple[int, int] | None         # of the positions, rows and columns, if our own configuration says so
+    num_heads: int | None                # where the source says it; the shapes of most do not
+    left_out_classes: int | None         # of a head that stood on a hidden layer and was left out with it
+    notes: tuple[str, ...] = ()
+
+
+def recognise(names: Iterable[str]) -> str:
+    """Whose names these are: torchvision, timm, huggingface, jax, replicated or ours; ValueError if nobody's known."""
+    return find_network(dict.fromkeys(names, torch.empty(0)))[0]
+
+
+def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted:
+    """Anybody's tensors → ours, in fp32; `config` is that of our own checkpoints: epsilon, GELU, grid, heads.
+
+    Raises ValueError, naming the tensor, for one that is missing, has no place, has the wrong number of axes, or holds
+    anything but finite real numbers.
+    """
+    source, tensors, notes = find_network({name: real_numbers(name, value) for name, value in tensors.items()})
+    norm_eps, gelu, size, num_heads = _told(source, config or {})
+    if source == "jax":
+        tensors, num_heads, more = to_torch_layout(tensors)             # under our own names
+        notes += more
+    else:
+        tensors = renamed(source, tensors, SPELLINGS.get(source, []))
+    if source == "huggingface":
+        tensors = _fused(tensors)
+        if POOLER & tensors.keys():
+            notes.append("the pooler, which no classifier reads, is left out")
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in POOLER}
+    hidden = [name for name in HIDDEN.get(source, ()) if name in tensors]
+    if len(hidden) == 1:
+        raise UserError(f"{source} weights: {hidden[0]} stands alone, weight or bias of this layer is missing")
+    names = _names("ours" if source == "jax" else source, tensors)
+    left_out = None
+    if hidden:
+        head = [names[name] for name in ("classifier.weight", "classifier.bias") if names[name] in tensors]
+        left_out = tensors[head[0]].shape[:1].numel() if head else None
+        what = f"{left_out} classes on a hidden layer" if head else "a hidden layer"
+        notes.append(f"the pre-training head, {what}, is left out (§3.2)")
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in (*hidden, *head)}
+    names, tensors, left_out, more = _without_other_heads(source, names, tensors, left_out)
+    notes += more
+    if strange := sorted(set(tensors) - set(names.values())):
+        raise UserError(f"{source} weights: {strange[0]} has no place in this ViT ({len(strange)} such tensors)")
+    if missing := sorted(set(names.values()) - set(tensors)):
+        raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors)")
+    weights = {name: tensors[theirs] for name, theirs in names.items()}
+    _check_axes(source, weights, names)
+    kernel = weights["patch_embedding.project.weight"]
+    grid = tuple(side // kernel.shape[-1] for side in size) if size else None
+    return Converted(source, weights, norm_eps, gelu, grid, num_heads, left_out, tuple(notes))
+
+
+def real_numbers(name: str, value: object) -> Tensor:
+    """A tensor of any floating-point type → fp32; whole numbers, such as a counter, stay; UserError for all else."""
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise UserError(f"{name} is {type(value).__name__}, not a tensor of numbers") from None
+    if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_nested:
+        kind = "without values (meta)" if value.is_meta else "sparse, quantised or nested"
+        raise UserError(f"{name} is a tensor {kind}: give the plain, dense weights")
+    if value.is_complex():
+        raise UserError(f"{name} holds complex numbers ({_type(value)}): a ViT's weights are real")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise UserError(f"{name} is {tuple(value.shape)}, more numbers than the file holds for it")
+    if not value.is_floating_point():
+        if value.ndim and value.dtype not in (torch.int32, torch.int64):     # what counters and indices are
+            raise UserError(f"{name} holds {_type(value)}, expected floating-point numbers")
+        return value.detach()
+    value = value.detach().float()
+    if not value.isfinite().all():
+        raise UserError(f"{name} holds numbers that are not finite (NaN or infinite): these weights cannot be used")
+    if name.endswith("running_var") and (value < 0).any():
+        raise UserError(f"{name} holds a variance of {value.min():.3g}, below 0: these weights cannot be used")
+    return value
+
+
+def _type(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _told(source: str, config: dict) -> tuple[float, str, list[int] | None, int | None]:
+    """(LayerNorm's epsilon, the GELU's form, image size, heads), from our configuration where it says them."""
+    norm_eps, gelu = config.get("norm_eps", FORMS[source][0]), config.get("gelu", FORMS[source][1])
+    size, num_heads = config.get("image_size"), config.get("num_heads")
+    if config.get("kind") == "TransferConfig" and config.get("model") in VARIANTS:      # its heads go with its name
+        num_heads = VARIANTS[config["model"]].num_heads
+    if type(norm_eps) not in (float, int) or not 0 < norm_eps < 1:
+        raise UserError(f"the file's configuration: norm_eps is {str(norm_eps)[:40]}, not a number between 0 and 1")
+    if gelu not in ("none", "tanh"):
+        raise UserError(f'the file\'s configuration: gelu is {str(gelu)[:40]}, neither "none" nor "tanh"')
+    sides = [size, size] if type(size) is int else size
+    if sides is not None and (not isinstance(sides, (list, tuple)) or len(sides) != 2
+                              or any(type(side) is not int or side < 1 for side in sides)):
+        raise UserError(f"the file's configuration: image_size is {str(size)[:40]}, not two whole numbers")
+    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
+        raise UserError(f"the file's configuration: num_heads is {str(num_heads)[:40]}, not a whole number above 0")
+    return norm_eps, gelu, sides, num_heads
+
+
+def _without_other_heads(source: str, names: dict[str, str], tensors: dict[str, Tensor], left_out: int | None
+                         ) -> tuple[dict[str, str], dict[str, Tensor], int | None, list[str]]:
+    """(names without those of a head that the file has not, tensors without heads under other names than the library's,
+    classes of one on a hidden layer, notes); of the library's own, a weight without its bias counts as another.
+    """
+    weight, bias = (names[f"classifier.{end}"] in tensors for end in ("weight", "bias"))
+    if not bias and not (weight and source == "jax"):        # the authors' heads always have one
+        names = {name: theirs for name, theirs in names.items() if not name.startswith("classifier.")}
+    kernel = tensors.get(names["patch_embedding.project.weight"])
+    others = {name: tensor for name, tensor in tensors.items() if name not in set(names.values())}
+    if not others or kernel is None or not kernel.ndim:
+        return names, tensors, left_out, []
+    inside = {*(name.split(".")[0] for name in names.values()), *(("Transformer", "embedding") * (source == "jax"))}
+    heads = other_heads(others, len(kernel), inside, beside=weight and bias)
+    if heads is None:
+        return names, tensors, left_out, []
+    notes = [f"the head {name}, of {classes} classes{'' if direct else ' on hidden layers'}, is left out"
+             for name, classes, direct in heads]
+    hidden = [classes for _, classes, direct in heads if not direct]
+    return (names, {name: tensor for name, tensor in tensors.items() if name not in others},
+            hidden[0] if hidden and not bias else left_out, notes)
+
+
+def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
+    """Ours → theirs, every tensor of a ViT with as many blocks as there are."""
+    if source == "ours":
+        top, (prefix, block) = {name: name for name in TOP["timm"]}, ("encoder.{}.", OURS)
+    else:
+        top, (prefix, block) = TOP[source], BLOCK[source]
+    pattern = re.escape(prefix).replace(r"\{\}", r"(\d+)")
+    layers = {int(found[1]) for name in tensors if (found := re.match(pattern, name))}
+    pairs = dict(top)
+    for i in range(min(max(layers, default=-1) + 1, len(tensors))):     # no name makes this long
+        pairs |= {f"encoder.{i}.{ours}": prefix.format(i) + theirs for ours, theirs in zip(OURS, block, strict=True)}
+    names = {}
+    for ours, theirs in pairs.items():
+        ends = ("weight", "bias") if ours.endswith(".") else ("",)
+        names |= {ours + end: theirs + end for end in ends}
+    return names
+
+
+def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """W_q, W_k, W_v (D, D) one above the other, as nn.MultiheadAttention keeps them: (3D, D); biases alike."""
+    fused = dict(tensors)
+    for name in tensors:
+        if (found := re.fullmatch(r"(layers\.\d+\.attention)\.[qkv]\.(weight|bias)", name)) and name in fused:
+            parts = [f"{found[1]}.{part}.{found[2]}" for part in "qkv"]
+            if missing := [part for part in parts if part not in fused]:
+                raise UserError(f"huggingface weights: {missing[0]} is missing")
+            shapes = [tuple(fused[part].shape) for part in parts]
+            if len(set(shapes)) > 1 or not shapes[0] or (whole := f"{found[1]}.qkv.{found[2]}") in fused:
+                raise UserError(f"huggingface weights: {name} does not fit its like: {', '.join(map(str, shapes))}")
+            fused[whole] = torch.cat([fused.pop(part) for part in parts])
+    return fused
+
+
+def _check_axes(source: str, weights: dict[str, Tensor], names: dict[str, str]) -> None:
+    """ValueError, naming the source's tensor, for a shape that does not go with the others'; -1: of any length."""
+    width = weights["patch_embedding.class_token"].numel()
+    side = weights["patch_embedding.project.weight"].shape[-1:]
+    first, head = (weights[name].shape[:1] if name in weights else ()
+                   for name in ("encoder.0.mlp_block.mlp.0.weight", "classifier.weight"))
+    shapes = {"in_proj_weight": (3 * width, width), "in_proj_bias": (3 * width,), "out_proj.weight": (width, width),
+              "out_proj.bias": (width,), "norm.weight": (width,), "norm.bias": (width,), "mlp.0.bias": tuple(first),
+              "mlp.0.weight": (*first, width), "mlp.3.weight": (width, *first), "mlp.3.bias": (width,),
+              "class_token": (1, 1, width), "positions": (1, -1, width), "project.weight": (width, -1, *side, *side),
+              "project.bias": (width,), "classifier.weight": (-1, width), "classifier.bias": tuple(head)}
+    for name, tensor in weights.items():
+        if not tensor.is_floating_point():
+            raise UserError(f"{source} weights: {names[name]} holds {_type(tensor)}, expected floating-point numbers")
+        expected = next(shape for end, shape in shapes.items() if name.endswith(end))
+        shape = tuple(tensor.shape)
+        if len(shape) != len(expected) or any(b not in (-1, a) for a, b in zip(shape, expected, strict=True)):
+            raise UserError(f"{source} weights: {names[name]} is {shape}, expected {expected}")

@@ -1,0 +1,143 @@
+"""Anybody's pretrained weights in the hand-written ViT, provably right; and the way back to torchvision."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from functions.runtime.errors import UserError
+from models.config import ViTConfig
+from models.pretrained.key_maps import BLOCK, OURS, TOP, Converted, convert
+from models.pretrained.position_embeddings import resize_positions
+from models.pretrained.weight_files import read_weights
+from models.vit import ViT
+
+POSITION_MODES = {"replicated": "jax", "ours": "jax"}     # the others resize their own way
+
+
+def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Tensor]) -> ViT:
+    """Puts the weights of torchvision, timm, Hugging Face, the authors, the replicated repository or ours into `model`.
+
+    Strictly: every tensor is used once and has the model's shape. LayerNorm's epsilon and the GELU's form become the
+    source's, in the modules and in `model.config`. Positions of another grid are interpolated, an RGB kernel is summed
+    for gray images, and a head of another class count is left out, the model's own staying: each is said in a
+    UserWarning. Raises ValueError, one line, and leaves the model as it was, if anything does not fit.
+    """
+    given = path_or_state_dict
+    if isinstance(given, Mapping):
+        return _load_converted(model, convert(dict(given)))
+    file = read_weights(given)
+    try:
+        return _load_converted(model, convert(file.tensors, file.config), file.notes)
+    except UserError as error:
+        raise UserError(f"{given}: {error}") from None
+
+
+def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = ()) -> ViT:
+    if converted.left_out_classes == model.config.num_classes:
+        raise UserError(f"{converted.source} weights: their {model.config.num_classes} classes stand on a hidden "
+                        "layer that this ViT has not: build the model with the classes you want to fine-tune it for")
+    weights, config, more = adapt(converted, model.config)
+    own = model.state_dict()
+    weights = {name: value for name, value in own.items() if name.startswith("classifier.")} | weights
+    if strange := {name for name in own.keys() | weights.keys()
+                   if name not in own or name not in weights or own[name].shape != weights[name].shape}:
+        raise UserError(f"{converted.source} weights do not fit this model: {min(strange)}")    # before any is copied
+    model.load_state_dict(weights)
+    set_forms(model, config.norm_eps, config.gelu)
+    model.config = model.patch_embedding.config = config
+    for note in (*notes, *more):
+        warnings.warn(note, UserWarning, stacklevel=3)
+    return model
+
+
+def adapt(converted: Converted, config: ViTConfig,
+          keep_head: bool = True) -> tuple[dict[str, Tensor], ViTConfig, tuple[str, ...]]:
+    """(weights for a ViT of this configuration, the configuration with the source's epsilon and GELU, what was done).
+
+    Without `keep_head`, or where its class count is another, the head is left out. ValueError, naming both numbers, for
+    a network of another depth, width, patch size or number of heads.
+    """
+    weights, notes = dict(converted.weights), list(converted.notes)
+    source = converted.source
+    layers = len({name.split(".")[1] for name in weights if name.startswith("encoder.")})
+    kernel = weights["patch_embedding.project.weight"]
+    there = {"layers": layers, "width": kernel.shape[0], "pixels a patch": kernel.shape[-1],
+             "MLP width": weights["encoder.0.mlp_block.mlp.0.weight"].shape[0] if layers else 0,
+             "heads": converted.num_heads or config.num_heads}
+    here = dict(zip(there, (config.num_layers, config.embedding_dim, config.patch_size, config.mlp_size,
+                            config.num_heads), strict=True))
+    for what, count in there.items():
+        if count != here[what]:
+            raise UserError(f"{source} weights have {count} {what}, the model has {here[what]}")
+    if kernel.shape[1] == 3 and config.in_channels == 1:
+        weights["patch_embedding.project.weight"] = kernel.sum(dim=1, keepdim=True)
+        notes.append("the RGB kernel is summed to one channel")
+    elif kernel.shape[1] != config.in_channels:
+        raise UserError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels} "
+                        "(in_channels)")
+    positions = weights["patch_embedding.positions"]
+    same = source == "ours" and positions.shape[1] - 1 == config.num_patches
+    grid = converted.grid or (config.grid if same else grid_of(positions.shape[1] - 1, config.grid))
+    if grid != config.grid:
+        mode = POSITION_MODES.get(source, source)
+        weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, mode)
+        notes.append(f"positions interpolated from a grid of {grid[0]}x{grid[1]} to {config.grid[0]}x{config.grid[1]}, "
+                     f"as {mode} does")
+    classes = len(weights["classifier.weight"]) if "classifier.weight" in weights else None
+    if classes is not None and (not keep_head or classes != config.num_classes):
+        del weights["classifier.weight"], weights["classifier.bias"]
+        notes.append(f"the head of {classes} classes is left out" + (
+            f", the model has {config.num_classes}" if keep_head else ""))
+    return weights, replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu), tuple(notes)
+
+
+def grid_of(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
+    """The grid of `count` positions: a square, or else the wanted one if it has so many; ValueError if neither."""
+    side = round(count**0.5)
+    if side**2 == count:
+        return side, side
+    if wanted[0] * wanted[1] == count:
+        return wanted
+    raise UserError(f"{count} positions are no square grid, and nothing says what grid they are of")
+
+
+def set_forms(model: nn.Module, norm_eps: float, gelu: str) -> None:
+    """Gives every LayerNorm of any network this epsilon, and every GELU this form ("none": erf, "tanh")."""
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = norm_eps
+        if isinstance(module, nn.GELU):
+            module.approximate = gelu
+
+
+def torchvision_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our names → those of torchvision's VisionTransformer; the tensors are the same in both."""
+    prefix, block = BLOCK["torchvision"]
+    renamed = {}
+    for name, tensor in weights.items():
+        if name.startswith("encoder."):
+            _, i, rest = name.split(".", 2)
+            start, ours, theirs = prefix.format(i), OURS, block
+        else:
+            start, rest, ours, theirs = "", name, list(TOP["torchvision"]), list(TOP["torchvision"].values())
+        place = next(k for k, known in enumerate(ours) if rest.startswith(known))
+        renamed[start + theirs[place] + rest.removeprefix(ours[place])] = tensor
+    return renamed
+
+
+def to_torchvision(model: ViT) -> dict[str, Tensor]:
+    """The state dict that torchvision's VisionTransformer of the same sizes loads strictly.
+
+    ValueError where its epsilon or GELU is not torchvision's, whose code has them fixed, or its images are not square:
+    the logits would differ.
+    """
+    height, width = model.config.image_size
+    if height != width:
+        raise UserError(f"torchvision's ViT takes square images, this one {height}x{width}: its logits would differ")
+    if (model.config.norm_eps, model.config.gelu) != (1e-6, "none"):
+        raise UserError(f"torchvision's ViT has LayerNorm epsilon 1e-06 and the exact GELU, this one has "
+                        f"{model.config.norm_eps} and {model.config.gelu}: its logits would differ")
+    return torchvision_names(model.state_dict())

@@ -1,0 +1,30 @@
+"""Positions learnt for one grid of patches, interpolated to another, as each library does it."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from functions.runtime.errors import UserError
+
+MODES = {
+    "torchvision": {"mode": "bicubic", "align_corners": True},                      # interpolate_embeddings
+    "timm": {"mode": "bicubic", "align_corners": False, "antialias": True},         # resample_abs_pos_embed
+    "huggingface": {"mode": "bicubic", "align_corners": False},                     # interpolate_pos_encoding
+    "jax": {"mode": "bilinear", "align_corners": True},     # scipy.ndimage.zoom(order=1), vit_jax/checkpoint.py
+}
+
+
+def resize_positions(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int], mode: str) -> Tensor:
+    """E_pos (1, N + 1, D) of a grid (rows, columns) → of another grid; the class token's own row is kept (§3.2).
+
+    `mode` is the library's whose way it is: torchvision, timm, huggingface or jax. ValueError if N is not the grid's.
+    """
+    rows, columns = old_grid
+    if positions.shape[1] != rows * columns + 1:
+        raise UserError(f"{positions.shape[1] - 1} positions are not a grid of {rows}x{columns}")
+    if old_grid == new_grid:
+        return positions
+    of_class, of_patches = positions[:, :1], positions[:, 1:]
+    grid = of_patches.reshape(1, rows, columns, -1).permute(0, 3, 1, 2)             # (1, D, rows, columns)
+    grid = F.interpolate(grid.float(), size=new_grid, **MODES[mode]).to(positions.dtype)
+    return torch.cat([of_class, grid.flatten(2).transpose(1, 2)], dim=1)

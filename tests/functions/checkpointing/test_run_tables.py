@@ -1,0 +1,64 @@
+import pytest
+
+from functions.checkpointing.run_tables import CURVES, read_curves, read_split
+from functions.runtime.errors import UserError
+from tests.conftest import NO_FILES
+
+HEAD = ",".join(("epoch", *CURVES, "learning_rate"))
+CURVE = f"{HEAD}\n1,1,0.25,1,0.5,1,0.75,1e-4\n2,0.5,0.5,1,0.5,1,0.75,1e-4\n"
+SPLIT = "path,class,subject,split\na/1.png,AD,P1,train\na/2.png,CN,,test\n"
+
+
+def test_curves_are_the_pickles_entries(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text(CURVE)
+    curves = read_curves(path)
+    assert list(curves) == list(CURVES)
+    assert (curves["train_loss"], curves["val_acc"], curves["test_acc"]) == ([1, 0.5], [0.5, 0.5], [0.75, 0.75])
+
+
+def test_a_split_is_text(tmp_path):
+    path = tmp_path / "split.csv"
+    path.write_text(SPLIT)
+    assert read_split(path).to_numpy().tolist() == [["a/1.png", "AD", "P1", "train"], ["a/2.png", "CN", "", "test"]]
+
+
+@pytest.mark.parametrize(("content", "complaint"), [
+    ("", "missing epoch"), (HEAD, "no rows"), (CURVE.replace("val_acc", "x"), "missing val_acc"),
+    (CURVE.replace("learning_rate", "train_loss"), "missing train_loss, which must be there once"),
+    (CURVE.replace("\n2,0.5", "\n2"), "row 3 has not as many fields"),
+    (CURVE.replace("\n2,0.5", "\n2,0.5,0.5"), "row 3 has not as many fields"),
+    (CURVE.replace("\n2,0.5", "\n2,nan"), "row 3, train_loss is 'nan', not a finite number"),
+    (CURVE.replace("\n2,0.5", "\n2,inf"), "row 3, train_loss is 'inf'"),
+    (CURVE.replace("\n2,0.5", "\n2,"), "row 3, train_loss is ''"),
+    (CURVE.replace("\n2,0.5", "\n2,=1+1"), "row 3, train_loss is '=1+1'"),
+    (CURVE.replace("\n2,", "\n3,"), "its epochs are not 1, 2, … 2"), (CURVE.replace("\n2,", "\n1,"), "epochs are not"),
+    (CURVE[:-5] + ',"', "no CSV"), (b"\xff\xfe" + CURVE.encode("utf-16-le"), "no CSV in UTF-8"),
+    (b"\x80\x04\x95\x0f", "no CSV in UTF-8"), ("x" * 200_000, "no CSV"),
+])
+def test_damaged_curves_are_one_line(content, complaint, tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError) as error:
+        read_curves(path)
+    assert complaint in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "complaint"), [
+    ("path,class,subject\na,b,c\n", "missing split"), (SPLIT.replace(",test", ",tset"), "row 3, split is 'tset'"),
+    (SPLIT.replace("a/2", "a\0/2"), "row 3, path holds a NUL"), (SPLIT.replace("P1,", ""), "row 2 has not as many"),
+])
+def test_a_damaged_split_is_one_line(content, complaint, tmp_path):
+    path = tmp_path / "split.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=complaint):
+        read_split(path)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "t.csv")
+    with pytest.raises(UserError, match=f"t.csv: {kind}"):
+        read_split(tmp_path / "t.csv")

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from scipy.stats import norm, t
+
+from data_setup.audit.leakage_effect import leak_worth
+from data_setup.similarity.neighbours import find_neighbours
+from functions.evaluation import intervals
+from functions.evaluation.intervals import bootstrap_interval, mean_of_proportions, recovered, share_of_clusters, wilson
+from tests.data_setup.audit.test_leakage_effect import brains
+
+
+def test_few_patients_widen_the_percentiles_as_hesterberg_says():
+    draws = np.arange(10001) / 10000
+    low, high = bootstrap_interval(draws, patients=12, strata=3)
+    alpha = norm.cdf(-np.sqrt(12 / 9) * t.ppf(0.975, 9))
+    assert (low, high) == pytest.approx((alpha, 1 - alpha), abs=1e-4)
+    assert bootstrap_interval(draws, patients=10**6)[0] == pytest.approx(0.025, abs=1e-4)
+
+
+def test_draws_that_are_not_finite_are_left_out_and_nothing_is_nan():
+    draws = np.array([[0.2, np.nan, np.inf], [0.4, np.nan, 0.3], [np.nan, np.nan, 0.5]])
+    low, high = bootstrap_interval(draws, patients=50)
+    assert np.isnan([low[1], high[1]]).all()
+    assert 0.2 <= low[0] < high[0] <= 0.4
+    assert 0.3 <= low[2] < high[2] <= 0.5
+    for draws, patients in ((np.zeros((0, 2)), 50), (np.zeros((7, 2)), 3)):
+        assert np.isnan(bootstrap_interval(draws, patients, strata=3)).all()
+
+
+def test_wilson_is_the_interval_of_a_score_test():
+    """Its ends are the shares π that lie z standard errors √(π (1 - π) / n) from the share seen."""
+    for hits, count in ((0, 7), (3, 7), (7, 7), (40, 60)):
+        for end in wilson(hits, count):
+            assert abs(hits / count - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / count), abs=1e-6)
+    assert np.isnan(wilson(0, 0)).all()
+    low, high = wilson(np.array([1, 5]), np.array([10, 10]))
+    assert (low < [0.1, 0.5]).all()
+    assert (high > [0.1, 0.5]).all()
+
+
+def test_patients_whose_slices_agree_count_by_kishs_number():
+    """Eight patients of 200 slices and 32 of one: (Σ m)² / Σ m² = 8.3 patients' worth, not 40."""
+    size = np.r_[np.full(8, 200), np.ones(32, int)]
+    who = np.repeat(np.arange(40), size)
+    right = np.repeat(np.arange(40) % 4 > 0, size)                          # wholly right or wholly wrong
+    low, high = share_of_clusters(right, who)
+    narrow = wilson(right.mean() * 40, 40)
+    assert high - low > 1.8 * (narrow[1] - narrow[0])
+    always = share_of_clusters(np.ones(len(who), bool), who)
+    kish = size.sum() ** 2 / np.square(size).sum()
+    assert always == pytest.approx(tuple(wilson(kish, kish, t.ppf(0.975, 39))))
+
+
+def test_the_mean_of_proportions_recovers_their_variances():
+    """Of many patients: √Σ p (1 - p) / n / K; of one class, or of nobody in one, none."""
+    hits, counts = np.array([3000, 500]), np.array([4000, 2000])
+    low, high = mean_of_proportions(hits, counts)
+    half = 1.96 * np.sqrt(0.75 * 0.25 / 4000 + 0.25 * 0.75 / 2000) / 2
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=2e-4)
+    few = mean_of_proportions([3, 3], [5, 5])
+    assert few[0] > 0.2, "narrower than one class alone"
+    assert few[1] - few[0] < wilson(3, 5)[1] - wilson(3, 5)[0]
+    assert np.isnan(mean_of_proportions([3], [5])).all()
+    assert np.isnan(mean_of_proportions([3, 0], [5, 0])).all()
+    assert mean_of_proportions([5, 5], [5, 5])[1] == 1
+
+
+def test_correlated_estimates_have_a_wider_mean():
+    ends = np.array([0.5, 0.7]), np.array([0.4, 0.6]), np.array([0.6, 0.8])
+    apart, together = (recovered(*ends, np.array([[1, r], [r, 1]])) for r in (0.0, 1.0))
+    assert together == pytest.approx((0.5, 0.7))
+    assert apart == pytest.approx((0.6 - 0.1 / np.sqrt(2), 0.6 + 0.1 / np.sqrt(2)))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What leak_worth asked the function for: (shape of the draws, patients, strata)."""
+    calls = []
+
+    def spy(draws, patients, strata=1):
+        calls.append((np.shape(draws), patients, strata))
+        return bootstrap_interval(draws, patients, strata)
+
+    monkeypatch.setattr("data_setup.audit.leakage_effect.bootstrap_interval", spy)
+    return calls
+
+
+def test_the_leaks_worth_is_widened_for_few_patients(asked):
+    generator = np.random.default_rng(0)
+    pictures, people = brains(18, 4, generator)
+    worth = leak_worth(find_neighbours(pictures), generator.integers(0, 2, 18)[people], people, people >= 12, 333)
+    assert asked == [((333, 3), 6, 1)]
+    assert worth.strangers_only[1] <= worth.strangers_only[0] <= worth.strangers_only[2]
+
+
+def test_the_leaks_worth_on_a_single_patient_has_no_interval():
+    pictures, people = brains(8, 4, np.random.default_rng(0))
+    worth = leak_worth(find_neighbours(pictures), people % 2, people, people == 7)
+    assert worth.people == 1
+    assert np.isnan([*worth.as_split[1:], *worth.gap[1:]]).all()
+
+
+def test_the_standard_error_of_the_ends_is_what_the_constant_promises():
+    generator = np.random.default_rng(0)
+    ends = [bootstrap_interval(generator.normal(size=intervals.RESAMPLES), patients=10**6)[0] for _ in range(200)]
+    assert np.std(ends) / (2 * 1.96) == pytest.approx(0.015, abs=0.004)

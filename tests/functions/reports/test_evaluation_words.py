@@ -1,0 +1,63 @@
+import re
+
+import numpy as np
+import pytest
+
+from functions.reports.evaluation_report import evaluate_all
+from functions.reports.evaluation_words import answer, floor, lines, notes, page_sections
+from functions.reports.html_page import page
+from tests.functions.reports.test_evaluation_report import NAMES, parts, result  # noqa: F401
+from tests.functions.reports.test_html_page import read
+
+
+def test_the_page_begins_with_the_answer_and_holds_tables_and_the_comparison(result):  # noqa: F811
+    sections = page_sections(result, "<p>figures</p>", lambda path: np.zeros((9, 9), np.uint8))
+    headings = [heading for heading, _ in sections]
+    assert headings[:5] == ["Result", "Scores per patient", "Classes, per patient", "Scores per slice",
+                            "Classes, per slice"]
+    assert "Minus the other run, on the same patients" in headings
+    assert re.search(r"40 patients, AUROC, diseased or not 0\.\d+ \[0\.\d+ to 0\.\d+\], p = 0\.0005: better than "
+                     "always answering NonDemented", sections[0][1])
+    shown = " ".join(read(page("x", [], sections)).text)
+    for words in (*NAMES, "nearest picture", "shuffled labels", "majority of slices", "its floor is 1/2001 = 0.0005",
+                  "They do not hold what another split or seed would change"):
+        assert words in shown, words
+    worst = dict(sections)[headings[-1]]
+    shown = re.findall(r"<figcaption>[^<]*, ([^<,]*)</figcaption>", worst)
+    assert len(set(shown)) == len(shown) == min(12, len(set(shown))) > 3, "one a patient"
+
+
+def test_a_score_that_is_not_defined_is_said_to_be_so(result):  # noqa: F811
+    broken = result | {"patient": result["patient"] | {"scores": {"auroc_disease": {
+        "value": np.nan, "low": np.nan, "high": np.nan, "constant": np.nan, "nearest": None, "p": np.nan,
+        "verdict": "not scored"}}}}
+    [(_, first), (_, content), *_] = page_sections(broken, "", lambda path: np.zeros((9, 9), np.uint8))
+    assert "not scored, fewer than 5 patients" in first
+    assert "not scored" in content
+    assert "nan" not in content
+    assert floor(broken) == 1 / 2001
+
+
+def test_the_number_of_resamples_and_the_floor_of_p_are_those_that_were_used():
+    probabilities, tables = parts()
+    few = evaluate_all(probabilities, tables, NAMES, [1, 2, 0], 1, probabilities["test"], resamples=49)
+    assert few["patient"]["scores"]["auroc_disease"]["p"] == 1 / 50
+    shown = " ".join(read(page("x", [], page_sections(few, "", lambda path: np.zeros((9, 9), np.uint8)))).text)
+    for text in ("\n".join(lines(few, [], "x.pt", "")), shown):
+        assert "49 resamples where resampled" in text
+        assert "its floor is 1/50 = 0.02" in text
+        assert "0.0005" not in text
+        assert "2,000" not in text
+
+
+@pytest.mark.parametrize(("verdict", "words"), [
+    ("better", "better than ALWAYS"), ("better, on patients it was trained on",
+                                       "better than ALWAYS, on patients it was trained on"),
+    ("not shown to be better", "not shown to be better than ALWAYS"),
+    ("too good: check the split", "too good: check the split")])
+def test_the_verdict_is_one_sentence_beside_its_p_value(result, verdict, words):  # noqa: F811
+    score = result["patient"]["scores"]["auroc_disease"] | {"verdict": verdict, "p": 0.008}
+    judged = result | {"patient": result["patient"] | {"scores": {"auroc_disease": score}}}
+    assert answer(judged).endswith(
+        "p = 0.008: " + words.replace("ALWAYS", "always answering NonDemented"))
+    assert any("the interval begins above 0.94" in note for note in notes(judged)) == verdict.startswith("too good")

@@ -1,0 +1,135 @@
+import json
+import re
+import shutil
+import subprocess
+from html import escape, unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from functions.reports import html_page
+from functions.reports.audit_report import audit_sections
+from functions.reports.evaluation_report import evaluate_all, write
+from functions.reports.run_report import check_reportable, with_interval, write_report
+from tests.functions.reports.test_audit_report import FINDINGS, NUMBERS
+from tests.functions.reports.test_evaluation_report import NAMES, parts
+from tests.functions.reports.test_html_page import read
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def run(call_train, arguments, tmp_path):
+    call_train("--epochs", 2, "--split", "folder", *arguments)
+    return tmp_path / "runs" / "ViTModel"
+
+
+def test_the_report_of_a_training_says_what_was_run_on_whom_and_how_it_went(run):
+    text = (run / "report.html").read_text(encoding="utf-8")
+    shown = " ".join(read(text).text)
+    record = json.loads((run / "run.json").read_text())
+    for words in ("LEAKY SPLIT", "Run ViTModel", record["command"], record["fingerprint"], "balanced accuracy",
+                  "always", "not stated", "slices: 24 patients stand in several partitions", "label_smoothing"):
+        assert words in shown, words
+    assert all(source.startswith("data:") for source in read(text).sources)
+
+
+def test_an_evaluation_adds_its_sections(run):
+    write_report(run, [("Worst mistakes", "<p>three of them</p>")])
+    assert "three of them" in (run / "report.html").read_text()
+
+
+def test_what_an_audit_of_the_same_slices_found_is_in_the_report(run, slices):
+    for name, data in (("audit-slices", slices), ("audit-split", run / "split.csv"), ("audit-other", run)):
+        folder = run.parent / name
+        folder.mkdir()
+        findings = [{"what": "leak", "wrong": True, "text": f"found in {name}"}]
+        (folder / "audit.json").write_text(json.dumps({"data": str(data), "findings": findings}))
+    shown = " ".join(read(write_report(run).read_text()).text)
+    assert "found in audit-slices" in shown
+    assert "found in audit-split" in shown
+    assert "found in audit-other" not in shown, "another data set's"
+
+
+def test_relative_paths_mean_what_they_meant_where_run_and_audit_began(run, slices, tmp_path, monkeypatch):
+    """The run's slices by a relative path; the audit an older one, whose path is relative to beside runs/."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(slices)
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    split["path"] = split["path"].str.replace(str(slices), "data")
+    split.to_csv(run / "split.csv", index=False)
+    (run.parent / "audit-data").mkdir()
+    findings = [{"what": "leak", "wrong": True, "text": "a leak was found"}]
+    (run.parent / "audit-data" / "audit.json").write_text(json.dumps({"data": "data", "findings": findings}))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "a leak was found" in write_report(run).read_text()
+
+
+def test_what_is_not_known_is_not_shown_as_certain():
+    assert with_interval({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400 to 0.600]"
+    assert with_interval({"value": 1.0, "low": 1.0, "high": 1.0}) == "1.000"
+    assert with_interval({"value": 0.5, "low": None, "high": None}) == "0.500"
+    assert with_interval({"value": float("nan"), "low": 0, "high": 1}) == "not scored"
+
+
+def test_a_run_that_is_not_finished_has_no_report(run):
+    check_reportable(run)
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"state": "paused"}))
+    with pytest.raises(ValueError, match="is paused, not finished: go on with python train.py --resume"):
+        check_reportable(run)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A run's report with an evaluation and an audit's page, each with long words, wide tables and all figures."""
+    folder = tmp_path_factory.mktemp("pages")
+    probabilities, tables = parts()
+    long = {"test": tables["test"].assign(who=[f"{who}-{'x' * 60}" for who in tables["test"]["who"]]),
+            "val": tables["val"]}
+    result = evaluate_all(probabilities, long, NAMES, [1, 2, 0], 1, np.full_like(probabilities["test"], 1 / 3))
+    write(folder, result, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((208, 176), np.uint8), None)
+    card = html_page.table(["setting", "value"], [["train_dir", "/a/folder/" * 30], ["versions", "torch 2.15, " * 20]])
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    findings = audit_sections(FINDINGS, NUMBERS, {"copies": ["/long/path" * 12] * 3},
+                              lambda path: np.zeros((208, 176), np.uint8))
+    return {"report": text.replace("</body>", f"<section>{card}</section></body>"),
+            "audit": html_page.page("Audit of " + "/a/folder" * 30, [], findings)}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the reports in")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_open_in_a_browser_at_desk_and_phone_width_in_light_and_dark(pages, tmp_path, scheme):
+    """Frames of the true widths, since a headless window is never narrower than 500 pixels.
+
+    A script in the outer page measures them, and Chromium prints the page with what was measured.
+    """
+    frames = {f"{name} {width}": f'<iframe style="width:{width}px; border:0" srcdoc="{escape(text)}"></iframe>'
+              for name, text in pages.items() for width in (1200, 390)}
+    (tmp_path / "outer.html").write_text("<!DOCTYPE html><meta charset=utf-8><body>" + "".join(frames.values()) + """
+      <script>onload = () => { document.body.innerHTML = JSON.stringify([...document.querySelectorAll("iframe")]
+        .map(f => {
+        const d = f.contentDocument, style = f.contentWindow.getComputedStyle(d.body), images = [...d.images];
+        return {seen: f.contentWindow.innerWidth, room: d.documentElement.clientWidth,
+                needed: d.documentElement.scrollWidth, paper: style.backgroundColor, ink: style.color,
+                images: images.length, broken: images.filter(i => !i.naturalWidth).length,
+                stamp: d.querySelectorAll(".stamp").length, text: d.body.innerText.length};
+      })); }</script>""", encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+               "--disable-background-networking", "--disable-component-update", "--disable-sync",
+               f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,900",
+               f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}", "--dump-dom",
+               (tmp_path / "outer.html").as_uri()]
+    dumped = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    measured = dict(zip(frames, json.loads(unescape(re.search(r"<body>(\[.*\])", dumped)[1])), strict=True))
+    for name, page in measured.items():
+        assert page["seen"] == int(name.split()[1])
+        assert page["needed"] <= page["room"], f"{name} overflows sideways"
+        paper, ink = (sum(map(int, re.findall(r"\d+", page[what])[:3])) / 3 for what in ("paper", "ink"))
+        assert (paper < 60 and ink > 200) if scheme == "dark" else (paper > 230 and ink < 60), name
+        assert page["broken"] == 0
+        assert page["text"] > 500
+    assert measured["report 390"]["images"] > 10
+    assert measured["report 390"]["stamp"] == 1

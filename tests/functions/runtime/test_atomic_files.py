@@ -1,0 +1,60 @@
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from functions.runtime.atomic_files import link, write_atomically, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "results.csv"
+    write_text(path, "old")
+
+    def fail(file):
+        file.write(b"half of the ne")
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_holds_no_nan(tmp_path):
+    write_json(tmp_path / "m.json", {"auroc": float("nan"), "low": [float("inf"), 0.5], 3: Path("x").name})
+    assert json.loads((tmp_path / "m.json").read_text()) == {"auroc": None, "low": [None, 0.5], "3": "x"}
+
+
+def test_bytes_arrive_whole(tmp_path):
+    write_atomically(tmp_path / "curves.pkl", lambda file: pickle.dump({"train_loss": [0.5]}, file))
+    assert pickle.loads((tmp_path / "curves.pkl").read_bytes()) == {"train_loss": [0.5]}
+
+
+def test_a_second_name_is_no_second_copy_and_replaces_the_old_file(tmp_path):
+    write_text(tmp_path / "last.pt", "epoch 2")
+    write_text(tmp_path / "best.pt", "epoch 1")
+    for _ in range(2):             # again, when it is a name of that file already
+        link(tmp_path / "last.pt", tmp_path / "best.pt")
+        assert (tmp_path / "best.pt").samefile(tmp_path / "last.pt")
+        assert len(list(tmp_path.iterdir())) == 2
+    write_text(tmp_path / "last.pt", "epoch 3")
+    assert (tmp_path / "best.pt").read_text() == "epoch 2"
+
+
+def test_without_hard_links_it_is_a_copy(tmp_path, monkeypatch):
+    def refuse(*paths):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr("functions.runtime.atomic_files.os.link", refuse)
+    write_text(tmp_path / "last.pt", "epoch 2")
+    link(tmp_path / "last.pt", tmp_path / "best.pt")
+    assert (tmp_path / "best.pt").read_text() == "epoch 2"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_has_to_happen_before_the_old_file_goes_happens_after_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "last.pt"
+    write_text(path, "old")
+    write_atomically(path, lambda file: file.write(b"new"), lambda: link(path, tmp_path / "previous.pt"))
+    assert (path.read_text(), (tmp_path / "previous.pt").read_text()) == ("new", "old")

@@ -1,0 +1,35 @@
+import pandas as pd
+
+from data_setup.subjects.path_tables import read_path_table
+from functions.checkpointing.run_tables import read_split
+from functions.runtime.csv_files import to_csv, unescape
+
+HOSTILE = ["=cmd|' /C calc'!A0", "+1+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''=1", "'plain", "plain",
+           "a,b", 'quo"te', " spaced ", "line\nbreak", "a;=b", "ü"]
+
+
+def frame():
+    return pd.DataFrame({"path": [f"{name}/{i}.png" for i, name in enumerate(HOSTILE)], "class": HOSTILE,
+                         "subject": HOSTILE[::-1], "split": "test", "=2+3": range(len(HOSTILE))})
+
+
+def test_no_cell_and_no_column_begins_as_a_formula(tmp_path):
+    (tmp_path / "t.csv").write_bytes(to_csv(frame()).encode())
+    seen = pd.read_csv(tmp_path / "t.csv", dtype=str, keep_default_na=False)
+    for cell in [*seen.columns, *(cell for name in seen.columns for cell in seen[name])]:
+        assert cell[:1] not in tuple("=+-@\t\r\n"), repr(cell)
+
+
+def test_our_own_tables_read_back_exactly(tmp_path):
+    (tmp_path / "t.csv").write_bytes(to_csv(frame()).encode())
+    again = read_split(tmp_path / "t.csv")
+    assert again.values.tolist() == frame().drop(columns="=2+3").values.tolist()
+    seen = pd.read_csv(tmp_path / "t.csv", dtype=str, keep_default_na=False)
+    assert [unescape(name) for name in seen.columns] == list(frame().columns)
+    given = read_path_table(tmp_path / "t.csv", ["path", "class", "subject", "split"])
+    assert given.values.tolist() == frame().drop(columns="=2+3").values.tolist()
+
+
+def test_numbers_missing_ids_and_ordinary_tables_are_as_before():
+    table = pd.DataFrame({"path": ["/a.png", "b.png"], "subject": ["p1", None], "AD": [-0.5, 0.25]})
+    assert to_csv(table) == table.to_csv(index=False)

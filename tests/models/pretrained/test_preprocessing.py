@@ -1,0 +1,148 @@
+import json
+
+import pytest
+import torch
+import torchvision
+from torchvision.models import ViT_B_16_Weights
+
+from functions.runtime.errors import UserError
+from models import VARIANTS
+from models.pretrained.preprocessing import IMAGENET, _beside
+from models.pretrained.sources import find_pretrained
+from tests.conftest import NO_FILES
+from tests.models.pretrained.test_key_maps import tensors_of
+from tests.models.pretrained.test_load import SMALL
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_b_16", SMALL)
+
+
+def found(path, source="timm", **arguments):
+    path.parent.mkdir(exist_ok=True)
+    torch.save(tensors_of(source), path)
+    return find_pretrained("vit_b_16", path, "ours", None, 3, **arguments)
+
+
+HALF, MEANS, STDS = [0.5] * 3, list(IMAGENET[0]), list(IMAGENET[1])
+
+
+@pytest.mark.parametrize("name", ["deit_base.pth", "dino_vitbase16_pretrain.pth", "mae_pretrain_vit_base.pth",
+                                  "vit_base_patch16_224.dino.bin", "linear-vit-b-300ep-moco.pth.tar", "DeiT-B.pt"])
+def test_relatives_with_timms_names_get_imagenets_mean_and_std(tmp_path, name):
+    images = found(tmp_path / name).images
+    assert (images.mean, images.std) == (MEANS, STDS)
+    assert images.frame == {"mode": "crop", "share": 224 / 256, "interpolation": "bicubic"}
+    assert "by the name" in images.origin
+
+
+@pytest.mark.parametrize("name", ["vit_base.pth", "maestro.pth", "augreg.npz"])
+def test_what_nothing_says_is_called_an_assumption(tmp_path, name):
+    pretrained = found(tmp_path / name)
+    assert (pretrained.mean, pretrained.std) == (HALF, HALF)
+    [note] = [note for note in pretrained.notes if note.startswith("images")]
+    assert note.startswith("images 12x12, cropped (0.9 of the side), bicubic, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (ass")
+    assert "--mean and --std" in note
+
+
+def test_a_teacher_or_a_momentum_encoder_in_the_file_is_known_too(tmp_path):
+    torch.save({"teacher": {f"backbone.{name}": tensor for name, tensor in tensors_of("timm").items()
+                            if not name.startswith("head")}, "epoch": 1}, tmp_path / "checkpoint.pth")
+    assert find_pretrained("vit_b_16", tmp_path / "checkpoint.pth", "ours", None, 3).mean == MEANS
+
+
+def test_deits_and_torchvisions_files_are_known_by_their_hash_under_any_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.pretrained.sources.file_hash", lambda path: "b5f2ef4d" + "0" * 56)
+    images = found(tmp_path / "renamed.bin").images
+    assert (images.mean, images.frame["share"]) == (MEANS, 224 / 256)
+    assert "DeiT's, by the file's hash" in images.origin
+    swag = ViT_B_16_Weights.IMAGENET1K_SWAG_LINEAR_V1
+    monkeypatch.setattr("models.pretrained.sources.file_hash", lambda path: "4e70ced5" + "0" * 56)
+    pretrained = found(tmp_path / "renamed.pth", "torchvision")
+    assert pretrained.frame == {"mode": "crop", "share": 1.0, "interpolation": "bicubic"}
+    assert swag.name in pretrained.source
+    assert "by the file's hash" in pretrained.notes[-1]
+
+
+def test_hugging_faces_processor_beside_the_file_says_it(tmp_path):
+    processor = {"do_normalize": True, "image_mean": MEANS, "image_std": STDS, "resample": 3, "size": 256,
+                 "do_center_crop": True, "crop_size": {"height": 224, "width": 224}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    images = found(tmp_path / "model.safetensors", "huggingface").images
+    assert (images.mean, images.std) == (MEANS, STDS)
+    assert images.frame == {"mode": "crop", "share": 224 / 256, "interpolation": "bicubic"}
+    assert images.origin == "preprocessor_config.json beside the file"
+    plain = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5] * 3, "size": {"height": 224, "width": 224}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(plain))
+    images = found(tmp_path / "model.safetensors", "huggingface").images
+    assert images.frame == {"mode": "stretch", "share": 1.0, "interpolation": "bilinear"}
+    assert images.mean == [0.1, 0.2, 0.3]
+
+
+def test_a_configuration_beside_weights_under_torchvisions_names_is_read_too(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"mean": [0.1, 0.2, 0.3], "std": [0.5] * 3, "crop_pct": 1.0}))
+    images = found(tmp_path / "mine.pth", "torchvision").images
+    assert (images.mean, images.origin) == ([0.1, 0.2, 0.3], "config.json beside the file")
+
+
+def test_timms_configuration_beside_the_file_says_it(tmp_path):
+    config = {"architecture": "vit_base_patch16_224", "pretrained_cfg": {
+        "mean": MEANS, "std": STDS, "crop_pct": 0.95, "interpolation": "bilinear"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    images = found(tmp_path / "model.safetensors").images
+    assert (images.mean, images.std) == (MEANS, STDS)
+    assert images.frame == {"mode": "crop", "share": 0.95, "interpolation": "bilinear"}
+    assert images.origin == "config.json beside the file"
+
+
+@pytest.mark.parametrize(("file", "content", "complaint"), [
+    ("preprocessor_config.json", "{", "preprocessor_config.json is not JSON"),
+    ("preprocessor_config.json", "[" * 100_000, "preprocessor_config.json is not JSON"),
+    ("preprocessor_config.json", "[1]", "holds no settings"),
+    ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [0]}', "image_std is .*above 0"),
+    ("preprocessor_config.json", '{"image_mean": "x", "image_std": [1]}', "image_mean is x"),
+    ("preprocessor_config.json", '{"image_mean": [NaN, 1, 1], "image_std": [1]}', "image_mean is .nan"),
+    ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [1], "resample": 1}', "resample is 1"),
+    ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [1], "size": "big"}', "size is big"),
+    ("config.json", '{"mean": [1, 2], "std": [1]}', "mean is .1, 2."),
+    ("config.json", '{"mean": [1], "std": [1], "crop_pct": 0}', "crop_pct is 0"),
+    ("config.json", '{"mean": [1], "std": [1], "interpolation": "random"}', "interpolation is random"),
+])
+def test_a_configuration_that_cannot_be_used_is_one_line_with_file_and_key(tmp_path, file, content, complaint):
+    (tmp_path / file).write_text(content)
+    with pytest.raises(UserError, match=complaint) as refusal:
+        found(tmp_path / "model.bin")
+    assert "\n" not in str(refusal.value)
+    assert file in str(refusal.value)
+
+
+def test_flags_beat_what_the_weights_say(tmp_path):
+    pretrained = found(tmp_path / "dino.pth", mean=(0.1,), std=(0.2, 0.3, 0.4))
+    assert (pretrained.mean, pretrained.std) == ([0.1] * 3, [0.2, 0.3, 0.4])
+    assert "--mean and --std; the rest: " in pretrained.images.origin
+    path = tmp_path / "dino.pth"
+    gray = find_pretrained("vit_b_16", path, "ours", None, 1, std=(0.2, 0.3, 0.4))
+    assert gray.std == pytest.approx([0.3])
+    assert gray.mean == pytest.approx([sum(MEANS) / 3])
+
+
+def test_weights_that_never_say_it_are_used_with_the_flags_alone(tmp_path):
+    with pytest.raises(UserError, match="does not say how its images were prepared: give --mean and --std"):
+        found(tmp_path / "ours.pth", "ours")
+    pretrained = found(tmp_path / "ours.pth", "ours", mean=(0.1,), std=(0.2,))
+    assert (pretrained.mean, pretrained.std, pretrained.frame["mode"]) == ([0.1] * 3, [0.2] * 3, "fit")
+
+
+def test_random_weights_and_resnets_take_the_flags_too(tmp_path):
+    assert find_pretrained("vit_b_16", "random", "ours", (8, 8), 1, mean=(0.3,)).mean == [0.3]
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet.pth")
+    pretrained = find_pretrained("resnet18", tmp_path / "resnet.pth", "torchvision", None, 3, std=(0.2,))
+    assert (pretrained.mean, pretrained.std) == (MEANS, [0.2] * 3)
+
+
+@pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
+def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
+    make(tmp_path / "config.json")
+    with pytest.raises(UserError, match=f"config.json, which would say .*, is {kind}"):
+        _beside(tmp_path / "w.pth")

@@ -1,0 +1,261 @@
+import hashlib
+import urllib.error
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import ResNet18_Weights, ViT_B_16_Weights
+
+from models import VARIANTS
+from models.config import ViTConfig
+from models.pretrained import sources as transfer_weights
+from models.pretrained.sources import find_pretrained, load_transfer
+from models.vit import ViT
+
+TINY = ViTConfig(patch_size=4, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_b_16", TINY)
+
+
+@pytest.fixture
+def theirs():
+    """torchvision's network of that size for images of 16x16, nothing in it trivial."""
+    torch.manual_seed(0)
+    net = torchvision.models.VisionTransformer(16, 4, 2, 3, 12, 20, num_classes=7)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape)
+    return net.eval()
+
+
+@pytest.fixture
+def file(theirs, tmp_path):
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
+def images(channels=3, size=(16, 16)):
+    return torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("backbone", ["torchvision", "ours"])
+def test_features_are_those_of_the_network_the_file_is_of(theirs, file, backbone):
+    found = find_pretrained("vit_b_16", file, backbone, None, 3)
+    model = load_transfer(found, 5).eval()
+    theirs.heads = nn.Identity()
+    with torch.no_grad():
+        torch.testing.assert_close(model.backbone(images()), theirs(images()), atol=1e-5, rtol=0)
+    assert model.head.weight.shape == (5, 12)
+    assert not model.head.weight.any()
+    assert found.config.image_size == (16, 16), "the grid of the positions says so"
+    assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert any("head" in note for note in found.notes), "that the old head is dropped is said"
+
+
+def test_another_size_interpolates_positions_as_torchvision_does(theirs, file):
+    found = find_pretrained("vit_b_16", file, "torchvision", (32, 32), 3)
+    expected = torchvision.models.vision_transformer.interpolate_embeddings(32, 4, theirs.state_dict())
+    torch.testing.assert_close(found.weights["encoder.pos_embedding"], expected["encoder.pos_embedding"])
+    model = load_transfer(find_pretrained("vit_b_16", file, "torchvision", (24, 16), 3), 2).eval()
+    assert model(images(size=(24, 16))).shape == (2, 2)
+
+
+def test_gray_images_meet_the_summed_kernel(theirs, file):
+    found = find_pretrained("vit_b_16", file, "torchvision", None, 1)
+    model = load_transfer(found, 2).eval()
+    theirs.heads = nn.Identity()
+    gray = images(channels=1)
+    with torch.no_grad():
+        torch.testing.assert_close(model.backbone(gray), theirs(gray.repeat(1, 3, 1, 1)), atol=1e-5, rtol=0)
+    assert found.mean == pytest.approx([(0.485 + 0.456 + 0.406) / 3])
+    assert any("channel" in note for note in found.notes)
+
+
+def test_images_are_prepared_as_the_weights_were_trained(file):
+    found = find_pretrained("vit_b_16", file, "torchvision", None, 3)
+    preset = ViT_B_16_Weights.IMAGENET1K_V1.transforms()
+    assert found.frame == {"mode": "crop", "share": 224 / 256, "interpolation": "bilinear"}
+    assert (found.mean, found.std) == (preset.mean, preset.std)
+
+
+def test_a_known_files_name_decides_between_weights_of_one_network(theirs, tmp_path, monkeypatch):
+    """SWAG's weights want bicubic interpolation and no crop."""
+    swag = ViT_B_16_Weights.IMAGENET1K_SWAG_LINEAR_V1
+    monkeypatch.setattr("models.pretrained.weight_files.file_hash", lambda path: "4e70ced5" + "0" * 56)
+    torch.save(theirs.state_dict(), path := tmp_path / swag.url.rsplit("/", 1)[1])
+    found = find_pretrained("vit_b_16", path, "torchvision", None, 3)
+    assert found.frame == {"mode": "crop", "share": 1.0, "interpolation": "bicubic"}
+    assert "SWAG_LINEAR" in found.source
+
+
+def test_the_hash_in_a_known_files_name_is_checked(file, tmp_path):
+    with pytest.raises(ValueError, match=r"vit_b_16-c867db91.pth.*c867db91"):
+        find_pretrained("vit_b_16", file.rename(tmp_path / "vit_b_16-c867db91.pth"), "torchvision", None, 3)
+
+
+def test_without_internet_one_sentence_says_what_to_do(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(ValueError, match=r"cannot download vit_b_16-c867db91.pth .*not known.*get "
+                       r"https://download.pytorch.org/models/vit_b_16-c867db91.pth.*--weights PATH/") as refusal:
+        find_pretrained("vit_b_16", "DEFAULT", "torchvision", None, 3)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_download_is_made_once_and_by_its_hash(file, monkeypatch, tmp_path):
+    asked = []
+
+    def download(url, dst, hash_prefix, progress):
+        asked.append((url, hash_prefix))
+        torch.save(torch.load(file), dst)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr("models.pretrained.weight_files.file_hash", lambda path: "c867db91" + "0" * 56)
+    for _ in range(2):
+        found = find_pretrained("vit_b_16", "IMAGENET1K_V1", "torchvision", None, 3)
+    assert asked == [("https://download.pytorch.org/models/vit_b_16-c867db91.pth", "c867db91")]
+    assert "IMAGENET1K_V1" in found.source
+
+
+def test_the_authors_and_others_normalise_by_one_half(tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    net = timm.models.vision_transformer.VisionTransformer(16, 4, embed_dim=12, depth=2, num_heads=3, mlp_ratio=20 / 12,
+                                                           num_classes=4)
+    save_file(net.state_dict(), tmp_path / "model.safetensors")
+    found = find_pretrained("vit_b_16", tmp_path / "model.safetensors", "torchvision", None, 3)
+    assert (found.mean, found.std) == ([0.5] * 3, [0.5] * 3)
+    assert found.frame["share"] == 0.9
+    net.reset_classifier(0)
+    with torch.no_grad():
+        torch.testing.assert_close(load_transfer(found, 2).eval().backbone(images()), net.eval()(images()),
+                                   atol=1e-5, rtol=0)
+
+
+def test_resnets_load_strictly_and_gray_images_too(tmp_path):
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18().eval()
+    torch.save(net.state_dict(), tmp_path / "r.pth")
+    found = find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)
+    assert found.config.image_size == (224, 224)
+    model, net.fc = load_transfer(found, 3).eval(), nn.Identity()
+    with torch.no_grad():
+        assert torch.equal(model.backbone(images(size=(64, 64))), net(images(size=(64, 64))))
+        gray = load_transfer(find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", (64, 64), 1), 3).eval()
+        picture = images(1, (64, 64))
+        torch.testing.assert_close(gray.backbone(picture), net(picture.repeat(1, 3, 1, 1)), atol=1e-4, rtol=1e-4)
+    for change, complaint in (({"layer1.0.conv1.weight": None}, "layer1.0.conv1.weight is missing"),
+                              ({"extra": torch.ones(2)}, "extra is none of it")):
+        state = {k: v for k, v in (torch.load(tmp_path / "r.pth") | change).items() if v is not None}
+        torch.save(state, tmp_path / "changed.pth")
+        with pytest.raises(ValueError, match=complaint):
+            find_pretrained("resnet18", tmp_path / "changed.pth", "torchvision", None, 3)
+    preset = ResNet18_Weights.DEFAULT.transforms()
+    assert found.mean == preset.mean
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "complaint"),
+    [
+        ("vit_b_16", "IMAGENET22K", 'no weights "IMAGENET22K" for vit_b_16; it has IMAGENET1K_V1'),
+        ("vit_b_16", "nowhere.pth", "nowhere.pth"),
+        ("vit_q_16", "random", 'unknown pretrained model "vit_q_16"'),
+    ],
+)
+def test_what_is_not_there_is_refused_in_one_line(model, source, complaint, tmp_path, monkeypatch):
+    from functions.config.settings import weights_source
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=complaint) as refusal:
+        find_pretrained(model, weights_source(source), "torchvision", None, 3)
+    assert "\n" not in str(refusal.value)
+
+
+def test_weights_of_another_network_are_refused(file, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_b_16", ViTConfig(patch_size=4, num_layers=3, embedding_dim=12, num_heads=3,
+                                                        mlp_size=20))
+    with pytest.raises(ValueError, match="weights.pth for --model vit_b_16: .* have 2 layers, the model has 3"):
+        find_pretrained("vit_b_16", file, "torchvision", None, 3)
+
+
+def test_our_own_checkpoints_are_no_weights_to_fine_tune_unless_they_say_how_images_were_prepared(tmp_path):
+    torch.save(ViT(ViTConfig(16, 4, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20)).state_dict(),
+               tmp_path / "ours.pth")
+    with pytest.raises(ValueError, match="does not say how its images were prepared"):
+        find_pretrained("vit_b_16", tmp_path / "ours.pth", "torchvision", None, 3)
+
+
+def test_random_weights_are_drawn_from_the_seed():
+    made = []
+    for _ in range(2):
+        torch.manual_seed(4)
+        made.append(load_transfer(find_pretrained("vit_b_16", "random", "torchvision", (16, 16), 3), 2))
+    assert all(torch.equal(a, b) for a, b in zip(made[0].parameters(), made[1].parameters(), strict=True))
+    assert transfer_weights.find_pretrained("vit_b_16", "random", "torchvision", None, 3).weights is None
+
+
+def test_images_are_prepared_as_each_library_prepares_them(tmp_path):
+    """timm's default configuration, transformers' own image processor, and the authors' input pipeline."""
+    import numpy as np
+    import timm
+    from transformers import ViTConfig as TheirConfig
+    from transformers import ViTImageProcessor, ViTModel
+
+    from tests.models.jax_reference import make_arrays
+
+    torch.manual_seed(0)
+    cfg = timm.models.vision_transformer._cfg()
+    net = timm.models.vision_transformer.VisionTransformer(16, 4, embed_dim=12, depth=2, num_heads=3, mlp_ratio=20 / 12)
+    torch.save(net.state_dict(), tmp_path / "timm.pth")
+    net = ViTModel(TheirConfig(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
+                               image_size=16, patch_size=4))
+    torch.save(net.state_dict(), tmp_path / "huggingface.bin")
+    np.savez(tmp_path / "jax.npz", **make_arrays(4, 12, 3, 20, 2, (4, 4), 5))
+    processor = ViTImageProcessor()
+    assert (processor.do_resize, processor.size["height"], processor.size["width"]) == (True, 224, 224)
+    assert int(processor.resample) == 2, "Pillow's bilinear"
+    half = [0.5] * 3
+    expected = {
+        "timm.pth": ("crop", cfg["crop_pct"], cfg["interpolation"], list(cfg["mean"]), list(cfg["std"])),
+        "huggingface.bin": ("stretch", 1.0, "bilinear", list(processor.image_mean), list(processor.image_std)),
+        "jax.npz": ("stretch", 1.0, "bilinear", half, half)}
+    for name, wanted in expected.items():
+        found = find_pretrained("vit_b_16", tmp_path / name, "torchvision", None, 3)
+        frame = tuple(found.frame[key] for key in ("mode", "share", "interpolation"))
+        assert (*frame, list(found.mean), list(found.std)) == wanted, name
+
+
+@pytest.mark.parametrize("head", ["arc.margin.weight", "classifier_out.weight", "head_drop.fc.weight", "arc_margin"])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_resnets_linear_heads_under_any_name_are_left_out_and_said(tmp_path, head, own):
+    state = torchvision.models.resnet18().state_dict() | {head: torch.ones(5, 512)}
+    torch.save({name: value for name, value in state.items() if own or not name.startswith("fc.")}, tmp_path / "r.pth")
+    notes = find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3).notes
+    assert f"the weights' own head, {head.removesuffix('.weight')} of 5 classes, is left out" in notes
+    assert ("the weights' own head, fc of 1000 classes, is left out" in notes) == own
+
+
+@pytest.mark.parametrize("extra", [{"layer4.adapter.weight": torch.ones(5, 512)}, {"neck.weight": torch.ones(5, 9)}])
+def test_whatever_else_a_resnet_has_too_much_stays_an_error(tmp_path, extra):
+    torch.save(torchvision.models.resnet18().state_dict() | extra, tmp_path / "r.pth")
+    with pytest.raises(ValueError, match=f"tensor .*{min(extra)} is none of it|tensor fc.bias is none of it"):
+        find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)
+
+
+def test_a_variance_below_zero_is_refused_by_its_name(tmp_path):
+    """Its root is NaN: the loss of the first step would be, and the learning rate be blamed."""
+    state = torchvision.models.resnet18().state_dict()
+    state["layer2.0.bn1.running_var"][3] = -0.5
+    torch.save(state, tmp_path / "r.pth")
+    with pytest.raises(ValueError, match=r"r.pth .*layer2.0.bn1.running_var holds a variance of -0.5, below 0"):
+        find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)
