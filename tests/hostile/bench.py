@@ -268,7 +268,7 @@ def _watch(folder: Path, events: Path) -> None:
 
     def hook(event: str, arguments: tuple) -> None:
         line = ""
-        if event in PROGRAMS and arguments[0] not in ("git", "g++", sys.executable):
+        if event in PROGRAMS and arguments[0] not in ("git", sys.executable):
             line = f"started a program: {event} {arguments[:2]}"
         elif (
             event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
