@@ -127,7 +127,7 @@ LEFT_IN_FINE_TUNING = {
 LEFT_IN_EVALUATION = {
     "mean and std": ("data_setup.predict_data", "RowsToScore.batches", "transform.to(device)", "transform"),
     "slices": ("data_setup.predict_data", "RowsToScore.batches", "pixels.to(device)", "pixels"),
-    "model": ("evaluate", "evaluate_checkpoint", "load_model(checkpoint_file, device)", "load_model(checkpoint_file)"),
+    "model": ("evaluate", "load_network", "load_model(file, device)", "load_model(file)"),
 }
 NOTICED = pytest.raises((RuntimeError, TypeError), match="device|cpu|should be the same")
 
