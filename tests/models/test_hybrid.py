@@ -277,13 +277,7 @@ def refused(arrays, match, **changes):
     assert model.config is config
 
 
-def test_a_head_without_its_bias_is_left_out_and_named():
-    arrays = {key: array for key, array in hybrid_arrays().items() if key != "head/bias"}
-    with pytest.warns(UserWarning, match="the head classifier, of 5 classes, is left out"):
-        load_hybrid(small(), arrays)
-
-
-@pytest.mark.parametrize("name", sorted(hybrid_arrays().keys() - {"head/bias"}))
+@pytest.mark.parametrize("name", hybrid_arrays())
 def test_each_array_is_needed(name):
     arrays = {key: array for key, array in hybrid_arrays().items() if key != name}
     refused(arrays, "no Vision Transformer" if name == "embedding/kernel" else "missing")
