@@ -65,10 +65,19 @@ class EvaluatedScore(Score):
 
 
 @dataclass(frozen=True)
+class CountedClass:
+    """A class and how many patients of it were tested (slices, where the patients are unknown)."""
+
+    name: str = field(metadata={"key": "class"})
+    people: int
+
+
+@dataclass(frozen=True)
 class EvaluatedScores:
     """The scores of one unit; which there are depends on the classes."""
 
     scores: dict[str, EvaluatedScore]
+    classes: list[CountedClass]
     count: int | None = None
 
 

@@ -9,8 +9,8 @@ SCORE = {"value": 0.8, "low": 0.7, "high": 0.9, "constant": 0.5}
 UNIT = {"count": 40, "classes": {"AD": 20, "CN": 20}, "accuracy": SCORE, "balanced_accuracy": SCORE, "auroc": SCORE,
         "auroc_disease": SCORE}
 RUN = {"test": {"slice": UNIT, "patient": UNIT}, "best_epoch": 2, "largest": "AD", "stamps": [], "resamples": 2000}
-EVALUATION = {"slice": {"count": 4, "scores": {"accuracy": SCORE | {"verdict": "better than guessing", "p": 0.01}}},
-              "patient": {"count": 2, "scores": {}}, "largest": "AD", "stamps": [], "commit": None,
+EVALUATION = {"slice": {"count": 4, "scores": {"accuracy": SCORE | {"verdict": "better than guessing", "p": 0.01}}, "classes": [{"class": "AD", "people": 2}]},
+              "patient": {"count": 2, "scores": {}, "classes": []}, "largest": "AD", "stamps": [], "commit": None,
               "nearest neighbour": {}}
 GONE = object()
 
