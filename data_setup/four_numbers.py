@@ -36,8 +36,8 @@ def four_numbers(image: np.ndarray) -> np.ndarray:
 def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:
     """(people, 16): each person's four numbers averaged in 4 slabs of neighbouring slices; and the ids, sorted.
 
-    An id may be (subject, label): then each label of a person has a row. Slices are ordered by their number in the Kaggle set, elsewhere by file name. ValueError for a person with fewer
-    slices than slabs.
+    An id may be (subject, label): then each label of a person has a row. Slices are ordered by their number in the
+    Kaggle set, elsewhere by file name. ValueError for a person with fewer slices than slabs.
     """
     numbers = {path: four_numbers(read_image(path, 1)[:, :, 0]) for path in paths}
     stacks = {}

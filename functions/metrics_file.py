@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from functions.errors import UserError
-from functions.intervals import RESAMPLES
 from functions.json_files import check, read_json
 
 SCORE_KEYS = ("value", "low", "high", "constant", "null", "nearest", "p")
@@ -51,7 +50,6 @@ class RunMetrics:
     largest: str
     stamps: list[str]
     probe: Units | None = None
-    resamples: int = RESAMPLES
 
 
 @dataclass(frozen=True)

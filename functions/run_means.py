@@ -6,7 +6,7 @@ import numpy as np
 
 from functions.intervals import FEW
 
-OVER_CLASSES = {"balanced_accuracy", "macro_f1", "auroc"}      # means over those classes that a run's test set can score
+OVER_CLASSES = {"balanced_accuracy", "macro_f1", "auroc"}      # means over the classes that a run can score
 NO_MEAN = f"no mean of runs that do not score the same classes (those of {FEW} test patients or more)"
 
 

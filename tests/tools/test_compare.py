@@ -77,8 +77,8 @@ def test_a_damaged_run_is_refused_in_one_line(call_train, call_compare, argument
 
 
 def found(value, **more):
-    return {"people": 8, "scored": frozenset(("AD", "CN")), ("network", "accuracy"): value, ("constant", "accuracy"): 0.5,
-            ("network - four numbers", "accuracy"): value - 0.4} | more
+    return {"people": 8, "scored": frozenset(("AD", "CN")), ("network", "accuracy"): value,
+            ("constant", "accuracy"): 0.5, ("network - four numbers", "accuracy"): value - 0.4} | more
 
 
 def cells(line):
