@@ -135,7 +135,7 @@ def differing(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
     generator, found = np.random.default_rng(2), {name: [] for name in DIFFERENCES}
     for number in range(cohorts):
         first, second = draw(cell, generator, networks=2)
-        for name, row in evaluation.paired(first.p, second.p, first.y, first.who, ORDER, HEALTHY).items():
+        for name, row in evaluation.paired(first.p, second.p, first.y, first.who, HEALTHY).items():
             if name in found and np.isfinite(row["low"]):
                 found[name].append((number, bool(row["low"] > 0 or row["high"] < 0)))
     return found

@@ -36,6 +36,7 @@ TOO_GOOD_AUROC = 0.94
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 MET, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
+PAIRED = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier")
 OF_CLASS = ("sensitivity", "specificity", "auroc")
 
 
@@ -202,7 +203,7 @@ def _people(ids: np.ndarray) -> int:
     return len(np.unique(ids))
 
 
-def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int],
+def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
            healthy: int | None = None) -> dict[str, dict]:
     """name → p's score minus q's on the same patients, with its 95 % interval; AUROCs with a p-value.
 
@@ -210,26 +211,30 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray, or
     over classes of ENOUGH patients. Where patients have several labels, hence rows, the former two alone have one.
     """
     classes, one_each = scored_classes(y, subjects), _people(subjects) == len(y)
-    ours, theirs = (points(each, y, order, healthy, classes, subjects) for each in (p, q))
-    gap = {name: ours[name] - theirs[name] for name in ours}
-    right, result = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y), {}
-    for name, rows in (("accuracy", right), ("brier", _brier(p, y) - _brier(q, y))):
-        low, high = mean_of_clusters(rows, subjects)
-        result[name] = {"difference": gap[name], "low": low, "high": high}
-    low, high = _mean_difference([right[y == k] for k in classes]) if one_each else (np.nan, np.nan)
-    result["balanced_accuracy"] = {"difference": gap["balanced_accuracy"], "low": low, "high": high}
-    asked = {"auroc": [(p[:, k], q[:, k], y == k) for k in classes]}
-    if healthy is not None:
-        asked["auroc_disease"] = [(-p[:, healthy], -q[:, healthy], y != healthy)]
-    for name, parts in asked.items():
-        first = [auroc(mine, positive)[1] for mine, _, positive in parts]
-        second = [auroc(other, positive)[1] for _, other, positive in parts]
-        if np.isfinite(gap[name]):
-            low, high, chance = difference(np.mean(first, axis=0), np.mean(second, axis=0), gap[name])
-            if not one_each or (name == "auroc" and len(y) < ENOUGH and not p.shape[1] == len(classes) == 2):
-                low = high = chance = np.nan
-            result[name] = {"difference": gap[name], "low": low, "high": high, "p": chance}
-    return {name: result[name] for name in ours if name in result and np.isfinite(gap[name])}
+    right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
+    found = {name: (rows.mean(), *mean_of_clusters(rows, subjects))
+             for name, rows in (("accuracy", right), ("brier", _brier(p, y) - _brier(q, y)))}
+    if len(classes) > 1:
+        parts = [right[y == k] for k in classes]
+        found["balanced_accuracy"] = (np.mean([part.mean() for part in parts]), *_mean_difference(parts))
+        found["auroc"] = _auroc_difference([(p[:, k], q[:, k], y == k) for k in classes])
+    if healthy is not None and has_two_sides(y == healthy, subjects):
+        found["auroc_disease"] = _auroc_difference([(-p[:, healthy], -q[:, healthy], y != healthy)])
+    result = {}
+    for name, (gap, low, high, *chance) in found.items():
+        mean_of_few = name == "auroc" and len(y) < ENOUGH and not p.shape[1] == len(classes) == 2
+        if mean_of_few or not (one_each or name in ("accuracy", "brier")):
+            low, high, chance = np.nan, np.nan, [np.nan] * len(chance)
+        result[name] = {"difference": float(gap), "low": low, "high": high} | dict(zip(["p"], chance, strict=False))
+    return {name: result[name] for name in PAIRED if name in result}
+
+
+def _auroc_difference(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[float, float, float, float]:
+    """(difference, low, high, p) of the mean AUROCs of two networks, of (one's score, the other's, positive)s."""
+    first, second = ([auroc(part[i], part[2]) for part in parts] for i in (0, 1))
+    gap = float(np.mean([value for value, _ in first]) - np.mean([value for value, _ in second]))
+    return gap, *difference(np.mean([each for _, each in first], axis=0), np.mean([each for _, each in second], axis=0),
+                            gap)
 
 
 def _mean_difference(parts: list[np.ndarray]) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
         result[unit] = {"count": len(labels), "scores": scored,
                         "classes": evaluation.by_class(q, labels, people, class_names, unit == "patient")}
         if other is not None and unit == "patient":
-            result["against"] = evaluation.paired(q, rows_of(other)[0], labels, people, stages, healthy)
+            result["against"] = evaluation.paired(q, rows_of(other)[0], labels, people, healthy)
     people = by_patient(p, y, who)
     if known:
         result["aggregation"] = {

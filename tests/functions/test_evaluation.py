@@ -178,7 +178,7 @@ def test_patients_with_several_labels_count_once_and_have_no_interval_of_rows():
     assert np.isfinite(scored["value"])
     assert np.isnan(scored["p"]), "those of two labels exchange them among themselves: nothing changes"
     assert scored["verdict"] == evaluation.NO_VERDICT
-    rows = evaluation.paired(q, np.roll(q, 1, axis=0), many, of, [0, 1, 2], 0)
+    rows = evaluation.paired(q, np.roll(q, 1, axis=0), many, of, 0)
     assert [name for name, row in rows.items() if np.isfinite(row["low"])] == ["accuracy", "brier"]
 
 
@@ -193,7 +193,7 @@ def test_of_slices_there_is_no_p_value_no_verdict_and_one_interval():
 
 def test_two_networks_are_compared_on_the_same_patients():
     (p, y, who), (q, _, _) = people_of(3, people=80, signal=1.8), people_of(3, people=80, signal=0.2)
-    found = evaluation.paired(p, q, y, who, ORDER, 1)
+    found = evaluation.paired(p, q, y, who, 1)
     assert set(found) == {"accuracy", "balanced_accuracy", "brier", "auroc", "auroc_disease"}
     assert found["accuracy"]["difference"] == pytest.approx(
         accuracy_score(y, p.argmax(1)) - accuracy_score(y, q.argmax(1)))
@@ -201,10 +201,10 @@ def test_two_networks_are_compared_on_the_same_patients():
         assert 0 < found[name]["low"] < found[name]["difference"] < found[name]["high"], name
     assert found["auroc_disease"]["p"] < 0.05
     assert "p" not in found["accuracy"]
-    back = evaluation.paired(q, p, y, who, ORDER, 1)
+    back = evaluation.paired(q, p, y, who, 1)
     for name, row in back.items():
         assert (row["low"], row["high"]) == pytest.approx((-found[name]["high"], -found[name]["low"])), name
-    itself = evaluation.paired(p, p, y, who, ORDER, 1)
+    itself = evaluation.paired(p, p, y, who, 1)
     assert all(row["difference"] == 0 for row in itself.values())
     assert not any(row["low"] < 0 or row["high"] > 0 for row in itself.values())
 
@@ -212,12 +212,12 @@ def test_two_networks_are_compared_on_the_same_patients():
 def test_differences_are_of_patients_and_those_of_mean_aurocs_of_thirty():
     """Each row of a patient of two labels again: no more patients, so the same interval."""
     (p, y, who), (q, _, _) = people_of(3, people=36, signal=1.8), people_of(3, people=36, signal=0.2)
-    assert np.isfinite(evaluation.paired(p, q, y, who, ORDER, 1)["auroc"]["low"])
-    few = evaluation.paired(p[:29], q[:29], y[:29], who[:29], ORDER, 1)
+    assert np.isfinite(evaluation.paired(p, q, y, who, 1)["auroc"]["low"])
+    few = evaluation.paired(p[:29], q[:29], y[:29], who[:29], 1)
     assert np.isnan([few["auroc"][end] for end in ("low", "high", "p")]).all()
     assert np.isfinite(few["auroc_disease"]["low"])
-    twice = evaluation.paired(*(np.repeat(part, 2, axis=0) for part in (p, q, y, who)), ORDER, 1)
-    once = evaluation.paired(p, q, y, who, ORDER, 1)
+    twice = evaluation.paired(*(np.repeat(part, 2, axis=0) for part in (p, q, y, who)), 1)
+    once = evaluation.paired(p, q, y, who, 1)
     for name in ("accuracy", "brier"):
         assert (twice[name]["low"], twice[name]["high"]) == pytest.approx((once[name]["low"], once[name]["high"]))
 
@@ -227,7 +227,7 @@ def test_the_difference_of_balanced_accuracies_is_a_t_interval_within_classes():
     generator = np.random.default_rng(0)
     y = np.repeat([0, 1], 400)
     first, second = (np.eye(2)[np.where(generator.random(800) < share, y, 1 - y)] for share in (0.8, 0.7))
-    row = evaluation.paired(first, second, y, np.arange(800), [0, 1], None)["balanced_accuracy"]
+    row = evaluation.paired(first, second, y, np.arange(800), None)["balanced_accuracy"]
     gaps = [((first.argmax(1) == y) * 1.0 - (second.argmax(1) == y))[y == k] for k in (0, 1)]
     half = 1.96 * np.sqrt(sum(gap.var(ddof=1) / 400 for gap in gaps)) / 2
     centre = np.mean([gap.mean() for gap in gaps])
@@ -264,7 +264,7 @@ def test_next_to_nobody_gives_no_error_and_no_verdict(rows):
     assert {score["verdict"] for score in scored.values() if "verdict" in score} == {"not scored"}
     evaluation.evaluate_slices(p, y, subjects, ORDER, 0, 1)
     evaluation.by_class(p, y, subjects, ["a", "b", "c"])
-    evaluation.paired(*[by_patient(p, y, subjects)[0]] * 2, *by_patient(p, y, subjects)[1:], ORDER, 1)
+    evaluation.paired(*[by_patient(p, y, subjects)[0]] * 2, *by_patient(p, y, subjects)[1:], 1)
 
 
 def test_ways_from_slices_to_a_patient():
