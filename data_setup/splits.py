@@ -125,17 +125,18 @@ def _strata(classes: pd.Series, share: float) -> pd.Series:
     """The stratum each patient is drawn in, from the patients' classes (a sorted tuple each).
 
     A stratum is a combination of classes. Where `share` of its patients is less than one, they are drawn among those
-    of the rarest of their classes instead; whoever is alone there, too, among the largest stratum that has this class.
-    So only the only patient of a class is never drawn.
+    of the rarest of their classes instead; if these are too few, too, in the largest other stratum that has this class.
+    So nobody but the only patient of a class is never drawn, and where each has one class, strata are classes.
     """
     having = Counter(name for each in classes for name in each)
     rarest = classes.map(lambda each: min(each, key=lambda name: (having[name], name)))
     small = classes.map(classes.value_counts()) * share < 1
     strata = classes.map("\0".join).where(~small, rarest)
-    for patient in strata.index[~strata.duplicated(keep=False)]:
-        others = strata[classes.map(lambda each, name=rarest[patient]: name in each)].drop(patient).value_counts()
-        if len(others):
-            strata[patient] = min(others.index, key=lambda name, others=others: (-others[name], name))
+    for name in sorted(set(rarest[small])):
+        inside = strata == name
+        others = strata[classes.map(lambda each, name=name: name in each) & ~inside].value_counts()
+        if inside.sum() * share < 1 and len(others):
+            strata[inside] = min(others.index, key=lambda other, others=others: (-others[other], other))
     return strata
 
 

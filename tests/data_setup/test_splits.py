@@ -127,8 +127,9 @@ def visits(*of):
     ["a"] * 12 + ["b"] * 11 + ["c"] * 9 + ["ab", "ac", "bc", "abc"],       # each alone in a combination
     ["a"] * 12 + ["b"] * 10 + ["ab", "ab"],                                # two alike: one of the two would always test
     ["ab"] * 12 + ["a", "b"],                                              # alone in the class's own stratum, too
+    ["ab"] * 20 + ["a", "a"],                                              # two such: one of the two would always test
     ["ab"] * 20 + ["abc"] * 6 + ["ac"],                                    # nobody has the rarest class alone
-], ids=["one", "four", "pair", "pure", "chain"])
+], ids=["one", "four", "pair", "pure", "pure pair", "chain"])
 def test_patients_of_odd_classes_are_tested_as_often_as_others(cohort):
     """A patient alone in a combination of classes always trained. In 120 draws a count is 24 ± 4.4 (binomial)."""
     classes, subjects = visits(*cohort)
