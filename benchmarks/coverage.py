@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import sklearn
@@ -93,12 +94,17 @@ def grid(which: list[Cell], counts, names: tuple[str, ...], cohorts: int) -> str
     return table(["classes", "patients", "slices", *(name.replace("_", " ") for name in names)], rows)
 
 
+def _generator(table: int, cell: Cell) -> np.random.Generator:
+    """Random numbers of its own for each cell of each table."""
+    return np.random.default_rng([table, crc32(" ".join([*cell.words, str(cell.signal)]).encode())])
+
+
 def covered(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
     """score → (cohort, whether the interval held the truth), of a class's scores for each class that has it.
 
     "rarest class": the sensitivity of the scored class of fewest patients.
     """
-    generator, known = np.random.default_rng(1), truth(cell.prevalence, cell.slices, cell.signal)
+    generator, known = _generator(1, cell), truth(cell.prevalence, cell.slices, cell.signal)
     found = {name: [] for name in SCORES}
 
     def note(number: int, name: str, low: float, high: float, target: float) -> None:
@@ -132,7 +138,7 @@ def covered(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
 
 def differing(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
     """score → (cohort, whether the interval of the difference of two equally good networks left 0 out)."""
-    generator, found = np.random.default_rng(2), {name: [] for name in DIFFERENCES}
+    generator, found = _generator(2, cell), {name: [] for name in DIFFERENCES}
     for number in range(cohorts):
         first, second = draw(cell, generator, networks=2)
         for name, row in evaluation.paired(first.p, second.p, first.y, first.who, HEALTHY).items():
@@ -144,7 +150,8 @@ def differing(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
 def false_alarms(part: str, cohorts: int) -> list[list[str]]:
     """Rows of the table of p-values and verdicts, of a part in ALARMS."""
     prevalence, patients, slices, signal = ALARMS[part]
-    generator, cell = np.random.default_rng(3), Cell(prevalence, patients, slices, signal)
+    cell = Cell(prevalence, patients, slices, signal)
+    generator = _generator(3, cell)
     judged = [_judge(*draw(cell, generator), number) for number in range(cohorts)]
     of = f"{patients} patients, classes {prevalence}, slices {slices}"
     if signal:

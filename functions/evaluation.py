@@ -180,9 +180,10 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
              patients: bool = True) -> list[dict]:
     """Sensitivity, specificity and AUROC of each class with value, low, high; of slices (not `patients`) the values.
 
-    Of a class with fewer than FEW people, or with fewer than FEW outside it, counts alone.
+    Of a class with fewer than FEW people, or with fewer than FEW outside it, counts alone; of fewer than FEWEST people
+    in all, or where some have several labels, no intervals.
     """
-    rows, called, one_each = [], p.argmax(axis=1), patients and _people(people) == len(y)
+    rows, called, given = [], p.argmax(axis=1), patients and FEWEST <= _people(people) == len(y)
     for k, name in enumerate(class_names):
         of = y == k
         row = {"class": name, "people": _people(people[of]), "rows": int(of.sum())}
@@ -193,7 +194,7 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
                     "specificity": (passed / (~of).sum(), wilson(passed, (~of).sum())),
                     "auroc": (area, auroc_interval(area, *_sides(of)))}
             for what, (value, (low, high)) in made.items():
-                ends = {"low": float(low), "high": float(high)} if one_each else {"low": np.nan, "high": np.nan}
+                ends = {"low": float(low), "high": float(high)} if given else {"low": np.nan, "high": np.nan}
                 row[what] = {"value": float(value)} | ends
         rows.append(row)
     return rows

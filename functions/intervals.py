@@ -47,18 +47,20 @@ def wilson(hits: np.ndarray, counts: np.ndarray, z: float = norm.ppf((1 + LEVEL)
 def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
     """(low, high) of a share of rows, right (n,), whose patients are independent; nan of fewer than FEWEST patients.
 
-    Wilson's interval of as many independent rows as vary alike: share (1 - share) / V, V being the variance of the
-    ratio estimator over patients, at least Kish's (Σ size)² / Σ size² of patients whose rows all agree, and at most the
-    rows; with one row a patient, their number. Where patients have several rows and Kish's number is below ENOUGH, nan:
-    V is then too uncertain. Source: Korn and Graubard 1998, Surv Methodol 24:193.
+    Wilson's interval of as many independent rows as vary alike: share (1 - share) / V, V being the jackknife's variance
+    over patients, at least Kish's k = (Σ size)² / Σ size² of patients whose rows all agree, and at most the rows; with
+    one row a patient, their number. The quantile is that of t with k - 1 degrees of freedom. Where patients have more
+    than one row and k is below ENOUGH, nan: V is too uncertain. After Korn and Graubard 1998, Surv Methodol 24:193.
     """
-    share, variance, sizes = _of_clusters(np.asarray(right, dtype=float), subjects)
-    patients, rows = len(sizes), sizes.sum()
+    sizes, hits = _of_patients(right, subjects)
+    patients, rows, share = len(sizes), sizes.sum(), hits.sum() / sizes.sum()
     fewest = rows**2 / np.square(sizes).sum()
     if patients < FEWEST or (patients < rows and fewest < ENOUGH - 1e-9):
         return np.nan, np.nan
+    without = (hits.sum() - hits) / (rows - sizes)
+    variance = (patients - 1) / patients * np.square(without - share).sum()
     effective = float(np.clip(share * (1 - share) / variance, fewest, rows)) if variance > 0 else float(fewest)
-    low, high = wilson(share * effective, effective, t.ppf((1 + LEVEL) / 2, patients - 1))
+    low, high = wilson(share * effective, effective, t.ppf((1 + LEVEL) / 2, fewest - 1))
     return float(low), float(high)
 
 
@@ -66,10 +68,12 @@ def mean_of_clusters(values: np.ndarray, subjects: np.ndarray) -> tuple[float, f
     """(low, high) of a mean over rows, values (n,), whose patients are independent: t with patients - 1 degrees of
     freedom; nan of fewer than two patients, or where nothing varies.
     """
-    mean, variance, sizes = _of_clusters(values, subjects)
-    if not variance > 0:
+    sizes, totals = _of_patients(values, subjects)
+    patients, mean = len(sizes), totals.sum() / sizes.sum()
+    variance = np.square(totals - mean * sizes).sum() / sizes.sum() ** 2
+    if patients < 2 or not variance > 0:
         return np.nan, np.nan
-    half = t.ppf((1 + LEVEL) / 2, len(sizes) - 1) * np.sqrt(variance)
+    half = t.ppf((1 + LEVEL) / 2, patients - 1) * np.sqrt(patients / (patients - 1) * variance)
     return float(mean - half), float(mean + half)
 
 
@@ -83,14 +87,10 @@ def mean_of_positives(values: np.ndarray) -> tuple[float, float]:
     return float(mean / ratio), float(mean * ratio)
 
 
-def _of_clusters(values: np.ndarray, subjects: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """The mean over rows, its variance as that of a ratio over patients (nan of one), and each patient's rows."""
+def _of_patients(values: np.ndarray, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each patient's rows, and the sum of their values."""
     _, person = np.unique(subjects, return_inverse=True)
-    sizes, totals = np.bincount(person), np.bincount(person, values)
-    patients, mean = len(sizes), totals.sum() / sizes.sum()
-    if patients < 2:
-        return mean, np.nan, sizes
-    return mean, patients / (patients - 1) * np.square(totals - mean * sizes).sum() / sizes.sum() ** 2, sizes
+    return np.bincount(person), np.bincount(person, values)
 
 
 def mean_of_proportions(hits: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

@@ -253,6 +253,9 @@ def test_classes_of_few_people_get_counts_and_no_scores():
     scored = evaluation.evaluate_patients(p, y, who, ORDER, 0, healthy=2, resamples=20)
     assert np.isnan(scored["auroc_disease"]["value"])
     assert scored["auroc_disease"]["verdict"] == "not scored"
+    few = evaluation.by_class(p[:19], y[:19], who[:19], ["a", "b", "c"])
+    assert np.isnan([row["sensitivity"]["low"] for row in few if "sensitivity" in row]).all()
+    assert any("sensitivity" in row for row in few)
     values = evaluation.by_class(p, y, who, ["a", "b", "c"], patients=False)
     assert np.isnan(values[0]["auroc"]["low"])
 

@@ -56,7 +56,14 @@ def test_patients_whose_slices_agree_count_by_kishs_number():
     assert high - low > 1.2 * (narrow[1] - narrow[0])
     always = share_of_clusters(np.ones(len(who), bool), who)
     kish = size.sum() ** 2 / np.square(size).sum()
-    assert always == pytest.approx(tuple(wilson(kish, kish, t.ppf(0.975, 119))))
+    assert always == pytest.approx(tuple(wilson(kish, kish, t.ppf(0.975, kish - 1))))
+    hits = np.bincount(who, right & (np.arange(len(who)) % 8 > 2))           # some slices of a patient right, some not
+    shares = [(hits.sum() - hits[i]) / (size.sum() - size[i]) for i in range(120)]
+    share, variance = hits.sum() / size.sum(), 119 / 120 * np.square(np.array(shares) - hits.sum() / size.sum()).sum()
+    many = share * (1 - share) / variance
+    assert kish < many < size.sum()
+    assert share_of_clusters(right & (np.arange(len(who)) % 8 > 2), who) == pytest.approx(tuple(
+        wilson(share * many, many, t.ppf(0.975, kish - 1))))
 
 
 @pytest.mark.parametrize(("sizes", "given"), [([8] * 30, True), ([8] * 29, False), ([1] * 20, True),
