@@ -218,6 +218,9 @@ def test_a_patient_of_two_labels_counts_once_for_each(tmp_path):
     assert (found["accuracy"], found["balanced_accuracy"], found["auroc_disease"]) == (1, 1, 1)
     few = pd.DataFrame(rows[:-4])
     assert np.isnan(four_number_scores(few, ["AD", "CN"], 1)["auroc_disease"]), "four patients are diseased at a visit"
+    later = pd.DataFrame([row for row in rows[:-4] if row["split"] == "test" and row["class"] == "AD"])
+    both = pd.concat([few, later.assign(**{"class": "MCI"})])
+    assert np.isnan(four_number_scores(both, ["AD", "MCI", "CN"], 2)["auroc_disease"]), "still four, at two visits each"
     few = pd.DataFrame(rows[:-1])
     with pytest.raises(UserError, match="patient sub-16, AD has 3 slices"):
         four_number_scores(few, ["AD", "CN"], 1)
