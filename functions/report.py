@@ -9,7 +9,7 @@ import pandas as pd
 from functions import html_page
 from functions.errors import UserError, not_a_file
 from functions.files import write_text
-from functions.intervals import FEW, RESAMPLES
+from functions.intervals import FEW
 from functions.json_files import check, read_json
 from functions.metrics_file import read_run_metrics
 from functions.model_card import CARD, flat, model_card
@@ -145,8 +145,8 @@ def _scores(metrics: dict, patients_known: bool) -> str:
         parts.append(html_page.table([f"per {unit}, {metrics['test'][unit]['count']} of them", "value [95 % interval]",
                                       f"always {metrics['largest']}"], rows))
     return "".join(parts) + html_page.words(
-        f"Intervals are 95 %, over patients ({metrics.get('resamples', RESAMPLES):,} resamples where resampled), of "
-        f"this network on this split. A class with fewer than {FEW} patients is not scored and in no mean."
+        f"Intervals are 95 %, over patients, of this network on this split. A class with fewer than {FEW} patients is "
+        "not scored and in no mean."
         if patients_known else "The patients are unknown: no intervals.")
 
 

@@ -17,7 +17,6 @@ from functions.checkpoints import load_checkpoint, load_weights, make_checkpoint
 from functions.distributed import from_main, is_main, share_step, wait, world_size
 from functions.errors import UserError
 from functions.files import write_atomically, write_json
-from functions.intervals import RESAMPLES
 from functions.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.recipes import from_plain, keep_default_folders, resolve, to_plain
 from functions.report import write_report
@@ -205,7 +204,7 @@ class TrainingRun:
                        started: float) -> None:
         write_table(self.folder / "predictions.csv", predictions)
         write_json(self.folder / "metrics.json", scored | {"best_epoch": self.best["epoch"], "largest": largest,
-                                                           "stamps": self.facts["stamps"], "resamples": RESAMPLES})
+                                                           "stamps": self.facts["stamps"]})
         title, class_names = make_title(self.folder.name, self.facts["stamps"]), self.facts["class_names"]
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", plot_confusion_matrix(confusion, class_names, title))):
