@@ -17,7 +17,8 @@ NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
 def four_number_scores(split, class_names: list[str], healthy: int | None) -> dict[str, float]:
     """Patient scores of a logistic regression on four numbers a slice, tested on a run's own test people.
 
-    It learns from the run's training and validation people together: it has no epoch to choose.
+    It learns from the run's training and validation people together: it has no epoch to choose. As in every score of
+    patients, a patient whose slices carry several labels counts once for each label.
     """
     import numpy as np
     from sklearn.linear_model import LogisticRegression
@@ -29,15 +30,14 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
 
     sides = []
     for rows in (split[split["split"] != "test"], split[split["split"] == "test"]):
-        numbers, people = patient_table(rows["path"].tolist(), rows["subject"].tolist())
-        sides.append((numbers, rows.groupby("subject")["class"].first().loc[people].to_numpy()))
-    (known, known_labels), (new, new_labels) = sides
+        numbers, rows_of = patient_table(rows["path"].tolist(), list(zip(rows["subject"], rows["class"], strict=True)))
+        sides.append((numbers, *np.array(rows_of).T))
+    (known, _, known_labels), (new, who, new_labels) = sides
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(known, known_labels)
     probabilities = np.zeros((len(new), len(class_names)))
     probabilities[:, [class_names.index(name) for name in model.classes_]] = model.predict_proba(new)
     labels = np.array([class_names.index(name) for name in new_labels])
-    return metrics.scores(probabilities, labels, healthy, metrics.scored_classes(labels, np.arange(len(labels))),
-                          np.arange(len(labels)))
+    return metrics.scores(probabilities, labels, healthy, metrics.scored_classes(labels, who), who)
 
 
 def four_number_split(run: Path, record: dict):
@@ -76,12 +76,14 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     from data_setup.splits.warnings import UNKNOWN
     from functions.checkpointing.run_folder import read_record
     from functions.evaluation import metrics
+    from functions.reports.run_means import scored_names
     from functions.reports.run_report import check_reportable, read_results
 
     check_reportable(run)
     record, scored = read_record(run), read_results(run)[0]["test"]
     known = UNKNOWN not in record["stamps"]                # else each slice counts as a patient: no score of patients
-    found = {"people": scored["patient"]["count"] if known else "unknown"}
+    found = {"people": scored["patient"]["count"] if known else "unknown",
+             "scored": scored_names(scored["patient" if known else "slice"]["classes"])}
     for kind, unit, what in (("network", "patient", "value"), ("network slice", "slice", "value"),
                              ("constant", "patient", "constant")):
         values = ((scored[unit].get(name) or {}).get(what) if known or unit == "slice" else None for name in NAMES)
@@ -99,6 +101,8 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
 
 def table(runs: list[Path], records: list[dict], rows: list[dict]) -> list[str]:
     """A Markdown table: a column each run, and after each group of runs that differ in their seed alone their mean."""
+    from functions.reports.run_means import spread
+
     groups = group_runs(records)
     head, alone = ["score"], len(groups) == 1
     for group in groups:
@@ -109,13 +113,13 @@ def table(runs: list[Path], records: list[dict], rows: list[dict]) -> list[str]:
             head.append(f"mean ± SD{of}")
     made = [row(head), "|" + "---|" * len(head)]
     network = network_name(records)
-    for kind, name in (key for key in rows[0] if key != "people"):
+    for kind, name in (key for key in rows[0] if isinstance(key, tuple)):
         cells = [f"{kind.replace('network', network)} {name}"]
         for group in groups:
             values = [rows[number][kind, name] for number in group]
             cells += [_three(value) for value in values]
             if len(group) > 1 or alone:
-                cells.append(_mean(values))
+                cells.append(spread(name, values, [rows[number]["scored"] for number in group]))
         made.append(row(cells))
     return made
 
@@ -124,19 +128,10 @@ def _three(value: float) -> str:
     return "-" if value != value else f"{value:.3f}"
 
 
-def _mean(values: list[float]) -> str:
-    """mean ± SD; of some alone where others have no such score."""
-    import numpy as np
-
-    known = [value for value in values if value == value]
-    if len(known) < 2:
-        return _three(known[0]) if known else "-"
-    text = f"{np.mean(known):.3f} ± {np.std(known, ddof=1):.3f}"
-    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
-
-
 def main() -> None:
     """A column each run, and the mean ± standard deviation of those that differ in their seed alone, in Markdown."""
+    from functions.reports.run_means import NO_MEAN
+
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
         parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
@@ -147,10 +142,13 @@ def main() -> None:
         for record, run in zip(records, arguments.runs, strict=True):
             if record["stamps"]:
                 print(printable(f"{run.name}: {', '.join(record['stamps'])}"))
-        print("\n".join(table(arguments.runs, records, rows)))
+        lines = table(arguments.runs, records, rows)
+        print("\n".join(lines))
         four = "" if arguments.no_four_numbers else "; the four numbers learn from training and validation people"
         people = ", ".join(str(found["people"]) for found in rows)
         print(f"\ntest people: {people}; scores per patient unless 'slice' is said{four}")
+        if any("classes)" in line for line in lines[2:]):
+            print(f"- (… classes): {NO_MEAN}")
 
 
 if __name__ == "__main__":

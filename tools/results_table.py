@@ -41,6 +41,8 @@ def group(runs: list[dict]) -> list[list[dict]]:
 
 def table(groups: list[list[dict]]) -> list[str]:
     """Of each group mean ± SD over its seeds, their intervals, how many get which verdict, nearest picture, chance."""
+    from functions.reports.run_means import NO_MEAN
+
     lines = ["| recipe | split | stamps | | " + " | ".join(words for _, _, words in COLUMNS) + " |",
              "|" + "---|" * (len(COLUMNS) + 4)]
     for runs in groups:
@@ -61,21 +63,18 @@ def table(groups: list[list[dict]]) -> list[str]:
     tested = sorted({(run["evaluation"].get("patient") or {}).get("count") or 0 for run in everybody})
     trained, scored = ({re.sub(r"^(\w{7})\w*", r"\1", str(run.get("commit"))) for run in part} for part in (
         everybody, [run["evaluation"] for run in everybody]))
+    why = f" - (… classes): {NO_MEAN}." if any("classes)**" in line for line in lines[2:]) else ""
     return [*lines, "", f"Test patients: {', '.join(map(str, tested))}; trained at commit "
-            f"{cell(', '.join(sorted(trained)))}, scored at {cell(', '.join(sorted(scored)))}."]
+            f"{cell(', '.join(sorted(trained)))}, scored at {cell(', '.join(sorted(scored)))}.{why}"]
 
 
 def _spread(runs: list[dict], unit: str, name: str, what: str) -> str:
-    """mean ± SD of those runs that have the score, and how many have it if not all do."""
-    import numpy as np
+    """mean ± SD of those runs that have the score, where they score the same classes."""
+    from functions.reports.run_means import scored_names, spread
 
-    found = [(run["evaluation"].get(unit) or {"scores": {}})["scores"].get(name, {}).get(what) for run in runs]
-    values = [value for value in found if value is not None]
-    if not values:
-        return "-"
-    spread = np.std(values, ddof=1) if len(values) > 1 else 0
-    text = f"{np.mean(values):.3f}" + (f" ± {spread:.3f}" if f"{spread:.3f}" != "0.000" else "")
-    return text if len(values) == len(runs) else f"{text} ({len(values)} of {len(runs)})"
+    rows = [(run["evaluation"].get("patient") or run["evaluation"]["slice"])["classes"] for run in runs]
+    return spread(name, [score.get(what) for score in _scores(runs, unit, name)],
+                  [scored_names({row["class"]: row["people"] for row in each}) for each in rows], constant=True)
 
 
 def _scores(runs: list[dict], unit: str, name: str) -> list[dict]:

@@ -33,11 +33,11 @@ def four_numbers(image: np.ndarray) -> np.ndarray:
                      size / image.size])
 
 
-def patient_table(paths: Sequence[str], subjects: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:
     """(people, 16): each person's four numbers averaged in 4 slabs of neighbouring slices; and the ids, sorted.
 
-    Slices are ordered by their number in the Kaggle set, elsewhere by file name. ValueError for a person with fewer
-    slices than slabs.
+    An id may be (subject, label): then each label of a person has a row. Slices are ordered by their number in the
+    Kaggle set, elsewhere by file name. ValueError for a person with fewer slices than slabs.
     """
     numbers = {path: four_numbers(read_image(path, 1)[:, :, 0]) for path in paths}
     stacks = {}
@@ -48,7 +48,8 @@ def patient_table(paths: Sequence[str], subjects: Sequence[str]) -> tuple[np.nda
     rows = []
     for subject in people:
         if len(stacks[subject]) < SLABS:
-            raise UserError(f"patient {subject} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
+            who = subject if isinstance(subject, str) else ", ".join(subject)
+            raise UserError(f"patient {who} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
         ordered = np.array([numbers[path] for _, path in sorted(stacks[subject])])
         rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS)]))
     return np.array(rows), people

@@ -6,6 +6,7 @@ A table is a DataFrame with the columns path, class, subject (an id, or None whe
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -40,15 +41,15 @@ def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: floa
     alike too, a class's patients are sorted by their number of slices and cut into as many groups as patients are to
     be drawn, and one of each group is drawn. A patient's chance is then about `share`, whatever the number of slices
     (scikit-learn's StratifiedGroupKFold puts the patients of most slices into the same fold for every seed). A patient
-    with slices of several classes is drawn among those of the same classes, and trains if there is no other; a slice
-    of an unknown patient is a patient of its own.
+    with slices of several classes is drawn among those of the same classes, or of the rarest of them (`_strata`); a
+    slice of an unknown patient is a patient of its own.
     """
     classes, groups = np.asarray(classes, dtype=str), _groups(subjects)
     pairs = pd.DataFrame({"class": classes, "group": groups}).drop_duplicates().sort_values(["group", "class"])
-    patients = pd.DataFrame({"classes": pairs.groupby("group")["class"].agg("\0".join),
+    patients = pd.DataFrame({"stratum": _strata(pairs.groupby("group")["class"].agg(tuple), share),
                              "slices": np.bincount(groups)[np.unique(groups)]})
     generator, held = np.random.default_rng(seed), []
-    for _, stratum in patients.groupby("classes"):
+    for _, stratum in patients.groupby("stratum"):
         count = len(stratum)
         expected = count * share
         drawn = int(expected) + int(generator.random() < expected % 1)
@@ -118,6 +119,25 @@ def count_table(table: pd.DataFrame) -> pd.DataFrame:
             counts.loc["(all)"] = part["subject"].nunique() if what == "patients" else len(part)
             columns[name, what] = counts
     return pd.DataFrame(columns).astype(int)
+
+
+def _strata(classes: pd.Series, share: float) -> pd.Series:
+    """The stratum each patient is drawn in, from the patients' classes (a sorted tuple each).
+
+    A stratum is a combination of classes. Where `share` of its patients is less than one, they are drawn among those
+    of the rarest of their classes instead; if these are too few, too, in the largest other stratum that has this class.
+    So nobody but the only patient of a class is never drawn, and where each has one class, strata are classes.
+    """
+    having = Counter(name for each in classes for name in each)
+    rarest = classes.map(lambda each: min(each, key=lambda name: (having[name], name)))
+    small = classes.map(classes.value_counts()) * share < 1
+    strata = classes.map("\0".join).where(~small, rarest)
+    for name in sorted(set(rarest[small])):
+        inside = strata == name
+        others = strata[classes.map(lambda each, name=name: name in each) & ~inside].value_counts()
+        if inside.sum() * share < 1 and len(others):
+            strata[inside] = min(others.index, key=lambda other, others=others: (-others[other], other))
+    return strata
 
 
 def _groups(subjects: Sequence[str | None]) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
 from functions.evaluation.intervals import LEVEL, recovered
 
@@ -16,19 +16,25 @@ def auroc(score: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
 
     The influence of a positive is (V_i - AUROC) / √(m (m - 1)) with V_i the share of negatives below it, of a negative
     alike: Σ influence² is DeLong's variance, Σ influence · influence' the covariance of two AUROCs on the same rows.
-    Source: DeLong et al. 1988, Biometrics 44:837, by midranks (Sun and Xu 2014, IEEE Signal Process Lett 21:1389).
+    Source: DeLong et al. 1988, Biometrics 44:837.
     """
     m, n = int(positive.sum()), int((~positive).sum())
     if not m or not n:
         return np.nan, np.full(len(score), np.nan)
-    ranks, influence = rankdata(score), np.zeros(len(score))
-    above = (ranks[positive] - rankdata(score[positive])) / n
-    below = 1 - (ranks[~positive] - rankdata(score[~positive])) / m
+    influence = np.zeros(len(score))
+    above = _share_below(score[positive], score[~positive])
+    below = 1 - _share_below(score[~positive], score[positive])
     value = float(above.mean())
     with np.errstate(invalid="ignore", divide="ignore"):
         influence[positive] = (above - value) / np.sqrt(m * (m - 1))
         influence[~positive] = (below - value) / np.sqrt(n * (n - 1))
     return value, influence
+
+
+def _share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each value, the share of others below it, equal ones counting half."""
+    others = np.sort(others)
+    return (np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")) / (2 * len(others))
 
 
 def auroc_interval(value: float, positives: int, negatives: int) -> tuple[float, float]:

@@ -1,9 +1,9 @@
-"""Scores of arrays, and resamples of patients: pure functions. Point values are scikit-learn's.
+"""Scores of arrays: pure functions. Point values are scikit-learn's.
 
 Arrays: probabilities (n, K), labels (n,) class numbers, subjects (n,) any ids.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
@@ -71,16 +71,3 @@ def by_patient(
     np.add.at(totals, rows, probabilities)
     means = totals / np.bincount(rows)[:, None]
     return means, np.array([label for _, label in people]), np.array([subject for subject, _ in people])
-
-
-def patient_weights(subjects: np.ndarray, resamples: int, seed: int, chunk: int = 200) -> Iterator[np.ndarray]:
-    """How often each row counts in each bootstrap resample: chunks of (≤ chunk, n), `resamples` rows in all.
-
-    Whole patients are drawn, whatever their class: how many patients a class has is as random as who they are. Drawn
-    within classes, the intervals of few patients of unequal classes were too narrow (docs/RESULTS.md).
-    """
-    generator = np.random.default_rng(seed)
-    people, person = np.unique(subjects, return_inverse=True)
-    drawn = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), resamples).astype(float)
-    for start in range(0, resamples, chunk):
-        yield drawn[start : start + chunk, person]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from functions.evaluation.intervals import RESAMPLES
 from functions.runtime.errors import UserError
 from functions.runtime.json_files import check, read_json
 
@@ -51,7 +50,6 @@ class RunMetrics:
     largest: str
     stamps: list[str]
     probe: Units | None = None
-    resamples: int = RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,19 @@ class EvaluatedScore(Score):
 
 
 @dataclass(frozen=True)
+class CountedClass:
+    """A class and how many patients of it were tested (slices, where the patients are unknown)."""
+
+    name: str = field(metadata={"key": "class"})
+    people: int
+
+
+@dataclass(frozen=True)
 class EvaluatedScores:
     """The scores of one unit; which there are depends on the classes."""
 
     scores: dict[str, EvaluatedScore]
+    classes: list[CountedClass]
     count: int | None = None
 
 

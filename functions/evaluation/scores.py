@@ -17,14 +17,17 @@ from functions.evaluation.auroc import auroc, auroc_interval, difference, mean_a
 from functions.evaluation.calibration import ece
 from functions.evaluation.intervals import (
     ENOUGH,
+    ENOUGH_BRIER,
+    FEWEST,
     LEVEL,
     RESAMPLES,
-    bootstrap_interval,
+    mean_of_clusters,
+    mean_of_positives,
     mean_of_proportions,
     share_of_clusters,
     wilson,
 )
-from functions.evaluation.metrics import by_patient, has_two_sides, patient_weights, scored_classes
+from functions.evaluation.metrics import by_patient, has_two_sides, scored_classes
 from functions.evaluation.permutation import permuted
 
 # An AUROC of diseased or not whose interval begins above this is too good: the best known to us on patients never seen,
@@ -33,6 +36,7 @@ TOO_GOOD_AUROC = 0.94
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 MET, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
+PAIRED = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier")
 OF_CLASS = ("sensitivity", "specificity", "auroc")
 
 
@@ -52,7 +56,7 @@ def points(p: np.ndarray, y: np.ndarray, order: Sequence[int], healthy: int | No
     predicted, seen, rank = p.argmax(axis=1), np.unique(y), np.argsort(order)
     chosen = seen if classes is None else np.asarray(classes, dtype=int)
     values = {"accuracy": accuracy_score(y, predicted), "balanced_accuracy": np.nan, "macro_f1": np.nan,
-              "auroc": np.nan, "kappa": np.nan, "brier": ((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1).mean(),
+              "auroc": np.nan, "kappa": np.nan, "brier": _brier(p, y).mean(),
               "ece": ece(p, y, np.ones((1, len(y))))[0]}
     if len(chosen) > 1:
         values["balanced_accuracy"] = recall_score(y, predicted, labels=chosen, average="macro", zero_division=0)
@@ -66,36 +70,34 @@ def points(p: np.ndarray, y: np.ndarray, order: Sequence[int], healthy: int | No
     return {name: float(value) for name, value in values.items()}
 
 
-def draws(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy and Brier score with each row counted `weights` (R, n) times: name → (R,)."""
-    values = np.stack([p.argmax(axis=1) == y, ((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1)], axis=1)
-    means = weights @ values / weights.sum(axis=1, keepdims=True)
-    return {"accuracy": means[:, 0], "brier": means[:, 1]}
+def _brier(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Each row's Σ_k (p_k - y_k)²."""
+    return ((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1)
 
 
-def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy: int | None, classes: Sequence[int],
-                    resamples: int = RESAMPLES, seed: int = 0) -> dict[str, tuple[float, float]]:
+def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy: int | None,
+                    classes: Sequence[int]) -> dict[str, tuple[float, float]]:
     """name → (low, high), 95 %, for rows that are patients; other scores have no interval that was shown to cover.
 
     Where patients have several labels, hence rows, the accuracy alone has one, as that of clusters.
 
-    Accuracy after Wilson, balanced accuracy from Wilson's intervals of the classes, AUROCs after Newcombe 2006; of
-    ENOUGH patients their mean over classes, with DeLong's correlations, and the Brier score, by resampling patients.
+    AUROCs after Newcombe 2006; of FEWEST patients accuracy after Wilson, balanced accuracy from Wilson's intervals of
+    the classes; of ENOUGH the AUROCs' mean over classes, with DeLong's correlations; of ENOUGH_BRIER the Brier score.
     """
     right = p.argmax(axis=1) == y
     if _people(subjects) < len(y):
         return {"accuracy": share_of_clusters(right, subjects)}
-    found = {"accuracy": share_of_clusters(right, subjects),
-             "balanced_accuracy": mean_of_proportions([right[y == k].sum() for k in classes],
-                                                      [(y == k).sum() for k in classes])}
+    found = {"accuracy": share_of_clusters(right, subjects)}
+    if len(y) >= FEWEST:
+        found["balanced_accuracy"] = mean_of_proportions([right[y == k].sum() for k in classes],
+                                                         [(y == k).sum() for k in classes])
     if p.shape[1] == len(classes) == 2:                  # one AUROC, seen from either class
         found["auroc"] = auroc_interval(auroc(p[:, 1], y == 1)[0], *_sides(y == 1))
-    if _people(subjects) >= ENOUGH:
-        drawn = [draws(p, y, weights)["brier"] for weights in patient_weights(subjects, resamples, seed)]
-        found["brier"] = _bootstrap(np.concatenate(drawn), subjects)
-        if len(classes) > 1 and "auroc" not in found:
-            values, influences = zip(*(auroc(p[:, k], y == k) for k in classes), strict=True)
-            found["auroc"] = mean_auroc_interval(values, influences, [_sides(y == k) for k in classes])
+    if len(y) >= ENOUGH_BRIER:
+        found["brier"] = mean_of_positives(_brier(p, y))
+    if len(y) >= ENOUGH and len(classes) > 1 and "auroc" not in found:
+        values, influences = zip(*(auroc(p[:, k], y == k) for k in classes), strict=True)
+        found["auroc"] = mean_auroc_interval(values, influences, [_sides(y == k) for k in classes])
     if healthy is not None and has_two_sides(y == healthy, subjects):
         found["auroc_disease"] = auroc_interval(auroc(-p[:, healthy], y != healthy)[0], *_sides(y != healthy))
     return found
@@ -104,11 +106,6 @@ def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy:
 def slice_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray) -> dict[str, tuple[float, float]]:
     """The accuracy of slices, as that of clusters; no other score of slices has an interval."""
     return {"accuracy": share_of_clusters(p.argmax(axis=1) == y, subjects)}
-
-
-def _bootstrap(values: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
-    low, high = bootstrap_interval(values, len(np.unique(subjects)))
-    return float(low), float(high)
 
 
 def _sides(positive: np.ndarray) -> tuple[int, int]:
@@ -125,7 +122,7 @@ def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order:
     """
     classes = scored_classes(y, subjects)
     value = points(p, y, order, healthy, classes, subjects)
-    spans = score_intervals(p, y, subjects, healthy, classes, resamples, seed)
+    spans = score_intervals(p, y, subjects, healthy, classes)
     constant = points(np.eye(p.shape[1])[np.full(len(y), largest)], y, order, healthy, classes, subjects)
     null = permuted(p, y, subjects, order, healthy, classes, resamples, seed)
     result = {}
@@ -183,9 +180,10 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
              patients: bool = True) -> list[dict]:
     """Sensitivity, specificity and AUROC of each class with value, low, high; of slices (not `patients`) the values.
 
-    Of a class with fewer than FEW people, or with fewer than FEW outside it, counts alone.
+    Of a class with fewer than FEW people, or with fewer than FEW outside it, counts alone; of fewer than FEWEST people
+    in all, or where some have several labels, no intervals.
     """
-    rows, called, one_each = [], p.argmax(axis=1), patients and _people(people) == len(y)
+    rows, called, given = [], p.argmax(axis=1), patients and FEWEST <= _people(people) == len(y)
     for k, name in enumerate(class_names):
         of = y == k
         row = {"class": name, "people": _people(people[of]), "rows": int(of.sum())}
@@ -196,7 +194,7 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
                     "specificity": (passed / (~of).sum(), wilson(passed, (~of).sum())),
                     "auroc": (area, auroc_interval(area, *_sides(of)))}
             for what, (value, (low, high)) in made.items():
-                ends = {"low": float(low), "high": float(high)} if one_each else {"low": np.nan, "high": np.nan}
+                ends = {"low": float(low), "high": float(high)} if given else {"low": np.nan, "high": np.nan}
                 row[what] = {"value": float(value)} | ends
         rows.append(row)
     return rows
@@ -206,37 +204,38 @@ def _people(ids: np.ndarray) -> int:
     return len(np.unique(ids))
 
 
-def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int],
-           healthy: int | None = None, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict]:
+def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
+           healthy: int | None = None) -> dict[str, dict]:
     """name → p's score minus q's on the same patients, with its 95 % interval; AUROCs with a p-value.
 
-    Accuracy and Brier score by resampling patients, balanced accuracy by t within classes, AUROCs by DeLong; where
-    patients have several labels, hence rows, the former two alone have intervals.
+    Accuracy and Brier score by t over patients, balanced accuracy by t within classes, AUROCs by DeLong, their mean
+    over classes of ENOUGH patients. Where patients have several labels, hence rows, the former two alone have one.
     """
     classes, one_each = scored_classes(y, subjects), _people(subjects) == len(y)
-    ours, theirs = (points(each, y, order, healthy, classes, subjects) for each in (p, q))
-    gap = {name: ours[name] - theirs[name] for name in ours}
-    sample = [[draws(each, y, weights) for each in (p, q)]
-              for weights in patient_weights(subjects, resamples, seed)]
-    result = {}
-    for name in sample[0][0]:
-        low, high = _bootstrap(np.concatenate([first[name] - second[name] for first, second in sample]), subjects)
-        result[name] = {"difference": gap[name], "low": low, "high": high}
     right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
-    low, high = _mean_difference([right[y == k] for k in classes]) if one_each else (np.nan, np.nan)
-    result["balanced_accuracy"] = {"difference": gap["balanced_accuracy"], "low": low, "high": high}
-    asked = {"auroc": [(p[:, k], q[:, k], y == k) for k in classes]}
-    if healthy is not None:
-        asked["auroc_disease"] = [(-p[:, healthy], -q[:, healthy], y != healthy)]
-    for name, parts in asked.items():
-        first = [auroc(mine, positive)[1] for mine, _, positive in parts]
-        second = [auroc(other, positive)[1] for _, other, positive in parts]
-        if np.isfinite(gap[name]):
-            low, high, chance = difference(np.mean(first, axis=0), np.mean(second, axis=0), gap[name])
-            if not one_each:
-                low = high = chance = np.nan
-            result[name] = {"difference": gap[name], "low": low, "high": high, "p": chance}
-    return {name: result[name] for name in ours if name in result and np.isfinite(gap[name])}
+    found = {name: (rows.mean(), *mean_of_clusters(rows, subjects))
+             for name, rows in (("accuracy", right), ("brier", _brier(p, y) - _brier(q, y)))}
+    if len(classes) > 1:
+        parts = [right[y == k] for k in classes]
+        found["balanced_accuracy"] = (np.mean([part.mean() for part in parts]), *_mean_difference(parts))
+        found["auroc"] = _auroc_difference([(p[:, k], q[:, k], y == k) for k in classes])
+    if healthy is not None and has_two_sides(y == healthy, subjects):
+        found["auroc_disease"] = _auroc_difference([(-p[:, healthy], -q[:, healthy], y != healthy)])
+    result = {}
+    for name, (gap, low, high, *chance) in found.items():
+        mean_of_few = name == "auroc" and len(y) < ENOUGH and not p.shape[1] == len(classes) == 2
+        if mean_of_few or not (one_each or name in ("accuracy", "brier")):
+            low, high, chance = np.nan, np.nan, [np.nan] * len(chance)
+        result[name] = {"difference": float(gap), "low": low, "high": high} | dict(zip(["p"], chance, strict=False))
+    return {name: result[name] for name in PAIRED if name in result}
+
+
+def _auroc_difference(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[float, float, float, float]:
+    """(difference, low, high, p) of the mean AUROCs of two networks, of (one's score, the other's, positive)s."""
+    first, second = ([auroc(part[i], part[2]) for part in parts] for i in (0, 1))
+    gap = float(np.mean([value for value, _ in first]) - np.mean([value for value, _ in second]))
+    return gap, *difference(np.mean([each for _, each in first], axis=0), np.mean([each for _, each in second], axis=0),
+                            gap)
 
 
 def _mean_difference(parts: list[np.ndarray]) -> tuple[float, float]:

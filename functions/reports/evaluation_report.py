@@ -32,8 +32,8 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
 
     `other` are another run's probabilities on the same slices, `nearest` the classes of their nearest pictures (as
     split, among strangers). Where somebody's patient is unknown there are no scores per patient, and no intervals,
-    p-value or verdict at all; without an `order` there is no kappa. `resamples`: how often patients are resampled and
-    their labels permuted.
+    p-value or verdict at all; without an `order` there is no kappa. `resamples`: how often the patients' labels
+    are permuted.
     """
     p, table = probabilities["test"], parts["test"]
     y, who = table["label"].to_numpy(), table["who"].to_numpy().astype(str)
@@ -60,11 +60,11 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
         result[unit] = {"count": len(labels), "scores": scored,
                         "classes": evaluation.by_class(q, labels, people, class_names, unit == "patient")}
         if other is not None and unit == "patient":
-            result["against"] = evaluation.paired(q, rows_of(other)[0], labels, people, stages, healthy, resamples)
+            result["against"] = evaluation.paired(q, rows_of(other)[0], labels, people, healthy)
     people = by_patient(p, y, who)
     if known:
         result["aggregation"] = {
-            way: _ways(q, people[1], people[2], stages, healthy, resamples)
+            way: _ways(q, people[1], people[2], stages, healthy)
             for way, q in evaluation.aggregated(p, y, who).items()}
     if "val" in probabilities:
         temperature = fit_temperature(probabilities["val"], parts["val"]["label"].to_numpy())
@@ -76,11 +76,10 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
     return result | {"_table": table, "_p": p, "_patients": people, "_stages": stages}
 
 
-def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], healthy: int | None,
-          resamples: int) -> dict[str, dict]:
+def _ways(q: np.ndarray, y: np.ndarray, who: np.ndarray, stages: list[int], healthy: int | None) -> dict[str, dict]:
     classes = scored_classes(y, who)
     value = evaluation.points(q, y, stages, healthy, classes, who)
-    spans = evaluation.score_intervals(q, y, who, healthy, classes, resamples)
+    spans = evaluation.score_intervals(q, y, who, healthy, classes)
     nowhere = (np.nan, np.nan)
     return {name: {"value": value[name], "low": spans.get(name, nowhere)[0], "high": spans.get(name, nowhere)[1]}
             for name in ("accuracy", "balanced_accuracy", "auroc")}

@@ -80,10 +80,9 @@ def notes(result: dict) -> list[str]:
             "exchanged at random; nearest: the class of the nearest picture of training or validation"]
     if result["patients known"]:
         primary, always = WORDS[result["primary"]], f"always answering {result['largest']}"
-        said += [f"intervals are 95 %, over patients ({result['resamples']:,} resamples where resampled): how this one "
-                 "trained network would score on other patients of this population. They do not hold what another "
-                 "split or seed would change. Simulated for 20 to 60 patients; a score without one: no method that was "
-                 "tried held 93 to 97.5 % in all simulated cohorts",
+        said += ["intervals are 95 %, over patients: how this one trained network would score on other patients of "
+                 "this population. They do not hold what another split or seed would change. Simulated for 10 to 120 "
+                 "patients; a score without one: no method that was tried holds the truth often enough",
                  "p: the share of permutations of the patients' labels that score as well, one-sided; its floor is "
                  f"1/{result['resamples'] + 1} = {floor(result):.2g}. Better: p below {SIGNIFICANT} and the whole "
                  f"interval above {always}, so p between 0.025 and 0.05 is seldom enough. Only {primary} has a "

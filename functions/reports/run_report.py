@@ -8,7 +8,7 @@ import pandas as pd
 
 from functions.checkpointing.run_folder import read_record, resume_command
 from functions.checkpointing.run_tables import read_curves, read_split
-from functions.evaluation.intervals import FEW, RESAMPLES
+from functions.evaluation.intervals import FEW
 from functions.evaluation.metrics_file import read_run_metrics
 from functions.evaluation.results import WORDS
 from functions.reports import html_page
@@ -145,8 +145,8 @@ def _scores(metrics: dict, patients_known: bool) -> str:
         parts.append(html_page.table([f"per {unit}, {metrics['test'][unit]['count']} of them", "value [95 % interval]",
                                       f"always {metrics['largest']}"], rows))
     return "".join(parts) + html_page.words(
-        f"Intervals are 95 %, over patients ({metrics.get('resamples', RESAMPLES):,} resamples where resampled), of "
-        f"this network on this split. A class with fewer than {FEW} patients is not scored and in no mean."
+        f"Intervals are 95 %, over patients, of this network on this split. A class with fewer than {FEW} patients is "
+        "not scored and in no mean."
         if patients_known else "The patients are unknown: no intervals.")
 
 

@@ -30,7 +30,6 @@ from functions.checkpointing.writer import CheckpointWriter
 from functions.config.recipes import from_plain, keep_default_folders, resolve, to_plain
 from functions.config.settings import Script
 from functions.epoch_metrics import EpochScores
-from functions.evaluation.intervals import RESAMPLES
 from functions.evaluation.results import prediction_table, score_predictions
 from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.reports.run_report import write_report
@@ -205,7 +204,7 @@ class TrainingRun:
                        started: float) -> None:
         write_table(self.folder / "predictions.csv", predictions)
         write_json(self.folder / "metrics.json", scored | {"best_epoch": self.best["epoch"], "largest": largest,
-                                                           "stamps": self.facts["stamps"], "resamples": RESAMPLES})
+                                                           "stamps": self.facts["stamps"]})
         title, class_names = make_title(self.folder.name, self.facts["stamps"]), self.facts["class_names"]
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", plot_confusion_matrix(confusion, class_names, title))):

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -219,6 +220,7 @@ def _child(script: str, arguments: list[str], folder: Path, out: Path, err: Path
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     os.chdir(folder)
+    os.environ["TMPDIR"], tempfile.tempdir = str(folder), None
     main = importlib.import_module(script).main
     _watch(folder, events)
     sys.argv = [f"{script}.py", *arguments]

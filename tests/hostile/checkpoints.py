@@ -174,6 +174,7 @@ def cases(bench: Bench) -> Iterator[Case]:
             ["runs/done"],
             write("done", ("best.pt",), change),
             "" if what in ("odd classes",) else "refuse",
+            ("model's",),
         )
     for what, content in wrong_files().items():
 

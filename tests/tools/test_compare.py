@@ -2,6 +2,7 @@ import functools
 import json
 import re
 import runpy
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from PIL import Image
 from functions.runtime.errors import UserError
 from tests.conftest import ROOT
 from tests.functions.reports.test_run_groups import record
-from tools.compare import four_number_split, table
+from tools.compare import four_number_scores, four_number_split, table
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ def test_a_damaged_run_is_refused_in_one_line(call_train, call_compare, argument
 
 
 def found(value, **more):
-    return {"people": 8, ("network", "accuracy"): value, ("constant", "accuracy"): 0.5,
-            ("network - four numbers", "accuracy"): value - 0.4} | more
+    return {"people": 8, "scored": frozenset(("AD", "CN")), ("network", "accuracy"): value,
+            ("constant", "accuracy"): 0.5, ("network - four numbers", "accuracy"): value - 0.4} | more
 
 
 def cells(line):
@@ -103,6 +104,31 @@ def test_a_mean_over_some_of_the_runs_says_so(tmp_path):
     rows = [found(0.5), found(float("nan")), found(0.7)]
     *_, network, _, _ = table([tmp_path / name for name in "abc"], [record(s) for s in (0, 1, 2)], rows)
     assert cells(network)[1:] == ["0.500", "-", "0.700", "0.600 ± 0.141 (2 of 3)"]
+
+
+def test_runs_that_score_other_classes_have_no_mean_over_classes(tmp_path):
+    rows = [found(0.5, scored=frozenset(of)) | {("network", "balanced_accuracy"): 0.6} for of in (("a", "b"), "abc")]
+    *_, accuracy, _, _, balanced = table([tmp_path / "x", tmp_path / "y"], [record(0), record(1)], rows)
+    assert cells(accuracy)[1:] == ["0.500", "0.500", "0.500 ± 0.000"]
+    assert cells(balanced)[1:] == ["0.600", "0.600", "- (2 or 3 classes)"]
+
+
+def test_which_classes_a_run_scores_is_read_from_its_patients(call_train, call_compare, arguments, tmp_path):
+    """The second gets one patient of a class too few: its slices are as many."""
+    call_train("--epochs", 1, *arguments)
+    shutil.copytree("runs/ViTModel", "runs/ViTModel-2")
+    for few, run in enumerate(("ViTModel", "ViTModel-2")):
+        file = tmp_path / "runs" / run / "metrics.json"
+        metrics = json.loads(file.read_text())
+        names = list(metrics["test"]["patient"]["classes"])
+        metrics["test"]["patient"]["classes"] = dict.fromkeys(names, 9) | ({names[0]: 4} if few else {})
+        for unit in ("slice", "patient"):
+            metrics["test"][unit]["balanced_accuracy"]["value"] = 0.5
+        file.write_text(json.dumps(metrics))
+    _, out, _ = call_compare("runs/ViTModel", "runs/ViTModel-2", "--no_four_numbers")
+    for name in ("ViT balanced_accuracy", "ViT slice balanced_accuracy"):
+        assert row(out, name)[:3] == ["0.500", "0.500", "- (1 or 2 classes)"]
+    assert out.splitlines()[-1].startswith("- (… classes): no mean of runs")
 
 
 def test_a_run_is_not_counted_twice(call_compare):
@@ -158,8 +184,6 @@ def test_every_score_stands_in_its_own_row(call_train, call_compare, arguments, 
 
 def test_the_four_numbers_learn_from_validation_too_and_keep_each_patients_class(tmp_path):
     """Of training a person each would teach the opposite; the ids' order is not that of the rows."""
-    from tools.compare import four_number_scores
-
     rows = []
     people = [(f"sub-{number:02d}", name, dark, side)
               for number, (name, dark, side) in enumerate(
@@ -185,3 +209,28 @@ def test_patients_of_too_few_slices_name_the_run_and_what_to_do(call_train, call
     assert "runs/ViTModel: patient " in err
     assert "has 3 slices, four numbers need at least 4 (--no_four_numbers compares such runs)" in err
     assert call_compare("runs/ViTModel", "--no_four_numbers")[0] == 0
+
+
+def test_a_patient_of_two_labels_counts_once_for_each(tmp_path):
+    """As in every other score of patients: five come twice, at the second visit of a later stage."""
+    rows = []
+    people = [(f"sub-{number:02d}", name, 30 if name == "CN" else 120, side) for number, (name, side) in enumerate(
+        [("AD", "train"), ("CN", "train")] * 6 + [("CN", "test")] * 10)]
+    people += [(subject, "AD", 120, side) for subject, name, _, side in people if side == "test"][:5]
+    for subject, name, dark, side in people:
+        for z in range(4):
+            pixels = np.full((20, 16), 200, dtype=np.uint8)
+            pixels.flat[:dark] = 40
+            path = tmp_path / f"{subject}_{name}_z{z}.png"
+            Image.fromarray(pixels).save(path)
+            rows.append({"path": str(path), "class": name, "subject": subject, "split": side})
+    found = four_number_scores(pd.DataFrame(rows), ["AD", "CN"], 1)
+    assert (found["accuracy"], found["balanced_accuracy"], found["auroc_disease"]) == (1, 1, 1)
+    few = pd.DataFrame(rows[:-4])
+    assert np.isnan(four_number_scores(few, ["AD", "CN"], 1)["auroc_disease"]), "four patients are diseased at a visit"
+    later = pd.DataFrame([row for row in rows[:-4] if row["split"] == "test" and row["class"] == "AD"])
+    both = pd.concat([few, later.assign(**{"class": "MCI"})])
+    assert np.isnan(four_number_scores(both, ["AD", "MCI", "CN"], 2)["auroc_disease"]), "still four, at two visits each"
+    few = pd.DataFrame(rows[:-1])
+    with pytest.raises(UserError, match="patient sub-16, AD has 3 slices"):
+        four_number_scores(few, ["AD", "CN"], 1)

@@ -11,9 +11,11 @@ from tools.results_table import BEGIN, END, check_figure, draw, group, main, rea
 def run(value, stamps=(), seed=0, recipe="mri_cpu", split="auto", **settings):
     score = {"value": value, "low": value - 0.1, "high": value + 0.1, "constant": 0.5, "nearest": 0.4,
              "verdict": "better"}
-    evaluation = {"stamps": list(stamps), "slice": {"scores": {"accuracy": score}}, "largest": "CN",
+    classes = [{"class": "AD", "people": 12}, {"class": "CN", "people": 16}, {"class": "MCI", "people": 4}]
+    evaluation = {"stamps": list(stamps), "slice": {"scores": {"accuracy": score}, "classes": classes}, "largest": "CN",
                   "nearest neighbour": {}, "commit": "fedcba9876",
-                  "patient": {"count": 32, "scores": {"balanced_accuracy": score, "auroc_disease": score}}}
+                  "patient": {"count": 32, "scores": {"balanced_accuracy": score, "auroc_disease": score},
+                              "classes": classes}}
     settings |= {"recipe": f"recipes/{recipe}.yaml", "split": split, "seed": seed, "name": f"x{seed}"}
     return {"settings": settings, "commit": "0123456789", "fingerprint": "f", "state": "finished", "stamps": [],
             "class_names": ["AD", "CN"], "evaluation": evaluation}
@@ -37,6 +39,19 @@ def test_a_group_is_its_spread_every_interval_every_verdict_and_chance():
     assert "| verdict | better | better | better |" in lines[9]
     assert len({line.count("|") for line in lines[:-2]}) == 1
     assert lines[-1] == "Test patients: 32; trained at commit 0123456, scored at fedcba9."
+
+
+def test_seeds_that_score_other_classes_have_no_mean_over_classes():
+    """4 patients of MCI in seed 0, 5 in seed 1: means of two classes and of three."""
+    runs = [run(0.6), run(0.7, seed=1)]
+    runs[1]["evaluation"]["patient"]["classes"] = [{"class": name, "people": 5} for name in ("AD", "CN", "MCI")]
+    lines = table(group(runs))
+    assert lines[2].endswith("| **0.650 ± 0.071** | **- (2 or 3 classes)** | **0.650 ± 0.071** |")
+    assert "; 0.60 to 0.80" in lines[3].split("|")[6], "every seed's interval stays"
+    assert lines[5].split("|")[5:8] == [" 0.400 ", " - (2 or 3 classes) ", " 0.400 "]
+    assert lines[-1].endswith("- (… classes): no mean of runs that do not score the same classes (those of 5 test "
+                              "patients or more).")
+    assert "(… classes)" not in table(group([run(0.6), run(0.7, seed=1)]))[-1]
 
 
 def test_where_nobody_knows_the_patients_their_cells_are_empty():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_setup.splits.split import apply_split, count_table, hold_out, split_hash
+from data_setup.splits.split import _strata, apply_split, count_table, hold_out, split_hash
 
 
 def people_table(counts, sizes, unknown=0.0, folders=("train",), by_person=True, seed=0):
@@ -114,6 +114,44 @@ def test_a_person_who_changes_class_stays_whole():
     held = hold_out(table["class"], table["subject"], 0.25, 0)
     assert held.sum() == 3 * 8
     assert not set(table[held]["subject"]) & set(table[~held]["subject"])
+
+
+def visits(*of):
+    """(classes, subjects) of patients p0, p1, … who have four slices of each class in their string."""
+    rows = [(name, f"p{number}") for number, names in enumerate(of) for name in names for _ in range(4)]
+    return [name for name, _ in rows], [subject for _, subject in rows]
+
+
+@pytest.mark.parametrize("cohort", [
+    ["a"] * 14 + ["b"] * 10 + ["ab"],                                      # one odd patient
+    ["a"] * 12 + ["b"] * 11 + ["c"] * 9 + ["ab", "ac", "bc", "abc"],       # each alone in a combination
+    ["a"] * 12 + ["b"] * 10 + ["ab", "ab"],                                # two alike: one of the two would always test
+    ["ab"] * 12 + ["a", "b"],                                              # alone in the class's own stratum, too
+    ["ab"] * 20 + ["a", "a"],                                              # two such: one of the two would always test
+    ["ab"] * 20 + ["abc"] * 6 + ["ac"],                                    # nobody has the rarest class alone
+], ids=["one", "four", "pair", "pure", "pure pair", "chain"])
+def test_patients_of_odd_classes_are_tested_as_often_as_others(cohort):
+    """A patient alone in a combination of classes always trained. In 120 draws a count is 24 ± 4.4 (binomial)."""
+    classes, subjects = visits(*cohort)
+    count = dict.fromkeys(set(subjects), 0)
+    for seed in range(120):
+        for person in set(np.asarray(subjects)[hold_out(classes, subjects, 0.2, seed)]):
+            count[person] += 1
+    assert min(count.values()) > 24 - 3.5 * 4.4
+    assert max(count.values()) < 24 + 3.5 * 4.4
+
+
+def test_the_only_patient_of_a_class_trains_whatever_else_the_patient_is():
+    classes, subjects = visits(*["a"] * 12, *["b"] * 8, "bc")
+    assert not any(hold_out(classes, subjects, 0.3, seed)[-8:].any() for seed in range(60))
+
+
+@settings(max_examples=40, deadline=None)
+@given(COUNTS, SHARES)
+def test_where_each_patient_has_one_class_the_strata_are_the_classes(counts, share):
+    """So their splits are what they were before patients of several classes were pooled."""
+    classes = pd.Series([(f"class{c}",) for c, people in enumerate(counts) for _ in range(people)])
+    assert _strata(classes, share).tolist() == [name for (name,) in classes]
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,7 +5,15 @@ from scipy.stats import norm, t
 from data_setup.audit.leakage_effect import leak_worth
 from data_setup.similarity.neighbours import find_neighbours
 from functions.evaluation import intervals
-from functions.evaluation.intervals import bootstrap_interval, mean_of_proportions, recovered, share_of_clusters, wilson
+from functions.evaluation.intervals import (
+    bootstrap_interval,
+    mean_of_clusters,
+    mean_of_positives,
+    mean_of_proportions,
+    recovered,
+    share_of_clusters,
+    wilson,
+)
 from tests.data_setup.audit.test_leakage_effect import brains
 
 
@@ -39,16 +47,48 @@ def test_wilson_is_the_interval_of_a_score_test():
 
 
 def test_patients_whose_slices_agree_count_by_kishs_number():
-    """Eight patients of 200 slices and 32 of one: (Σ m)² / Σ m² = 8.3 patients' worth, not 40."""
-    size = np.r_[np.full(8, 200), np.ones(32, int)]
-    who = np.repeat(np.arange(40), size)
-    right = np.repeat(np.arange(40) % 4 > 0, size)                          # wholly right or wholly wrong
+    """60 patients of eight slices and 60 of one: (Σ m)² / Σ m² = 75 patients' worth, not 120."""
+    size = np.r_[np.full(60, 8), np.ones(60, int)]
+    who = np.repeat(np.arange(120), size)
+    right = np.repeat(np.arange(120) % 4 > 0, size)                         # wholly right or wholly wrong
     low, high = share_of_clusters(right, who)
-    narrow = wilson(right.mean() * 40, 40)
-    assert high - low > 1.8 * (narrow[1] - narrow[0])
+    narrow = wilson(right.mean() * 120, 120)
+    assert high - low > 1.2 * (narrow[1] - narrow[0])
     always = share_of_clusters(np.ones(len(who), bool), who)
     kish = size.sum() ** 2 / np.square(size).sum()
-    assert always == pytest.approx(tuple(wilson(kish, kish, t.ppf(0.975, 39))))
+    assert always == pytest.approx(tuple(wilson(kish, kish, t.ppf(0.975, kish - 1))))
+    hits = np.bincount(who, right & (np.arange(len(who)) % 8 > 2))           # some slices of a patient right, some not
+    shares = [(hits.sum() - hits[i]) / (size.sum() - size[i]) for i in range(120)]
+    share, variance = hits.sum() / size.sum(), 119 / 120 * np.square(np.array(shares) - hits.sum() / size.sum()).sum()
+    many = share * (1 - share) / variance
+    assert kish < many < size.sum()
+    assert share_of_clusters(right & (np.arange(len(who)) % 8 > 2), who) == pytest.approx(tuple(
+        wilson(share * many, many, t.ppf(0.975, kish - 1))))
+
+
+@pytest.mark.parametrize(("sizes", "given"), [([8] * 30, True), ([8] * 29, False), ([1] * 20, True),
+                                              ([1] * 19, False), ([1] * 32 + [200] * 8, False)])
+def test_shares_of_slices_have_an_interval_of_thirty_patients_worth(sizes, given):
+    """Of fewer it holds the truth too rarely; one row a patient is a plain proportion, of 20 patients or more."""
+    who = np.repeat(np.arange(len(sizes)), sizes)
+    assert np.isfinite(share_of_clusters(who % 4 > 0, who)).all() == given
+
+
+def test_a_mean_of_clusters_is_a_t_interval_of_patients():
+    values = np.random.default_rng(0).normal(size=12)
+    half = t.ppf(0.975, 11) * values.std(ddof=1) / np.sqrt(12)
+    assert mean_of_clusters(values, np.arange(12)) == pytest.approx((values.mean() - half, values.mean() + half))
+    often = mean_of_clusters(np.repeat(values, 7), np.repeat(np.arange(12), 7))
+    assert often == pytest.approx((values.mean() - half, values.mean() + half)), "copies are no evidence"
+    assert np.isnan([*mean_of_clusters(np.ones(9), np.arange(9)), *mean_of_clusters(values, np.zeros(12))]).all()
+
+
+def test_a_mean_of_positive_values_has_an_interval_on_the_logarithmic_scale():
+    values = np.random.default_rng(0).exponential(size=15)
+    low, high = mean_of_positives(values)
+    assert low * high == pytest.approx(values.mean() ** 2)
+    assert np.log(high / low) == pytest.approx(2 * t.ppf(0.975, 14) * values.std(ddof=1) / np.sqrt(15) / values.mean())
+    assert np.isnan([*mean_of_positives(np.zeros(9)), *mean_of_positives(np.ones(9))]).all()
 
 
 def test_the_mean_of_proportions_recovers_their_variances():

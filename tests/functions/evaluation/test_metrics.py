@@ -62,16 +62,6 @@ def test_a_patient_whose_stage_changed_counts_once_for_each_label():
     assert (labels.tolist(), ids.tolist()) == ([0, 1], ["A", "A"])
 
 
-def test_resamples_draw_whole_patients_whatever_their_class(cohort):
-    _, labels, subjects = cohort
-    weights = np.concatenate(list(metrics.patient_weights(subjects, resamples=50, seed=0, chunk=7)))
-    by_person = weights.reshape(50, 40, 5)
-    assert (by_person == by_person[:, :, :1]).all(), "all slices of a patient are drawn together"
-    assert (weights.sum(axis=1) == 200).all()
-    assert len(np.unique([row[labels == 0].sum() for row in weights])) > 5, "how many are of a class is drawn, too"
-    assert len(np.unique(weights, axis=0)) == 50
-
-
 def test_classes_with_few_patients_are_not_scored():
     """Five patients of class 0, four of class 1 with many slices, six of class 2."""
     subjects = np.array([*range(5), *np.repeat(range(10, 14), 9), *range(20, 26)])

@@ -8,9 +8,10 @@ from functions.runtime.errors import UserError
 SCORE = {"value": 0.8, "low": 0.7, "high": 0.9, "constant": 0.5}
 UNIT = {"count": 40, "classes": {"AD": 20, "CN": 20}, "accuracy": SCORE, "balanced_accuracy": SCORE, "auroc": SCORE,
         "auroc_disease": SCORE}
-RUN = {"test": {"slice": UNIT, "patient": UNIT}, "best_epoch": 2, "largest": "AD", "stamps": [], "resamples": 2000}
-EVALUATION = {"slice": {"count": 4, "scores": {"accuracy": SCORE | {"verdict": "better than guessing", "p": 0.01}}},
-              "patient": {"count": 2, "scores": {}}, "largest": "AD", "stamps": [], "commit": None,
+RUN = {"test": {"slice": UNIT, "patient": UNIT}, "best_epoch": 2, "largest": "AD", "stamps": []}
+EVALUATION = {"slice": {"count": 4, "scores": {"accuracy": SCORE | {"verdict": "better than guessing", "p": 0.01}},
+                        "classes": [{"class": "AD", "people": 2}]},
+              "patient": {"count": 2, "scores": {}, "classes": []}, "largest": "AD", "stamps": [], "commit": None,
               "nearest neighbour": {}}
 GONE = object()
 
@@ -30,7 +31,7 @@ def broken(content, key, value):
 
 def test_what_a_run_and_an_evaluation_write_is_read(tmp_path):
     path = tmp_path / "metrics.json"
-    for content in (RUN, broken(RUN, "resamples", GONE), broken(RUN, "test/slice/auroc_disease", GONE),
+    for content in (RUN, broken(RUN, "test/slice/auroc_disease", GONE),
                     broken(RUN, "test/slice/auroc/value", None), RUN | {"probe": RUN["test"]}):
         path.write_text(json.dumps(content))
         assert read_run_metrics(path) == content
@@ -45,7 +46,7 @@ def test_what_a_run_and_an_evaluation_write_is_read(tmp_path):
     ("test/slice/accuracy/value", "0.8"), ("test/slice/accuracy/low", GONE), ("test/slice/accuracy/high", [0.9]),
     ("test/patient/auroc/constant", float("nan")), ("test/patient/auroc/value", float("inf")),
     ("test/patient/auroc/value", True), ("best_epoch", GONE), ("best_epoch", 2.0), ("best_epoch", None),
-    ("largest", GONE), ("largest", 0), ("stamps", "LEAKY SPLIT"), ("stamps", [1]), ("probe", []), ("resamples", "2000"),
+    ("largest", GONE), ("largest", 0), ("stamps", "LEAKY SPLIT"), ("stamps", [1]), ("probe", []),
 ])
 def test_a_runs_damaged_metrics_are_one_line_with_file_and_key(key, value, tmp_path):
     path = tmp_path / "metrics.json"

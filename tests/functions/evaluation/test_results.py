@@ -17,10 +17,10 @@ CLASSES = ["MildDemented", "NonDemented"]
 @pytest.fixture
 def predictions():
     generator = np.random.default_rng(0)
-    labels = np.repeat([0, 1] * 6, 4)
-    p = np.clip(0.5 + 0.2 * (labels == 0) - 0.1 + 0.2 * generator.normal(size=48), 0.01, 0.99)
-    subjects = [f"P{i // 4}" for i in range(48)]
-    return prediction_table([f"{i}.png" for i in range(48)], subjects, labels, np.stack([p, 1 - p], 1), CLASSES)
+    labels = np.repeat([0, 1] * 18, 4)
+    p = np.clip(0.5 + 0.2 * (labels == 0) - 0.1 + 0.2 * generator.normal(size=144), 0.01, 0.99)
+    subjects = [f"P{i // 4}" for i in range(144)]
+    return prediction_table([f"{i}.png" for i in range(144)], subjects, labels, np.stack([p, 1 - p], 1), CLASSES)
 
 
 def test_predictions_name_path_subject_label_and_every_class(predictions, tmp_path):
@@ -35,7 +35,7 @@ def test_scores_per_slice_and_per_patient_stand_beside_the_constant_answer(predi
     labels = (predictions["label"] == "NonDemented").to_numpy().astype(int)
     p = predictions[CLASSES].to_numpy()
     patients = metrics.by_patient(p, labels, predictions["subject"].to_numpy(dtype=str))
-    assert (scored["slice"]["count"], scored["patient"]["count"]) == (48, 12)
+    assert (scored["slice"]["count"], scored["patient"]["count"]) == (144, 36)
     for name, value in metrics.scores(*patients[:2], healthy=1).items():
         assert scored["patient"][name]["value"] == value
         assert scored["patient"][name]["low"] <= value <= scored["patient"][name]["high"]
@@ -51,7 +51,7 @@ def test_scores_per_slice_and_per_patient_stand_beside_the_constant_answer(predi
 def test_slices_of_unknown_patients_count_one_by_one(predictions):
     predictions["subject"] = None
     scored = score_predictions(predictions, CLASSES, "NonDemented")
-    assert scored["patient"]["count"] == 48
+    assert scored["patient"]["count"] == 144
     text = "\n".join(result_lines(scored, "NonDemented", patients_known=False))
     assert "per patient" not in text
     assert "patients unknown: no intervals" in text

@@ -13,8 +13,8 @@ from sklearn.metrics import (
 from functions.evaluation import scores as evaluation
 from functions.evaluation.auroc import auroc, auroc_interval
 from functions.evaluation.confusion_scores import from_counts
-from functions.evaluation.intervals import mean_of_proportions, share_of_clusters, wilson
-from functions.evaluation.metrics import by_patient, patient_weights
+from functions.evaluation.intervals import mean_of_positives, mean_of_proportions, share_of_clusters, wilson
+from functions.evaluation.metrics import by_patient
 from functions.evaluation.permutation import permuted
 
 ORDER = [1, 0, 2]      # class 1 is the mildest, then 0, then 2
@@ -53,19 +53,6 @@ def test_the_order_of_stages_changes_kappa_alone():
     assert {name for name in one if one[name] != other[name]} == {"kappa"}
 
 
-@pytest.mark.parametrize("decimals", [9, 1], ids=["plain", "ties"])
-def test_draws_are_points_of_the_resampled_rows(decimals):
-    p, y, subjects = cohort()
-    p = np.round(p, decimals)
-    weights = next(patient_weights(subjects, 7, seed=0))
-    found = evaluation.draws(p, y, weights)
-    for i, row in enumerate(weights.astype(int)):
-        again = np.repeat(np.arange(len(y)), row)
-        expected = evaluation.points(p[again], y[again], ORDER)
-        for name in ("accuracy", "brier"):
-            assert found[name][i] == pytest.approx(expected[name]), name
-
-
 def people_of(seed, people=40, signal=0.9, slices=5):
     """A cohort with a row a patient."""
     return by_patient(*cohort(people=people, signal=signal, seed=seed, slices=slices))
@@ -84,19 +71,21 @@ def test_means_are_over_the_classes_that_are_scored():
 
 def test_every_score_of_patients_has_the_interval_that_was_chosen_for_it():
     p, y, who = people_of(3)
-    found = evaluation.score_intervals(p, y, who, 1, [0, 1, 2], 300)
+    found = evaluation.score_intervals(p, y, who, 1, [0, 1, 2])
     right, n = (p.argmax(1) == y).sum(), len(y)
     assert found["accuracy"] == pytest.approx(tuple(wilson(right, n, t.ppf(0.975, n - 1))))
     hits = [(p.argmax(1)[y == k] == k).sum() for k in range(3)]
     assert found["balanced_accuracy"] == pytest.approx(mean_of_proportions(hits, np.bincount(y)))
     assert found["auroc_disease"] == pytest.approx(auroc_interval(
         roc_auc_score(y != 1, -p[:, 1]), (y != 1).sum(), (y == 1).sum()))
+    assert found["brier"] == pytest.approx(mean_of_positives(((p - np.eye(3)[y]) ** 2).sum(axis=1)))
     assert set(found) == {"accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier"}
     value = evaluation.points(p, y, ORDER, 1)
     assert all(low < value[name] < high for name, (low, high) in found.items())
-    few = slice(0, 20)
-    assert set(evaluation.score_intervals(p[few], y[few], who[few], None, [0, 1, 2], 300)) == {
-        "accuracy", "balanced_accuracy"}, "too few for the others"
+    both = {"accuracy", "balanced_accuracy"}
+    for few, given in ((19, {"accuracy"}), (20, both), (29, both), (30, both | {"auroc"}), (39, both | {"auroc"})):
+        assert set(evaluation.score_intervals(p[:few], y[:few], who[:few], None, [0, 1, 2])) == given, "of so few"
+    assert np.isnan(evaluation.score_intervals(p[:19], y[:19], who[:19], None, [0, 1, 2])["accuracy"]).all()
 
 
 def test_intervals_of_slices_are_those_of_their_patients():
@@ -106,7 +95,7 @@ def test_intervals_of_slices_are_those_of_their_patients():
     one, nine = evaluation.slice_intervals(p, y, who), evaluation.slice_intervals(*often)
     assert one == {"accuracy": pytest.approx(nine["accuracy"])}
     low, high = one["accuracy"]
-    patients = evaluation.score_intervals(*by_patient(p, y, who), 1, [0, 1, 2], 50)["accuracy"]
+    patients = evaluation.score_intervals(*by_patient(p, y, who), 1, [0, 1, 2])["accuracy"]
     assert high - low > 0.8 * (patients[1] - patients[0])
 
 
@@ -181,7 +170,7 @@ def test_patients_with_several_labels_count_once_and_have_no_interval_of_rows():
     found = evaluation.evaluate_patients(p, y, who, [0, 1, 2], 0, healthy=0, resamples=50)
     assert np.isnan(found["auroc_disease"]["value"])
     assert found["auroc_disease"]["verdict"] == "not scored"
-    assert [name for name, score in found.items() if np.isfinite(score["low"])] == ["accuracy"]
+    assert not any(np.isfinite(score["low"]) for score in found.values()), "13 people of 16 rows are too few"
     assert not any("sensitivity" in row for row in evaluation.by_class(p, y, who, "abc"))
     many, of = np.r_[np.zeros(12, int), [1, 2] * 12], np.r_[np.arange(12), np.repeat(np.arange(12, 24), 2)]
     q = np.random.default_rng(1).dirichlet([1, 1, 1], 36)
@@ -189,7 +178,7 @@ def test_patients_with_several_labels_count_once_and_have_no_interval_of_rows():
     assert np.isfinite(scored["value"])
     assert np.isnan(scored["p"]), "those of two labels exchange them among themselves: nothing changes"
     assert scored["verdict"] == evaluation.NO_VERDICT
-    rows = evaluation.paired(q, np.roll(q, 1, axis=0), many, of, [0, 1, 2], 0, 50)
+    rows = evaluation.paired(q, np.roll(q, 1, axis=0), many, of, 0)
     assert [name for name, row in rows.items() if np.isfinite(row["low"])] == ["accuracy", "brier"]
 
 
@@ -204,7 +193,7 @@ def test_of_slices_there_is_no_p_value_no_verdict_and_one_interval():
 
 def test_two_networks_are_compared_on_the_same_patients():
     (p, y, who), (q, _, _) = people_of(3, people=80, signal=1.8), people_of(3, people=80, signal=0.2)
-    found = evaluation.paired(p, q, y, who, ORDER, 1, resamples=300)
+    found = evaluation.paired(p, q, y, who, 1)
     assert set(found) == {"accuracy", "balanced_accuracy", "brier", "auroc", "auroc_disease"}
     assert found["accuracy"]["difference"] == pytest.approx(
         accuracy_score(y, p.argmax(1)) - accuracy_score(y, q.argmax(1)))
@@ -212,12 +201,25 @@ def test_two_networks_are_compared_on_the_same_patients():
         assert 0 < found[name]["low"] < found[name]["difference"] < found[name]["high"], name
     assert found["auroc_disease"]["p"] < 0.05
     assert "p" not in found["accuracy"]
-    back = evaluation.paired(q, p, y, who, ORDER, 1, resamples=300)
+    back = evaluation.paired(q, p, y, who, 1)
     for name, row in back.items():
         assert (row["low"], row["high"]) == pytest.approx((-found[name]["high"], -found[name]["low"])), name
-    itself = evaluation.paired(p, p, y, who, ORDER, 1, resamples=50)
+    itself = evaluation.paired(p, p, y, who, 1)
     assert all(row["difference"] == 0 for row in itself.values())
     assert not any(row["low"] < 0 or row["high"] > 0 for row in itself.values())
+
+
+def test_differences_are_of_patients_and_those_of_mean_aurocs_of_thirty():
+    """Each row of a patient of two labels again: no more patients, so the same interval."""
+    (p, y, who), (q, _, _) = people_of(3, people=36, signal=1.8), people_of(3, people=36, signal=0.2)
+    assert np.isfinite(evaluation.paired(p, q, y, who, 1)["auroc"]["low"])
+    few = evaluation.paired(p[:29], q[:29], y[:29], who[:29], 1)
+    assert np.isnan([few["auroc"][end] for end in ("low", "high", "p")]).all()
+    assert np.isfinite(few["auroc_disease"]["low"])
+    twice = evaluation.paired(*(np.repeat(part, 2, axis=0) for part in (p, q, y, who)), 1)
+    once = evaluation.paired(p, q, y, who, 1)
+    for name in ("accuracy", "brier"):
+        assert (twice[name]["low"], twice[name]["high"]) == pytest.approx((once[name]["low"], once[name]["high"]))
 
 
 def test_the_difference_of_balanced_accuracies_is_a_t_interval_within_classes():
@@ -225,7 +227,7 @@ def test_the_difference_of_balanced_accuracies_is_a_t_interval_within_classes():
     generator = np.random.default_rng(0)
     y = np.repeat([0, 1], 400)
     first, second = (np.eye(2)[np.where(generator.random(800) < share, y, 1 - y)] for share in (0.8, 0.7))
-    row = evaluation.paired(first, second, y, np.arange(800), [0, 1], None, 50)["balanced_accuracy"]
+    row = evaluation.paired(first, second, y, np.arange(800), None)["balanced_accuracy"]
     gaps = [((first.argmax(1) == y) * 1.0 - (second.argmax(1) == y))[y == k] for k in (0, 1)]
     half = 1.96 * np.sqrt(sum(gap.var(ddof=1) / 400 for gap in gaps)) / 2
     centre = np.mean([gap.mean() for gap in gaps])
@@ -251,6 +253,9 @@ def test_classes_of_few_people_get_counts_and_no_scores():
     scored = evaluation.evaluate_patients(p, y, who, ORDER, 0, healthy=2, resamples=20)
     assert np.isnan(scored["auroc_disease"]["value"])
     assert scored["auroc_disease"]["verdict"] == "not scored"
+    few = evaluation.by_class(p[:19], y[:19], who[:19], ["a", "b", "c"])
+    assert np.isnan([row["sensitivity"]["low"] for row in few if "sensitivity" in row]).all()
+    assert any("sensitivity" in row for row in few)
     values = evaluation.by_class(p, y, who, ["a", "b", "c"], patients=False)
     assert np.isnan(values[0]["auroc"]["low"])
 
@@ -262,7 +267,7 @@ def test_next_to_nobody_gives_no_error_and_no_verdict(rows):
     assert {score["verdict"] for score in scored.values() if "verdict" in score} == {"not scored"}
     evaluation.evaluate_slices(p, y, subjects, ORDER, 0, 1)
     evaluation.by_class(p, y, subjects, ["a", "b", "c"])
-    evaluation.paired(*[by_patient(p, y, subjects)[0]] * 2, *by_patient(p, y, subjects)[1:], ORDER, 1, 50)
+    evaluation.paired(*[by_patient(p, y, subjects)[0]] * 2, *by_patient(p, y, subjects)[1:], 1)
 
 
 def test_ways_from_slices_to_a_patient():
