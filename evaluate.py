@@ -33,7 +33,7 @@ def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, who was seen, probabilities, scores, figures, report: one story."""
     from data_setup.loading.predict_data import rows_to_score
     from data_setup.resources import available_cores
-    from functions.checkpointing.run_names import make_folder
+    from functions.checkpointing.run_names import check_no_input, make_folder
     from functions.evaluation.predictions import predict_batches
     from functions.evaluation.stages import order_hint, stage_order
     from functions.reports import evaluation_report, evaluation_words
@@ -67,6 +67,7 @@ def evaluate_checkpoint(arguments) -> None:
     out = arguments.out or checkpoint_file.parent / name
     if (out / "run.json").exists():
         raise UserError(f"--out {out} is a run's folder, whose own results would be overwritten: name another folder")
+    check_no_input(out, ("predictions.csv", "metrics.json", "report.html"), (arguments.data, arguments.subjects))
     make_folder(out)                                   # what cannot be written is said before the work, not after it
     def predict(net, its: dict, file: Path, part: str):
         precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)

@@ -21,7 +21,7 @@ from data_setup.similarity.neighbours import Neighbours, find_neighbours
 from data_setup.splits.warnings import overlap
 from data_setup.subjects.find import find_subjects, table_notes
 from data_setup.subjects.from_pixels import PREFIX, group_by_pixels
-from data_setup.subjects.path_tables import read_path_table, rows_without_patient, subject_ids
+from data_setup.subjects.path_tables import from_table, read_path_table, rows_without_patient, subject_ids
 from data_setup.subjects.proposed_patterns import remedy
 from functions.runtime.errors import UserError, not_a_file, printable
 
@@ -65,7 +65,7 @@ def list_data(data: Path) -> Listing:
         raise UserError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
     if data.is_file():
         table = read_path_table(data, ["path", "class", "split"], ["subject"])
-        near = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
+        near = from_table(data, table["path"].tolist())
         splits = [split_of(name) or name for name in table["split"]]
         return Listing(table.assign(**{"path": near, "class": table["class"].map(class_name), "split": splits}), [], [])
     found = find_split_folders(data, ADVICE)

@@ -94,7 +94,7 @@ def find_shortcuts(traces_of: Callable[[int], dict[str, list[float]]], labels: n
 def _auroc(x: np.ndarray, labels: np.ndarray, people: np.ndarray, seed: int) -> float:
     classes = np.unique(labels)
     folds = min(5, min(len(np.unique(people[labels == k])) for k in classes))
-    if folds < 2:
+    if folds < 2 or len(classes) < 2:
         return 0.5
     p = np.zeros((len(labels), len(classes)))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)

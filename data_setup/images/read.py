@@ -15,6 +15,7 @@ import math
 import os
 import threading
 import warnings
+import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from data_setup.images.deep import DeepImage, deep_image
-from functions.runtime.errors import UserError
+from functions.runtime.errors import UserError, printable
 
 DEPTH_RULE = "deeper than 8 bits: round(255 * (x - min) / (max - min)), min and max of each image"
 
@@ -83,6 +84,7 @@ class _Picture:
 
 def _decode(path: str | Path, stack: ExitStack) -> _Picture:
     """Open and decode, or UserError with path and reason in one line; `stack` then holds the turn of a large image."""
+    image = None
     try:
         if os.path.getsize(path) == 0:
             raise UserError("empty file (0 bytes)")
@@ -94,11 +96,30 @@ def _decode(path: str | Path, stack: ExitStack) -> _Picture:
                 raise UserError(f"{frames} frames in one file; give one slice a file")
             deep = deep_image(image, lambda: open_image(path))
             image.load()
+            if image.format == "PNG":
+                _check_png(path)
             return _Picture(image, deep, image.getexif().get(0x0112, 1))
     except MemoryError:
-        raise
+        if image is not None and image.width * image.height > LARGE:
+            raise
+        raise UserError(f"{path}: it asks for more memory than there is, which its size does not explain") from None
     except Exception as error:      # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, ...
         raise UserError(f"{path}: {_reason(error)}") from error
+
+
+def _check_png(path: str | Path) -> None:
+    """UserError where a critical chunk does not have its checksum, which Pillow does not compare for pixels (IDAT)."""
+    content = Path(path).read_bytes()
+    place = 8
+    while place + 12 <= len(content):
+        length, kind = int.from_bytes(content[place:place + 4], "big"), content[place + 4:place + 8]
+        end = place + 8 + length
+        critical = kind[:1].isupper()
+        if critical and zlib.crc32(content[place + 4:end]) != int.from_bytes(content[end:end + 4], "big"):
+            raise UserError(f"damaged: its chunk {printable(kind.decode('latin-1'))} does not have its checksum")
+        if kind == b"IEND":
+            return
+        place = end + 4
 
 
 def _reason(error: Exception) -> str:

@@ -71,10 +71,10 @@ def list_class_folders(folders: Mapping[str, Path], advice: str = TRAINING) -> L
     what the user of this script can do about the latter.
     """
     classes = {split: _class_folders(folder) for split, folder in folders.items()}
-    for split, folder in folders.items():
-        check_level(folder, classes[split].values(), advice)
-    homes = _homes(classes)
     rows, left_out, warnings = [], [], []
+    for split, folder in folders.items():
+        warnings += check_level(folder, classes[split].values(), advice)
+    homes = _homes(classes)
     for split, folder in folders.items():
         for name, class_folder in classes[split].items():
             check_not_splits(class_folder, advice)

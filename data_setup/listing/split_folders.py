@@ -73,17 +73,21 @@ def check_not_splits(class_folder: Path, advice: str) -> None:
                         f"not the other way round; {advice}")
 
 
-def check_level(folder: Path, class_folders: Iterable[Path], advice: str = TRAINING) -> None:
+def check_level(folder: Path, class_folders: Iterable[Path], advice: str = TRAINING) -> list[str]:
     """UserError where all class folders hold the same folders, named as stages are: classes lie one level lower.
 
-    So are folds, sites and splits under names that are no synonym of a split's.
+    So are folds, sites and splits under names that are no synonym of a split's. Of other names returns a warning: they
+    may be views, or classes.
     """
     class_folders = list(class_folders)
     inside = [{path.name for path in each.iterdir() if path.is_dir() and not is_litter(path.name)}
               for each in class_folders if os.access(each, os.R_OK | os.X_OK)]
-    if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside) and all(
-            STAGE.search(name) for name in inside[0]):
-        names, lower = (", ".join(map(printable, each)) for each in ([one.name for one in class_folders],
-                                                                     sorted(inside[0])))
+    if len(inside) < 2 or len(inside[0]) < 2 or any(names != inside[0] for names in inside):
+        return []
+    names, lower = (", ".join(map(printable, each))
+                    for each in ([one.name for one in class_folders], sorted(inside[0])))
+    if all(STAGE.search(name) for name in inside[0]):
         raise UserError(f"{folder} holds {names}, and each of them {lower}: these look like the classes, one level "
                         f"lower; {advice}")
+    return [f"{printable(folder)} holds {names}, taken for the classes, and each of them the same folders {lower}: if "
+            f"these are the classes, {advice}"]

@@ -26,6 +26,7 @@ from data_setup.splits.split import MODES, apply_split, count_table, split_hash
 from data_setup.splits.warnings import UNKNOWN
 from data_setup.subjects.find import find_subjects, table_notes
 from data_setup.subjects.from_pixels import subjects_from_pixels
+from data_setup.subjects.path_tables import check_told_apart
 from data_setup.subjects.proposed_patterns import CHECKED, remedy
 from functions.runtime.errors import UserError
 
@@ -119,6 +120,7 @@ def create_dataloaders(
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
     listing = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
     table = listing.table
+    check_told_apart(table["path"].tolist())
     table["subject"], told = whose(table["path"].tolist(), subjects, subject_pattern, str(split) not in MODES)
     num_bytes = bytes_needed(len(table), frame.size, channels)
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory

@@ -21,7 +21,7 @@ from data_setup.similarity.nearest_slice import labels_near
 from data_setup.similarity.neighbours import Neighbours, find_neighbours
 from data_setup.splits.seen_in_training import compare, in_data_set, means_one_patient, split_folders, training_copies
 from data_setup.subjects.find import find_subjects, table_notes
-from data_setup.subjects.path_tables import read_path_table, rows_without_patient, subject_ids
+from data_setup.subjects.path_tables import from_table, read_path_table, rows_without_patient, subject_ids
 from data_setup.subjects.proposed_patterns import remedy
 from functions.runtime.errors import UserError, not_a_file, printable
 
@@ -210,7 +210,7 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
             raise UserError(f"--data {data} has no row of split test: rows for training are not scored silently; write "
                             'test into the column "split" of the rows to score')
         table = table[test].reset_index(drop=True)
-        table["path"] = [path if Path(path).exists() else str(data.parent / path) for path in table["path"]]
+        table["path"] = from_table(data, table["path"].tolist())
         left = f": {(~test).sum()} rows of other splits are left out" if (~test).any() else ""
         return table.assign(split="test"), [f"the test rows of {data}{left}"]
     if not data.is_dir():

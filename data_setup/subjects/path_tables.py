@@ -47,12 +47,39 @@ def read_path_table(file: str | Path, columns: Sequence[str], optional: Sequence
     table = table.drop_duplicates(ignore_index=True)
     if table.empty:
         raise UserError(f"{file}: has no rows")
+    if empty := [number for number, path in enumerate(table["path"], start=2) if not path.strip()]:
+        raise UserError(f"{file}: line {empty[0]} has no path")
     keys = table["path"].map(_parts)
     if keys.duplicated().any():
         twice = table[keys == keys[keys.duplicated()].iloc[0]]
         first, second = (" ".join(row[1:]) for row in twice.iloc[:2].values.tolist())
         raise UserError(f"{file}: two rows for {twice['path'].iloc[0]}: {first!r} and {second!r}")
     return table
+
+
+def from_table(file: Path, paths: Sequence[str]) -> list[str]:
+    """Where the files of a table lie: as written, or seen from the table's own folder.
+
+    UserError, naming table and file, for a file that is not there, and for two rows that mean the same one.
+    """
+    found = [path if os.path.exists(path) else str(file.parent / path) for path in paths]
+    if missing := [path for path, place in zip(paths, found, strict=True) if not os.path.isfile(place)]:
+        raise UserError(f"{file}: {len(missing)} of {len(paths)} files are not there, the first {missing[0][:200]}: "
+                        f"paths start from here or from {file.parent}")
+    places = [os.path.realpath(path) for path in found]
+    if len(set(places)) < len(places):
+        twice = next(path for path, place in zip(paths, places, strict=True) if places.count(place) > 1)
+        raise UserError(f"{file}: two rows mean the file {twice}: leave one out")
+    return found
+
+
+def check_told_apart(paths: Sequence[str]) -> None:
+    """UserError for two files that a table could not tell apart: names in two Unicode forms, or `\\` against `/`."""
+    first: dict[tuple[str, ...], str] = {}
+    for path in paths:
+        if (other := first.setdefault(_parts(path), path)) != path:
+            raise UserError(f"{printable(other)} and {printable(path)} differ only in the Unicode form of their names, "
+                            "or in \\ and /, which tables do not tell apart: rename one")
 
 
 def _place(file: str | Path, header: Sequence[str], column: str) -> int | None:

@@ -22,7 +22,7 @@ from functions.checkpointing.run_names import check_name
 from functions.checkpointing.run_record import parse_record
 from functions.config.recipes import MOVED
 from functions.config.settings import device_name
-from functions.runtime.atomic_files import NotWritten, write_atomically, write_json
+from functions.runtime.atomic_files import NotWritten, write_atomically, write_json, write_text
 from functions.runtime.csv_files import to_csv
 from functions.runtime.distributed import is_main
 from functions.runtime.errors import UserError, not_a_file
@@ -122,7 +122,7 @@ def write_moved_split(run: Path, before: dict, now: dict, split: pd.DataFrame) -
     """
     if all(before.get(name) == now.get(name) for name in ("cwd", *MOVED)):
         return {}
-    content = split.to_csv(index=False).encode("utf-8")
+    content = to_csv(split).encode("utf-8")
     digest = hashlib.sha256(content).hexdigest()
     update_record(run, moved_split_sha256=digest)
     write_atomically(run / "split.csv", lambda file: file.write(content))
@@ -145,14 +145,16 @@ def claim(run: Path) -> None:
     """
     if run.resolve() in _claims:
         return
+    if os.path.lexists(run / LOCK) and ((run / LOCK).is_symlink() or not_a_file(run / LOCK)):
+        raise UserError(f"{run / LOCK} is a link, or no regular file: remove it")
     lock = FileLock(run / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        holder = (run / HOLDER).read_text() if (run / HOLDER).exists() else "?"
+        holder = "?" if not_a_file(run / HOLDER) else (run / HOLDER).read_text(errors="replace")[:20]
         raise UserError(f"{run} is being trained by process {holder}: wait for it, or stop it first") from None
     _claims[run.resolve()] = lock
-    (run / HOLDER).write_text(str(os.getpid()))
+    write_text(run / HOLDER, str(os.getpid()))         # replaces what has its name, and follows no link
 
 
 def release(run: Path) -> None:

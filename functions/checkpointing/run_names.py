@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from functions.runtime.errors import UserError
@@ -45,6 +46,15 @@ def check_file_writable(file: Path, flag: str) -> None:
         why = "is a folder" if file.is_dir() else f"lies in {file.parent}, which is no folder"
         raise UserError(f"{flag} {file} {why}: name a file in a folder that exists")
     check_writable(file.parent, f"name another file with {flag}")
+
+
+def check_no_input(folder: Path, outputs: Sequence[str], inputs: Iterable[Path | None]) -> None:
+    """UserError where one of the files that are written into `folder` is one of those that are read."""
+    for name in outputs:
+        for given in inputs:
+            if given is not None and (folder / name).is_file() and given.is_file() and given.samefile(folder / name):
+                raise UserError(f"{given} would be overwritten by this script's own {name}: name another folder with "
+                                "--out")
 
 
 def make_folder(folder: Path) -> None:

@@ -41,7 +41,7 @@ def wilson(hits: np.ndarray, counts: np.ndarray, z: float = norm.ppf((1 + LEVEL)
         share = hits / counts
         half = z * np.sqrt(share * (1 - share) / counts + (z / counts) ** 2 / 4)
         centre, scale = share + z**2 / counts / 2, 1 + z**2 / counts
-        return (centre - half) / scale, (centre + half) / scale
+        return np.clip((centre - half) / scale, 0.0, 1.0), np.clip((centre + half) / scale, 0.0, 1.0)
 
 
 def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:

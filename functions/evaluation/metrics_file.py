@@ -9,6 +9,7 @@ from functions.runtime.json_files import check, read_json
 SCORE_KEYS = ("value", "low", "high", "constant", "null", "nearest", "p")
 RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
 MOST = 10**9
+ROUNDING = 1e-9          # by which an end of an interval may lie outside its range
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,11 @@ def _check_ranges(content: dict, path: Path, key: str = "") -> None:
             _check_ranges(value, path, place)
         elif name == "count" and value is not None and not 0 <= value <= MOST:
             raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not a number of slices or patients')
-        elif name in SCORE_KEYS and isinstance(value, (int, float)) and not least <= value <= most:
+        elif name in SCORE_KEYS and isinstance(value, (int, float)) and not (
+                least - ROUNDING <= value <= most + ROUNDING):
             raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not between {least} and {most}')
     low, high = content.get("low"), content.get("high")
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high + ROUNDING:
         raise UserError(f'{path} is damaged: "{key}" has an interval from {low:.3g} down to {high:.3g}')
 
 

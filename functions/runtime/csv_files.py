@@ -14,11 +14,14 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """The table as CSV, without its index. Text with spaces at its ends is quoted: readers skip them otherwise."""
+    """The table as CSV, without its index.
+
+    Text with spaces at its ends, which readers skip otherwise, and with carriage returns is quoted.
+    """
     texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
     safe = table.assign(**{name: table[name].map(_escape) for name in texts}).rename(columns=_escape)
     cells = [*safe.columns, *(cell for name in texts for cell in table[name])]
-    spaced = any(isinstance(cell, str) and cell != cell.strip() for cell in cells)
+    spaced = any(isinstance(cell, str) and (cell != cell.strip() or "\r" in cell) for cell in cells)
     return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if spaced else csv.QUOTE_MINIMAL)
 
 

@@ -121,7 +121,8 @@ class TrainingRun:
         """Goes back to the last finished epoch, if there is one; returns its number."""
         save_frozen(self.folder, self.model, self.facts.get("frozen", ""))
         for unfinished in self.folder.glob(".*.part") if is_main() else ():
-            unfinished.unlink()
+            if not unfinished.is_dir():
+                unfinished.unlink()
         checkpoint, told = mend(self.folder, self.run_id) if is_main() else (None, [])  # the others read what it mended
         if from_main(is_main() and checkpoint is None):
             return 0

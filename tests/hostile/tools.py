@@ -1,6 +1,7 @@
 """The scripts of tools/ on damaged, missing and mixed runs, on tables that are none, and with odd flags."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ def evaluated(bench: Bench, folder: Path) -> Path:
 
 def cases(bench: Bench) -> Iterator[Case]:
     yield from runs(bench)
+    yield from phantoms()
+    yield from own_tables(bench)
     for script in ("tools.compare", "tools.results_table", "tools.grouping_table"):
         for given in ([], ["nowhere"], ["/dev/null"], ["."], [""], ["x" * 300], ["--nonsense"], ["nowhere", "x.csv"]):
             yield Case("tools' flags", f"{script} {' '.join(given)[:40]!r}", script, given, must="refuse",
@@ -73,3 +76,42 @@ def runs(bench: Bench) -> Iterator[Case]:
         for what, edit in csv_edits():
             yield Case("tools' runs", f"compare, {file} {what}", "tools.compare", ["runs/done"], change(
                 lambda run, file=file, edit=edit: (run / file).write_text(edit((run / file).read_text()))))
+
+
+def phantoms() -> Iterator[Case]:
+    """python -m data_setup.phantom with every flag wrong."""
+    small = ["--people", "10", "--slices", "1"]
+    for given in ([], ["out", "--people", "3"], ["out", "--people", "x"], ["out", "--slices", "0"],
+                  ["out", "--seed", "-1"],
+                  ["out", "--fault", "none"], ["out", *small, "--contact_sheet", "s.xyz"], ["", *small],
+                  ["out", *small, "--contact_sheet", "no/s.png"], ["taken", *small], ["link", *small], ["a/b/c", *small],
+                  ["x" * 300, *small], ["out", *small], ["out", *small, "--contact_sheet", "s.png"]):
+        def prepare(bench, folder):
+            (folder / "taken").mkdir()
+            (folder / "link").symlink_to("nowhere")
+
+        yield Case("phantoms", " ".join(given)[:70] or "nothing", "data_setup.phantom.__main__", given, prepare,
+                   names=("OUT", "people", "slices", "seed", "fault", ". exists", "too long", "an argument"))
+
+
+def own_tables(bench: Bench) -> Iterator[Case]:
+    """Files of the user that have the name of a result, and links and pipes where a run has small files."""
+    def with_slices(bench, folder):
+        bench.slices(folder / "S")
+        rows = [f"{path},{number}" for number, path in enumerate(sorted((folder / "S").rglob("*.png")))]
+        (folder / "subjects.csv").write_text("path,subject\n" + "\n".join(rows) + "\n")
+
+    yield Case("tables that would be overwritten", "audit", "audit",
+               ["S", "--subjects", "subjects.csv", "--out", "."], with_slices, "refuse")
+    for name in ("process.pid", "process.lock"):
+        for kind in ("link", "pipe", "folder"):
+            def prepare(bench, folder, name=name, kind=kind):
+                place = bench.run(folder, "half") / name
+                if kind == "link":
+                    (folder / "precious.txt").write_text("precious")
+                    place.symlink_to(folder / "precious.txt")
+                else:
+                    (os.mkfifo if kind == "pipe" else Path.mkdir)(place)
+
+            yield Case("tables that would be overwritten", f"{name} is a {kind}", "train", ["--resume", "runs/half"],
+                       prepare)

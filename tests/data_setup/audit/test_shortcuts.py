@@ -1,8 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 
 from data_setup.audit.file_features import hash_of
-from data_setup.audit.shortcuts import Shortcut, find_shortcuts
+from data_setup.audit.shortcuts import Shortcut, _auroc, find_shortcuts
 
 
 @pytest.fixture
@@ -121,3 +123,9 @@ def test_labels_are_shuffled_over_whole_people():
         assert not shortcut.found
         best.append(shortcut.shuffled)
     assert np.mean(best) > 0.59, "0.55 where slices are shuffled"
+
+
+def test_labels_of_one_class_tell_nothing_and_warn_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _auroc(np.arange(24.0)[:, None], np.ones(24, dtype=int), np.arange(24) // 2, 0) == 0.5

@@ -320,3 +320,12 @@ def test_a_class_folder_whose_name_is_that_of_litter_is_warned_about(tmp_path, n
         (tmp_path / folder).rename(tmp_path / f".{folder}")
     with pytest.raises(UserError, match=r"holds no class folders.*\.AD holds images, but is left out for its name"):
         list_slices({"train": tmp_path})
+
+
+@pytest.mark.parametrize("names", [("trn", "tst"), ("fold1", "fold2"), ("hospital1", "hospital2")])
+def test_classes_that_all_hold_the_same_folders_are_warned_about(tmp_path, names):
+    for number, name in enumerate((*names, *names)):
+        save_noise(tmp_path / name / str(number // 2) / "a.png", number)
+    [warning] = list_slices({"train": tmp_path}).warnings
+    assert f"{tmp_path} holds {', '.join(names)}, taken for the classes, and each of them the same folders 0, 1" in (
+        warning)

@@ -15,7 +15,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from data_setup.phantom import anatomy as phantom_anatomy
 from data_setup.phantom import generate as phantom
-from data_setup.phantom.generate import CLASSES, FAULTS, ceiling, contact_sheet, main, make_phantom
+from data_setup.phantom.__main__ import main
+from data_setup.phantom.generate import CLASSES, FAULTS, ceiling, contact_sheet, make_phantom
 from data_setup.phantom.people import Draws, draw_person
 
 GOLDEN = "9ddac9a3947dd95154abbd21fc7f2b97823a11ffb6b2e58a0698f5a57b9e7657"
@@ -416,19 +417,22 @@ def test_the_set_appears_whole_by_one_rename(tmp_path, monkeypatch):
     assert moves == [True]
 
 
-def test_command_line(tmp_path, capsys):
+def test_command_line(tmp_path, call_script):
     command = [str(tmp_path / "set"), "--people", "10", "--slices", "3", "--fault", "leak", "--fault", "damaged"]
-    assert main([*command, "--contact_sheet", str(tmp_path / "sheet.png")]) == 0
-    said = capsys.readouterr().out
+    code, said, err = call_script(main, *command, "--contact_sheet", str(tmp_path / "sheet.png"))
+    assert (code, err) == (0, "")
     assert "10 people" in said
     assert "leak, damaged" in said
     assert "balanced accuracy 69" in said
     assert pixels_of(tmp_path / "sheet.png").shape == (3 * (14 + 3 * 96), 3 * 80)
-    for wrong in (command, [str(tmp_path / "new"), "--fault", "no"], [str(tmp_path / "new"), "--people", "ten"], []):
-        with pytest.raises(SystemExit) as stop:
-            main(wrong)
-        assert stop.value.code == 2
-        assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    new = str(tmp_path / "new")
+    for wrong in (command, [new, "--fault", "no"], [new, "--people", "ten"], [], [str(tmp_path / "link")],
+                  [new, "--contact_sheet", str(tmp_path / "no" / "s.png")],
+                  [new, "--contact_sheet", str(tmp_path / "s.xyz")]):
+        code, _, err = call_script(main, *wrong)
+        assert (code, err.count("\n")) == (2, 1), wrong
+        assert not (tmp_path / "new").exists(), "nothing is left that a second try would meet"
 
 
 def test_contact_sheet_shows_every_class(default):

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from data_setup.subjects.path_tables import match_paths, read_path_table
+from data_setup.subjects.path_tables import check_told_apart, from_table, match_paths, read_path_table
+from functions.runtime.errors import UserError
 
 
 def write(tmp_path, text):
@@ -78,3 +79,30 @@ def test_relative_paths_are_matched_with_their_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "data")
     assert match_paths(["A/1.png"], ["data/A/1.png"], "t.csv") == [0]
     assert match_paths(["A/1.png"], [str(tmp_path / "data/A/1.png")], "t.csv") == [0]
+
+
+def test_names_that_a_table_cannot_tell_apart_are_refused():
+    check_told_apart(["a/é.png", "b/é.png", "a/e.png"])
+    for one, other in (("a/\u00e9.png", "a/e\u0301.png"), ("a\\b.png", "a/b.png")):
+        with pytest.raises(UserError, match="rename one"):
+            check_told_apart([one, other])
+
+
+def test_files_of_a_table_are_found_once_each(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "deep" / name).touch()
+    table = tmp_path / "deep" / "t.csv"
+    assert from_table(table, ["a.png", str(tmp_path / "deep" / "b.png")]) == [str(tmp_path / "deep" / name)
+                                                                             for name in ("a.png", "b.png")]
+    with pytest.raises(UserError, match=r"t\.csv: two rows mean the file a\.png"):
+        from_table(table, ["a.png", str(tmp_path / "deep" / "a.png")])
+    for missing in ("c.png", "x" * 5000 + ".png", "."):
+        with pytest.raises(UserError, match=r"t\.csv: 1 of 2 files are not there, the first .*paths start from"):
+            from_table(table, ["a.png", missing])
+
+
+def test_a_row_without_a_path_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("path,class\na.png,AD\n,CN\n")
+    with pytest.raises(UserError, match=r"t\.csv: line 3 has no path"):
+        read_path_table(tmp_path / "t.csv", ["path", "class"])

@@ -8,13 +8,17 @@ import pandas as pd
 import pytest
 
 from functions.checkpointing.run_folder import (
+    HOLDER,
+    LOCK,
     asked_device,
     check_split,
+    claim,
     create_run,
     losses_file,
     provenance,
     read_record,
     recorded,
+    release,
     this_command,
     update_record,
     write_table,
@@ -175,3 +179,22 @@ def test_a_split_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "split.csv")
     with pytest.raises(UserError, match=f"split.csv is {kind}.*: put it back"):
         check_split(tmp_path, {})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links and pipes")
+def test_links_and_pipes_in_place_of_a_runs_small_files_are_neither_followed_nor_waited_for(tmp_path):
+    """A run's folder may come from anywhere."""
+    run = create_run("run", RECORD, SPLIT, tmp_path / "runs")
+    mine = tmp_path / "precious.txt"
+    mine.write_text("precious")
+    (run / HOLDER).symlink_to(mine)
+    claim(run)
+    release(run)
+    assert mine.read_text() == "precious"
+    os.mkfifo(run / HOLDER)
+    claim(run)
+    release(run)
+    (run / LOCK).symlink_to(mine)
+    with pytest.raises(UserError, match=r"process\.lock is a link"):
+        claim(run)
+    assert mine.read_text() == "precious"

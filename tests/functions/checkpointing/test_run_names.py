@@ -5,7 +5,13 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 
-from functions.checkpointing.run_names import check_file_writable, check_name, check_writable, make_folder
+from functions.checkpointing.run_names import (
+    check_file_writable,
+    check_name,
+    check_no_input,
+    check_writable,
+    make_folder,
+)
 from functions.runtime.errors import UserError
 
 
@@ -80,3 +86,12 @@ def test_a_file_that_cannot_be_written_is_named_with_its_flag(tmp_path):
     for file in (tmp_path, tmp_path / "no" / "x.png", tmp_path / "file" / "x.png"):
         with pytest.raises(UserError, match=re.escape(f"--figure {file} ") + ".*name a file in a folder that exists"):
             check_file_writable(file, "--figure")
+
+
+def test_a_file_that_is_read_is_not_written(tmp_path):
+    (tmp_path / "subjects.csv").touch()
+    (tmp_path / "link.csv").symlink_to("subjects.csv")
+    check_no_input(tmp_path, ("subjects.csv", "audit.json"), (None, tmp_path / "other.csv"))
+    for given in ("subjects.csv", "link.csv"):
+        with pytest.raises(UserError, match=rf"{given} would be overwritten.*name another folder with --out"):
+            check_no_input(tmp_path, ("subjects.csv", "audit.json"), (None, tmp_path / given))

@@ -144,3 +144,13 @@ def test_the_standard_error_of_the_ends_is_what_the_constant_promises():
     generator = np.random.default_rng(0)
     ends = [bootstrap_interval(generator.normal(size=intervals.RESAMPLES), patients=10**6)[0] for _ in range(200)]
     assert np.std(ends) / (2 * 1.96) == pytest.approx(0.015, abs=0.004)
+
+
+def test_no_end_lies_outside_0_to_1_whatever_the_number_of_patients():
+    """Rounding put the upper end of 8 right of 8 above 1, and metrics.json was then refused as damaged."""
+    for n in range(1, 400):
+        for hits in (0, n):
+            low, high = intervals.wilson(hits, n)
+            assert 0 <= low <= high <= 1
+            ends = intervals.share_of_clusters(np.full(4 * n, hits > 0), np.repeat(np.arange(n), 4))
+            assert all(np.isnan(end) or 0 <= end <= 1 for end in ends)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from functions.evaluation.metrics_file import read_evaluation, read_run_metrics
+from functions.evaluation.metrics_file import _check_ranges, read_evaluation, read_run_metrics
 from functions.runtime.errors import UserError
 
 SCORE = {"value": 0.8, "low": 0.7, "high": 0.9, "constant": 0.5}
@@ -104,3 +104,9 @@ def test_each_score_has_its_range(name, value, fine, tmp_path):
             read_evaluation(path, "")
     path.write_text(json.dumps(EVALUATION | {"patient": None}))
     assert read_evaluation(path, "")["patient"] is None
+
+
+def test_rounding_at_the_ends_of_a_range_is_no_damage(tmp_path):
+    _check_ranges({"accuracy": {"value": 1.0, "low": 0.6, "high": 1.0000000000000002}}, tmp_path / "metrics.json")
+    with pytest.raises(UserError, match="not between 0 and 1"):
+        _check_ranges({"accuracy": {"value": 1.0, "low": 0.6, "high": 1.001}}, tmp_path / "metrics.json")

@@ -33,3 +33,10 @@ def test_our_own_tables_read_back_exactly(tmp_path):
 def test_numbers_missing_ids_and_ordinary_tables_are_as_before():
     table = pd.DataFrame({"path": ["/a.png", "b.png"], "subject": ["p1", None], "AD": [-0.5, 0.25]})
     assert to_csv(table) == table.to_csv(index=False)
+
+
+def test_a_carriage_return_alone_reads_back(tmp_path):
+    table = pd.DataFrame({"path": ["a\rb.png", "c.png"], "class": "AD", "subject": "1", "split": "test"})
+    (tmp_path / "t.csv").write_bytes(to_csv(table).encode())
+    assert read_split(tmp_path / "t.csv")["path"].tolist() == ["a\rb.png", "c.png"]
+    assert read_path_table(tmp_path / "t.csv", ["path", "class"])["path"].tolist() == ["a\rb.png", "c.png"]
