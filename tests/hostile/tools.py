@@ -84,8 +84,8 @@ def phantoms() -> Iterator[Case]:
     for given in ([], ["out", "--people", "3"], ["out", "--people", "x"], ["out", "--slices", "0"],
                   ["out", "--seed", "-1"],
                   ["out", "--fault", "none"], ["out", *small, "--contact_sheet", "s.xyz"], ["", *small],
-                  ["out", *small, "--contact_sheet", "no/s.png"], ["taken", *small], ["link", *small], ["a/b/c", *small],
-                  ["x" * 300, *small], ["out", *small], ["out", *small, "--contact_sheet", "s.png"]):
+                  ["out", *small, "--contact_sheet", "no/s.png"], ["taken", *small], ["link", *small],
+                  ["a/b/c", *small], ["x" * 300, *small], ["out", *small], ["out", *small, "--contact_sheet", "s.png"]):
         def prepare(bench, folder):
             (folder / "taken").mkdir()
             (folder / "link").symlink_to("nowhere")
