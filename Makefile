@@ -1,5 +1,5 @@
-# make demo: trains on generated brains, from nothing.   make test: lint and all tests, from nothing.
-# Each makes its own virtual environment first; a second call reuses it unless a requirements file has changed.
+# make demo: trains on the built-in phantom.   make test: lint and all tests.
+# Each creates a virtual environment first; a second call reuses it unless a requirements file has changed.
 PYTHON ?= python3
 VENV ?= .venv
 
@@ -9,8 +9,9 @@ demo: $(VENV)/demo-ready
 	$(VENV)/bin/python train.py --demo --epochs 10
 
 test: $(VENV)/test-ready
+	@echo "lint and all tests: about nine minutes on two cores"
 	$(VENV)/bin/ruff check .
-	# a process a core, one thread each; about nine minutes on two cores
+	# one process per core, one thread each
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist loadfile
 
 $(VENV)/bin/python:
