@@ -3,16 +3,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: demo test clean
+.PHONY: demo test duration clean
 
 demo: $(VENV)/demo-ready
 	$(VENV)/bin/python train.py --demo --epochs 10
 
-test: $(VENV)/test-ready
-	@echo "lint and all tests: about nine minutes on two cores"
+test: duration $(VENV)/test-ready
 	$(VENV)/bin/ruff check .
 	# one process per core, one thread each
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist loadfile
+
+duration:
+	@echo "make test: about nine minutes on two cores; the first call installs PyTorch and the peers' libraries before"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
