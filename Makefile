@@ -1,17 +1,20 @@
-# make demo: trains on generated brains, from nothing.   make test: lint and all tests, from nothing.
-# Each makes its own virtual environment first; a second call reuses it unless a requirements file has changed.
+# make demo: trains on the built-in phantom.   make test: lint and all tests.
+# Each creates a virtual environment first; a second call reuses it unless a requirements file has changed.
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: demo test clean
+.PHONY: demo test duration clean
 
 demo: $(VENV)/demo-ready
 	$(VENV)/bin/python train.py --demo --epochs 10
 
-test: $(VENV)/test-ready
+test: duration $(VENV)/test-ready
 	$(VENV)/bin/ruff check .
-	# a process a core, one thread each; about nine minutes on two cores
+	# one process per core, one thread each
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist loadfile
+
+duration:
+	@echo "make test: about nine minutes on two cores; the first call installs PyTorch and the peers' libraries before"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -127,8 +127,10 @@ def test_importing_a_script_does_nothing_and_loads_no_torch(path, tmp_path):
 
 
 def test_every_directory_of_the_map_is_there():
-    for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "docs/HONESTY.md", "README.md",
-                 "LICENSE", "Makefile", "env.yml", "requirements.txt", "requirements-dev.txt",
-                 "pyproject.toml", ".ci/run", "notebooks/loss_curves.ipynb", "docs/RESULTS.md", "docs/LOG.md",
-                 "docs/HOWTO.md", "docs/BENCHMARKS.md", "benchmarks/__main__.py"):
+    for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "README.md", "CONTRIBUTING.md",
+                 "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "env.yml", "requirements.txt",
+                 "requirements-dev.txt", "pyproject.toml", ".ci/run", ".github/workflows/ci.yml",
+                 ".pre-commit-config.yaml", "notebooks/loss_curves.ipynb", "benchmarks/__main__.py", "docs/data.md",
+                 "docs/audit.md", "docs/training.md", "docs/weights.md", "docs/evaluation.md", "docs/api.md",
+                 "docs/RESULTS.md", "docs/HONESTY.md", "docs/BENCHMARKS.md", "docs/SCALING.md", "docs/LOG.md"):
         assert (ROOT / file).is_file(), file

@@ -1,6 +1,8 @@
-"""What the README names exists, and what it orders works."""
+"""Documents: what they name exists, what they claim is in the code, and their examples run."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +11,31 @@ import pytest
 
 from functions.config.parser import make_parser
 from functions.config.settings import SCRATCH, TRANSFER
+from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
+DOCS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
+# What the examples need: published sizes made tiny, and a weights file.
+PRELUDE = """
+from dataclasses import replace
+import torch
+from models import VARIANTS, build
+from models.pretrained import to_torchvision
+for name, size in VARIANTS.items():
+    VARIANTS[name] = replace(size, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20)
+torch.save(to_torchvision(build("vit_b_16")), "vit_b_16.pth")
+"""
+
+
+def python_blocks(document):
+    return re.findall(r"^```python\n(.*?)^```", DOCS[document], flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", DOCS)
@@ -30,17 +48,91 @@ def test_every_flag_that_is_named_exists(name):
 @pytest.mark.parametrize("name", DOCS)
 def test_every_file_that_is_named_exists(name):
     folders = "recipes|tools|docs|functions|data_setup|models|notebooks|tests|benchmarks"
-    named = set(re.findall(rf"(?<![\w/])((?:{folders})/\w+\.\w+)", DOCS[name]))
-    assert {path for path in named if not (ROOT / path).exists()} == set()
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", DOCS[name])
-    folder = ROOT if name == "README.md" else ROOT / "docs"
-    assert {link for link in links if not (folder / link).exists()} == set()
+    named = set(re.findall(rf"(?<![\w/])((?:{folders})/(?:\w+/)*\w+\.\w+)", DOCS[name]))
+    former = {"docs/HOWTO.md"} if name == "CHANGELOG.md" else set()
+    assert {path for path in named if not (ROOT / path).exists()} == former
 
 
-def test_the_two_commands_are_targets_of_the_makefile():
+def headings(document):
+    """The anchors that GitHub gives to a document's headings."""
+    text = re.sub(r"^```.*?^```", "", document, flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_every_link_leads_somewhere(name):
+    for link in re.findall(r"\]\((?!http)([^)\s]+)\)", DOCS[name]):
+        file, _, anchor = link.partition("#")
+        target = ((ROOT / name).parent / file).resolve() if file else ROOT / name
+        assert target.exists(), link
+        if anchor:
+            assert anchor in headings(DOCS[target.relative_to(ROOT).as_posix()]), link
+
+
+def test_what_the_readme_points_to_is_defined_there():
+    """Each row of "Where to find what": every name is defined in one of its files, every file defines one of them."""
+    rows = re.findall(r"^\|([^|]+)\|([^|]+)\|([^|]+)\|$", README.split("## Where to find what")[1], flags=re.MULTILINE)
+    assert len(rows) > 12
+    for _, files, names in rows[2:]:
+        names = re.findall(r"`(\w+)`", names)
+        defined = []
+        for file in re.findall(r"`([\w/]+\.py)`", files):
+            text = (ROOT / file).read_text(encoding="utf-8")
+            here = [name for name in names
+                    if re.search(rf"^(?:(?:def|class) {name}\b|{name}\b[^=\n]*= )", text, flags=re.MULTILINE)]
+            assert here, f"{file} defines none of {names}"
+            defined += here
+        assert set(defined) == set(names) != set()
+
+
+def test_the_readme_is_short():
+    assert len(README.split()) <= 900
+
+
+def test_the_readme_shows_forward_as_it_is():
+    [shown] = [block for block in python_blocks("README.md") if "return self.classifier" in block]
+    code = [line.strip() for line in (ROOT / "models/vit.py").read_text(encoding="utf-8").splitlines()]
+    lines = shown.strip().splitlines()
+    start = code.index(lines[0])
+    assert code[start:start + len(lines)] == lines
+
+
+def test_the_scores_in_the_readme_are_those_of_the_results():
+    scores = re.findall(r"(?<![\d.])0\.\d{3}(?!\d)(?: ± 0\.\d{3})?", README)
+    assert len(scores) > 3
+    assert [score for score in scores if score not in DOCS["docs/RESULTS.md"]] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
+def test_the_python_examples_run(document, slices, call_train, tmp_path):
+    """All of a document's examples, each with names of its own, on tiny models and 96 slices."""
+    blocks = [block for block in python_blocks(document) if "return self.classifier" not in block]
+    assert blocks
+    shutil.copytree(slices, tmp_path / "data")
+    shutil.copy(next(slices.glob("test/AD/*.png")), tmp_path / "slice.png")
+    if "runs/ViTModel" in "".join(blocks):
+        code, _, error = call_train("--epochs", 1, "--train_dir", "data/train", "--test_dir", "data/test", *TINY)
+        assert code == 0, error
+    script = PRELUDE + "".join(f"\nexec(compile({block!r}, 'example {i} of {document}', 'exec'), {{}})\n"
+                               for i, block in enumerate(blocks, start=1))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
+    targets = re.findall(r"^make (\w+)", README, flags=re.MULTILINE)
+    assert targets == ["demo", "test"]
+    for target in targets:
         assert f"\n{target}:" in makefile
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_test_says_first_how_long_it_takes():
+    done = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True)
+    assert "minutes" in done.stdout.splitlines()[0]
 
 
 def test_help_answers_and_names_the_flags():
@@ -54,7 +146,8 @@ def test_the_results_are_the_table_that_the_tool_writes():
     from tests.tools.test_results_table import run
     from tools.results_table import BEGIN, END, table
 
-    [block] = re.findall(f"{re.escape(BEGIN)}\n\n(.*?)\n\n{re.escape(END)}", README, flags=re.DOTALL)
+    [block] = re.findall(f"{re.escape(BEGIN)}\n\n(.*?)\n\n{re.escape(END)}", DOCS["docs/evaluation.md"],
+                         flags=re.DOTALL)
     written, made = block.splitlines(), table([[run(0.6), run(0.7, seed=1)]])
     assert written[:2] == made[:2]
     rows = [line for line in written[2:] if line.startswith("|")]
