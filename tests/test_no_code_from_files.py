@@ -51,7 +51,7 @@ def test_nothing_is_called_that_runs_code_from_a_file(path):
 def test_outside_the_benchmarks_git_is_the_only_program_that_is_started():
     started = [(path.name, ast.unparse(node.args[0])[:7]) for path in SOURCES if "benchmarks" not in path.parts
                for node, owner, name in calls(path) if owner == "subprocess"]
-    assert started == [("patterns.py", "[sys.ex"), ("run_folder.py", "['git',")]      # the former: a fixed text of ours
+    assert started == [("regex.py", "[sys.ex"), ("run_folder.py", "['git',")]      # the former: a fixed text of ours
 
 
 class Bomb:
