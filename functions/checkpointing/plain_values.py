@@ -12,7 +12,6 @@ from functions.runtime.json_files import MOST_WHOLE
 
 LARGEST = 1e30        # of floating-point numbers: what is larger overflows fp32 as soon as it is squared
 MOST_TEXT = 4096      # characters: a path
-MOST_NAME = 1000      # characters of a class's name or a stamp, which figures and tables show
 
 
 def finite(where: str, value: object) -> None:

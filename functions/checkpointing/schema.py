@@ -12,7 +12,6 @@ from torch import Tensor
 
 from functions.checkpointing.optimizer_state import check_optimizer
 from functions.checkpointing.plain_values import (
-    MOST_NAME,
     dense,
     dtype_name,
     finite,
@@ -28,6 +27,7 @@ from functions.checkpointing.plain_values import (
 )
 from functions.checkpointing.run_tables import CURVES
 from functions.runtime.errors import UserError
+from functions.runtime.json_files import MOST_NAME
 
 FORMAT = 1
 MT19937 = 624        # numbers in the state of Python's and NumPy's generators

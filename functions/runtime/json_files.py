@@ -10,6 +10,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from functions.runtime.errors import UserError, not_a_file, text_fault
 
+MOST_NAME = 1000        # characters of a class's name or a stamp, which figures and tables show
 NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null",
          dict: "an object", list: "a list"}
 
@@ -26,13 +27,13 @@ def read_json(path: Path) -> dict:
 def parse_json(text: bytes, path: Path) -> dict:
     """The object in the text of a JSON file in UTF-8.
 
-    Raises UserError, one line, for a file that is no JSON object, repeats a key, holds NaN or an infinity, or a text
-    that UTF-8 cannot hold or that holds a NUL.
+    Raises UserError, one line, for a file that is no JSON object, repeats a key, holds NaN, an infinity or a
+    whole number beyond 2**53, or a text that UTF-8 cannot hold or that holds a NUL.
     """
     try:
         content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite,
                              object_pairs_hook=_without_repeated_keys)
-        _check_texts(content, path)
+        _check_values(content, path)
     except UserError:
         raise
     except (ValueError, RecursionError) as error:
@@ -69,15 +70,25 @@ def check(kind, content, path: Path, key: str = "") -> None:
             check(get_args(kind)[0], value, path, f"{key}[{index}]")
 
 
-def _check_texts(content, path: Path, key: str = "") -> None:
-    """UserError for a text, or a name, that could not be written again or is no file's name."""
+def check_lengths(content: dict, most: dict[str, int], path: Path) -> None:
+    """UserError for a text of more characters than `most` allows in the list of texts under its key."""
+    for key, longest in most.items():
+        for number, text in enumerate(content.get(key, [])):
+            if fault := text_fault(text, longest):
+                raise UserError(f"{path} is damaged: {_place(f'{key}[{number}]')} {fault}")
+
+
+def _check_values(content, path: Path, key: str = "") -> None:
+    """UserError for a text, or a name, that UTF-8 cannot hold or that holds a NUL, and for too large a whole number."""
     if isinstance(content, str) and (fault := text_fault(content)):
         raise UserError(f"{path} is damaged: {_place(key)} {fault}")
+    if isinstance(content, int) and abs(content) >= MOST_WHOLE:
+        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, a whole number beyond 2**53")
     for name, value in content.items() if isinstance(content, dict) else ():
-        _check_texts(name, path, _below(key, name))
-        _check_texts(value, path, _below(key, name))
+        _check_values(name, path, _below(key, name))
+        _check_values(value, path, _below(key, name))
     for index, value in enumerate(content) if isinstance(content, list) else ():
-        _check_texts(value, path, f"{key}[{index}]")
+        _check_values(value, path, f"{key}[{index}]")
 
 
 def _fits(kind, content) -> bool:

@@ -1,5 +1,8 @@
 """A checkpoint of a tiny network in plain types, for tests that read, damage or keep files."""
 
+import contextlib
+import json
+
 import torch
 
 from functions.checkpointing.checkpoint import config_to_plain
@@ -32,6 +35,17 @@ def refusal(action) -> str:
     assert "\n" not in line
     assert len(line) < 400
     return line
+
+
+def json_variants(content):
+    """The texts of JSON files, each entry of the content changed in turn to each hostile value that JSON can hold."""
+    for place in places(content):
+        for value in HOSTILE:
+            text = None
+            with contextlib.suppress(TypeError, ValueError):
+                text = json.dumps(with_value(content, place, value))
+            if text is not None:
+                yield text
 
 
 def places(content, above=()):
