@@ -15,7 +15,7 @@ def main() -> None:
 
 def train(flags: dict) -> None:
     """Settings, weights, data, model, features, optimiser, epochs, results: one story, from top to bottom."""
-    from data_setup.images.resize import Frame
+    from data_setup.images.resize import Frame, from_description
     from data_setup.listing.data_folders import is_demo
     from data_setup.listing.moved_data import chosen_split
     from data_setup.loading.feature_batches import with_features
@@ -43,6 +43,7 @@ def train(flags: dict) -> None:
         pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
                                      settings.in_channels, settings.mean, settings.std)
         own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
+        from_description(own, settings.weights)
         data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device,
                                       own | {"mean": pretrained.mean, "std": pretrained.std})
         model = load_transfer(pretrained, len(data.class_names)).to(device)

@@ -14,6 +14,7 @@ WORDS = {      # what a checkpoint says, and what it is read back from
     "stretch": "stretched to the size, proportions not kept",
 }
 LONGEST = 50         # ratio of the sides, above which a crop is taken from the middle of the longer side
+LEAST_SHARE = 0.1    # of the side that a crop keeps: below it the whole picture would be resized to gigabytes
 INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -73,8 +74,8 @@ def from_description(description: dict, file: Path | None = None) -> Frame:
         raise UserError(f"{where}: fit is {fit!r}, none of: {'; '.join(WORDS.values())}")
     if interpolation not in INTERPOLATION:
         raise UserError(f"{where}: interpolation is {interpolation[:60]!r}, none of {', '.join(INTERPOLATION)}")
-    if type(share) not in (int, float) or not 0 < share <= 1:
-        raise UserError(f"{where}: crop_share is {str(share)[:60]}, not a share above 0 and up to 1")
+    if type(share) not in (int, float) or not LEAST_SHARE <= share <= 1:
+        raise UserError(f"{where}: crop_share is {str(share)[:60]}, not a share from {LEAST_SHARE} to 1")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or any(type(n) is not int or n < 1 for n in size):
         raise UserError(f"{where}: image_size is {str(size)[:60]}, not two whole numbers")
     return Frame(tuple(size), mode, share, interpolation)

@@ -12,7 +12,7 @@ DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {f"{port}{n}" for 
                                                                for n in "123456789¹²³"}
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, most_bytes: int = 150) -> None:
     """ValueError unless a run can be called so: a plain folder name that leaves room for its files' endings.
 
     What Windows forbids is refused everywhere, since a run's folder is carried from one machine to another; the rules
@@ -20,9 +20,10 @@ def check_name(name: str) -> None:
     """
     plain = name.isprintable() and not name.startswith(".") and not set(name) & FORBIDDEN
     windows = name.rstrip(". ") == name and name.partition(".")[0].rstrip().upper() not in DEVICES
-    if not name or not plain or not windows or len(name.encode()) > 150:
-        raise UserError(f"run name {name!r} is not a plain folder name of at most 150 bytes, as every system, Windows "
-                        'too, can have it: without <>:"/\\|?*, no dot or space at its end, none of CON, NUL, COM1, …')
+    if not name or not plain or not windows or len(name.encode()) > most_bytes:
+        raise UserError(f"run name {name!r:.60} is not a plain folder name of at most {most_bytes} bytes, as every "
+                        'system, Windows too, can have it: without <>:"/\\|?*, no dot or space at its end, none of '
+                        "CON, NUL, COM1, …")
 
 
 def check_writable(folder: Path, advice: str = "start from another folder") -> None:

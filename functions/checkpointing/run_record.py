@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from functions.checkpointing.run_names import check_name
 from functions.runtime.errors import UserError
-from functions.runtime.json_files import check, parse_json
+from functions.runtime.json_files import MOST_NAME, check, check_lengths, parse_json
 
 STATES = ("created", "running", "paused", "interrupted", "failed", "finished")
 MOST_PROCESSES = 100_000
+MOST_NOTE = 10_000                           # characters
+RUN_NAME_BYTES = 170                         # 150 of the given name, and the number of a run that was not the first
 Number = int | float
 
 
@@ -65,6 +68,9 @@ def parse_record(text: bytes, path: Path) -> dict:
     try:
         content = parse_json(text, path)
         check(RunRecord, content, path)
+        check_lengths(content, {"class_names": MOST_NAME, "stamps": MOST_NAME, "notes": MOST_NOTE}, path)
+        if content.get("name") is not None:
+            _check_name(content["name"], path)
         if wrong := _wrong_value(content):
             raise UserError(f"{path} is damaged: {wrong}")
     except UserError as error:
@@ -76,11 +82,19 @@ def _wrong_value(content: dict) -> str:
     """What is wrong with a value of the right type; "" if nothing is."""
     names, processes, best = content["class_names"], content.get("processes", 1), content.get("best_epoch")
     if content["state"] not in STATES:
-        return f'"state" is "{content["state"]}", none of {", ".join(STATES)}'
+        return f'"state" is "{content["state"][:60]}", none of {", ".join(STATES)}'
     if not 1 <= processes <= MOST_PROCESSES:
         return f'"processes" is {processes}, not between 1 and {MOST_PROCESSES:,}'
     if best is not None and best < 1:
         return f'"best_epoch" is {best}: epochs are counted from 1'
     if len(set(names)) < max(2, len(names)):
-        return f'"class_names" are {", ".join(names) or "none"}: not two or more different names'
+        return f'"class_names" are {", ".join(names)[:60] or "none"}: not two or more different names'
     return ""
+
+
+def _check_name(name: str, path: Path) -> None:
+    """UserError unless a run can be called so: the pickle of its curves is named after it."""
+    try:
+        check_name(name, RUN_NAME_BYTES)
+    except UserError as error:
+        raise UserError(f'{path} is damaged: "name": {error}') from None

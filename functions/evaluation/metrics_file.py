@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from functions.runtime.errors import UserError
-from functions.runtime.json_files import check, read_json
+from functions.runtime.json_files import MOST_NAME, check, check_lengths, read_json
 
 SCORE_KEYS = ("value", "low", "high", "constant", "null", "nearest", "p")
 RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
@@ -96,6 +96,7 @@ def read_run_metrics(path: Path) -> dict:
     """A run's metrics.json, checked; UserError, naming file and key."""
     content = read_json(path)
     check(RunMetrics, content, path)
+    check_lengths(content, {"stamps": MOST_NAME}, path)
     _check_ranges(content, path)
     return content
 
@@ -107,7 +108,7 @@ def _check_ranges(content: dict, path: Path, key: str = "") -> None:
         place = f"{key}.{name}" if key else name
         if isinstance(value, dict):
             _check_ranges(value, path, place)
-        elif name == "count" and value is not None and not 0 <= value <= MOST:
+        elif name == "count" and isinstance(value, (int, float)) and not 0 <= value <= MOST:
             raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not a number of slices or patients')
         elif name in SCORE_KEYS and isinstance(value, (int, float)) and not (
                 least - ROUNDING <= value <= most + ROUNDING):
@@ -123,6 +124,7 @@ def read_evaluation(path: Path, again: str) -> dict:
     if {"slice", "stamps", "nearest neighbour"} - set(content):
         raise UserError(f"{path} is of an older version: {again}")
     check(Evaluation, content, path)
+    check_lengths(content, {"stamps": MOST_NAME}, path)
     _check_ranges({unit: content.get(unit) or {} for unit in ("slice", "patient")}, path)
     if content["slice"]["scores"].get("accuracy", {}).get("value") is None:       # every slice has an answer
         raise UserError(f'{path} is damaged: "slice.scores.accuracy" is missing or has no value')

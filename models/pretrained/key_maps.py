@@ -163,7 +163,7 @@ def _told(source: str, config: dict) -> tuple[float, str, list[int] | None, int 
     """(LayerNorm's epsilon, the GELU's form, image size, heads), from our configuration where it says them."""
     norm_eps, gelu = config.get("norm_eps", FORMS[source][0]), config.get("gelu", FORMS[source][1])
     size, num_heads = config.get("image_size"), config.get("num_heads")
-    if config.get("kind") == "TransferConfig" and config.get("model") in VARIANTS:      # its heads go with its name
+    if config.get("kind") == "TransferConfig" and str(config.get("model")) in VARIANTS:  # its heads go with its name
         num_heads = VARIANTS[config["model"]].num_heads
     if type(norm_eps) not in (float, int) or not 0 < norm_eps < 1:
         raise UserError(f"the file's configuration: norm_eps is {str(norm_eps)[:40]}, not a number between 0 and 1")

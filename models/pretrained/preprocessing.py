@@ -9,7 +9,6 @@ input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, 
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,8 @@ PRESETS = {      # frame, share kept, interpolation, (mean, std)
 DEIT = {"a1311bcf": 224 / 256, "cd65a155": 224 / 256, "b5f2ef4d": 224 / 256, "8de9b5d1": 1.0}      # SHA-256 → share
 IMAGENET_NAMES = r"deit|dino|mae(?![a-z])|moco|ibot|msn|beit|teacher|student|base_encoder|momentum_encoder"
 PIL = {2: "bilinear", 3: "bicubic"}
+LEAST_SHARE = 0.1        # of the side that a crop keeps: below it the whole image would be resized to gigabytes
+LARGEST = 1e6            # mean or std: images are between 0 and 1, or 0 and 255
 WORDS = {"crop": "cropped", "stretch": "stretched", "fit": "fitted"}
 
 
@@ -113,6 +114,8 @@ def _of(name: str, origin: str) -> ImageSettings:
 
 def _of_our_checkpoint(preprocessing: dict) -> ImageSettings:
     mean, std = (_values(preprocessing, name, name, "the checkpoint's preprocessing") for name in ("mean", "std"))
+    if missing := [name for name in ("fit", "interpolation") if name not in preprocessing]:
+        raise UserError(f"the checkpoint's preprocessing: {missing[0]} is missing, which says how images are resized")
     described = {name: preprocessing[name] for name in ("fit", "crop_share", "interpolation") if name in preprocessing}
     return ImageSettings({}, mean, std, "the checkpoint's own preprocessing", described)
 
@@ -136,12 +139,14 @@ def _of_processor(found: dict, file: Path) -> ImageSettings:
     mean, std = ([0.0], [1.0]) if found.get("do_normalize") is False else (
         _values(found, key, name, str(file)) for key, name in (("image_mean", "mean"), ("image_std", "std")))
     resample = found.get("resample", 2)
-    if resample not in PIL:
+    if type(resample) is not int or resample not in PIL:
         raise UserError(f"{file}: resample is {str(resample)[:40]}: images are resized by 2 (bilinear) or 3 (bicubic)")
     crop, size = (_side(found, key, file) for key in ("crop_size", "size"))
     cropped = found.get("do_center_crop") is True
     shortest = isinstance(found.get("size"), dict) and "shortest_edge" in found["size"]
     share = min(crop / size, 1.0) if cropped and crop and size else 1.0
+    if share < LEAST_SHARE:
+        raise UserError(f"{file}: crop_size {crop} is {share:.2g} of size {size}, less than {LEAST_SHARE}")
     frame = {"mode": "crop" if cropped or shortest else "stretch", "share": share, "interpolation": PIL[resample]}
     return ImageSettings(frame, mean, std, f"{file.name} beside the file")
 
@@ -150,8 +155,8 @@ def _of_timm(found: dict, file: Path) -> ImageSettings:
     """timm's configuration of pretrained weights."""
     mean, std = (_values(found, name, name, str(file)) for name in ("mean", "std"))
     share, interpolation = found.get("crop_pct", 0.9), found.get("interpolation", "bicubic")
-    if type(share) not in (int, float) or not 0 < share <= 1:
-        raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share above 0 and up to 1")
+    if type(share) not in (int, float) or not LEAST_SHARE <= share <= 1:
+        raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {LEAST_SHARE} to 1")
     if interpolation not in PIL.values():
         raise UserError(f"{file}: interpolation is {str(interpolation)[:40]}: images are resized bilinear or bicubic")
     return ImageSettings({"mode": "crop", "share": float(share), "interpolation": interpolation}, mean, std,
@@ -173,8 +178,8 @@ def _values(found: dict, key: str, name: str, where: str) -> list[float]:
     values = found.get(key)
     values = [values] if type(values) in (int, float) else values
     if not isinstance(values, (list, tuple)) or len(values) not in (1, 3) or any(
-            type(value) not in (int, float) or not math.isfinite(value) for value in values):
-        raise UserError(f"{where}: {key} is {str(values)[:60]}, not one or three finite numbers")
+            type(value) not in (int, float) or not abs(value) <= LARGEST for value in values):
+        raise UserError(f"{where}: {key} is {str(values)[:60]}, not one or three finite numbers up to {LARGEST:g}")
     if name == "std" and min(values) <= 0:
         raise UserError(f"{where}: {key} is {str(values)[:60]}: a standard deviation is above 0")
     return [float(value) for value in values]

@@ -7,6 +7,7 @@ import hashlib
 import re
 import zipfile
 from pathlib import Path
+from types import NoneType
 from typing import NamedTuple
 
 import numpy as np
@@ -116,7 +117,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 def _unpack(content: object, path: Path) -> Weights:
     """Tensors out of the dictionaries they come in, prefixes of wrappers taken off."""
-    if isinstance(content, dict) and content.get("format") == 1 and isinstance(content.get("weights"), dict):
+    if isinstance(content, dict) and _is_one(content.get("format")) and isinstance(content.get("weights"), dict):
         return _our_checkpoint(content, path)
     notes, where = [], []
     while len(where) < 5 and isinstance(content, dict) and (inside := _containers(content)):
@@ -164,15 +165,33 @@ def _holds_tensors(value: object) -> bool:
 def _our_checkpoint(content: dict, path: Path) -> Weights:
     """Our own checkpoint: its tensors, the frozen ones beside it, its configuration and its preprocessing."""
     weights = dict(content["weights"])
-    if content.get("frozen"):
-        weights |= frozen_weights(path.parent / FROZEN, content["frozen"], path)
+    frozen = content.get("frozen", "")
+    if type(frozen) is not str:
+        raise UserError(f"frozen is {type(frozen).__name__}, not text")
+    if frozen:
+        weights |= frozen_weights(path.parent / FROZEN, frozen, path)
     if bad := [name for name, value in weights.items() if not _is_tensor(name, value)]:
         raise UserError(f"weights: {str(bad[0])[:80]} is no tensor")
     config, preprocessing = content.get("config"), content.get("preprocessing")
     for name, value in {"config": config, "preprocessing": preprocessing}.items():
         if not isinstance(value, (dict, type(None))):
             raise UserError(f"{name} is {type(value).__name__}, not a dictionary")
+        _check_plain(name, value or {})
     return Weights(weights, config, preprocessing)
+
+
+def _is_one(value: object) -> bool:
+    return type(value) is int and value == 1                             # a tensor's comparison is a tensor
+
+
+def _check_plain(where: str, settings: dict) -> None:
+    """UserError for a setting that is not text, a number below 2**53, true, false or None, or a list of these."""
+    for name, value in settings.items():
+        for one in (name, *value) if isinstance(value, (list, tuple)) else (name, value):
+            if type(one) not in (str, int, float, bool, NoneType) or (type(one) is int and abs(one) >= 2**53):
+                key = name[:60] if isinstance(name, str) else type(name).__name__
+                raise UserError(f"{where}.{key} is {type(one).__name__}, not text, a number below 2**53, or a list of "
+                                "these")
 
 
 def frozen_weights(beside: Path, digest: str, path: Path) -> dict[str, Tensor]:
@@ -183,6 +202,6 @@ def frozen_weights(beside: Path, digest: str, path: Path) -> dict[str, Tensor]:
         kept = read_torch_file(beside)
     except UserError as error:
         raise UserError(f"{beside} is damaged, or holds more than plain data ({error})") from None
-    if not isinstance(kept, dict) or kept.get("digest") != digest or not isinstance(kept.get("weights"), dict):
+    if not isinstance(kept, dict) or str(kept.get("digest")) != digest or not isinstance(kept.get("weights"), dict):
         raise UserError(f"{beside} does not hold the frozen weights that belong to {path}")
     return kept["weights"]

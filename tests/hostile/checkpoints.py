@@ -31,7 +31,39 @@ VALUES = (
     b"x",
     {1: 2},
     10**30,
+    10**400,
+    "\ud800",
+    "\0",
+    "y" * 100_000,
+    torch.zeros(2),
 )
+FAULTS = {  # of a run that goes on: entry → values that must be refused
+    ("format",): (torch.zeros(2),),
+    ("frozen",): (torch.zeros(2),),
+    ("stamps",): (["\ud800"], ["\0"], ["y" * 100_000]),
+    ("config", "norm_eps"): (10**400,),
+    ("schedule", "step"): (10**400,),
+    ("best",): ({},),
+    ("best", "lowest"): ([], [0.5]),
+    ("extra",): ([{}], [{"train_seconds": 1.0, "epoch": 1.0}], [{"train_seconds": 1.0, "train_loss": 1.0}]),
+    ("history", "train_loss"): (KeyError,),
+    ("history", "val_loss"): (KeyError,),
+    ("history", "epoch"): ([1.0],),
+    ("history", "\ud800"): ([1.0],),
+    ("preprocessing", "channels"): (KeyError, True, 1.0),
+    ("rng", "python", 0): (torch.tensor(3),),
+    ("rng", "numpy", 2): (torch.tensor(3),),
+    ("rng", "numpy", 3): (torch.tensor(0),),
+    ("optimizer", "state", 0, "exp_avg"): (torch.tensor(0.5), torch.ones(1), None, 3, KeyError),
+    ("optimizer", "state", 0, "exp_avg_sq"): (torch.tensor(0.5),),
+    ("optimizer", "state", 0, "step"): (None, 10**30, torch.ones(2)),
+    ("optimizer", "param_groups", 0, "betas"): ("x", ()),
+    ("optimizer", "param_groups", 0, "eps"): ("x",),
+    ("optimizer", "param_groups", 0, "weight_decay"): ({},),
+    ("optimizer", "param_groups", 0, "amsgrad"): (True,),
+    ("optimizer", "param_groups", 0, "differentiable"): (True,),
+    ("optimizer", "param_groups", 0, "maximize"): (True,),
+}
 
 
 class Bomb:
@@ -137,6 +169,17 @@ def cases(bench: Bench) -> Iterator[Case]:
                 *target[2:],
                 write(*target[:2], wrong(keys, value)),
                 names=("last.pt", "best.pt"),
+            )
+    for keys, values in FAULTS.items():
+        for number, value in enumerate(values):
+            yield Case(
+                "checkpoints",
+                f"{'.'.join(map(str, keys))} must not be {str(value)[:30]!r}, {number}",
+                "train",
+                ["--resume", "runs/half"],
+                write("half", ("last.pt", "best.pt"), wrong(keys, value)),
+                "refuse",
+                ("last.pt", "best.pt"),
             )
     tensor = next(name for name, value in whole["weights"].items() if value.ndim == 2)
     for what, fault in tensor_faults().items():

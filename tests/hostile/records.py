@@ -7,7 +7,17 @@ from pathlib import Path
 
 from tests.hostile.bench import RESNET, Bench, Case, data
 
-VALUES = (None, "", "x\x1b[31m", -1, 0, 1e308, 10**400, True, [], ["x", 1], {}, {"a": None}, "../../x", "y" * 10_000)
+VALUES = (None, "", "x\x1b[31m", -1, 0, 1e308, 10**400, True, [], ["x", 1], {}, {"a": None}, "../../x", "y" * 100_000,
+          "\ud800", "\0")
+FAULTS = {  # entry of run.json → values that must be refused
+    ("name",): ("../../precious", "y" * 300, "", "\ud800"),
+    ("stamps",): (["y" * 100_000], ["\0"]),
+    ("notes",): (["y" * 100_000],),
+    ("command",): ("\ud800", "\0"),
+    ("processes",): (10**400,),
+    ("versions", "torch"): ("\udfff",),
+}
+
 RAW = {
     "empty": b"",
     "binary": bytes(range(256)),
@@ -93,6 +103,15 @@ def cases(bench: Bench) -> Iterator[Case]:
                     script,
                     arguments,
                     change(run, lambda r, keys=keys, value=value: with_key(r, "run.json", keys, value)),
+                )
+        for keys, values in FAULTS.items():
+            for value in values:
+                yield Case(
+                    "run.json",
+                    f"{'.'.join(keys)} must not be {str(value)[:30]!r}, {run}",
+                    *(script, arguments),
+                    change(run, lambda r, keys=keys, value=value: with_key(r, "run.json", keys, value)),
+                    "refuse",
                 )
         for what, content in RAW.items():
             yield Case(

@@ -75,6 +75,19 @@ def cases(bench: Bench) -> Iterator[Case]:
             "w.pt",
             lambda key=key, value=value: sealed(ours | {key: "x" if not isinstance(value, str) else 7}),
         )
+    for what, change in {
+        "a tensor as format": {"format": torch.ones(2)},
+        "a tensor as frozen": {"frozen": torch.ones(2)},
+        "mean and std alone": {"preprocessing": {"mean": [0.5], "std": [0.5]}},
+        "a share of 1e-300": {"preprocessing": ours["preprocessing"] | {"crop_share": 1e-300}},
+        "an epsilon of 10**400": {"config": ours["config"] | {"norm_eps": 10**400}},
+    }.items():
+        yield case(
+            f"our checkpoint with {what}",
+            "w.pt",
+            lambda change=change: sealed(ours | {"weights": state} | change),
+            "" if "format" in what else "refuse",
+        )
     for what, fault in tensor_faults().items():
         yield case(
             f"a tensor: {what}",
@@ -124,6 +137,12 @@ def cases(bench: Bench) -> Iterator[Case]:
         '{"size": {"height": 1e9}}',
         "[" * 99_999,
         '{"image_std": [0,0,0], "image_mean": [0,0,0]}',
+        '{"resample": [], "image_mean": [0.5], "image_std": [1]}',
+        '{"resample": {}, "image_mean": [0.5], "image_std": [1]}',
+        f'{{"image_std": [1], "image_mean": [{10**400}]}}',
+        '{"crop_pct": 1e-9, "mean": [0.5], "std": [1]}',
+        '{"crop_pct": 1e-300, "mean": [0.5], "std": [1]}',
+        '{"size": 65535, "crop_size": 1, "do_center_crop": true, "image_mean": [0.5], "image_std": [1]}',
     ):
         for name in ("preprocessor_config.json", "config.json"):
             yield Case(

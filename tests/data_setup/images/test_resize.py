@@ -6,6 +6,7 @@ from torchvision.transforms import functional as F
 
 from data_setup.images import resize as framing
 from data_setup.images.resize import Frame, from_description
+from functions.runtime.errors import UserError
 
 H, W = 13, 17
 RAMP = np.arange(H * W, dtype=np.uint8).reshape(H, W)
@@ -93,3 +94,11 @@ def test_a_crop_of_a_strip_of_pixels_takes_no_more_memory_than_it_needs(shape, m
     assert cropped.shape == (16, 12, 1)
     assert abs(int(cropped.mean()) - 127) < 3, "the middle"
     assert resized[0][0] * resized[0][1] < 60 * 20 * 20
+
+
+@pytest.mark.parametrize("share", [1e-300, 0.05, 0, 1.5, True, "0.5", 10**400])
+def test_a_description_whose_crop_would_take_gigabytes_is_refused(share):
+    whole = Frame((8, 12), "crop").describe()
+    assert from_description(whole | {"crop_share": 0.1}).share == 0.1
+    with pytest.raises(UserError, match="preprocessing: crop_share is .*, not a share from 0.1 to 1"):
+        from_description(whole | {"crop_share": share})

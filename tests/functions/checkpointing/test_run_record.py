@@ -4,6 +4,7 @@ import pytest
 
 from functions.checkpointing.run_record import parse_record
 from functions.runtime.errors import UserError
+from tests.functions.plain import json_variants, refusal
 
 RECORD = {"settings": {"lr": 0.1, "cwd": "/x"}, "fingerprint": "f", "state": "created", "stamps": [],
           "class_names": ["AD", "CN"]}
@@ -33,7 +34,12 @@ def test_a_valid_record_is_what_was_written_unknown_entries_too(tmp_path):
     ("seconds", {"train": "1"}, "seconds.train"), ("seconds", 3, "seconds"), ("preprocessing", [], "preprocessing"),
     ("left_out", {}, "left_out"), ("commands", "train.py", "commands"), ("versions", {"torch": 2}, "versions.torch"),
     ("feature_seconds", "x" * 500, "feature_seconds"), ("feature_seconds", True, "not a whole number or a number"),
-    ("error", ["a"], "error"), ("precision", 16, "precision")])
+    ("error", ["a"], "error"), ("precision", 16, "precision"),
+    ("name", "../../precious", '"name": run name'), ("name", "", '"name": run name'), ("name", "a" * 300, '"name"'),
+    ("stamps", ["x", "y" * 100_000], r"stamps\[1\]. has 100,000 characters, more than 1,000"),
+    ("class_names", ["AD", "c" * 1001], r"class_names\[1\]"), ("notes", ["n" * 10_001], r"notes\[0\]"),
+    ("commit", "\ud800", '"commit" holds a lone surrogate'), ("error", "a\0b", '"error" holds a NUL'),
+    ("processes", 10**400, "a whole number beyond 2"), ("feature_seconds", 10**400, "a whole number beyond 2")])
 def test_a_wrong_entry_is_a_line_with_file_and_key(tmp_path, key, value, words):
     with pytest.raises(UserError, match=rf"run\.json is damaged: .*{words}") as error:
         parse(tmp_path / "run.json", **{key: value})
@@ -57,3 +63,16 @@ def test_what_is_no_json_object_of_finite_numbers_is_a_line(tmp_path, text):
     with pytest.raises(UserError, match=r"run\.json is damaged( \(|: it holds no JSON object)") as error:
         parse_record(text, tmp_path / "run.json")
     assert "\n" not in str(error.value)
+
+
+def test_the_longest_name_that_a_new_run_can_get_is_read(tmp_path):
+    assert parse(tmp_path / "run.json", name="n" * 150 + "-123")["name"].endswith("-123")
+
+
+def test_any_value_anywhere_is_a_line_or_is_read(tmp_path):
+    whole = RECORD | {"name": "a", "run_id": "r", "processes": 1, "split_hash": "s", "preprocessing": {"mean": [0.1]},
+                      "notes": ["n"], "left_out": ["l"], "weights": "w", "feature_seconds": 1.0, "error": None,
+                      "commands": ["c"], "versions": {"torch": "2"}, "best_epoch": 1, "seconds": {"train": 1.5}}
+    lines = [refusal(lambda text=text: parse_record(text.encode(), tmp_path / "run.json"))
+             for text in json_variants(whole)]
+    assert len(lines) / 3 < sum(map(bool, lines)) < len(lines)

@@ -4,6 +4,7 @@ import pytest
 
 from functions.evaluation.metrics_file import _check_ranges, read_evaluation, read_run_metrics
 from functions.runtime.errors import UserError
+from tests.functions.plain import json_variants, refusal
 
 SCORE = {"value": 0.8, "low": 0.7, "high": 0.9, "constant": 0.5}
 UNIT = {"count": 40, "classes": {"AD": 20, "CN": 20}, "accuracy": SCORE, "balanced_accuracy": SCORE, "auroc": SCORE,
@@ -82,8 +83,11 @@ def test_an_older_evaluation_is_to_be_made_again(tmp_path):
 @pytest.mark.parametrize(("key", "value", "words"), [
     ("test/slice/accuracy/value", 7, "not between 0 and 1"), ("test/patient/auroc/value", -1, "not between 0 and 1"),
     ("test/patient/auroc/low", 0.95, "an interval from 0.95 down to 0.9"),
-    ("test/patient/count", -3, "not a number of"), ("test/patient/count", 10**30, "not a number of"),
-    ("test/slice/auroc/high", 1e308, "not between 0 and 1")])
+    ("test/patient/count", -3, "not a number of"), ("test/patient/count", 10**12, "not a number of"),
+    ("test/slice/auroc/high", 1e308, "not between 0 and 1"),
+    ("test/slice/count", 10**400, '"test.slice.count" is 1000'),
+    ("test/slice/accuracy/nearest", 10**400, "test.slice.accuracy.nearest"), ("more", {"count": 10**400}, "more.count"),
+    ("stamps", ["y" * 100_000], r"stamps\[0\]. has 100,000 characters")])
 def test_scores_and_counts_that_cannot_be_are_refused(key, value, words, tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(broken(RUN, key, value)))
@@ -110,3 +114,12 @@ def test_rounding_at_the_ends_of_a_range_is_no_damage(tmp_path):
     _check_ranges({"accuracy": {"value": 1.0, "low": 0.6, "high": 1.0000000000000002}}, tmp_path / "metrics.json")
     with pytest.raises(UserError, match="not between 0 and 1"):
         _check_ranges({"accuracy": {"value": 1.0, "low": 0.6, "high": 1.001}}, tmp_path / "metrics.json")
+
+
+def test_any_value_anywhere_is_a_line_or_is_read(tmp_path):
+    path, lines = tmp_path / "metrics.json", []
+    for content, read in ((RUN, read_run_metrics), (EVALUATION, lambda file: read_evaluation(file, "again"))):
+        for text in json_variants(content):
+            path.write_text(text)
+            lines.append(refusal(lambda read=read: read(path)))
+    assert len(lines) / 2 < sum(map(bool, lines)) < len(lines)

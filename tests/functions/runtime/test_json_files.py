@@ -60,6 +60,8 @@ def test_what_fits_is_accepted(tmp_path):
     (changed("marks", to=["a", 1]), '"marks[1]" is 1, not text'),
     (changed("sure", to=1), '"sure" is 1, not true or false'),
     (changed("two words", to="3"), "\"two words\" is '3', not a whole number"),
+    (changed("inner", "a", "count", to=10**400), '"inner.a.count" is 1000'),
+    (changed("inner", "a", "count", to=-2**53), '"inner.a.count" is -9007199254740992, a whole number beyond 2**53'),
     ([], "the whole is [], not an object"),
 ])
 def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp_path):
@@ -75,6 +77,8 @@ def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp
     ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', '"a" stands there twice'),
     ("[" * 200_000, "nested too deeply"), ('{"a":' * 100_000, "nested too deeply"),
     ('{"a": 1' + "0" * 5000 + "}", "digits"),
+    (r'{"a": [{"b": "x\ud800"}]}', '"a[0].b" holds a lone surrogate'), (r'{"a": "\u0000"}', '"a" holds a NUL'),
+    (r'{"a": {"x\udfff": 1}}', "holds a lone surrogate"), (r'{"a\u0000": 1}', "holds a NUL"),
     (b'{"a": "\xff"}', "utf-8"), (b"\xef\xbb\xbf{}", "BOM"), (b'{"a": "\n"}', "control character"),
 ])
 def test_what_is_no_json_is_one_line(text, complaint, tmp_path):
@@ -85,6 +89,11 @@ def test_what_is_no_json_is_one_line(text, complaint, tmp_path):
     assert str(path) in str(error.value)
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_two_surrogates_that_are_one_letter_are_read(tmp_path):
+    (tmp_path / "a.json").write_text(r'{"a": "\ud83d\ude00"}')
+    assert read_json(tmp_path / "a.json") == {"a": "\U0001f600"}
 
 
 @pytest.mark.parametrize(("kind", "make"), NO_FILES.items())

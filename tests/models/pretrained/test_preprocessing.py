@@ -10,6 +10,7 @@ from models import VARIANTS
 from models.pretrained.preprocessing import IMAGENET, _beside
 from models.pretrained.sources import find_pretrained
 from tests.conftest import NO_FILES
+from tests.functions.plain import HOSTILE, json_variants, places, refusal, with_value
 from tests.models.pretrained.test_key_maps import tensors_of
 from tests.models.pretrained.test_load import SMALL
 
@@ -105,6 +106,14 @@ def test_timms_configuration_beside_the_file_says_it(tmp_path):
     ("preprocessor_config.json", '{"image_mean": [NaN, 1, 1], "image_std": [1]}', "image_mean is .nan"),
     ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [1], "resample": 1}', "resample is 1"),
     ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [1], "size": "big"}', "size is big"),
+    *(("preprocessor_config.json", f'{{"image_mean": [0.5], "image_std": [1], "resample": {value}}}', "resample is")
+      for value in ("[]", "{}", "true", "2.0", '"2"', "null")),
+    ("preprocessor_config.json", f'{{"image_mean": [{10**400}], "image_std": [1]}}', "image_mean is .1000"),
+    ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [1e300]}', "image_std is .1e.300"),
+    ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [1], "do_center_crop": true, "size": 65535, '
+     '"crop_size": 1}', "crop_size 1 is 1.5e-05 of size 65535, less than 0.1"),
+    *(("config.json", f'{{"mean": [1], "std": [1], "crop_pct": {share}}}', f"crop_pct is {share}, not a share from 0.1")
+      for share in ("1e-09", "1e-300", "0.09", "-1", "2")),
     ("config.json", '{"mean": [1, 2], "std": [1]}', "mean is .1, 2."),
     ("config.json", '{"mean": [1], "std": [1], "crop_pct": 0}', "crop_pct is 0"),
     ("config.json", '{"mean": [1], "std": [1], "interpolation": "random"}', "interpolation is random"),
@@ -115,6 +124,46 @@ def test_a_configuration_that_cannot_be_used_is_one_line_with_file_and_key(tmp_p
         found(tmp_path / "model.bin")
     assert "\n" not in str(refusal.value)
     assert file in str(refusal.value)
+
+
+@pytest.mark.parametrize("missing", ["fit", "interpolation"])
+def test_our_own_checkpoint_says_how_images_are_resized(tmp_path, missing):
+    preprocessing = {"mean": [0.5], "std": [0.5], "fit": "cropped", "interpolation": "bilinear"}
+    torch.save({"format": 1, "weights": tensors_of("ours"), "config": {}, "preprocessing": preprocessing},
+               tmp_path / "ours.pt")
+    pretrained = find_pretrained("vit_b_16", tmp_path / "ours.pt", "ours", None, 3)
+    assert pretrained.description == {"fit": "cropped", "interpolation": "bilinear", "image_size": [12, 12]}
+    del preprocessing[missing]
+    torch.save({"format": 1, "weights": tensors_of("ours"), "config": {}, "preprocessing": preprocessing},
+               tmp_path / "ours.pt")
+    with pytest.raises(UserError, match=f"ours.pt for .*: the checkpoint's preprocessing: {missing} is missing"):
+        find_pretrained("vit_b_16", tmp_path / "ours.pt", "ours", None, 3)
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_any_value_in_our_own_checkpoint_is_a_line_or_is_read(tmp_path, number):
+    whole = {"format": 1, "weights": {}, "frozen": "", "config": {"kind": "TransferConfig", "model": "vit_b_16",
+             "norm_eps": 1e-6, "gelu": "none", "image_size": [12, 12], "num_heads": 3}, "preprocessing": {
+             "mean": [0.5], "std": [0.5], "fit": "cropped", "crop_share": 1.0, "interpolation": "bilinear"}}
+    for place in places(whole):
+        content = with_value(whole, place, HOSTILE[number])
+        if content.get("weights") == {}:
+            content["weights"] = tensors_of("ours")
+        torch.save(content, tmp_path / "ours.pt")
+        line = refusal(lambda: find_pretrained("vit_b_16", tmp_path / "ours.pt", "ours", None, 3))
+        assert not line or "ours.pt" in line
+
+
+def test_any_value_in_a_configuration_beside_the_file_is_a_line_or_is_read(tmp_path):
+    processor = {"image_mean": [0.5], "image_std": [0.5], "resample": 3, "size": {"shortest_edge": 256},
+                 "do_center_crop": True, "crop_size": {"height": 224, "width": 224}, "do_normalize": True}
+    timm = {"pretrained_cfg": {"mean": MEANS, "std": STDS, "crop_pct": 0.95, "interpolation": "bilinear"}}
+    for name, content in (("config.json", timm), ("preprocessor_config.json", processor)):
+        for text in json_variants(content):
+            (tmp_path / name).write_text(text)
+            line = refusal(lambda: _beside(tmp_path / "w.pth") and _beside(tmp_path / "w.pth").words((8, 8)))
+            assert not line or f"{name}" in line
+        (tmp_path / name).unlink()
 
 
 def test_flags_beat_what_the_weights_say(tmp_path):
