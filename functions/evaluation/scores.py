@@ -28,11 +28,12 @@ from functions.evaluation.intervals import (
     wilson,
 )
 from functions.evaluation.metrics import by_patient, has_two_sides, scored_classes
-from functions.evaluation.permutation import permuted
+from functions.evaluation.permutation import can_move, permuted
 
 # An AUROC of diseased or not whose interval begins above this is too good: the best known to us on patients never seen,
 # for the easiest such question, Alzheimer's disease against controls (Bron et al. 2021, NeuroImage Clin 31:102712).
 TOO_GOOD_AUROC = 0.94
+TOO_GOOD_PATIENTS = 70     # about; of fewer, an AUROC of 1 has an interval that begins lower: 67 of equal sides, 103 of 1:4
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 MET, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
@@ -132,7 +133,8 @@ def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order:
         if name in null:
             result[name]["null"] = float(null[name].mean())
     primary = result[primary_score(healthy)]
-    primary["p"] = p_value(primary["value"], null[primary_score(healthy)])
+    asked = y if healthy is None else y != healthy
+    primary["p"] = p_value(primary["value"], null[primary_score(healthy)]) if can_move(asked, subjects) else np.nan
     primary["verdict"] = verdict(**primary, disease=healthy is not None, met=met)
     return result
 
@@ -153,10 +155,11 @@ def evaluate_slices(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: S
 
 
 def p_value(value: float, null: np.ndarray) -> float:
-    """(1 + #{null ≥ value}) / (1 + #null), one-sided; nan where it is not defined: the value or a permutation's is nan,
-    or no permutation changes anything (patients of several labels can exchange them with nobody).
+    """(1 + #{null ≥ value}) / (1 + #null), one-sided: 1 of a network that answers everybody alike; nan where the value
+    or a permutation's is nan. Undefined, too, where no label can move (`permutation.can_move`; patients of several
+    labels who can exchange them with nobody), which the caller sees.
     """
-    if not (np.isfinite(value) and np.isfinite(null).all() and np.ptp(null) > 0):
+    if not (np.isfinite(value) and np.isfinite(null).all()):
         return np.nan
     return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
 
