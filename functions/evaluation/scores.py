@@ -33,7 +33,7 @@ from functions.evaluation.permutation import can_move, permuted
 # An AUROC of diseased or not whose interval begins above this is too good: the best known to us on patients never seen,
 # for the easiest such question, Alzheimer's disease against controls (Bron et al. 2021, NeuroImage Clin 31:102712).
 TOO_GOOD_AUROC = 0.94
-TOO_GOOD_PATIENTS = 70     # about; of fewer, an AUROC of 1 has an interval that begins lower: 67 of equal sides, 103 of 1:4
+TOO_GOOD_PATIENTS = 70     # about: an AUROC of 1 can have such an interval from 67 patients on (103 of sides 1:4)
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 MET, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
