@@ -6,7 +6,7 @@ import numpy as np
 
 from data_setup.similarity.nearest_slice import labels_near
 from data_setup.similarity.neighbours import Neighbours
-from functions.evaluation.intervals import RESAMPLES, bootstrap_interval
+from functions.evaluation.intervals import FEWEST, RESAMPLES, bootstrap_interval
 
 
 class LeakWorth(NamedTuple):
@@ -24,8 +24,9 @@ def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: n
     """1-nearest-neighbour accuracy of test slices among the others: as split, and with their own patient's forbidden.
 
     `people` are ids, `test` says which slices are tested; pictures are correlated as they are, on their own axes.
-    Intervals are 95 %, from resampling test patients (functions/evaluation/intervals.py), nan for a single one. None
-    where there is nobody left to compare with.
+    Intervals are 95 %, from resampling test patients (functions/evaluation/intervals.py), nan of fewer than FEWEST
+    patients: there a gap, however large, is not called different from nothing (findings.py asks for a lower end above
+    0, which nan is not). None where there is nobody left to compare with.
     """
     found = labels_near(near, labels, people, test)
     if found is None:
@@ -37,7 +38,7 @@ def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: n
     sums = np.stack([np.bincount(person, row) for row in (*right, right[0] - right[1])])      # (3, people)
     drawn = np.random.default_rng(seed).multinomial(len(count), np.full(len(count), 1 / len(count)), resamples)
     draws = (drawn @ sums.T) / (drawn @ count)[:, None]
-    low, high = bootstrap_interval(draws, patients=len(count))
+    low, high = bootstrap_interval(draws, patients=len(count)) if len(count) >= FEWEST else np.full((2, 3), np.nan)
     points = sums.sum(axis=1) / len(rows)
     largest = np.bincount(labels[known]).argmax()
     return LeakWorth(*(tuple(map(float, row)) for row in zip(points, low, high, strict=True)),

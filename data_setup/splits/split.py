@@ -39,10 +39,10 @@ def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: floa
     Patients are drawn, not slices: of the n patients of a class ⌊n · share⌋ or one more at random, so that n · share
     are expected, at least one and never all; the only patient of a class stays. So that slices are shared out about
     alike too, a class's patients are sorted by their number of slices and cut into as many groups as patients are to
-    be drawn, and one of each group is drawn. A patient's chance is then about `share`, whatever the number of slices
-    (scikit-learn's StratifiedGroupKFold puts the patients of most slices into the same fold for every seed). A patient
-    with slices of several classes is drawn among those of the same classes, or of the rarest of them (`_strata`); a
-    slice of an unknown patient is a patient of its own.
+    be drawn, and one of each group is drawn. A patient's chance is then about `share` (1/n in a class of
+    n < 1/share patients), whatever the number of slices (scikit-learn's StratifiedGroupKFold puts the patients of most
+    slices into the same fold for every seed). A patient with slices of several classes is drawn among those of the
+    same classes, or of the rarest of them (`_strata`); a slice of an unknown patient is a patient of its own.
     """
     classes, groups = np.asarray(classes, dtype=str), _groups(subjects)
     pairs = pd.DataFrame({"class": classes, "group": groups}).drop_duplicates().sort_values(["group", "class"])

@@ -1,14 +1,16 @@
 """95 % intervals over patients. Imports nothing of ours: the audit and the evaluation share these functions.
 
-Which score has which interval was chosen by its coverage in simulated cohorts of 20 to 60 patients
-(python -m benchmarks coverage; docs/RESULTS.md): a score without an interval here has none that covers the truth.
+Which score of evaluate.py has which interval was chosen by its coverage in simulated cohorts of 10 to 120 patients
+(python -m benchmarks coverage; docs/RESULTS.md): one without an interval has none that covers the truth.
+`bootstrap_interval`, of the leakage effect alone, is not among them.
 """
 
 import numpy as np
 from scipy.stats import norm, t
 
 FEW = 5                   # patients of a class, below which it has counts and no scores, in no mean over classes either
-FEWEST = 20               # patients, below which accuracies have no interval: Wilson's holds the truth in up to 99.3 %
+# Patients below which accuracies have no interval: Wilson's holds the truth in up to 99.3 %; of 20 in up to 98.5 %.
+FEWEST = 20
 ENOUGH = 30               # patients, below which means of AUROCs and shares of slices have no interval: too rarely true
 ENOUGH_BRIER = 40         # patients, below which Brier scores have none
 LEVEL = 0.95              # of every interval this project prints

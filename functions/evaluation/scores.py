@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, recall_score, roc_auc_score
 
-from functions.evaluation.auroc import auroc, auroc_interval, difference, mean_auroc_interval
+from functions.evaluation.auroc import auroc, auroc_interval, difference, mean_auroc, mean_auroc_interval
 from functions.evaluation.calibration import ece
 from functions.evaluation.intervals import (
     ENOUGH,
@@ -28,11 +28,12 @@ from functions.evaluation.intervals import (
     wilson,
 )
 from functions.evaluation.metrics import by_patient, has_two_sides, scored_classes
-from functions.evaluation.permutation import permuted
+from functions.evaluation.permutation import can_move, permuted
 
 # An AUROC of diseased or not whose interval begins above this is too good: the best known to us on patients never seen,
 # for the easiest such question, Alzheimer's disease against controls (Bron et al. 2021, NeuroImage Clin 31:102712).
 TOO_GOOD_AUROC = 0.94
+TOO_GOOD_PATIENTS = 70     # about: an AUROC of 1 can have such an interval from 67 patients on (103 of sides 1:4)
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 MET, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
@@ -132,7 +133,8 @@ def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order:
         if name in null:
             result[name]["null"] = float(null[name].mean())
     primary = result[primary_score(healthy)]
-    primary["p"] = p_value(primary["value"], null[primary_score(healthy)])
+    asked = y if healthy is None else y != healthy
+    primary["p"] = p_value(primary["value"], null[primary_score(healthy)]) if can_move(asked, subjects) else np.nan
     primary["verdict"] = verdict(**primary, disease=healthy is not None, met=met)
     return result
 
@@ -153,10 +155,11 @@ def evaluate_slices(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: S
 
 
 def p_value(value: float, null: np.ndarray) -> float:
-    """(1 + #{null ≥ value}) / (1 + #null), one-sided; nan where it is not defined: the value or a permutation's is nan,
-    or no permutation changes anything (patients of several labels can exchange them with nobody).
+    """(1 + #{null ≥ value}) / (1 + #null), one-sided: 1 of a network that answers everybody alike; nan where the value
+    or a permutation's is nan. Undefined, too, where no label can move (`permutation.can_move`; patients of several
+    labels who can exchange them with nobody), which the caller sees.
     """
-    if not (np.isfinite(value) and np.isfinite(null).all() and np.ptp(null) > 0):
+    if not (np.isfinite(value) and np.isfinite(null).all()):
         return np.nan
     return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
 
@@ -208,8 +211,9 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
            healthy: int | None = None) -> dict[str, dict]:
     """name → p's score minus q's on the same patients, with its 95 % interval; AUROCs with a p-value.
 
-    Accuracy and Brier score by t over patients, balanced accuracy by t within classes, AUROCs by DeLong, their mean
-    over classes of ENOUGH patients. Where patients have several labels, hence rows, the former two alone have one.
+    Accuracy and Brier score by t over patients, balanced accuracy by t within classes, AUROCs by MOVER
+    (`auroc.difference`; their p by DeLong), their mean over classes of ENOUGH patients. Where patients have several
+    labels, hence rows, the former two alone have one.
     """
     classes, one_each = scored_classes(y, subjects), _people(subjects) == len(y)
     right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
@@ -232,10 +236,8 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
 
 def _auroc_difference(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[float, float, float, float]:
     """(difference, low, high, p) of the mean AUROCs of two networks, of (one's score, the other's, positive)s."""
-    first, second = ([auroc(part[i], part[2]) for part in parts] for i in (0, 1))
-    gap = float(np.mean([value for value, _ in first]) - np.mean([value for value, _ in second]))
-    return gap, *difference(np.mean([each for _, each in first], axis=0), np.mean([each for _, each in second], axis=0),
-                            gap)
+    first, second = (mean_auroc([(part[i], part[2]) for part in parts]) for i in (0, 1))
+    return first.value - second.value, *difference(first, second)
 
 
 def _mean_difference(parts: list[np.ndarray]) -> tuple[float, float]:

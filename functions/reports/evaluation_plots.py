@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from functions.evaluation.auroc import auroc, auroc_interval
+from functions.evaluation.auroc import auroc
 from functions.evaluation.intervals import FEW
 from functions.reports.figure_text import Figure, as_written, short
 
@@ -15,18 +15,19 @@ COLUMNS = 4                # of panels in a figure
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 
 
-def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str, with_interval: bool = True) -> Figure:
+def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str,
+             intervals: dict[str, tuple[float, float]]) -> Figure:
     """Sensitivity against 1 - specificity of patients, a panel each (words → score, positive), with its AUROC.
 
-    `with_interval`: the AUROC's 95 % interval, which takes rows that are patients, stands beside it.
+    `intervals`: words → (low, high) as computed for the tables; where it is nan, none stands beside the AUROC.
     """
     columns, rows = min(len(curves), COLUMNS), -(-len(curves) // COLUMNS)
     figure = Figure(figsize=(4.6 * columns, 4.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for (words, (score, positive)), axis in zip(curves.items(), axes, strict=False):
         value = auroc(score, positive)[0]
-        low, high = auroc_interval(value, int(positive.sum()), int((~positive).sum()))
-        label = f"AUROC {value:.2f}" + (f" [{low:.2f} to {high:.2f}]" if with_interval else "")
+        low, high = intervals[words]
+        label = f"AUROC {value:.2f}" + (f" [{low:.2f} to {high:.2f}]" if np.isfinite(low) else "")
         alarms, hits, _ = roc_curve(positive, score, drop_intermediate=False)
         axis.plot(alarms, hits, color=COLOURS[0], lw=2, label=label)
         axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="chance")

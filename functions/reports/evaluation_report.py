@@ -73,6 +73,10 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
             result["calibration"] |= {when: reliability(q, y), f"ece {when}": evaluation.points(q, y, stages)["ece"]}
     if order is None:
         _drop(result, "kappa")
+    if known and healthy is not None:
+        sizes = table.groupby(["who", table["label"] == healthy]).size().groupby(level=1).median()
+        if len(sizes) == 2:
+            result["_slices"] = float(sizes[True]), float(sizes[False])
     return result | {"_table": table, "_p": p, "_patients": people, "_stages": stages}
 
 
@@ -111,12 +115,16 @@ def figures(result: dict, stamps: list[str]) -> dict:
     healthy = healthy_class(names)
     asked = {"diseased or not": (-people[:, healthy], labels != healthy)} if healthy is not None else {
         f"{name} or not": (people[:, k], labels == k) for k, name in enumerate(names)}
+    computed = [result[unit.removesuffix("s")]["scores"]["auroc_disease"]] if healthy is not None else [
+        row.get("auroc", {}) for row in rows]
+    ends = {words: (score.get("low", np.nan), score.get("high", np.nan))
+            for words, score in zip(asked, computed, strict=True)}
     curves = {words: (score, positive) for words, (score, positive) in asked.items()
               if min(len(set(subjects[positive])), len(set(subjects[~positive]))) >= FEW}
     if curves:
         shown = dict(list(curves.items())[:MOST_CURVES])
         what = unit if len(shown) == len(curves) else f"{unit}: the first {len(shown)} of {len(curves)} classes"
-        made["roc.png"] = (plot_roc(shown, make_title(what, stamps), result["patients known"]),
+        made["roc.png"] = (plot_roc(shown, make_title(what, stamps), ends),
                            f"ROC of {', '.join(shown)}")
     rank = np.argsort(stages)
     made["stages.png"] = (plot_score_by_stage((people * rank).sum(axis=1), rank[labels], [names[k] for k in stages],
