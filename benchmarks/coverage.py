@@ -1,6 +1,6 @@
 """What the statistics promise, counted on simulated cohorts: python -m benchmarks coverage
 
-Tables: how often each 95 % interval holds the truth; how often a difference is found between equally good networks, and
+Tables: the coverage of each 95 % interval; how often a difference is found between equally good networks, and
 that of unequal ones is in its interval; how often p-values and verdicts are wrong; how often each patient is tested.
 Each with its Monte-Carlo error.
 """
@@ -61,7 +61,7 @@ def tables(cohorts: int, seeds: int) -> Iterator[str]:
         for signal in (1.0, 1.8):
             value, each = truth("equal", "8 each", signal)["auroc_disease"], cells(signal)
             found = pool.map(partial(covered, cohorts=cohorts), each)
-            yield (f"**Cohorts (in %) whose 95 % interval holds the truth**, {ERROR}; AUROC of diseased or not about "
+            yield (f"**Coverage of the 95 % intervals, in % of cohorts**, {ERROR}; AUROC of diseased or not about "
                    f"{value:.2f}; -: an interval in fewer than a tenth of the cohorts:\n\n"
                    f"{grid(each, found, SCORES, cohorts)}")
         each = [cell for cell in cells(1.0) if cell.slices not in (SKEWED, BY_CLASS)]
@@ -71,7 +71,7 @@ def tables(cohorts: int, seeds: int) -> Iterator[str]:
         each = [cell for cell in cells(BETTER) if cell.slices not in (SKEWED, BY_CLASS, SEVERAL)]
         values = [truth("equal", "8 each", signal)["auroc_disease"] for signal in (BETTER, RIVAL)]
         found = pool.map(partial(unequal, cohorts=cohorts), each)
-        yield ("**Cohorts (in %) whose 95 % interval of a difference holds the truth**, networks that differ (AUROC of "
+        yield ("**Coverage of the 95 % intervals of differences, in % of cohorts**, networks that differ (AUROC of "
                f"diseased or not about {values[0]:.2f} and {values[1]:.2f}), {ERROR}:\n\n"
                f"{grid(each, found, DIFFERENCES, cohorts)}")
         found = pool.map(partial(false_alarms, cohorts=cohorts), ALARMS)

@@ -19,9 +19,9 @@ from data_setup.listing.split_folders import find_split_folders, split_of
 from data_setup.similarity.copies import find_copies
 from data_setup.similarity.neighbours import Neighbours, find_neighbours
 from data_setup.splits.warnings import overlap
-from data_setup.subjects.find import find_subjects, table_notes
+from data_setup.subjects.find import subjects_of_slices
 from data_setup.subjects.from_pixels import PREFIX, group_by_pixels
-from data_setup.subjects.path_tables import from_table, read_path_table, rows_without_patient, subject_ids
+from data_setup.subjects.path_tables import from_table, read_path_table
 from data_setup.subjects.proposed_patterns import remedy
 from functions.runtime.errors import UserError, not_a_file, printable
 
@@ -88,12 +88,9 @@ def audit(table: pd.DataFrame, others: Sequence[str], warnings: Sequence[str] = 
     """
     paths = table["path"].tolist()
     files = read_files(paths, progress)
-    known = find_subjects(paths, subjects, pattern)
-    if "subject" in table and not subjects and not pattern:
-        known = [own or named for own, named in zip(subject_ids(table["subject"]), known, strict=True)]
+    known, notes = subjects_of_slices(table, subjects, pattern, "the table")
     found = Audit(table.assign(subject=pd.Series(known, dtype=object), digest=files.digests))
-    own = [] if subjects or pattern or "subject" not in table else rows_without_patient("the table", table["subject"])
-    for note in (*table_notes(subjects), *own):
+    for note in notes:
         found.add("patients", note, wrong=False)
     _left_out(found, others, warnings)
     _damage(found, files, others)

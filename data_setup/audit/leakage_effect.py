@@ -24,9 +24,9 @@ def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: n
     """1-nearest-neighbour accuracy of test slices among the others: as split, and with their own patient's forbidden.
 
     `people` are ids, `test` says which slices are tested; pictures are correlated as they are, on their own axes.
-    Intervals are 95 %, from resampling test patients (functions/evaluation/intervals.py), nan of fewer than FEWEST
-    patients: there a gap, however large, is not called different from nothing (findings.py asks for a lower end above
-    0, which nan is not). None where there is nobody left to compare with.
+    Intervals are 95 %, from resampling test patients (functions/evaluation/intervals.py), nan for fewer than FEWEST
+    patients: then a gap, however large, is not reported as different from 0 (findings.py requires a lower end above 0).
+    None if no slices of other patients remain.
     """
     found = labels_near(near, labels, people, test)
     if found is None:

@@ -135,7 +135,7 @@ def _class_folders(folder: Path) -> dict[str, Path]:
 
 
 def _skipped_classes(folder: Path) -> list[str]:
-    """A sentence for each folder of images whose name a class cannot have, as one that begins with a dot."""
+    """A warning for each folder of images that is skipped because of its name, such as one that begins with a dot."""
     skipped = [path for path in sorted(folder.iterdir()) if is_litter(path.name) and path.is_dir()
                and os.access(path, os.R_OK | os.X_OK) and holds_images_only(path)]
     return [f"{printable(path)} holds images, but is left out for its name, which hidden or other programs' folders "

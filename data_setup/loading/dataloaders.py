@@ -24,7 +24,7 @@ from data_setup.loading.dataset import (
 from data_setup.loading.transforms import describe_preprocessing, make_transforms
 from data_setup.splits.split import MODES, apply_split, count_table, split_hash
 from data_setup.splits.warnings import UNKNOWN
-from data_setup.subjects.find import find_subjects, table_notes
+from data_setup.subjects.find import find_subjects, subjects_and_notes
 from data_setup.subjects.from_pixels import subjects_from_pixels
 from data_setup.subjects.path_tables import check_told_apart
 from data_setup.subjects.proposed_patterns import CHECKED, remedy
@@ -178,7 +178,7 @@ def whose(paths: list[str], subjects: str | Path | None, pattern: str | None,
     Where a split was written down, the people are in it, and pixels are not asked again.
     """
     if subjects != "auto":               # a file may be called so: Path("auto")
-        return find_subjects(paths, subjects, pattern), table_notes(subjects)
+        return subjects_and_notes(paths, subjects, pattern)
     known = find_subjects(paths)
     if all(known) or written_down:
         return known, []

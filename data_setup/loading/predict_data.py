@@ -20,8 +20,8 @@ from data_setup.loading.transforms import make_transforms
 from data_setup.similarity.nearest_slice import labels_near
 from data_setup.similarity.neighbours import Neighbours, find_neighbours
 from data_setup.splits.seen_in_training import compare, in_data_set, means_one_patient, split_folders, training_copies
-from data_setup.subjects.find import find_subjects, table_notes
-from data_setup.subjects.path_tables import from_table, read_path_table, rows_without_patient, subject_ids
+from data_setup.subjects.find import subjects_of_slices
+from data_setup.subjects.path_tables import from_table, read_path_table, subject_ids
 from data_setup.subjects.proposed_patterns import remedy
 from functions.runtime.errors import UserError, not_a_file, printable
 
@@ -139,10 +139,8 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     table, notes = _own_split(run, split), []
     if data is not None:
         new, notes = _list(data)
-        notes += table_notes(subjects)
-        if "subject" in new and not subjects and not pattern:
-            notes += rows_without_patient(data, new["subject"].tolist())
-        new["subject"] = pd.Series(_subjects(new, subjects, pattern), dtype=object)
+        ids, of_subjects = subjects_of_slices(new, subjects, pattern, data)
+        new["subject"], notes = pd.Series(ids, dtype=object), notes + of_subjects
         if new["subject"].isna().any():
             notes.append(remedy(new["path"].tolist(), new["class"].tolist()))
         table = pd.concat([table[table["split"] != "test"], new], ignore_index=True)
@@ -165,14 +163,6 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
             notes.append(f"the run's {split} slices are not where split.csv says: what needs them is left out")
             del parts[split]
     return RowsToScore(parts, int(np.bincount(guess).argmax()), notes, run, data is None)
-
-
-def _subjects(table: pd.DataFrame, subjects: Path | None, pattern: str | None) -> list[str | None]:
-    """The ids by a table of subjects, a pattern, the data table's own column or the names, in this order."""
-    found = find_subjects(table["path"].tolist(), subjects, pattern)
-    if subjects or pattern or "subject" not in table:
-        return found
-    return [own or named for own, named in zip(subject_ids(table["subject"]), found, strict=True)]
 
 
 def check_in_place(paths: list[str], run: Path, split: WrittenSplit | None) -> None:

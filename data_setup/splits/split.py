@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from data_setup.splits.split_file import COLUMNS, SPLITS, read_split, split_notes
+from data_setup.splits.split_file import COLUMNS, SPLITS, read_split
 from data_setup.splits.warnings import absent, doubts, overlap, stamps
 from data_setup.subjects.path_tables import common_folders
 from data_setup.subjects.proposed_patterns import remedy
@@ -81,8 +81,8 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
         raise UserError(f"{table['path'][table['path'].duplicated()].iloc[0]} stands in the data twice")
     notes = []
     if str(mode) not in MODES:
-        table = read_split(mode, table)
-        notes += [f"the split is the one of {mode}", *split_notes(mode)]
+        table, notes = read_split(mode, table)
+        notes = [f"the split is the one of {mode}", *notes]
     elif mode == "patient" and table["subject"].isna().all():
         raise UserError("--split patient: no patient is known; "
                         + remedy([str(path) for path in table["path"]], table["class"].tolist(), auto=True))

@@ -14,9 +14,10 @@ COLUMNS = ["path", "class", "subject", "split"]
 SPLITS = ["train", "val", "test"]
 
 
-def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataFrame:
-    """The table with split and subject from a CSV (path, class, subject, split) that has exactly its slices.
+def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """(the table with split and subject from a CSV (path, class, subject, split) that has exactly its slices, notes).
 
+    A note says how many rows name no patient; a run's own split, for which it was said at the start, has none.
     Where the CSV names no subject, the table's own stays. Paths are matched by `path_tables.match_paths`, those of a
     run's own split as they are now.
     Raises ValueError, one line naming the file, the count and the first: slices in only one of the two, another class,
@@ -28,6 +29,7 @@ def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataF
         why = "no such CSV file" if why == "no such file" else why
         raise UserError(f"--split {file}: {why}, and not auto, folder, patient or slice")
     given = read_path_table(file, COLUMNS)
+    notes = [] if written else rows_without_patient(file, given["subject"].tolist())
     if written:
         given["path"] = written.relocated(given["path"].tolist())
     rows = match_paths(table["path"].tolist(), given["path"].tolist(), file)
@@ -45,14 +47,8 @@ def read_split(file: str | Path | WrittenSplit, table: pd.DataFrame) -> pd.DataF
         if not (given["split"] == name).any():
             raise UserError(f"{file}: no slice is for {name}")
     subject = pd.Series(subject_ids(given["subject"]), index=table.index, dtype=object)
-    return table.assign(split=given["split"].astype(object), subject=subject.where(subject.notna(), table["subject"]))
-
-
-def split_notes(file: str | Path | WrittenSplit) -> list[str]:
-    """How many rows of a CSV name no patient; of a run's own split, which said so when it was made, nothing."""
-    if isinstance(file, WrittenSplit):
-        return []
-    return rows_without_patient(file, read_path_table(file, COLUMNS)["subject"].tolist())
+    subject = subject.where(subject.notna(), table["subject"])
+    return table.assign(split=given["split"].astype(object), subject=subject), notes
 
 
 def _refuse(file: str | Path, wrong: Sequence, what: str) -> None:

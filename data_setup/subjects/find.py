@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+import pandas as pd
+
 from data_setup.subjects.archive_ids import archive_ids
 from data_setup.subjects.path_tables import (
     common_folders,
@@ -53,9 +55,15 @@ def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
     lie below the common folder of all paths, the innermost first.
     Raises ValueError, one line, for a table or a pattern that is wrong or that matches no path.
     """
+    return subjects_and_notes(paths, table, pattern)[0]
+
+
+def subjects_and_notes(paths: Sequence[str | Path], table: str | Path | None = None,
+                       pattern: str | None = None) -> tuple[list[str | None], list[str]]:
+    """(the ids of `find_subjects`, a note on how many rows of the table name no patient)."""
     if table is None and pattern is None:
-        return _known(paths)
-    subjects = [None] * len(paths) if table is None else _from_table(paths, table)
+        return _known(paths), []
+    subjects, notes = ([None] * len(paths), []) if table is None else _from_table(paths, table)
     if pattern is not None:
         found = search_subjects(pattern, [PurePath(path).as_posix() for path in paths])
         subjects = [subject or hit for subject, hit in zip(subjects, subject_ids([hit or "" for hit in found]),
@@ -63,14 +71,22 @@ def find_subjects(paths: Sequence[str | Path], table: str | Path | None = None,
     if paths and not any(subjects):
         where = f"the subject pattern {shown(pattern)}" if table is None else f"{table}"
         raise UserError(f"{where} gives no subject to any of {len(paths)} paths, the first {paths[0]}")
-    return subjects
+    return subjects, notes
 
 
-def table_notes(table: str | Path | None) -> list[str]:
-    """What must be said of a subject table: how many of its rows name no patient."""
-    if table is None:
-        return []
-    return rows_without_patient(table, read_path_table(table, ("path", "subject"))["subject"].tolist())
+def subjects_of_slices(slices: pd.DataFrame, table: str | Path | None, pattern: str | None,
+                       origin: object) -> tuple[list[str | None], list[str]]:
+    """(one subject id a slice, notes), of slices (path, …) that may have a column subject of their own.
+
+    In this order: `table` and `pattern` (see `find_subjects`), the slices' own column, which `origin` names in a note,
+    the names of the files.
+    """
+    subjects, notes = subjects_and_notes(slices["path"].tolist(), table, pattern)
+    if table or pattern or "subject" not in slices:
+        return subjects, notes
+    own = slices["subject"].tolist()
+    subjects = [given or named for given, named in zip(subject_ids(own), subjects, strict=True)]
+    return subjects, [*notes, *rows_without_patient(origin, own)]
 
 
 def kaggle_slice(path: str | Path) -> tuple[str, int] | None:
@@ -135,12 +151,13 @@ def _named(name: str, namings: Sequence[re.Pattern]) -> str | None:
     return None
 
 
-def _from_table(paths: Sequence[str | Path], file: str | Path) -> list[str | None]:
-    """The ids that a CSV gives; a path that is not in it, or stands there without a subject, gets None."""
+def _from_table(paths: Sequence[str | Path], file: str | Path) -> tuple[list[str | None], list[str]]:
+    """(the ids that a CSV gives, notes on it); a path that is not in it, or has no subject there, gets None."""
     table = read_path_table(file, ("path", "subject"))
     rows = match_paths(paths, table["path"].tolist(), file)
     if paths and all(row is None for row in rows):
         raise UserError(f"{file}: none of its {len(table)} rows means one of the {len(paths)} paths, "
                         f"for instance {paths[0]}")
     subjects = subject_ids(table["subject"])
-    return [subjects[row] if row is not None else None for row in rows]
+    notes = rows_without_patient(file, table["subject"].tolist())
+    return [subjects[row] if row is not None else None for row in rows], notes

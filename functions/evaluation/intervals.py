@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 FEW = 5                   # patients of a class, below which it has counts and no scores, in no mean over classes either
-# Patients below which accuracies have no interval: Wilson's holds the truth in up to 99.3 %; of 20 in up to 98.5 %.
+# Patients below which accuracies have no interval: Wilson's covers the truth in up to 99.3 %; of 20 in up to 98.5 %.
 FEWEST = 20
 ENOUGH = 30               # patients, below which means of AUROCs and shares of slices have no interval: too rarely true
 ENOUGH_BRIER = 40         # patients, below which Brier scores have none

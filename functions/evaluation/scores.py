@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, recall_score, roc_auc_score
 
-from functions.evaluation.auroc import auroc, auroc_interval, difference, mean_auroc, mean_auroc_interval
+from functions.evaluation.auroc import auroc, auroc_interval, difference, mean_auroc
 from functions.evaluation.calibration import ece
 from functions.evaluation.intervals import (
     ENOUGH,
@@ -97,8 +97,8 @@ def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy:
     if len(y) >= ENOUGH_BRIER:
         found["brier"] = mean_of_positives(_brier(p, y))
     if len(y) >= ENOUGH and len(classes) > 1 and "auroc" not in found:
-        values, influences = zip(*(auroc(p[:, k], y == k) for k in classes), strict=True)
-        found["auroc"] = mean_auroc_interval(values, influences, [_sides(y == k) for k in classes])
+        mean = mean_auroc([(p[:, k], y == k) for k in classes])
+        found["auroc"] = mean.low, mean.high
     if healthy is not None and has_two_sides(y == healthy, subjects):
         found["auroc_disease"] = auroc_interval(auroc(-p[:, healthy], y != healthy)[0], *_sides(y != healthy))
     return found

@@ -7,6 +7,7 @@ from torch import nn
 
 from functions import engine
 from functions.checkpointing.run_folder import recorded
+from functions.config.settings import SCRATCH
 from functions.epoch_metrics import EpochScores
 from functions.evaluation.results import patient_ids
 from functions.runtime.device import scoring_precision, set_seeds
@@ -62,7 +63,7 @@ def fit(
 
     def after_epoch(epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]]) -> bool:
         console.print_epoch(epoch, settings, scores, optimisation.last_lr, data.class_names,
-                            from_scratch=not provenance, speed=speed, seconds=run.epoch_seconds())
+                            from_scratch=begun.script is SCRATCH, speed=speed, seconds=run.epoch_seconds())
         run.save_epoch(epoch, scores, history, optimisation.last_lr)
         raise_if_interrupted()
         return epoch == settings.stop_after

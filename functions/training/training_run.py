@@ -109,7 +109,8 @@ class TrainingRun:
 
     def __post_init__(self):
         self.writer = CheckpointWriter(self.folder, self.available_memory)     # a context: on leaving, all is written
-        self.run_id = read_record(self.folder).get("run_id", "")
+        record = read_record(self.folder)
+        self.run_id, self.losses_file = record.get("run_id", ""), losses_file(self.folder, record)
         self._epoch_began = time.perf_counter()
 
     def epoch_seconds(self) -> float:
@@ -165,8 +166,7 @@ class TrainingRun:
 
     def _write_curves(self) -> None:
         """Loss and accuracy of every epoch, as a pickle and as a table."""
-        path = losses_file(self.folder, read_record(self.folder))
-        write_atomically(path, lambda file: pickle.dump(self.history, file))
+        write_atomically(self.losses_file, lambda file: pickle.dump(self.history, file))
         table = pd.DataFrame(self.history).join(pd.DataFrame(self.extra))
         table.insert(0, "epoch", range(1, self.epochs_done + 1))
         write_table(self.folder / "results.csv", table)

@@ -56,7 +56,7 @@ def test_a_split_written_by_other_programs_is_used(tmp_path):
                             "subject": ["ADNI_003_S_0002"] * 3 + ["NA"] * 3 + table["subject"].tolist()[6:]})
     file = tmp_path / "split.csv"
     file.write_bytes(given.rename(columns={"subject": "patient_id"}).to_csv(sep=";", index=False).encode("utf-8-sig"))
-    again = read_split(file, table)
+    again, _ = read_split(file, table)
     assert again["split"].tolist() == table["split"].tolist()
     assert again["class"].tolist() == table["class"].tolist()
     assert again["subject"].tolist() == ["003_S_0002"] * 3 + table["subject"].tolist()[3:]
@@ -103,7 +103,7 @@ def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
 def test_rows_whose_patient_is_called_unknown_are_no_patient_and_are_counted(tmp_path, mark):
     given = TABLE.assign(subject=[mark] * 4 + TABLE["subject"].tolist()[4:])
     file = write(tmp_path, given)
-    again = read_split(file, TABLE.assign(subject=None))
+    again, _ = read_split(file, TABLE.assign(subject=None))
     assert again["subject"].tolist() == [None] * 4 + given["subject"].tolist()[4:]
     split = apply_split(TABLE.assign(subject=None), file)
     assert f'{file}: 4 of 60 rows name no patient ("{mark}")' in " ".join(split.notes)

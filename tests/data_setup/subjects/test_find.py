@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_setup.subjects.find import find_subjects, kaggle_slice, table_notes
+from data_setup.subjects.find import find_subjects, kaggle_slice, subjects_and_notes
 from functions.runtime.errors import UserError
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "alzheimer_mri_4class"
@@ -267,7 +267,9 @@ def test_what_a_pattern_finds_is_unknown_where_a_table_would_say_so():
 
 def test_how_many_rows_name_no_patient_is_said_in_one_line(tmp_path):
     file = table(tmp_path, "1.png,p1", "2.png,?", "3.png,?", "4.png,", "5.png,unknown")
-    assert table_notes(file) == [f'{file}: 4 of 5 rows name no patient ("?", empty, "unknown"): these slices count as '
-                                 "those of unknown patients, not of one"]
-    assert table_notes(table(tmp_path, "1.png,p1")) == []
-    assert table_notes(None) == []
+    paths = [f"/x/{number}.png" for number in range(1, 6)]
+    assert subjects_and_notes(paths, file)[1] == [
+        f'{file}: 4 of 5 rows name no patient ("?", empty, "unknown"): these slices count as those of unknown '
+        "patients, not of one"]
+    assert subjects_and_notes(paths, table(tmp_path, "1.png,p1"))[1] == []
+    assert subjects_and_notes(paths, None)[1] == []
