@@ -197,6 +197,8 @@ def test_split_folders_of_any_usual_name_are_audited_as_such(tmp_path):
         list_data(tmp_path / "d")
     assert "--train_dir" not in str(caught.value), "audit.py has no such flag"
     (tmp_path / "d.csv").write_text("path,class,split\na.png,AD,Training\nb.png,AD,Validation\n")
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
     assert list_data(tmp_path / "d.csv").table["split"].tolist() == ["train", "val"]
 
 
