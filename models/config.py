@@ -52,7 +52,7 @@ class ViTConfig:
         if self.num_patches > MOST_PATCHES:
             raise UserError(f"image size {height}x{width} has {self.num_patches:,} patches of patch size "
                             f"{self.patch_size}: it can have at most {MOST_PATCHES:,}")
-        if self.in_channels not in (1, 3):
+        if type(self.in_channels) is not int or self.in_channels not in (1, 3):
             raise UserError(f"in_channels is {str(self.in_channels)[:60]}: images have 1 channel (gray) or 3 (RGB)")
         for name in ("dropout", "norm_eps"):
             if type(getattr(self, name)) not in (int, float):
@@ -61,8 +61,8 @@ class ViTConfig:
             raise UserError(f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}: it must be at least 0 and below 1")
-        if not 0 < self.norm_eps < float("inf"):
-            raise UserError(f"norm_eps is {self.norm_eps}: it must be above 0")
+        if not 0 < self.norm_eps <= 1:
+            raise UserError(f"norm_eps is {str(self.norm_eps)[:60]}: it must be above 0 and at most 1")
         if self.gelu not in ("none", "tanh"):
             raise UserError(f'gelu is "{str(self.gelu)[:60]}": it must be "none" (exact, erf) or "tanh"')
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from functions.checkpointing.schema import FORMAT, check_checkpoint, check_optimizer_fits, check_shapes, check_weights
+from functions.checkpointing.optimizer_state import check_optimizer_fits
+from functions.checkpointing.schema import FORMAT, check_checkpoint, check_shapes, check_weights
 from functions.runtime.atomic_files import write_atomically
 from functions.runtime.device import restore_rng_states, rng_states
 from functions.runtime.errors import UserError, not_a_file

@@ -5,17 +5,36 @@ Every check raises a UserError that names the key; the caller names the file.
 
 import math
 import random
-from dataclasses import dataclass, field, fields
-from types import NoneType
+from dataclasses import MISSING, dataclass, field, fields
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from functions.checkpointing.optimizer_state import check_optimizer
+from functions.checkpointing.plain_values import (
+    MOST_NAME,
+    dense,
+    dtype_name,
+    finite,
+    key,
+    known_names,
+    not_below_zero,
+    plain,
+    shown,
+    text,
+    texts,
+    whole_number,
+    wrong,
+)
+from functions.checkpointing.run_tables import CURVES
 from functions.runtime.errors import UserError
 
 FORMAT = 1
 MT19937 = 624        # numbers in the state of Python's and NumPy's generators
+CUDA_BYTES = 16      # of the state of a GPU's generator: a seed, and an offset that is a multiple of 4
+MOST_STAMPS = 100
+EPOCH_FACTS = (*(f"{split}_balanced_acc" for split in ("train", "val", "test")), "learning_rate", "train_waited")
+SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
 @dataclass(frozen=True)
@@ -47,105 +66,109 @@ class Checkpoint:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if not isinstance(value, entry.type) or isinstance(value, bool):
-                raise _wrong(entry.name, value, entry.type.__name__)
+                raise wrong(entry.name, value, entry.type.__name__)
+            if entry.type is str:
+                text(entry.name, value)
         for name in ("class_names", "stamps"):
-            _texts(name, getattr(self, name))
+            texts(name, getattr(self, name), MOST_NAME)
         if not self.class_names or len(set(self.class_names)) < len(self.class_names):
             raise UserError("class_names are empty, or hold one name twice")
+        if len(self.stamps) > MOST_STAMPS:
+            raise UserError(f"stamps are {len(self.stamps)}, more than {MOST_STAMPS}")
         for where in ("config", "preprocessing"):
             for name, value in getattr(self, where).items():
-                _plain(f"{where}.{_key(name)}", value)
+                text(f"{where}: a key", name)
+                plain(f"{where}.{key(name)}", value)
         if self.config.get("num_classes") != len(self.class_names):
-            raise UserError(f"config.num_classes is {_shown(self.config.get('num_classes'))}, there are "
+            raise UserError(f"config.num_classes is {shown(self.config.get('num_classes'))}, there are "
                             f"{len(self.class_names)} class_names")
         if self.precision not in ("fp32", "bf16", "fp16"):
-            raise UserError(f"precision is {_shown(self.precision)}, none of fp32, bf16, fp16")
-        if self.epoch < 0:
-            raise UserError(f"epoch is {self.epoch}")
+            raise UserError(f"precision is {shown(self.precision)}, none of fp32, bf16, fp16")
+        whole_number("epoch", self.epoch, least=1)
         for name in ("subjects", "digests"):
-            _texts(f"seen.{name}", self.seen.get(name))
-        _texts("seen.folders", self.seen.get("folders", []))           # older checkpoints have none
-        _whole_number("schedule.step", self.schedule.get("step"))
+            texts(f"seen.{name}", self.seen.get(name))
+        texts("seen.folders", self.seen.get("folders", []))           # older checkpoints have none
+        whole_number("schedule.step", self.schedule.get("step"))
         self._check_preprocessing()
         self._check_results()
         _check_generators(self.rng)
-        _check_optimizer(self.optimizer)
-        for name, value in self.scaler.items():
-            _finite(f"scaler.{_key(name)}", value)
+        check_optimizer(self.optimizer)
+        _check_scaler(self.scaler)
 
     def _check_preprocessing(self) -> None:
         for name in ("mean", "std"):
             values = self.preprocessing.get(name)
             if not isinstance(values, (list, tuple)) or len(values) not in (1, 3):
-                raise _wrong(f"preprocessing.{name}", values, "a list of one or three numbers")
+                raise wrong(f"preprocessing.{name}", values, "a list of one or three numbers")
             for value in values:
-                _finite(f"preprocessing.{name}", value)
+                finite(f"preprocessing.{name}", value)
         if min(self.preprocessing["std"]) <= 0:
             raise UserError(f"preprocessing.std is {self.preprocessing['std']}: a standard deviation is above 0")
-        channels = self.preprocessing.get("channels", self.config.get("in_channels"))
-        if channels not in (1, 3) or channels != self.config.get("in_channels", channels):
-            raise UserError(f"preprocessing.channels is {_shown(channels)}, config.in_channels "
-                            f"{_shown(self.config.get('in_channels'))}")
+        channels = self.preprocessing.get("channels")
+        if type(channels) is not int or channels not in (1, 3) or channels != self.config.get("in_channels"):
+            raise UserError(f"preprocessing.channels is {shown(channels)}, config.in_channels "
+                            f"{shown(self.config.get('in_channels'))}: one whole number, 1 or 3, in both")
         if len({channels} | {len(self.preprocessing[name]) for name in ("mean", "std")}) > 1:
             raise UserError(f"preprocessing.mean and std are not one number for each of {channels} channels")
-        size = self.config.get("image_size")
-        if list(self.preprocessing.get("image_size", size)) != list(size):
-            raise UserError(f"preprocessing.image_size is not config.image_size, {size}")
+        sizes = self.config.get("image_size"), self.preprocessing.get("image_size")
+        if any(type(size) not in (list, tuple) for size in sizes) or list(sizes[0]) != list(sizes[1]):
+            raise UserError(f"preprocessing.image_size is not config.image_size, {str(sizes[0])[:60]}")
 
     def _check_results(self) -> None:
         """Losses and accuracies of every epoch, and what the selection knows of the best one."""
+        known_names("history", self.history, CURVES)
         for name, values in self.history.items():
-            if type(name) is not str or type(values) is not list or len(values) != self.epoch:
-                raise UserError(f"history.{_key(name)} is not a list of one number for each of {self.epoch} epochs")
+            if type(values) is not list or len(values) != self.epoch:
+                raise UserError(f"history.{name} is not a list of one number for each of {self.epoch} epochs")
             for value in values:
-                _finite(f"history.{name}", value)
+                finite(f"history.{name}", value)
         if self.extra and len(self.extra) != self.epoch:
             raise UserError(f"extra has {len(self.extra)} entries for {self.epoch} epochs")
         for row in self.extra:
             if type(row) is not dict:
-                raise _wrong("extra", row, "a list of dictionaries")
+                raise wrong("extra", row, "a list of dictionaries")
+            known_names("extra", row, ("train_seconds",), EPOCH_FACTS)
             for name, value in row.items():
-                _finite(f"extra.{_key(name)}", value)
-        if self.best:
-            _whole_number("best.epoch", self.best.get("epoch"))
-            lowest = self.best.get("lowest", [])
-            if type(lowest) is not list:
-                raise _wrong("best.lowest", lowest, "a list of numbers")
+                finite(f"extra.{name}", value)
+        whole_number("best.epoch", self.best.get("epoch"), 1, self.epoch)
+        if "lowest" in self.best:                                     # the oldest checkpoints have none
+            lowest = self.best["lowest"]
+            if type(lowest) is not list or not lowest:
+                raise wrong("best.lowest", lowest, "a list of one number for each validation patient")
             for value in lowest:
-                _finite("best.lowest", value)
+                finite("best.lowest", value)
 
 
 def check_checkpoint(content: object) -> dict:
     """A checkpoint as it was read, its weights in fp32; UserError, naming the key, for anything that does not fit."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or type(content.get("format")) is not int or content["format"] != FORMAT:
         raise UserError(f"not written by this project's training scripts (no format {FORMAT})")
+    for entry in fields(Checkpoint):
+        if entry.name not in content and entry.default is MISSING and entry.default_factory is MISSING:
+            raise UserError(f"not written by this project's training scripts ({entry.name} is missing)")
     known = {entry.name for entry in fields(Checkpoint)}
-    try:
-        checked = Checkpoint(**{name: value for name, value in content.items() if name in known})
-    except TypeError as error:
-        raise UserError(f"not written by this project's training scripts ({str(error).split('__init__() ')[-1]})"
-                        ) from None
+    checked = Checkpoint(**{name: value for name, value in content.items() if name in known})
     return vars(checked) | content | {"weights": check_weights(content["weights"])}
 
 
 def check_weights(weights: object) -> dict[str, Tensor]:
     """Tensors by name: floats in fp32 and finite, whole numbers only where a counter is; UserError otherwise."""
     if not isinstance(weights, dict):
-        raise _wrong("weights", weights, "tensors by name")
+        raise wrong("weights", weights, "tensors by name")
     checked = {}
     for name, value in weights.items():
-        if type(name) is not str or not isinstance(value, Tensor):
-            raise UserError(f"weights.{_key(name)} is {type(value).__name__}, not a tensor")
+        text("weights: a name", name)
+        where = f"weights.{key(name)}"
+        dense(where, value)
         checked[name] = value
-        _dense(f"weights.{name}", value)
         if value.is_floating_point():
             checked[name] = value.float()
             if not checked[name].isfinite().all():
-                raise UserError(f"weights.{name} holds numbers that are not finite (NaN or infinite)")
+                raise UserError(f"{where} holds numbers that are not finite (NaN or infinite)")
             if name.endswith("running_var"):
-                _not_below_zero(f"weights.{name}", checked[name])
+                not_below_zero(where, checked[name])
         elif value.dtype != torch.int64 or value.ndim:
-            raise UserError(f"weights.{name} holds {_type(value)}, expected floating-point numbers")
+            raise UserError(f"{where} holds {dtype_name(value)}, expected floating-point numbers")
     return checked
 
 
@@ -158,131 +181,69 @@ def check_shapes(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> Non
             raise UserError(f"weights.{name} is {tuple(value.shape)}, the model in config has "
                             f"{tuple(expected[name].shape)}")
         if value.is_floating_point() != expected[name].is_floating_point():
-            raise UserError(f"weights.{name} holds {_type(value)}, the model in config has {_type(expected[name])}")
+            raise UserError(f"weights.{name} holds {dtype_name(value)}, the model in config has "
+                            f"{dtype_name(expected[name])}")
 
 
-def check_optimizer_fits(state: dict, optimizer: torch.optim.Optimizer) -> None:
-    """UserError unless the state is that of an optimiser of the same kind over parameters of the same shapes."""
-    groups = optimizer.param_groups
-    if [len(group["params"]) for group in state["param_groups"]] != [len(group["params"]) for group in groups]:
-        raise UserError("optimizer.param_groups are of another model or another optimiser")
-    for ours, theirs in zip(groups, state["param_groups"], strict=True):
-        if missing := set(ours) - set(theirs):
-            raise UserError(f"optimizer.param_groups lack {min(missing)}: another optimiser's")
-    order = [number for group in state["param_groups"] for number in group["params"]]
-    params = dict(zip(order, [p for group in groups for p in group["params"]], strict=True))
-    for number, entries in state["state"].items():
-        if number not in params:
-            raise UserError(f"optimizer.state has an entry {number} of no parameter")
-        for name, value in entries.items():
-            if isinstance(value, Tensor) and value.ndim and value.shape != params[number].shape:
-                raise UserError(f"optimizer.state.{number}.{name} is {tuple(value.shape)}, the parameter "
-                                f"{tuple(params[number].shape)}")
-
-
-def _check_optimizer(optimizer: dict) -> None:
-    state, groups = optimizer.get("state"), optimizer.get("param_groups")
-    if type(state) is not dict or type(groups) is not list or any(type(group) is not dict for group in groups):
-        raise UserError("optimizer is not the state of an optimiser: state by number, param_groups as a list")
-    numbers = [group.get("params") for group in groups]
-    if any(type(group) is not list or any(type(number) is not int for number in group) for group in numbers):
-        raise UserError("optimizer.param_groups.params are not lists of whole numbers")
-    if len(set(flat := [number for group in numbers for number in group])) < len(flat):
-        raise UserError("optimizer.param_groups.params name one parameter twice")
-    for group in groups:
-        for name, value in group.items():
-            if type(value) in (int, float, complex):
-                _finite(f"optimizer.param_groups.{_key(name)}", value)
-    for number, entries in state.items():
-        if type(number) is not int or type(entries) is not dict:
-            raise UserError(f"optimizer.state.{_key(number)} is not a dictionary under a parameter's number")
-        for name, value in entries.items():
-            where = f"optimizer.state.{number}.{_key(name)}"
-            if isinstance(value, Tensor):
-                _dense(where, value)
-                if not value.is_floating_point() or not value.isfinite().all():
-                    raise UserError(f"{where} holds numbers that are not finite floating-point numbers")
-            elif value is not None:
-                _finite(where, value)
-            if value is not None and name in ("step", "exp_avg_sq", "max_exp_avg_sq"):     # their roots are taken
-                _not_below_zero(where, torch.as_tensor(value))
+def _check_scaler(scaler: dict) -> None:
+    """The state of fp16's GradScaler; empty at other precisions."""
+    if scaler:
+        known_names("scaler", scaler, SCALER)
+        for name in SCALER[:3]:
+            finite(f"scaler.{name}", scaler[name])
+            if scaler[name] <= 0:
+                raise wrong(f"scaler.{name}", scaler[name], "above 0")
+        whole_number("scaler.growth_interval", scaler["growth_interval"], 1, 2**31 - 1)
+        whole_number("scaler._growth_tracker", scaler["_growth_tracker"], 0, 2**31 - 1)
 
 
 def _check_generators(rng: dict) -> None:
     """The states of Python's, NumPy's and torch's generators, as `functions.runtime.device.rng_states` writes them."""
-    python, numpy, here, cuda = (rng.get(name) for name in ("python", "numpy", "torch", "cuda"))
-    try:
-        version, internal, gauss = python
-        random.Random().setstate((version, tuple(internal), gauss))
-    except (TypeError, ValueError, OverflowError):
-        raise UserError("rng.python is not the state of Python's generator") from None
-    try:
-        name, keys, position, has_gauss, cached = numpy
-        if len(keys) != MT19937 or not 0 <= position <= MT19937:
-            raise ValueError
-        np.random.RandomState().set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    except (TypeError, ValueError, OverflowError):
-        raise UserError("rng.numpy is not the state of NumPy's generator") from None
+    if not _is_python_state(rng.get("python")):
+        raise UserError("rng.python is not the state of Python's generator")
+    if not _is_numpy_state(rng.get("numpy")):
+        raise UserError("rng.numpy is not the state of NumPy's generator")
+    here, cuda = rng.get("torch"), rng.get("cuda")
     if type(cuda) is not list:
         raise UserError("rng.cuda is not a list of generators' states")
     apple = [("mps", rng["mps"])] if rng.get("mps") is not None else []
     for name, state in (("torch", here), *apple, *(("cuda", state) for state in cuda)):
-        if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.ndim != 1:
+        dense(f"rng.{name}", state)
+        if state.dtype != torch.uint8 or state.ndim != 1:
             raise UserError(f"rng.{name} is not the state of a generator: bytes")
+    if any(len(state) != CUDA_BYTES or int(state[8]) % 4 for state in cuda):
+        raise UserError("rng.cuda is not a list of the states of GPUs' generators")
     try:
         torch.Generator().set_state(here)
     except (RuntimeError, TypeError):
         raise UserError("rng.torch is not the state of torch's generator") from None
 
 
-def _dense(where: str, value: Tensor) -> None:
-    plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
-    if not plain or value.is_quantized or value.is_meta:
-        raise UserError(f"{where} is no plain, dense tensor")
-    if value.is_complex():
-        raise UserError(f"{where} holds complex numbers ({_type(value)})")
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise UserError(f"{where} is {tuple(value.shape)}, more numbers than the file holds for it")
+def _is_python_state(state: object) -> bool:
+    if type(state) not in (list, tuple) or [type(part) for part in state[:2]] != [int, list] or len(state) != 3:
+        return False
+    version, internal, gauss = state
+    if not _are_words(internal) or not (gauss is None or _is_normal(gauss)):
+        return False
+    try:
+        random.Random().setstate((version, tuple(internal), gauss))
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
-def _finite(where: str, value: object) -> None:
-    if type(value) not in (int, float, bool) or not math.isfinite(value):
-        raise _wrong(where, value, "a finite number")
+def _is_numpy_state(state: object) -> bool:
+    if type(state) not in (list, tuple) or [type(part) for part in state[:4]] != [str, list, int, int]:
+        return False
+    name, keys, position, has_gauss = state[:4]
+    return (name == "MT19937" and _are_words(keys) and len(keys) == MT19937 and 0 <= position <= MT19937
+            and has_gauss in (0, 1) and len(state) == 5 and _is_normal(state[4]))
 
 
-def _not_below_zero(where: str, value: Tensor) -> None:
-    if (value < 0).any():
-        raise UserError(f"{where} holds {value.min():.3g}, below 0, which no variance and no count is")
+def _are_words(numbers: list) -> bool:
+    """Whether all are whole numbers of 32 bits."""
+    return all(type(number) is int and 0 <= number < 2**32 for number in numbers)
 
 
-def _plain(where: str, value: object) -> None:
-    """Text, a number, true, false or None, or a list of these: what can be compared and shown."""
-    for one in value if type(value) in (list, tuple) else [value]:
-        if type(one) not in (str, int, float, bool, NoneType):
-            raise _wrong(where, one, "text, a number, or a list of these")
-
-
-def _whole_number(where: str, value: object) -> None:
-    if type(value) is not int or value < 0:
-        raise _wrong(where, value, "a whole number of at least 0")
-
-
-def _texts(where: str, values: object) -> None:
-    if type(values) is not list or any(type(value) is not str for value in values):
-        raise _wrong(where, values, "a list of texts")
-
-
-def _wrong(where: str, value: object, expected: str) -> UserError:
-    return UserError(f"{where} is {type(value).__name__} {_shown(value)}, not {expected}")
-
-
-def _shown(value: object) -> str:
-    return repr(value)[:60] if isinstance(value, (str, int, float, complex, bool, type(None))) else "…"
-
-
-def _key(name: object) -> str:
-    return name[:60] if isinstance(name, str) else _shown(name)
-
-
-def _type(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
+def _is_normal(value: object) -> bool:
+    return type(value) is float and math.isfinite(value)

@@ -26,6 +26,15 @@ def is_decoded(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
+def text_fault(text: str, most: int | None = None) -> str:
+    """What is wrong with a text out of a file, "" if nothing is: no UTF-8, a NUL in it, longer than `most`."""
+    if not text.isascii() and not is_decoded(text):
+        return "holds a lone surrogate, which is no letter: it cannot be written in UTF-8"
+    if "\0" in text:
+        return "holds a NUL"
+    return f"has {len(text):,} characters, more than {most:,}" if most is not None and len(text) > most else ""
+
+
 def _escape(letter: str) -> str:
     if "\udc80" <= letter <= "\udcff":              # a byte that the file system's encoding could not decode
         return f"\\x{ord(letter) - 0xDC00:02x}"

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_origin, get_type_hints
 
-from functions.runtime.errors import UserError, not_a_file
+from functions.runtime.errors import UserError, not_a_file, text_fault
 
 NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null",
          dict: "an object", list: "a list"}
+
+MOST_WHOLE = 2**53      # whole numbers beyond it have no exact floating-point value, and none of ours is so large
 
 
 def read_json(path: Path) -> dict:
@@ -24,11 +26,15 @@ def read_json(path: Path) -> dict:
 def parse_json(text: bytes, path: Path) -> dict:
     """The object in the text of a JSON file in UTF-8.
 
-    Raises UserError, one line, for a file that is no JSON object, repeats a key, or holds NaN or an infinity.
+    Raises UserError, one line, for a file that is no JSON object, repeats a key, holds NaN or an infinity, or a text
+    that UTF-8 cannot hold or that holds a NUL.
     """
     try:
         content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite,
                              object_pairs_hook=_without_repeated_keys)
+        _check_texts(content, path)
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({_one_line(error)})") from None
     if not isinstance(content, dict):
@@ -49,6 +55,8 @@ def check(kind, content, path: Path, key: str = "") -> None:
         wanted = " or ".join(NAMES.get(get_origin(option) or option, "an object") for option in options)
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not {wanted}")
     kind = chosen[0]
+    if kind in (int, float) and type(content) is int and abs(content) >= MOST_WHOLE:
+        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, a whole number beyond 2**53")
     if kind is float and not abs(content) <= sys.float_info.max:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not a finite number")
     if is_dataclass(kind):
@@ -59,6 +67,17 @@ def check(kind, content, path: Path, key: str = "") -> None:
     elif get_origin(kind) is list:
         for index, value in enumerate(content):
             check(get_args(kind)[0], value, path, f"{key}[{index}]")
+
+
+def _check_texts(content, path: Path, key: str = "") -> None:
+    """UserError for a text, or a name, that could not be written again or is no file's name."""
+    if isinstance(content, str) and (fault := text_fault(content)):
+        raise UserError(f"{path} is damaged: {_place(key)} {fault}")
+    for name, value in content.items() if isinstance(content, dict) else ():
+        _check_texts(name, path, _below(key, name))
+        _check_texts(value, path, _below(key, name))
+    for index, value in enumerate(content) if isinstance(content, list) else ():
+        _check_texts(value, path, f"{key}[{index}]")
 
 
 def _fits(kind, content) -> bool:

@@ -98,8 +98,16 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     Whether its step is fused is this run's own: that hangs on the device, and on whether weights are sharded.
     """
     params = [p for group in optimizer.param_groups for p in group["params"]]
-    parts = {number: {name: parted(value, params[number]) if isinstance(value, Tensor) else value
-                      for name, value in entries.items()} for number, entries in state["state"].items()}
+    parts = {number: {name: _laid_out(value, params[number]) for name, value in entries.items()}
+             for number, entries in state["state"].items()}
     groups = [theirs | {"fused": ours["fused"]}
               for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True)]
     optimizer.load_state_dict({"state": parts, "param_groups": groups})
+
+
+@torch.no_grad()
+def _laid_out(value: Tensor, param: Tensor) -> Tensor:
+    """A moment in memory as its parameter is, by which a fused step writes it; a count of steps as it is."""
+    if value.shape != param.shape:
+        return value
+    return parted(value.contiguous(), param) if hasattr(param, "full_tensor") else torch.empty_like(param).copy_(value)

@@ -128,6 +128,7 @@ class TrainingRun:
             return 0
         checkpoint = checkpoint or load_checkpoint(self.folder / LAST)
         try:
+            self._check_patients(checkpoint["best"].get("lowest"))
             restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
         except UserError as error:
             raise UserError(f"checkpoint {self.folder / LAST}: {error}; put this run's own checkpoint back, or start a "
@@ -137,6 +138,11 @@ class TrainingRun:
             print(line)
         self._write_curves()                 # a kill may have come between them and last.pt, or they are damaged
         return checkpoint["epoch"]
+
+    def _check_patients(self, lowest: list[float] | None) -> None:
+        """UserError unless there is one loss for each validation patient; the oldest checkpoints have none."""
+        if lowest is not None and len(lowest) != len(patients := np.unique(self.val_subjects)):
+            raise UserError(f"best.lowest holds {len(lowest)} losses, there are {len(patients)} validation patients")
 
     def save_epoch(self, epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]],
                    lr: float) -> None:

@@ -17,10 +17,11 @@ from functions.runtime.sharding import shard, whole
 from functions.training.optimisation import make_optimizer
 from functions.training.schedules import make_schedule
 from models import ViT, ViTConfig
+from tests.functions.plain import curves
 
 CPU = torch.device("cpu")
 IMAGES, EPOCHS, SIZE = 37, 4, 4      # 37 images in steps of 8: 5 are left over, which two cannot share evenly
-GRAY = {"mean": [0.5], "std": [0.5]}
+GRAY = {"image_size": [8, 8], "channels": 1, "mean": [0.5], "std": [0.5]}
 
 
 class Pictures:
@@ -77,7 +78,7 @@ def sharded_and_resumed(file):
         one_pass(model, *parts)
         one_pass(model, *parts)
         if stop:
-            save_checkpoint(file, make_checkpoint(model, *parts[1:], epoch=2, history={}, best={},
+            save_checkpoint(file, make_checkpoint(model, *parts[1:], epoch=2, history=curves(2), best={"epoch": 1},
                                                   class_names=["a", "b", "c"], preprocessing=GRAY, split_hash="",
                                                   fingerprint="", stamps=[],
                                                   frozen=digest))

@@ -79,6 +79,8 @@ def test_height_comes_before_width():
         ({"num_classes": 0}, ["0"]),
         ({"dropout": 1.0}, ["1.0"]),
         ({"norm_eps": 0}, ["0"]),
+        ({"norm_eps": 10**400}, ["1000"]), ({"norm_eps": 1.5}, ["1.5"]), ({"in_channels": True}, ["True"]),
+        ({"in_channels": 1.0}, ["1.0"]),
         ({"gelu": "erf"}, ["erf"]),
     ],
 )

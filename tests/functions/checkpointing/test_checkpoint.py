@@ -24,10 +24,12 @@ from functions.training.optimisation import make_optimizer
 from functions.training.schedules import make_schedule
 from models import ViT, ViTConfig
 from tests.conftest import NO_FILES
+from tests.functions.plain import curves
 
 CPU = torch.device("cpu")
-FACTS = {"class_names": ["AD", "CN"], "preprocessing": {"image_size": [8, 12], "mean": [0.3], "std": [0.2]},
-         "split_hash": "abc", "fingerprint": "def", "stamps": []}
+FACTS = {"class_names": ["AD", "CN"],
+         "preprocessing": {"image_size": [8, 12], "channels": 1, "mean": [0.3], "std": [0.2]}, "split_hash": "abc",
+         "fingerprint": "def", "stamps": []}
 
 
 def make_run(epochs=4):
@@ -50,7 +52,7 @@ def learn(run):
 
 
 def checkpoint_of(run, epoch):
-    return make_checkpoint(*run, epoch=epoch, history={"train_loss": [0.5] * epoch}, best={"epoch": 1}, **FACTS)
+    return make_checkpoint(*run, epoch=epoch, history=curves(epoch), best={"epoch": 1}, **FACTS)
 
 
 def test_two_epochs_and_two_more_equal_four(tmp_path):
@@ -76,7 +78,7 @@ def test_two_epochs_and_two_more_equal_four(tmp_path):
 @pytest.mark.parametrize("draw", [lambda: torch.rand(3).tolist(), random.random, np.random.rand])
 def test_every_random_number_generator_comes_back(tmp_path, draw):
     run = make_run()
-    save_checkpoint(tmp_path / "last.pt", checkpoint_of(run, 0))
+    save_checkpoint(tmp_path / "last.pt", checkpoint_of(run, 1))
     expected = draw()
     draw()
     restore(load_checkpoint(tmp_path / "last.pt"), *run)
@@ -113,7 +115,7 @@ class Trap:
 
 def test_damaged_foreign_and_malicious_files_are_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_checkpoint("good.pt", checkpoint_of(make_run(), 0))
+    save_checkpoint("good.pt", checkpoint_of(make_run(), 1))
     whole = Path("good.pt").read_bytes()
     Path("cut.pt").write_bytes(whole[: len(whole) // 2])
     Path("empty.pt").write_bytes(b"")
@@ -138,7 +140,7 @@ def test_frozen_weights_are_kept_once_and_the_model_is_still_rebuilt(tmp_path):
     run = frozen_run()
     digest = frozen_digest(run[0])
     save_frozen(tmp_path, run[0], digest)
-    save_checkpoint(tmp_path / "best.pt", make_checkpoint(*run, epoch=1, history={"train_loss": [0.5]},
+    save_checkpoint(tmp_path / "best.pt", make_checkpoint(*run, epoch=1, history=curves(1),
                                                           best={"epoch": 1}, **FACTS | {"frozen": digest}))
     kept = load_checkpoint(tmp_path / "best.pt")["weights"]
     assert not any(name.startswith(("patch_embedding.", "encoder.0.")) for name in kept)
@@ -154,7 +156,7 @@ def test_frozen_weights_of_another_run_are_refused(tmp_path):
     with torch.no_grad():
         other[0].patch_embedding.class_token += 1e-3
     digest = frozen_digest(run[0])
-    checkpoint = make_checkpoint(*run, epoch=1, history={}, best={}, **FACTS | {"frozen": digest})
+    checkpoint = make_checkpoint(*run, epoch=1, history=curves(1), best={"epoch": 1}, **FACTS | {"frozen": digest})
     save_checkpoint(tmp_path / "best.pt", checkpoint)
     with pytest.raises(ValueError, match="not those that this run began with"):
         restore(load_checkpoint(tmp_path / "best.pt"), *other)
@@ -173,7 +175,7 @@ def test_frozen_weights_that_were_changed_under_the_same_name_are_refused(tmp_pa
     run = frozen_run()
     digest = frozen_digest(run[0])
     save_frozen(tmp_path, run[0], digest)
-    save_checkpoint(tmp_path / "best.pt", make_checkpoint(*run, epoch=0, history={}, best={},
+    save_checkpoint(tmp_path / "best.pt", make_checkpoint(*run, epoch=1, history=curves(1), best={"epoch": 1},
                                                           **FACTS | {"frozen": digest}))
     kept = torch.load(tmp_path / "frozen.pt", weights_only=True)
     torch.save(kept | {"weights": kept["weights"] | {name: value}}, tmp_path / "frozen.pt")

@@ -1,29 +1,22 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from functions.checkpointing.checkpoint import load_checkpoint, load_model, restore
+from data_setup.images.resize import from_description
+from data_setup.loading.transforms import make_transforms
+from functions.checkpointing.checkpoint import build_model, load_checkpoint, load_model, make_checkpoint, restore
 from functions.checkpointing.schema import check_checkpoint
 from functions.runtime.errors import UserError
 from functions.training.optimisation import make_optimizer
 from models import ViT
-from tests.functions.plain import CONFIG, plain_checkpoint
-
-NAN = float("nan")
+from tests.functions.plain import CONFIG, HOSTILE, NAN, curves, places, plain_checkpoint, refusal, with_value
 
 
 def changed(path, value):
     """A checkpoint with the entry at this path, keys with slashes between, changed, or gone where `value` is `...`."""
-    checkpoint = plain_checkpoint()
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
-    inner = checkpoint
-    for part in parents:
-        inner[part] = inner[part].copy()
-        inner = inner[part]
-    inner[last] = value
-    if value is ...:
-        del inner[last]
-    return checkpoint
+    keys = [int(part) if part.isdigit() else part for part in path.split("/")]
+    return with_value(plain_checkpoint(), keys, value)
 
 
 def test_a_whole_checkpoint_is_read(tmp_path):
@@ -76,7 +69,32 @@ def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):
     ("weights/bn.running_var", torch.tensor([1.0, -1.0]), "weights.bn.running_var holds -1, below 0"),
     ("optimizer/state", {0: {"exp_avg_sq": torch.tensor([1.0, -1.0])}}, "optimizer.state.0.exp_avg_sq holds -1"),
     ("optimizer/state", {0: {"max_exp_avg_sq": torch.tensor([-2.0])}}, "optimizer.state.0.max_exp_avg_sq holds -2"),
-    ("optimizer/state", {0: {"step": -1.0}}, "optimizer.state.0.step holds -1"),
+    ("optimizer/state", {0: {"step": torch.tensor(-1.0)}}, "optimizer.state.0.step holds -1"),
+    ("optimizer/state", {0: {"step": 1.0}}, "optimizer.state.0.step is float 1.0, not a tensor"),
+    ("optimizer/state", {0: {"exp_avg": None}}, "optimizer.state.0.exp_avg is NoneType None, not a tensor"),
+    ("optimizer/state", {0: {"exp_avg": torch.ones(2).half()}}, "optimizer.state.0.exp_avg holds .*float32"),
+    ("optimizer/param_groups", [{"params": [0], "betas": torch.ones(2)}], "optimizer.param_groups.betas"),
+    ("format", torch.zeros(2), "no format 1"), ("format", True, "no format 1"), ("frozen", torch.zeros(2), "frozen"),
+    ("config/norm_eps", 10**400, "config.norm_eps is int of 1329 bits"), ("schedule/step", 10**400, "schedule.step"),
+    ("epoch", 10**30, "epoch is int of"), ("epoch", 0, "epoch"), ("best", {}, "best.epoch"),
+    ("best/epoch", 3, "best.epoch is int 3, not a whole number from 1 to 2"), ("best/lowest", [], "best.lowest"),
+    ("extra", [{"learning_rate": 0.1}] * 2, "extra.train_seconds is missing"),
+    ("extra", [{"train_seconds": 1, "epoch": 2}] * 2, "extra.epoch is none of"),
+    ("history/val_loss", ..., "history.val_loss is missing"),
+    ("history/train_loss", ..., "history.train_loss is missing"),
+    ("history/epoch", [1.0, 2.0], "history.epoch is none of"), ("history/\ud800", [1.0, 2.0], "history"),
+    ("scaler", {"scale": 1.0}, "scaler.growth_factor is missing"),
+    *(("preprocessing/channels", value, "preprocessing.channels") for value in (..., True, 1.0, None)),
+    ("preprocessing/mean", [True], "preprocessing.mean"),
+    ("preprocessing/mean", [10**30], "preprocessing.mean"), ("config/image_size", 8, "preprocessing.image_size"),
+    ("stamps", ["\ud800"], "stamps holds a lone surrogate"), ("class_names", ["a", "b\0"], "class_names holds a NUL"),
+    ("stamps", ["x" * 100_000], "stamps has 100,000 characters, more than 1,000"),
+    ("stamps", ["x"] * 101, "stamps are 101"),
+    ("run_id", "\0", "run_id holds a NUL"), ("split_hash", "y" * 5000, "split_hash has 5,000 characters"),
+    ("rng/python", [torch.tensor(3), [1] * 625, None], "rng.python"),
+    ("rng/numpy", ["MT19937", [1] * 624, torch.tensor(0), 0, 0.0], "rng.numpy"),
+    ("rng/numpy", ["MT19937", [1] * 624, 0, torch.tensor(0), 0.0], "rng.numpy"),
+    ("rng/cuda", [torch.ones(16, dtype=torch.uint8)], "rng.cuda"),
     ("optimizer/param_groups", [{"lr": NAN, "params": [0]}], "optimizer.param_groups"),
     ("optimizer/param_groups", [{"params": [0, 0]}], "optimizer.param_groups"),
     ("optimizer/param_groups", [{"params": "x"}], "optimizer.param_groups"),
@@ -132,24 +150,61 @@ def test_weights_of_any_floating_point_type_become_fp32(tmp_path, dtype):
     assert model(torch.ones(1, 1, 8, 12)).shape == (1, 2)
 
 
-def run():
+def test_old_checkpoints_know_no_lowest_losses(tmp_path):
+    assert check_checkpoint(plain_checkpoint(best={"epoch": 2}))["best"] == {"epoch": 2}
+
+
+def trained(optimizer="adamw"):
+    """The parts of a run, one step on: model, optimiser, schedule, scaler."""
+    torch.manual_seed(0)
     model = ViT(CONFIG)
-    optimizer = make_optimizer(model, "adamw", 1e-2, 0.1)
+    optimizer = make_optimizer(model, optimizer, 1e-2, 0.1)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
-    return model, optimizer, scheduler, torch.amp.GradScaler("cpu", enabled=False)
+    step(model, optimizer)
+    return model, optimizer, scheduler, torch.amp.GradScaler("cpu", init_scale=8.0)
 
 
-@pytest.mark.parametrize(("change", "complaint"), [
-    (lambda state: {"state": {}, "param_groups": state["param_groups"][:1]}, "param_groups are of another"),
-    (lambda state: state | {"param_groups": [{"params": group["params"]} for group in state["param_groups"]]}, "lack"),
-    (lambda state: state | {"state": {999: {"step": 1.0}}}, "entry 999 of no parameter"),
-    (lambda state: state | {"state": {0: {"exp_avg": torch.ones(2, 2, 2)}}}, r"exp_avg is \(2, 2, 2\)"),
-])
-def test_an_optimisers_state_that_is_of_other_parameters_is_refused_on_resuming(change, complaint):
-    parts = run()
-    checkpoint = check_checkpoint(plain_checkpoint(optimizer=change(parts[1].state_dict())))
-    with pytest.raises(UserError, match=complaint):
-        restore(checkpoint, *parts)
+def step(model, optimizer):
+    model(torch.ones(2, 1, 8, 12)).sum().backward()
+    optimizer.step()
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A whole checkpoint of `trained()`, the run's parts, and the paths of its entries, of like tensors only some."""
+    parts = trained()
+    checkpoint = make_checkpoint(*parts, epoch=2, history=curves(2), best={"epoch": 1, "lowest": [0.1, 0.2]}, **{
+        name: value for name, value in plain_checkpoint().items() if name in (
+            "class_names", "preprocessing", "split_hash", "fingerprint", "stamps", "seen")})
+    checkpoint |= {"extra": plain_checkpoint()["extra"], "run_id": "r"}
+    last = len(parts[1].state_dict()["state"]) - 1
+    paths = [path for path in places(checkpoint) if (path[0], len(path)) != ("weights", 2) or "classifier" in path[1]]
+    return checkpoint, parts, [path for path in paths if path[:2] != ("optimizer", "state") or len(path) < 3
+                               or path[2] in (0, last)]
+
+
+def go_on(checkpoint, parts):
+    """What a script does with a checkpoint after it was read: a step of training, the images, the tables."""
+    checkpoint = check_checkpoint(checkpoint)
+    restore(checkpoint, *parts)
+    step(*parts[:2])
+    build_model(checkpoint["config"])
+    preprocessing, history = checkpoint["preprocessing"], pd.DataFrame(checkpoint["history"])
+    frame = from_description(preprocessing)
+    _, transform = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)
+    frame(np.zeros((9, 7, 1), np.uint8))
+    transform(torch.zeros(1, 1, *frame.size, dtype=torch.uint8))
+    history.join(pd.DataFrame(checkpoint["extra"])).insert(0, "epoch", range(1, checkpoint["epoch"] + 1))
+    sum(row["train_seconds"] for row in checkpoint["extra"])
+    " ".join((*checkpoint["stamps"], *checkpoint["class_names"], checkpoint["run_id"])).encode()
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_every_entry_with_any_value_is_one_line_or_trains_on(whole, number):
+    checkpoint, parts, paths = whole
+    refused = [refusal(lambda path=path: go_on(with_value(checkpoint, path, HOSTILE[number]), parts)) for path in paths]
+    assert sum(map(bool, refused)) > len(paths) / 3
+    assert all(p.isfinite().all() for p in parts[0].parameters())
 
 
 def test_numpys_numbers_in_place_of_plain_ones_are_refused(tmp_path):

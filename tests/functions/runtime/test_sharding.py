@@ -87,3 +87,19 @@ def test_what_is_whole_stays_what_it_is():
     load_optimizer(fused, state)
     assert fused.param_groups[0]["fused"], "as this run's device takes it, not as the checkpoint's did"
     assert torch.equal(other.state_dict()["state"][3]["exp_avg"], state["state"][3]["exp_avg"])
+
+
+def test_moments_that_overlap_in_memory_are_laid_out_as_their_parameters_are():
+    """A fused step writes them by their parameters' layout."""
+    weight = torch.nn.Parameter(torch.zeros(4, 6).T)
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    state = optimizer.state_dict()
+    moment = torch.arange(24.0)[15:].as_strided((6, 4), (1, 1))
+    state["state"][0]["exp_avg"] = moment
+    load_optimizer(optimizer, state)
+    loaded = optimizer.state[weight]["exp_avg"]
+    assert torch.equal(loaded, moment)
+    assert loaded.stride() == weight.stride()
+    assert loaded.untyped_storage().nbytes() == 24 * 4

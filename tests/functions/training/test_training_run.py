@@ -117,6 +117,16 @@ def test_a_checkpoint_that_does_not_fit_the_settings_is_named(run):
         run.resume()
 
 
+def test_the_lowest_losses_are_one_for_each_validation_patient(run):
+    train(run, [[0.9] * 4])
+    run.writer.wait()
+    checkpoint = torch.load(run.folder / "last.pt", weights_only=True)
+    checkpoint["best"]["lowest"] *= 2
+    torch.save(checkpoint, run.folder / "last.pt")
+    with pytest.raises(UserError, match=r"last\.pt: best\.lowest holds 8 losses, there are 4 validation patients"):
+        run.resume()
+
+
 def test_runs_of_before_run_ids_go_on(run):
     """Neither their run.json nor their checkpoints name the run."""
     record = json.loads((run.folder / "run.json").read_text())
