@@ -21,7 +21,7 @@ def train(flags: dict) -> None:
     from data_setup.loading.run_data import load_run_data
     from data_setup.phantom.ceiling import ceiling
     from data_setup.resources import available_cores, available_memory
-    from functions.config.recipes import SIZES, settings_named
+    from functions.config.recipes import SIZES, settings_in_errors
     from functions.training import console
     from functions.training.fit import fit
     from functions.training.model_memory import check_model_fits
@@ -36,14 +36,14 @@ def train(flags: dict) -> None:
 
     # The model's sizes, checked before any slice is read
     sizes = {field: size for name, field in SIZES.items() if (size := getattr(settings, name)) is not None}
-    with settings_named(settings, begun.sources):
+    with settings_in_errors(settings, begun.sources):
         config = configure(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
                            dropout=settings.dropout, num_classes=settings.num_classes or 2, **sizes)
     vars(settings).update({name: getattr(config, field) for name, field in SIZES.items()})     # as recorded
     check_model_fits(config.num_parameters, settings.optimizer, device, available_memory(), settings.shard)
 
     # Data: class folders → patients → train, val, test
-    with settings_named(settings, begun.sources):
+    with settings_in_errors(settings, begun.sources):
         data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device)
     stamps = [console.DEMO] * settings.demo + data.stamps
 

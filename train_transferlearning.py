@@ -23,7 +23,7 @@ def train(flags: dict) -> None:
     from data_setup.phantom.ceiling import ceiling
     from data_setup.resources import available_cores, available_memory
     from functions.checkpointing.checkpoint import frozen_digest
-    from functions.config.recipes import settings_named, steps_or_epochs
+    from functions.config.recipes import settings_in_errors, steps_or_epochs
     from functions.evaluation.linear_probe import least_squares_probe
     from functions.training import console
     from functions.training.feature_cache import frozen_features
@@ -39,7 +39,7 @@ def train(flags: dict) -> None:
     steps_or_epochs(settings, begun.sources)
 
     # Weights, and how they want their images; data: class folders → patients → train, val, test
-    with settings_named(settings, begun.sources):
+    with settings_in_errors(settings, begun.sources):
         pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
                                      settings.in_channels, settings.mean, settings.std)
         own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from functions.epoch_metrics import EpochScores, Sums
+from functions.epoch_metrics import EpochScores, EpochSums
 from functions.runtime.device import autocast
 from functions.runtime.distributed import (
     IGNORED,
-    averaging,
+    all_gather,
+    broadcast_buffers,
     count_images,
+    data_parallel,
+    gradient_sync,
     is_main,
-    replicated,
-    same_buffers,
-    together,
     world_size,
 )
 
@@ -58,7 +58,7 @@ def train_step(
     `loaded` names the weights that the epoch begins with, for an error, if they were read and not trained just now.
     """
     model.train()
-    sums, waited = Sums(device, "training", loaded), 0.0
+    sums, waited = EpochSums(device, "training", loaded), 0.0
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
     bar = _bar(dataloader, progress)
     for step, (group, seconds) in enumerate(in_groups(dataloader, accumulation)):
@@ -66,7 +66,7 @@ def train_step(
         num_images = count_images(group, device) / world_size()           # gradients are averaged over processes
         for i, (images, labels) in enumerate(group):
             images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-            with averaging(model, last=i == len(group) - 1):
+            with gradient_sync(model, last=i == len(group) - 1):
                 with autocast(precision, device):
                     logits = model(images)
                 logits = logits.float()                  # autocast computes a cross entropy of bf16 logits in bf16
@@ -87,7 +87,7 @@ def train_step(
             if scheduler.last_epoch == last_step:
                 break
     bar.close()
-    same_buffers(model)
+    broadcast_buffers(model)
     return sums.scores(waited=waited)
 
 
@@ -107,7 +107,7 @@ def test_step(
 ) -> EpochScores:
     """One pass of scoring: loss, accuracies, and every image's class probabilities in the data's order."""
     model.eval()
-    sums = Sums(device, "scoring")
+    sums = EpochSums(device, "scoring")
     probabilities, truth = [], []
     bar = _bar(dataloader, progress)
     for step, (images, labels) in enumerate(dataloader):
@@ -123,7 +123,7 @@ def test_step(
     bar.close()
     if not truth:
         return sums.scores()
-    probabilities, truth = together(torch.cat(probabilities)), together(torch.cat(truth))
+    probabilities, truth = all_gather(torch.cat(probabilities)), all_gather(torch.cat(truth))
     real = truth != IGNORED
     return sums.scores(probabilities=probabilities[real].cpu(), labels=truth[real].cpu())
 
@@ -156,7 +156,7 @@ def train(
     scored = {"val": val_dataloader, "test": test_dataloader}
     scored = {split: loader for split, loader in scored.items() if loader is not None}
     history = history or {f"{split}_{what}": [] for split in ("train", *scored) for what in ("loss", "acc")}
-    learner = replicated(model)
+    learner = data_parallel(model)
     for epoch in range(len(history["train_loss"]) + 1, epochs + 1):
         scores = {"train": train_step(learner, train_dataloader, loss_fn, optimizer, device, precision=precision,
                                       loaded=loaded, progress=f"epoch {epoch}", **step_options)}

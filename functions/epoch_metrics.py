@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from functions.runtime.distributed import IGNORED, lowest, summed
+from functions.runtime.distributed import IGNORED, all_reduce_min, all_reduce_sum
 from functions.runtime.errors import UserError
 
 
@@ -29,7 +29,7 @@ class EpochScores:
         return self.confusion.sum().item() / self.seconds
 
 
-class Sums:
+class EpochSums:
     """Loss and confusion counts, summed on the device and divided once: right however the batches were cut."""
 
     def __init__(self, device: torch.device, what: str, loaded: str = ""):
@@ -61,9 +61,9 @@ class Sums:
         """
         if self.confusion is None:
             raise UserError("the data set holds no images: nothing was trained or scored")
-        confusion = summed(self.confusion).cpu().view(round(len(self.confusion) ** 0.5), -1)
+        confusion = all_reduce_sum(self.confusion).cpu().view(round(len(self.confusion) ** 0.5), -1)
         count = confusion.sum().item()
-        loss, bad = summed(self.loss).item() / count, lowest(self.first_bad_step).item()
+        loss, bad = all_reduce_sum(self.loss).item() / count, all_reduce_min(self.first_bad_step).item()
         if bad == 0 and self.loaded:
             raise UserError(f"the loss is not finite at step 1 of this epoch's {self.what}, before any weight was "
                             f"changed: those that it began with, {self.loaded}, make it so: begin with others, or try "

@@ -16,7 +16,7 @@ from functions.checkpointing.schema import FORMAT, check_checkpoint, check_optim
 from functions.runtime.atomic_files import write_atomically
 from functions.runtime.device import restore_rng_states, rng_states
 from functions.runtime.errors import UserError, not_a_file
-from functions.runtime.sharding import load_optimizer, parted, whole
+from functions.runtime.sharding import distribute_like, full_state, load_optimizer
 from models import ViT, ViTConfig
 from models.pretrained.torch_files import read_torch_file
 from models.pretrained.weight_files import FROZEN, frozen_weights
@@ -60,7 +60,7 @@ def frozen_names(model: nn.Module) -> set[str]:
 
 def frozen_digest(model: nn.Module) -> str:
     """A hash of the frozen tensors, names included; "" if there are none."""
-    names, state = frozen_names(model), whole(model.state_dict(), everywhere=True)
+    names, state = frozen_names(model), full_state(model.state_dict(), everywhere=True)
     return _digest({name: state[name] for name in names}) if names else ""
 
 
@@ -76,7 +76,7 @@ def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
     """Writes the frozen weights, whose hash is `digest`, unless there are none or they are there, undamaged."""
     if digest and not _holds(folder / FROZEN, digest):
         names = frozen_names(model)
-        weights = whole({name: value for name, value in model.state_dict().items() if name in names})
+        weights = full_state({name: value for name, value in model.state_dict().items() if name in names})
         weights = {name: value.cpu() for name, value in weights.items()}
         save_checkpoint(folder / FROZEN, {"digest": digest, "weights": weights})
 
@@ -116,13 +116,13 @@ def make_checkpoint(
     left_out = frozen_names(model) if frozen else set()
     return {
         "format": FORMAT,
-        "weights": whole({name: value for name, value in model.state_dict().items() if name not in left_out}),
+        "weights": full_state({name: value for name, value in model.state_dict().items() if name not in left_out}),
         "frozen": frozen,
         "config": config_to_plain(model.config),
         "class_names": class_names,
         "preprocessing": preprocessing,
         "epoch": epoch,
-        "optimizer": whole(optimizer.state_dict()),
+        "optimizer": full_state(optimizer.state_dict()),
         "schedule": {"step": scheduler.last_epoch},
         "scaler": scaler.state_dict(),
         "rng": rng_states(),
@@ -202,7 +202,7 @@ def load_weights(model: nn.Module, weights: dict) -> None:
         check_shapes(weights, {name: value for name, value in state.items() if name not in frozen})
     except UserError as error:
         raise UserError(f"the checkpoint is of another model: {error}") from None
-    model.load_state_dict({name: parted(value, state[name]) for name, value in weights.items()}, strict=False)
+    model.load_state_dict({name: distribute_like(value, state[name]) for name, value in weights.items()}, strict=False)
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict]:

@@ -22,11 +22,11 @@ from functions.checkpointing.run_names import check_name
 from functions.checkpointing.run_record import parse_record
 from functions.config.recipes import MOVED
 from functions.config.settings import device_name
-from functions.runtime.atomic_files import NotWritten, write_atomically, write_json
+from functions.runtime.atomic_files import WriteError, write_atomically, write_json
 from functions.runtime.csv_files import to_csv
 from functions.runtime.distributed import is_main
 from functions.runtime.errors import UserError, not_a_file
-from functions.runtime.exits import in_one_line, interrupted, others_lost, signals_held
+from functions.runtime.exits import interrupted, one_line_message, peer_lost, signals_ignored
 
 LOCK, HOLDER = "process.lock", "process.pid"     # held by the process that trains the run; its number, for people
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow")
@@ -174,7 +174,7 @@ def recorded(run: Path) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
-            raise (ConnectionError(f"{in_one_line(error)}; {go_on}") if others_lost(error) else error) from None
+            raise (ConnectionError(f"{one_line_message(error)}; {go_on}") if peer_lost(error) else error) from None
         return
     claim(run)
     try:
@@ -182,21 +182,21 @@ def recorded(run: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         no_reader = isinstance(error, BrokenPipeError)      # of what the script prints: `| head`
-        stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, NotWritten))
+        stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, WriteError))
         ended = {"state": "failed", "error": traceback.format_exc()}
         if stopped or no_reader:
             ended = {"state": "interrupted"}
-        with signals_held(), contextlib.suppress(OSError):      # a full disk is the reason, not what is to be told
+        with signals_ignored(), contextlib.suppress(OSError):      # a full disk is the reason, not what is to be told
             update_record(run, **ended)
         if stopped:
             raise KeyboardInterrupt(go_on) from None
-        if others_lost(error):
-            raise ConnectionError(f"{in_one_line(error)}; {go_on}") from None
+        if peer_lost(error):
+            raise ConnectionError(f"{one_line_message(error)}; {go_on}") from None
         if isinstance(error, OSError) and not no_reader:
-            raise OSError(f"{in_one_line(error)}; {go_on}") from error
+            raise OSError(f"{one_line_message(error)}; {go_on}") from error
         raise
     finally:
-        with signals_held():
+        with signals_ignored():
             release(run)
 
 

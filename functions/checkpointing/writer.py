@@ -21,7 +21,7 @@ from torch import Tensor
 
 from functions.checkpointing.retention import keep
 from functions.runtime.distributed import is_main
-from functions.runtime.exits import signals_held
+from functions.runtime.exits import signals_ignored
 
 THREAD = "checkpoint writer"
 SECONDS = 30.0      # between two checkpoints: short epochs are cheaper to repeat than to write
@@ -80,7 +80,7 @@ class CheckpointWriter:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with signals_held():
+        with signals_ignored():
             self.wait()
 
     def submit(self, checkpoint: dict, is_best: bool) -> None:

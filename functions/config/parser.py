@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from functions.config.settings import Script, Setting, in_words, subjects_source
+from functions.config.settings import Script, Setting, format_value, subjects_source
 from functions.runtime import exits
 from functions.runtime.errors import is_decoded, printable
 
@@ -76,7 +76,7 @@ def make_parser(description: str, script: Script) -> argparse.ArgumentParser:
     for title, group in script.groups.items():
         flags = parser.add_argument_group(title)
         for setting in group:
-            default = "" if setting.default is None else f" [{in_words(setting.default)}]"
+            default = "" if setting.default is None else f" [{format_value(setting.default)}]"
             how = {"action": OnOff} if setting.convert is bool else {"type": setting.convert}
             text = (setting.help + default).replace("%", "%%")
             flags.add_argument(f"--{setting.name}", help=text, **how, **_metavar(setting))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from functions.config.parser import suggestion
 from functions.config.recipe_files import read_yaml
-from functions.config.settings import Script, Setting, in_words, short, subjects_source, weights_source
+from functions.config.settings import Script, Setting, format_value, short, subjects_source, weights_source
 from functions.runtime.errors import UserError, not_a_file
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -73,7 +73,7 @@ def resolve(flags: dict, demo: bool, script: Script) -> tuple[argparse.Namespace
 
 
 @contextlib.contextmanager
-def settings_named(settings: argparse.Namespace, sources: dict[str, str]) -> Iterator[None]:
+def settings_in_errors(settings: argparse.Namespace, sources: dict[str, str]) -> Iterator[None]:
     """Adds to a UserError about settings where each comes from: its flag, or the file and the key there."""
     try:
         yield
@@ -109,7 +109,7 @@ def to_plain(settings: argparse.Namespace) -> dict:
     plain = {"cwd": str(Path.cwd())}
     for name, value in vars(settings).items():
         if name != "resume":
-            value = in_words(value) if isinstance(value, Path) else value
+            value = format_value(value) if isinstance(value, Path) else value
             plain[name] = list(value) if isinstance(value, tuple) else value
     return plain
 
@@ -150,7 +150,7 @@ def describe(settings: argparse.Namespace, sources: dict[str, str], script: Scri
     """What every setting resolved to, a group a line; values given by a flag carry a star."""
     lines = []
     for title, group in script.groups.items():
-        shown = [f"{s.name}={in_words(getattr(settings, s.name))}{'*' if sources.get(s.name) == 'flag' else ''}"
+        shown = [f"{s.name}={format_value(getattr(settings, s.name))}{'*' if sources.get(s.name) == 'flag' else ''}"
                  for s in group if getattr(settings, s.name) is not None]
         lines.append(f"  {title:13}{' '.join(shown)}")
     return lines

@@ -111,7 +111,7 @@ def channel_values(positive: bool):
     return convert
 
 
-def in_words(value) -> str:
+def format_value(value) -> str:
     """A value as its flag takes it; a lone file name with ./ before it, since "auto" and "random" are words."""
     if isinstance(value, Path) and not value.is_absolute() and len(value.parts) == 1:
         return f"./{value}"

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from functions.runtime.distributed import is_main
 
 
-class NotWritten(OSError):
+class WriteError(OSError):
     """The disk refused a file: full, read-only, gone."""
 
 
@@ -48,7 +48,7 @@ def _name_the_file(error: OSError | RuntimeError, path: Path) -> None:
     refusal = error if isinstance(error, OSError) else error.__context__
     if isinstance(refusal, OSError) and refusal.strerror:
         what = f"{refusal.strerror}: {path} could not be written, what it held before is whole"
-        raise NotWritten(refusal.errno, what) from None
+        raise WriteError(refusal.errno, what) from None
 
 
 def link(source: Path, target: Path) -> None:

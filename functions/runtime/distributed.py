@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from functions.runtime.errors import UserError
 
 IGNORED = -100                 # nn.CrossEntropyLoss's own ignore_index: loss and gradient are 0
-PATIENCE = timedelta(hours=2)  # for the others: one may still be computing what the rest wait for
+TIMEOUT = timedelta(hours=2)  # for the others: one may still be computing what the rest wait for
 
 
 def join(device: torch.device) -> None:
@@ -32,7 +32,7 @@ def join(device: torch.device) -> None:
         if device.type not in ("cuda", "cpu"):
             raise UserError(f"torchrun needs CUDA GPUs or CPUs, this is a {device.type} run: leave torchrun out")
         which = {"device_id": device} if device.type == "cuda" else {}
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE, **which)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, **which)
         atexit.register(leave)
         if not is_main():
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
@@ -65,7 +65,7 @@ def wait() -> None:
         dist.barrier()
 
 
-def share_step(batch_size: int, accumulation: int, before: int, now: int) -> tuple[int, int]:
+def split_step(batch_size: int, accumulation: int, before: int, now: int) -> tuple[int, int]:
     """(batch size, accumulation) with which `now` processes take steps over as many images as `before` ones did.
 
     Batches do not grow. ValueError where the images of a step cannot be shared out evenly.
@@ -79,7 +79,7 @@ def share_step(batch_size: int, accumulation: int, before: int, now: int) -> tup
     return mine // parts, parts
 
 
-def summed(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """The sum over all processes."""
     if world_size() > 1:
         value = value.clone()
@@ -87,7 +87,7 @@ def summed(value: Tensor) -> Tensor:
     return value
 
 
-def lowest(value: Tensor) -> Tensor:
+def all_reduce_min(value: Tensor) -> Tensor:
     """The smallest of all processes' values."""
     if world_size() > 1:
         value = value.clone()
@@ -95,7 +95,7 @@ def lowest(value: Tensor) -> Tensor:
     return value
 
 
-def from_main(value):
+def broadcast(value):
     """Process 0's `value`, whatever it is."""
     if world_size() == 1:
         return value
@@ -104,7 +104,7 @@ def from_main(value):
     return box[0]
 
 
-def together(rows: Tensor) -> Tensor:
+def all_gather(rows: Tensor) -> Tensor:
     """Every process's rows (n, …), from shares of batches, in the order of the whole: (W·n, …), fillers at the end."""
     if world_size() == 1:
         return rows
@@ -117,10 +117,10 @@ def count_images(group: list[tuple[Tensor, Tensor]], device: torch.device) -> in
     """How many images a step's batches hold in all processes, fillers left out; never waits for a GPU."""
     if world_size() == 1:
         return sum(len(labels) for _, labels in group)
-    return summed(sum((labels != IGNORED).sum() for _, labels in group).to(device))
+    return all_reduce_sum(sum((labels != IGNORED).sum() for _, labels in group).to(device))
 
 
-def replicated(model: nn.Module) -> nn.Module:
+def data_parallel(model: nn.Module) -> nn.Module:
     """The model, its gradients averaged over all processes while they are computed (DistributedDataParallel)."""
     if world_size() == 1 or is_sharded(model) or not any(p.requires_grad for p in model.parameters()):
         return model
@@ -129,14 +129,14 @@ def replicated(model: nn.Module) -> nn.Module:
                                    gradient_as_bucket_view=True)
 
 
-def averaging(model: nn.Module, last: bool) -> AbstractContextManager:
+def gradient_sync(model: nn.Module, last: bool) -> AbstractContextManager:
     """The context of a step's batch: gradients travel between processes with its `last` one only."""
     if is_sharded(model):
         model.set_requires_gradient_sync(last)
     return model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext()
 
 
-def same_buffers(model: nn.Module) -> None:
+def broadcast_buffers(model: nn.Module) -> None:
     """Running statistics (a ResNet's) become process 0's, so that all processes score with one model."""
     if world_size() > 1:
         for buffer in model.buffers():

@@ -60,7 +60,7 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
-def _hold_signals(before: dict) -> None:
+def _ignore_signals(before: dict) -> None:
     """Ignores a second Ctrl-C, and the end of a DataLoader's worker, which torch would make an error; for good.
 
     `before` receives the handlers that were there. Windows has SIGINT and SIGTERM but no SIGCHLD.
@@ -71,11 +71,11 @@ def _hold_signals(before: dict) -> None:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
     """Nothing cuts short what is done inside."""
     before = {}
     try:
-        _hold_signals(before)
+        _ignore_signals(before)
         yield
     finally:
         for number, handler in before.items():
@@ -91,13 +91,13 @@ def _worker_died(error: BaseException) -> bool:
     return re.match(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)", str(error)) is not None
 
 
-def others_lost(error: BaseException) -> bool:
+def peer_lost(error: BaseException) -> bool:
     """Whether an exchange with the other processes failed: one is gone. NCCL's and the store's kind, or Gloo's text."""
     return isinstance(error, RuntimeError) and ("gloo" in str(error) or
                                                 any(kind.__name__ == "DistError" for kind in type(error).__mro__))
 
 
-def in_one_line(error: BaseException) -> str:
+def one_line_message(error: BaseException) -> str:
     """An error's message on one line, with what to do where the library's own message does not say.
 
     Of an error in a DataLoader's worker, which brings its whole traceback as its message, the message is kept.
@@ -109,7 +109,7 @@ def in_one_line(error: BaseException) -> str:
     if _worker_died(error):
         advice = " (try fewer --num_workers)" if has_flag("--num_workers") else ""
         return f"a process that reads slices died, as it does where memory is full{advice}: {message[:200]}"
-    if others_lost(error):
+    if peer_lost(error):
         return "another process of this run has died (its own message is above or below), or cannot be reached"
     if _out_of_memory(error):
         advice = ("try a smaller --batch_size (and --accumulation to make up for it) or a smaller model"
@@ -158,7 +158,7 @@ def one_line_errors() -> Iterator[None]:
         with _one_line_errors():
             yield
     except SystemExit:
-        atexit.register(_hold_signals, {})
+        atexit.register(_ignore_signals, {})
         raise
     finally:
         for number, handler in before.items():
@@ -201,19 +201,19 @@ def _one_line_errors() -> Iterator[None]:
             if sys.stdout is not None:
                 sys.stdout.flush()      # an output that cannot be written is noticed here, not after the exit code
     except KeyboardInterrupt as interruption:
-        _hold_signals({})
+        _ignore_signals({})
         if not who:
             _report(f"\ninterrupted: {printable(interruption) or 'no epoch had begun'}")
         sys.exit(130)
     except BrokenPipeError:
-        _hold_signals({})
+        _ignore_signals({})
         _discard_output()
         sys.exit(CLOSED_PIPE)
     except (UserError, OSError, RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or others_lost(error)):
+        if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or peer_lost(error)):
             raise
-        _hold_signals({})
-        _report(f"{who}error: {in_one_line(error)}")
+        _ignore_signals({})
+        _report(f"{who}error: {one_line_message(error)}")
         _discard_output()
         sys.exit(2)
     finally:

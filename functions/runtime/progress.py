@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from functions.runtime.distributed import is_main
 
-EVERY = 20.0        # seconds between two lines of a log
+INTERVAL = 20.0        # seconds between two lines of a log
 
 
 class Progress:
@@ -17,7 +17,7 @@ class Progress:
     shorter: how many of how many, images a second, and the time left at that speed.
     """
 
-    def __init__(self, what: str, total: int, every: float = EVERY):
+    def __init__(self, what: str, total: int, every: float = INTERVAL):
         self.what, self.total, self.every = what, total, every
         self.done, self.started = 0, time.monotonic()
         self.printed = self.started

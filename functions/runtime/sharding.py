@@ -21,17 +21,17 @@ def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
     """
     for block in blocks:
         norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-        contexts = {"context_fn": partial(_once, norms)} if norms else {}
+        contexts = {"context_fn": partial(_recompute_contexts, norms)} if norms else {}
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, **contexts)
 
 
-def _once(norms: list[_BatchNorm]) -> tuple[AbstractContextManager, AbstractContextManager]:
+def _recompute_contexts(norms: list[_BatchNorm]) -> tuple[AbstractContextManager, AbstractContextManager]:
     """Contexts of a block's first pass and of its second, in which a batch does not count again (a ResNet's norms)."""
-    return nullcontext(), _not_counting(norms)
+    return nullcontext(), _frozen_statistics(norms)
 
 
 @contextmanager
-def _not_counting(norms: list[_BatchNorm]) -> Iterator[None]:
+def _frozen_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
         for norm in norms:
@@ -68,22 +68,22 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32"
     fully_shard(model, mp_policy=fp32)
 
 
-def whole(state, everywhere: bool = False):
+def full_state(state, everywhere: bool = False):
     """A state_dict, or any nest of dicts and lists, with every sharded tensor gathered on the CPU of process 0.
 
     All processes must call it; the others get tensors without content, unless `everywhere`. What is not sharded stays.
     """
     if isinstance(state, dict):
-        return {name: whole(value, everywhere) for name, value in state.items()}
+        return {name: full_state(value, everywhere) for name, value in state.items()}
     if isinstance(state, (list, tuple)):
-        return [whole(value, everywhere) for value in state]
+        return [full_state(value, everywhere) for value in state]
     if not hasattr(state, "full_tensor"):
         return state
     gathered = state.full_tensor()
     return gathered.cpu() if everywhere or is_main() else gathered.to("meta")
 
 
-def parted(value: Tensor, like: Tensor) -> Tensor:
+def distribute_like(value: Tensor, like: Tensor) -> Tensor:
     """A whole tensor, cut up as the sharded `like` is; unchanged where `like` is whole, or no tensor of its shape."""
     if not hasattr(like, "full_tensor") or value.shape != like.shape:
         return value
@@ -98,7 +98,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     Whether its step is fused is this run's own: that hangs on the device, and on whether weights are sharded.
     """
     params = [p for group in optimizer.param_groups for p in group["params"]]
-    parts = {number: {name: parted(value, params[number]) if isinstance(value, Tensor) else value
+    parts = {number: {name: distribute_like(value, params[number]) if isinstance(value, Tensor) else value
                       for name, value in entries.items()} for number, entries in state["state"].items()}
     groups = [theirs | {"fused": ours["fused"]}
               for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True)]

@@ -14,7 +14,7 @@ from functions.runtime.device import autocast
 from functions.runtime.errors import printable
 from functions.training.collapse import collapse_warning
 from functions.training.start import Start
-from functions.training.throughput import Speed, in_words, seconds_per_image
+from functions.training.throughput import Speed, format_seconds, seconds_per_image
 
 DEMO = "PHANTOM DEMO: generated brains with a known answer, not patients"
 RANDOM = "RANDOM WEIGHTS"
@@ -97,7 +97,7 @@ def epoch_estimate(model: nn.Module, train, scored: list, precision: str, script
         step, forward = seconds_per_image(model, images[:count])
     seconds = step * len(train.dataset) + forward * sum(len(batches.dataset) for batches in scored)
     advice = f"; {SMALLER[script.run_name]}" if seconds > 300 else ""
-    return f"time     about {in_words(seconds)} an epoch{advice}"
+    return f"time     about {format_seconds(seconds)} an epoch{advice}"
 
 
 EPOCH_HEAD = f"{'epoch':>9}  {'loss':^17}  {'accuracy':^20}  {'balanced accuracy':^20}  {'rate':>7}  images/s  " \
@@ -118,7 +118,7 @@ def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: floa
     train = scores["train"]
     rate, wait = train.images_per_second, f"{train.waited / train.seconds:.1%}"
     peak = f"{speed.used(rate):.0%}" if speed else "-"
-    left = in_words((epochs - epoch) * seconds)
+    left = format_seconds((epochs - epoch) * seconds)
     return (f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f} "
             f"{wait:>5} {peak:>5}  {left}")
 

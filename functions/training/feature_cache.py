@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from functions.checkpointing.checkpoint import config_to_plain, read_plain
 from functions.checkpointing.run_names import check_writable
-from functions.config.settings import in_words
+from functions.config.settings import format_value
 from functions.runtime.atomic_files import write_atomically
 from functions.runtime.device import autocast
-from functions.runtime.distributed import from_main, is_main, rank, together, world_size
+from functions.runtime.distributed import all_gather, broadcast, is_main, rank, world_size
 from functions.runtime.errors import UserError
 from functions.runtime.progress import Progress
 
@@ -53,7 +53,7 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
             found = extract(model.features, in_order, device, precision)[:len(rows)]
             if not found.isfinite().all():
                 raise UserError(f"the frozen network's features are not finite: the weights, --weights "
-                                f"{in_words(settings.weights)}, make them so: begin with others, or try "
+                                f"{format_value(settings.weights)}, make them so: begin with others, or try "
                                 "--precision fp32")
             return found
 
@@ -98,7 +98,7 @@ def extract(features: Callable[[Tensor], Tensor], dataloader: Iterable, device: 
     for images, _ in dataloader:
         with autocast(precision, device):
             rows.append(features(images).float())
-    return together(torch.cat(rows)).cpu()
+    return all_gather(torch.cat(rows)).cpu()
 
 
 def cache_key(**parts) -> str:
@@ -115,7 +115,7 @@ def cached_features(file: Path, digests: Sequence[str], compute: Callable[[list[
     They are added at least every half minute, and when the program is interrupted: only the block being computed is
     lost. A damaged file counts as empty, which is printed.
     """
-    known, features = from_main(_read(file, width) if is_main() else None)
+    known, features = broadcast(_read(file, width) if is_main() else None)
     place = {digest: row for row, digest in enumerate(known)}
     missing = {digest: index for index, digest in enumerate(digests) if digest not in place}
     lacking, saved, done, size = list(missing), time.monotonic(), 0, block
@@ -137,7 +137,7 @@ def cached_features(file: Path, digests: Sequence[str], compute: Callable[[list[
             if time.monotonic() - saved > 30 or done == len(lacking):
                 save()
                 known, saved = list(place), time.monotonic()
-            size = from_main(2 * size if time.monotonic() - started < BLOCK_SECONDS else size)
+            size = broadcast(2 * size if time.monotonic() - started < BLOCK_SECONDS else size)
     except KeyboardInterrupt:
         if len(features) == len(place) > len(known):
             save()

@@ -33,7 +33,7 @@ def seconds_per_image(model: nn.Module, images: Tensor) -> tuple[float, float]:
         return (trained - started) / len(images), (time.perf_counter() - trained) / len(images)
 
 
-def in_words(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """"45 s", "3 min 20 s", "2 h 05 min"."""
     seconds = round(seconds)
     if seconds < 60:

@@ -34,7 +34,7 @@ from functions.evaluation.results import prediction_table, score_predictions
 from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json
-from functions.runtime.distributed import from_main, is_main, share_step, wait, world_size
+from functions.runtime.distributed import barrier, broadcast, is_main, split_step, world_size
 from functions.runtime.errors import UserError
 from functions.training.model_selection import clearly_worse, patient_losses
 
@@ -56,7 +56,7 @@ def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
     settings = from_plain(record["settings"], flags, script, flags["resume"] / "run.json")
     if "train_dir" in flags and record["settings"].get("train_dir") is None:
         keep_default_folders(settings, record["settings"])
-    settings.batch_size, settings.accumulation = share_step(
+    settings.batch_size, settings.accumulation = split_step(
         settings.batch_size, settings.accumulation, record.get("processes", 1), world_size())
     return settings, dict.fromkeys(flags, "flag"), record
 
@@ -68,7 +68,7 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
     Process 0 makes it and tells the others.
     """
     if record is None:
-        folder = from_main(is_main() and create_run(settings.name or script.run_name, provenance() | facts | told | {
+        folder = broadcast(is_main() and create_run(settings.name or script.run_name, provenance() | facts | told | {
             "settings": to_plain(settings), "device": device, "processes": world_size(), "state": "created",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }, split))
@@ -77,7 +77,7 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
         return folder
     if record["fingerprint"] != facts["fingerprint"]:
         raise UserError(f"the images are not those that {settings.resume} was trained on: start a new run")
-    wait()                                       # until all have read run.json: their shares follow from `processes`
+    barrier()                                       # until all have read run.json: their shares follow from `processes`
     if is_main():
         claim(settings.resume)
         moved = write_moved_split(settings.resume, record["settings"], to_plain(settings), split)
@@ -123,7 +123,7 @@ class TrainingRun:
         for unfinished in self.folder.glob(".*.part") if is_main() else ():
             unfinished.unlink()
         checkpoint, told = mend(self.folder, self.run_id) if is_main() else (None, [])  # the others read what it mended
-        if from_main(is_main() and checkpoint is None):
+        if broadcast(is_main() and checkpoint is None):
             return 0
         checkpoint = checkpoint or load_checkpoint(self.folder / LAST)
         try:
@@ -186,7 +186,7 @@ class TrainingRun:
         started = time.perf_counter()
         self.saving_seconds += started - waited
         best = find_best(self.folder, self.best["epoch"], self.run_id)[0] if is_main() else None
-        wait()                                       # for process 0 to have written the best epoch
+        barrier()                                       # for process 0 to have written the best epoch
         best = best or load_checkpoint(self.folder / "best.pt")
         load_weights(self.model, best["weights"])
         result, class_names = score_test(best["precision"]), self.facts["class_names"]
