@@ -1,6 +1,6 @@
-"""What a checkpoint must hold, checked key by key: types, finite numbers, lengths that fit together.
+"""The schema of a checkpoint, checked key by key: types, finite numbers, consistent lengths.
 
-Every check raises a UserError that names the key; the caller names the file.
+Every check raises a UserError that names the key; the caller adds the file.
 """
 
 import math
@@ -20,7 +20,7 @@ MT19937 = 624        # numbers in the state of Python's and NumPy's generators
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint's content under the names it is stored with; UserError for what does not fit."""
+    """The content of a checkpoint under its stored keys; raises UserError for invalid values."""
 
     format: int
     weights: dict
@@ -35,7 +35,7 @@ class Checkpoint:
     history: dict
     best: dict
     frozen: str = ""
-    run_id: str = ""          # of run.json; older checkpoints have none
+    run_id: str = ""          # as in run.json; older checkpoints have none
     split_hash: str = ""
     fingerprint: str = ""
     stamps: list = field(default_factory=list)
@@ -93,7 +93,7 @@ class Checkpoint:
             raise UserError(f"preprocessing.image_size is not config.image_size, {size}")
 
     def _check_results(self) -> None:
-        """Losses and accuracies of every epoch, and what the selection knows of the best one."""
+        """Checks the losses and accuracies of every epoch, and the record of the best epoch."""
         for name, values in self.history.items():
             if type(name) is not str or type(values) is not list or len(values) != self.epoch:
                 raise UserError(f"history.{_key(name)} is not a list of one number for each of {self.epoch} epochs")
@@ -129,7 +129,7 @@ def check_checkpoint(content: object) -> dict:
 
 
 def check_weights(weights: object) -> dict[str, Tensor]:
-    """Tensors by name: floats in fp32 and finite, whole numbers only where a counter is; UserError otherwise."""
+    """Tensors by name: finite floats, converted to fp32, and integer counters; raises UserError otherwise."""
     if not isinstance(weights, dict):
         raise _wrong("weights", weights, "tensors by name")
     checked = {}
@@ -150,9 +150,9 @@ def check_weights(weights: object) -> dict[str, Tensor]:
 
 
 def check_shapes(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """UserError, naming the tensor, unless `weights` have the names, shapes and kinds of number of `expected`."""
+    """Raises UserError, naming the tensor, unless `weights` match the names, shapes and kinds of `expected`."""
     for name in sorted(expected.keys() ^ weights.keys()):
-        raise UserError(f"weights.{name} is {'missing' if name in expected else 'no part of the model in config'}")
+        raise UserError(f"weights.{name} is {'missing' if name in expected else 'not part of the model in config'}")
     for name, value in weights.items():
         if value.shape != expected[name].shape:
             raise UserError(f"weights.{name} is {tuple(value.shape)}, the model in config has "
@@ -162,18 +162,18 @@ def check_shapes(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> Non
 
 
 def check_optimizer_fits(state: dict, optimizer: torch.optim.Optimizer) -> None:
-    """UserError unless the state is that of an optimiser of the same kind over parameters of the same shapes."""
+    """Raises UserError unless the state fits this kind of optimiser and the shapes of its parameters."""
     groups = optimizer.param_groups
     if [len(group["params"]) for group in state["param_groups"]] != [len(group["params"]) for group in groups]:
         raise UserError("optimizer.param_groups are of another model or another optimiser")
     for ours, theirs in zip(groups, state["param_groups"], strict=True):
         if missing := set(ours) - set(theirs):
-            raise UserError(f"optimizer.param_groups lack {min(missing)}: another optimiser's")
+            raise UserError(f"optimizer.param_groups lack {min(missing)}: they are of another optimiser")
     order = [number for group in state["param_groups"] for number in group["params"]]
     params = dict(zip(order, [p for group in groups for p in group["params"]], strict=True))
     for number, entries in state["state"].items():
         if number not in params:
-            raise UserError(f"optimizer.state has an entry {number} of no parameter")
+            raise UserError(f"optimizer.state has an entry {number} without a parameter")
         for name, value in entries.items():
             if isinstance(value, Tensor) and value.ndim and value.shape != params[number].shape:
                 raise UserError(f"optimizer.state.{number}.{name} is {tuple(value.shape)}, the parameter "
@@ -209,7 +209,7 @@ def _check_optimizer(optimizer: dict) -> None:
 
 
 def _check_generators(rng: dict) -> None:
-    """The states of Python's, NumPy's and torch's generators, as `functions.runtime.device.rng_states` writes them."""
+    """Checks the generator states as written by `functions.runtime.device.rng_states`."""
     python, numpy, here, cuda = (rng.get(name) for name in ("python", "numpy", "torch", "cuda"))
     try:
         version, internal, gauss = python
@@ -238,7 +238,7 @@ def _check_generators(rng: dict) -> None:
 def _dense(where: str, value: Tensor) -> None:
     plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
     if not plain or value.is_quantized or value.is_meta:
-        raise UserError(f"{where} is no plain, dense tensor")
+        raise UserError(f"{where} is not a plain, dense tensor")
     if value.is_complex():
         raise UserError(f"{where} holds complex numbers ({_type(value)})")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
@@ -252,11 +252,11 @@ def _finite(where: str, value: object) -> None:
 
 def _not_below_zero(where: str, value: Tensor) -> None:
     if (value < 0).any():
-        raise UserError(f"{where} holds {value.min():.3g}, below 0, which no variance and no count is")
+        raise UserError(f"{where} holds {value.min():.3g}, below 0, which is not a valid variance or count")
 
 
 def _plain(where: str, value: object) -> None:
-    """Text, a number, true, false or None, or a list of these: what can be compared and shown."""
+    """Checks for text, a number, true, false or None, or a list of these."""
     for one in value if type(value) in (list, tuple) else [value]:
         if type(one) not in (str, int, float, bool, NoneType):
             raise _wrong(where, one, "text, a number, or a list of these")

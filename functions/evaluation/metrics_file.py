@@ -8,7 +8,7 @@ from functions.runtime.json_files import check, read_json
 
 SCORE_KEYS = ("value", "low", "high", "constant", "null", "nearest", "p")
 RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
-MOST = 10**9
+MAX_COUNT = 10**9
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _check_ranges(content: dict, path: Path, key: str = "") -> None:
         place = f"{key}.{name}" if key else name
         if isinstance(value, dict):
             _check_ranges(value, path, place)
-        elif name == "count" and value is not None and not 0 <= value <= MOST:
+        elif name == "count" and value is not None and not 0 <= value <= MAX_COUNT:
             raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not a number of slices or patients')
         elif name in SCORE_KEYS and isinstance(value, (int, float)) and not least <= value <= most:
             raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not between {least} and {most}')

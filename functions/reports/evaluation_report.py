@@ -20,7 +20,7 @@ from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json, write_text
 
 SEEN = "PATIENTS SEEN IN TRAINING"
-MOST_CURVES = 12          # ROC curves drawn, a panel each
+MAX_CURVES = 12          # ROC curves drawn, a panel each
 UNKNOWN_TRAINING = "NOT KNOWN WHO WAS TRAINED ON"
 
 
@@ -114,7 +114,7 @@ def figures(result: dict, stamps: list[str]) -> dict:
     curves = {words: (score, positive) for words, (score, positive) in asked.items()
               if min(len(set(subjects[positive])), len(set(subjects[~positive]))) >= FEW}
     if curves:
-        shown = dict(list(curves.items())[:MOST_CURVES])
+        shown = dict(list(curves.items())[:MAX_CURVES])
         what = unit if len(shown) == len(curves) else f"{unit}: the first {len(shown)} of {len(curves)} classes"
         made["roc.png"] = (plot_roc(shown, make_title(what, stamps), result["patients known"]),
                            f"ROC of {', '.join(shown)}")

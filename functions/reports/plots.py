@@ -19,8 +19,8 @@ warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
 LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
 
 
-MOST_COUNTED = 40      # classes up to which a confusion matrix shows its counts; a larger one is coloured only
-LARGEST = 24           # inches: a figure of 1,000 classes must still be one that a file can hold
+MAX_COUNTED = 40      # classes up to which a confusion matrix shows its counts; a larger one is coloured only
+MAX_INCHES = 24           # inches: a figure of 1,000 classes must still be one that a file can hold
 
 
 def make_title(name: str, stamps: Sequence[str]) -> str:
@@ -87,15 +87,15 @@ def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], tit
     confusion = np.asarray(confusion)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     shares[list(few)] = 0
-    side = min(max(4.5, 2.5 + 0.9 * len(class_names)), LARGEST)
+    side = min(max(4.5, 2.5 + 0.9 * len(class_names)), MAX_INCHES)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(confusion if len(class_names) <= MOST_COUNTED else np.zeros((0, 0))):
+    for (row, column), count in np.ndenumerate(confusion if len(class_names) <= MAX_COUNTED else np.zeros((0, 0))):
         colour = "white" if shares[row, column] > 0.5 else "black"
         share = "" if row in few else f"\n{shares[row, column]:.0%}"
         axis.text(column, row, f"{count:,}{share}", ha="center", va="center", color=colour)
-    ticks = range(0, len(class_names), 1 + len(class_names) // (2 * MOST_COUNTED))
+    ticks = range(0, len(class_names), 1 + len(class_names) // (2 * MAX_COUNTED))
     names = [short(class_names[tick]) for tick in ticks]
     axis.set_xticks(ticks, names, rotation=30, ha="right")
     axis.set_yticks(ticks, names)

@@ -1,8 +1,9 @@
-"""CSV files that spreadsheets cannot run and that read back exactly.
+"""CSV files that are safe against formula injection and round-trip exactly.
 
-A spreadsheet runs a cell that begins with = + - @, a tab or a line break as a formula (OWASP, "CSV injection"),
-and file and folder names may begin so. Such text gets a quote (') before it, as OWASP advises; run_tables.py and
-text_tables.py takes it away again. Text that has the quote already gets another, so that nothing is lost.
+A spreadsheet evaluates a cell that starts with = + - @, a tab or a line break as a formula (OWASP, "CSV injection"),
+and file or folder names may start with these characters. Such text is prefixed with a quote ('), as OWASP recommends;
+run_tables.py and text_tables.py remove it. Text that already has the quote gets a second one, so the escape is
+reversible.
 """
 
 import csv
@@ -14,7 +15,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """The table as CSV, without its index. Text with spaces at its ends is quoted: readers skip them otherwise."""
+    """The table as CSV, without its index. Text is quoted if any cell has leading or trailing spaces."""
     texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
     safe = table.assign(**{name: table[name].map(_escape) for name in texts}).rename(columns=_escape)
     cells = [*safe.columns, *(cell for name in texts for cell in table[name])]
@@ -27,5 +28,5 @@ def _escape(cell):
 
 
 def unescape(cell: str) -> str:
-    """A cell of a table that `to_csv` made, as it was."""
+    """The original text of a cell written by `to_csv`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -116,7 +116,7 @@ def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: floa
     acc = "/".join(f"{result.acc:.1%}" for result in scores.values())
     balanced = "/".join(f"{result.balanced_acc:.1%}" for result in scores.values())
     train = scores["train"]
-    rate, wait = train.images_per_second, f"{train.waited / train.seconds:.1%}"
+    rate, wait = train.images_per_second, f"{train.data_wait / train.seconds:.1%}"
     peak = f"{speed.used(rate):.0%}" if speed else "-"
     left = format_seconds((epochs - epoch) * seconds)
     return (f"{f'{epoch}/{epochs}':>9}  {loss:^17}  {acc:^20}  {balanced:^20}  {lr:7.1e}  {rate:8,.0f} "

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from functions.checkpointing.run_folder import asked_device
+from functions.checkpointing.run_folder import requested_device
 from functions.config.settings import Script
 from functions.runtime.device import describe_device, make_deterministic, pick_device, resolve_precision, set_seeds
 from functions.runtime.distributed import join
@@ -40,7 +40,7 @@ def start(script: Script, flags: dict, is_demo: Callable[[dict], bool], cores: i
     `is_demo` says whether flags ask for the phantom; `cores` are the CPU cores that torch may use. Raises UserError,
     one line, for flags, a recipe or a run folder that cannot be used.
     """
-    device = pick_device(asked_device(flags), cores)
+    device = pick_device(requested_device(flags), cores)
     join(device)
     settings, sources, record = choose_settings(flags, is_demo, script)
     if settings.deterministic:

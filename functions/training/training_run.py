@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from functions.checkpointing.checkpoint import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
-from functions.checkpointing.retention import LAST, find_best, mend
+from functions.checkpointing.retention import LAST, find_best, recover
 from functions.checkpointing.run_folder import (
     check_split,
     claim,
@@ -62,13 +62,13 @@ def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
 
 
 def open_folder(script: Script, settings: Namespace, record: dict | None, facts: dict, device: str,
-                split: pd.DataFrame, **told) -> Path:
+                split: pd.DataFrame, **notes) -> Path:
     """The folder of the run that goes on, or of a new one. ValueError if the images are not those it was trained on.
 
     Process 0 makes it and tells the others.
     """
     if record is None:
-        folder = broadcast(is_main() and create_run(settings.name or script.run_name, provenance() | facts | told | {
+        folder = broadcast(is_main() and create_run(settings.name or script.run_name, provenance() | facts | notes | {
             "settings": to_plain(settings), "device": device, "processes": world_size(), "state": "created",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }, split))
@@ -122,7 +122,7 @@ class TrainingRun:
         save_frozen(self.folder, self.model, self.facts.get("frozen", ""))
         for unfinished in self.folder.glob(".*.part") if is_main() else ():
             unfinished.unlink()
-        checkpoint, told = mend(self.folder, self.run_id) if is_main() else (None, [])  # the others read what it mended
+        checkpoint, notes = recover(self.folder, self.run_id) if is_main() else (None, [])  # the others read what it mended
         if broadcast(is_main() and checkpoint is None):
             return 0
         checkpoint = checkpoint or load_checkpoint(self.folder / LAST)
@@ -132,7 +132,7 @@ class TrainingRun:
             raise UserError(f"checkpoint {self.folder / LAST}: {error}; put this run's own checkpoint back, or start a "
                             "new run") from None
         self.history, self.best, self.extra = checkpoint["history"], checkpoint["best"], checkpoint["extra"]
-        for line in told:
+        for line in notes:
             print(line)
         self._write_curves()                 # a kill may have come between them and last.pt, or they are damaged
         return checkpoint["epoch"]
@@ -143,7 +143,7 @@ class TrainingRun:
         self.history = history
         self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
                           | {"learning_rate": lr, "train_seconds": scores["train"].seconds,
-                             "train_waited": scores["train"].waited})
+                             "train_waited": scores["train"].data_wait})
         losses = patient_losses(scores["val"].probabilities.numpy(), scores["val"].labels.numpy(), self.val_subjects)
         lowest = self.best.get("lowest", losses)
         is_best = not clearly_worse(losses, lowest)

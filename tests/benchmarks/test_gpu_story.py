@@ -251,7 +251,7 @@ def test_what_blocks_the_loop_is_the_saving_alone(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(TrainingRun, "save_epoch", lambda *_: now.__setitem__(0, now[0] + 8))
-    scores = {"train": SimpleNamespace(seconds=4.0, waited=1.0, images_per_second=50.0),
+    scores = {"train": SimpleNamespace(seconds=4.0, data_wait=1.0, images_per_second=50.0),
               "val": SimpleNamespace(seconds=0.5), "test": SimpleNamespace(seconds=1.5)}
     with gpu_loop.epochs_recorded(TableFile(tmp_path / "t.md", *gpu_loop.HEAD), flops=2.0, peak=400.0) as moments:
         now[0] += 6

@@ -15,10 +15,10 @@ def test_fillers_count_nowhere():
     losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     sums = EpochSums(CPU, "training")
     sums.add(logits, labels, losses.mean(), 0)
-    scores = sums.scores(waited=0.5)
+    scores = sums.scores(data_wait=0.5)
     assert scores.confusion.tolist() == [[1, 1], [0, 0]]
     assert scores.loss == pytest.approx(losses.sum().item() / 2)
-    assert (scores.acc, scores.balanced_acc, scores.waited) == (0.5, 0.5, 0.5)
+    assert (scores.acc, scores.balanced_acc, scores.data_wait) == (0.5, 0.5, 0.5)
     assert scores.images_per_second == pytest.approx(2 / scores.seconds)
 
 
@@ -37,7 +37,7 @@ def test_no_images_at_all():
 
 
 def test_a_loss_that_is_not_finite_before_any_step_is_laid_to_the_weights_that_were_read():
-    for bad, loaded, expected in ((0, "w.pth", "those that it began with, w.pth, make it so"),
+    for bad, loaded, expected in ((0, "w.pth", "the initial weights, w.pth, are the cause"),
                                   (0, "", "step 1 of this epoch's training: try a lower --lr"),
                                   (1, "w.pth", "step 2 of this epoch's training: try a lower --lr")):
         sums = EpochSums(CPU, "training", loaded)

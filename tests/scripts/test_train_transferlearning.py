@@ -241,7 +241,7 @@ def test_the_papers_recipe_takes_steps_not_epochs(call, flags, tmp_path):
     assert checkpoint["optimizer"]["param_groups"][0]["momentum"] == 0.9
     code, _, err = call(*flags, "--steps", 7, "--epochs", 2)
     assert (code, err.count("\n")) == (2, 1)
-    assert "--epochs and --steps exclude each other" in err
+    assert "--epochs and --steps are mutually exclusive" in err
 
 
 def test_a_backbone_that_is_run_once_is_not_spread_over_processes(call, flags):

@@ -4,7 +4,7 @@ import shutil
 import pytest
 import torch
 
-from functions.checkpointing.retention import find_best, find_last, keep
+from functions.checkpointing.retention import find_best, find_last, retain
 from tests.functions.plain import plain_checkpoint
 
 BEST_EPOCHS = {1, 2, 5, 6}      # of seven; best at once, again, not for two epochs, again, ...
@@ -16,7 +16,7 @@ def checkpoint(epoch):
 
 
 def save(folder, epoch):
-    keep(folder, checkpoint(epoch), epoch in BEST_EPOCHS)
+    retain(folder, checkpoint(epoch), epoch in BEST_EPOCHS)
 
 
 def flip(path, position=0.5):

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from functions.checkpointing.run_folder import (
-    asked_device,
     check_split,
     create_run,
     losses_file,
     provenance,
     read_record,
     recorded,
+    requested_device,
     this_command,
     update_record,
     write_table,
@@ -131,12 +131,12 @@ def test_a_reader_of_the_output_that_has_gone_interrupts_a_run(tmp_path):
 def test_the_device_of_a_run_that_goes_on_is_its_own_unless_a_flag_names_one(tmp_path):
     run = create_run("ViTModel", RECORD | {"settings": {"device": "cuda:3"}}, SPLIT, tmp_path)
     old = create_run("ViTModel", RECORD, SPLIT, tmp_path)
-    assert [asked_device(flags) for flags in ({}, {"device": "mps"}, {"resume": run}, {"resume": old},
+    assert [requested_device(flags) for flags in ({}, {"device": "mps"}, {"resume": run}, {"resume": old},
                                               {"resume": run, "device": "cpu"})] == [
         "auto", "mps", "cuda:3", "auto", "cpu"]
     update_record(run, settings={"device": "gpu"})
     with pytest.raises(ValueError, match="run.json: settings: device"):
-        asked_device({"resume": run})
+        requested_device({"resume": run})
 
 
 def test_the_curves_are_named_when_a_run_is_made(tmp_path):
