@@ -54,7 +54,7 @@ def train(flags: dict) -> None:
     steps = steps_in_an_epoch(data.train, begun)
     optimisation = make_optimisation(model, begun, data.class_weights(begun.class_weight_power), steps)
 
-    console.print_start(begun, model, console.model_words(model), data, data.notes, stamps, steps)
+    console.print_start(begun, model, console.describe_model(model), data, data.notes, stamps, steps)
     if device.type == "cpu":
         print(console.epoch_estimate(model, data.train, [data.val, data.test], precision, SCRATCH))
     if settings.compile:

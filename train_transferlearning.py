@@ -64,18 +64,18 @@ def train(flags: dict) -> None:
     optimisation = make_optimisation(model, begun, data.class_weights(begun.class_weight_power), steps,
                                      layer_rates(model, settings.layer_decay))
 
-    words = console.transfer_words(model, settings.train, pretrained.source)
+    words = console.describe_transfer(model, settings.train, pretrained.source)
     notes = [*(f"weights: {note}" for note in pretrained.notes), *data.notes]
     console.print_start(begun, model, words, data, notes, stamps, steps)
 
     # A frozen backbone is run once: from here on its features stand for the images, and the head for the model
-    seconds, learner, streams, probe = 0.0, model, data, None
+    seconds, network, loaders, probe = 0.0, model, data, None
     if cached:
         features, seconds = frozen_features(model, data, settings, device, frozen, precision)
-        streams, learner = with_features(data, features), model.head
+        loaders, network = with_features(data, features), model.head
 
         def probe():
-            return least_squares_probe(streams.train.dataset, streams.val.dataset, streams.test.dataset,
+            return least_squares_probe(loaders.train.dataset, loaders.val.dataset, loaders.test.dataset,
                                        len(data.class_names)).probabilities
     elif device.type == "cpu":
         print(console.epoch_estimate(model, data.train, [data.val, data.test], precision, TRANSFER, model.chunk))
@@ -83,7 +83,7 @@ def train(flags: dict) -> None:
     # Epochs, and the test scores of the selected one
     source = {"weights": pretrained.source, "weights_sha256": pretrained.sha256, "feature_seconds": seconds}
     finished = fit(begun, model, data, optimisation, available_memory, stamps=stamps, notes=notes, speed=speed,
-                   learner=learner, streams=streams, loaded=pretrained.source * (pretrained.weights is not None),
+                   network=network, loaders=loaders, loaded=pretrained.source * (pretrained.weights is not None),
                    frozen=frozen, provenance=source, probe=probe)
     if finished and folders.phantom:
         print(console.ceiling_line(ceiling(folders.phantom, set(data.test.dataset.subjects))))

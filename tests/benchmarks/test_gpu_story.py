@@ -186,7 +186,7 @@ def test_the_quick_story_runs(tmp_path, monkeypatch, capsys):
         for fact in ("benchmarks gpu_story run", "torch ", "CUDA ", "cuDNN ", "torchvision ", "commit "):
             assert fact in text
     assert "compile+residual+all_tokens+patches" in texts["3_variants"]
-    assert "going on after epoch 1" in (tmp_path / "records" / "run" / "11.txt").read_text()
+    assert "resuming after epoch 1" in (tmp_path / "records" / "run" / "11.txt").read_text()
     assert "start-up" in texts["5_loop"]
     state = json.loads((tmp_path / "state.json").read_text())
     assert {name: entry["state"] for name, entry in state.items()} == dict.fromkeys(

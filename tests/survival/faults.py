@@ -18,7 +18,7 @@ from functions import engine
 from functions.checkpointing import writer as checkpoint_writer
 from functions.checkpointing.writer import THREAD
 
-PHASES = {"create_run": "start-up", "train_step": "epoch", "keep": "checkpoint", "conclude": "results"}
+PHASES = {"create_run": "start-up", "train_step": "epoch", "retain": "checkpoint", "conclude": "results"}
 
 
 def kill_at(call, number=signal.SIGKILL, group=False, writing=False, pause=0.0):

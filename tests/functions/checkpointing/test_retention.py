@@ -108,7 +108,7 @@ def test_what_was_used_instead_is_told_in_one_line_that_names_both(saved):
     flip(saved[4] / "last.pt")
     last, told = find_last(saved[4])
     assert last["epoch"] == 3
-    for words in ("last.pt is damaged", "previous.pt, of epoch 3"):
+    for words in ("last.pt is damaged", "previous.pt (epoch 3)"):
         assert words in told
     assert "\n" not in told
     assert find_last(saved[4])[1] == "", "it has taken its place"
@@ -121,11 +121,11 @@ def test_what_was_used_instead_is_told_in_one_line_that_names_both(saved):
 
 def test_where_nothing_is_left_it_is_said_what_to_do(saved):
     cut(saved[4] / "best.pt")
-    with pytest.raises(ValueError, match=r"best\.pt is damaged.*best epoch, 2: put a copy.*or start a new run"):
+    with pytest.raises(ValueError, match=r"best\.pt is damaged.*best epoch, 2: restore a copy.*or start a new run"):
         find_best(saved[4], 2)
     for path in saved[5].glob("*.pt"):
         cut(path)
-    with pytest.raises(ValueError, match=r"last\.pt is damaged.*previous\.pt is damaged.*put a copy"):
+    with pytest.raises(ValueError, match=r"last\.pt is damaged.*previous\.pt is damaged.*restore a copy"):
         find_last(saved[5])
     for path in saved[6].glob("*.pt"):
         path.unlink()

@@ -173,5 +173,5 @@ def test_a_record_that_is_no_file_is_not_opened(kind, make, tmp_path):
 @pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
 def test_a_split_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "split.csv")
-    with pytest.raises(UserError, match=f"split.csv is {kind}.*: put it back"):
+    with pytest.raises(UserError, match=f"split.csv is {kind}.*: restore it"):
         check_split(tmp_path, {})

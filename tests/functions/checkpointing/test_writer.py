@@ -20,7 +20,7 @@ class SlowDisk:
 
     def __init__(self, monkeypatch):
         self.permits, self.written, self.refused = threading.Semaphore(0), [], set()
-        monkeypatch.setattr(checkpoint_writer, "keep", self)
+        monkeypatch.setattr(checkpoint_writer, "retain", self)
         monkeypatch.setattr(checkpoint_writer, "SECONDS", 0.0)
 
     def __call__(self, folder, state, is_best):
@@ -161,7 +161,7 @@ def test_a_failed_write_is_raised_in_the_loops_own_thread(tmp_path, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_writer, "keep", full)
+    monkeypatch.setattr(checkpoint_writer, "retain", full)
     writer = CheckpointWriter(tmp_path, lambda: 2**40)
     writer.submit(checkpoint(1, 1), True)
     with pytest.raises(OSError, match="No space left"):

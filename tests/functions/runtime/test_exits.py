@@ -38,7 +38,7 @@ def end_of(error):
         (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
         (MemoryError(), 2, "error: MemoryError\n"),
         (UserError("a\x1b[31m\x07.png"), 2, "error: a\\x1b[31m\\x07.png\n"),
-        (KeyboardInterrupt("go on with --resume runs/x"), 130, "\ninterrupted: go on with --resume runs/x\n"),
+        (KeyboardInterrupt("continue with --resume runs/x"), 130, "\ninterrupted: continue with --resume runs/x\n"),
         (KeyboardInterrupt(), 130, "\ninterrupted: no epoch had begun\n"),
     ],
 )

@@ -62,7 +62,7 @@ def test_counting_leaves_the_model_alone():
 
 
 def test_the_share_of_the_peak_that_is_used():
-    assert Speed(flop=100e9, peak=50e12).used(images_per_second=250) == pytest.approx(0.5)
+    assert Speed(flop=100e9, peak=50e12).mfu(images_per_second=250) == pytest.approx(0.5)
 
 
 class Clock(torch.overrides.TorchFunctionMode):

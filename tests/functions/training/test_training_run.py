@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_run_of_equal_sizes_is_not_gone_on_from(run, tmp
     for file in run.folder.glob("*.pt"):
         file.unlink()
         shutil.copy(tmp_path / "theirs.pt", file)
-    with pytest.raises(UserError, match=r"last\.pt was written by another run than .*run\.json.*put a copy"):
+    with pytest.raises(UserError, match=r"last\.pt was written by another run than .*run\.json.*restore a copy"):
         run.resume()
 
 
