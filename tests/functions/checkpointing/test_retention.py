@@ -115,7 +115,7 @@ def test_what_was_used_instead_is_told_in_one_line_that_names_both(saved):
     cut(saved[6] / "best.pt")
     best, told = find_best(saved[6], 6)
     assert best["epoch"] == 6
-    for words in ("best.pt is damaged", "last.pt, which is of the same epoch 6"):
+    for words in ("best.pt is damaged", "last.pt, which holds the same epoch 6"):
         assert words in told
 
 

@@ -71,7 +71,8 @@ def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
-    ("", "Expecting value"), ("[]", "not a JSON object"), ("3", "not a JSON object"), ('{"a": NaN}', "NaN is not a number"),
+    ("", "Expecting value"), ("[]", "not a JSON object"), ("3", "not a JSON object"),
+    ('{"a": NaN}', "NaN is not a number"),
     ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', '"a" is repeated'),
     ("[" * 200_000, "nested too deeply"), ('{"a":' * 100_000, "nested too deeply"),
     ('{"a": 1' + "0" * 5000 + "}", "digits"),

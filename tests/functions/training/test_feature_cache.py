@@ -219,6 +219,6 @@ def test_features_that_are_not_finite_name_the_weights_and_are_not_kept(slices, 
     data = create_dataloaders(slices / "train", slices / "test", 16, image_size=size, channels=1,
                               device=torch.device("cpu"), preprocessing=PREPARED, augment=False)
     settings = Namespace(augment=False, views=1, seed=0, weights=tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"features are not finite: the weights, --weights .*w\.pth, are the cause"):
+    with pytest.raises(UserError, match=r"are not finite: the weights, --weights .*w\.pth, are the cause"):
         frozen_features(model, data, settings, torch.device("cpu"), frozen_digest(model), "fp32")
     assert not (tmp_path / "kept").exists()

@@ -113,7 +113,7 @@ def test_a_checkpoint_that_does_not_fit_the_settings_is_named(run):
     train(run, [[0.9] * 4])
     run.writer.wait()
     run.optimizer = torch.optim.SGD(run.model.parameters(), lr=0.1, momentum=0.9)
-    with pytest.raises(UserError, match=r"^checkpoint .*last\.pt: optimizer.*put this run's own checkpoint back"):
+    with pytest.raises(UserError, match=r"^checkpoint .*last\.pt: optimizer.*restore this run's own checkpoint"):
         run.resume()
 
 
