@@ -1,6 +1,6 @@
-"""What a checkpoint must hold, checked key by key: types, finite numbers, lengths that fit together.
+"""The schema of a checkpoint, checked key by key: types, finite numbers, consistent lengths.
 
-Every check raises a UserError that names the key; the caller names the file.
+Every check raises a UserError that names the key; the caller adds the file.
 """
 
 import math
@@ -39,7 +39,7 @@ SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growt
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint's content under the names it is stored with; UserError for what does not fit."""
+    """The content of a checkpoint under its stored keys; raises UserError for invalid values."""
 
     format: int
     weights: dict
@@ -54,7 +54,7 @@ class Checkpoint:
     history: dict
     best: dict
     frozen: str = ""
-    run_id: str = ""          # of run.json; older checkpoints have none
+    run_id: str = ""          # as in run.json; older checkpoints have none
     split_hash: str = ""
     fingerprint: str = ""
     stamps: list = field(default_factory=list)
@@ -152,7 +152,7 @@ def check_checkpoint(content: object) -> dict:
 
 
 def check_weights(weights: object) -> dict[str, Tensor]:
-    """Tensors by name: floats in fp32 and finite, whole numbers only where a counter is; UserError otherwise."""
+    """Tensors by name: finite floats, converted to fp32, and integer counters; raises UserError otherwise."""
     if not isinstance(weights, dict):
         raise wrong("weights", weights, "tensors by name")
     checked = {}
@@ -173,9 +173,9 @@ def check_weights(weights: object) -> dict[str, Tensor]:
 
 
 def check_shapes(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """UserError, naming the tensor, unless `weights` have the names, shapes and kinds of number of `expected`."""
+    """Raises UserError, naming the tensor, unless `weights` match the names, shapes and kinds of `expected`."""
     for name in sorted(expected.keys() ^ weights.keys()):
-        raise UserError(f"weights.{name} is {'missing' if name in expected else 'no part of the model in config'}")
+        raise UserError(f"weights.{name} is {'missing' if name in expected else 'not part of the model in config'}")
     for name, value in weights.items():
         if value.shape != expected[name].shape:
             raise UserError(f"weights.{name} is {tuple(value.shape)}, the model in config has "

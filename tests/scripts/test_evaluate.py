@@ -81,7 +81,7 @@ def test_new_patients_are_scored_without_the_runs_folder(run, call_evaluate, tmp
     shutil.copy(run / "best.pt", tmp_path / "alone.pt")
     code, out, err = call_evaluate("alone.pt", "--data", "new", "--order", "CN,AD")
     assert (code, err) == (0, "")
-    assert "per patient, 12 of them" in out
+    assert "per patient, n = 12" in out
     assert (tmp_path / "evaluation-new/metrics.json").is_file()
 
 

@@ -168,7 +168,7 @@ def test_more_than_the_head_can_be_trained_and_resumed(call, flags, tmp_path, pa
     call("--epochs", 3, *flags, "--train", part, "--augment", "--name", "two", "--stop_after", 1)
     code, out, _ = call("--resume", "runs/two")
     assert code == 0
-    assert "going on after epoch 1" in out
+    assert "resuming after epoch 1" in out
     assert_same(tmp_path / "runs/two", tmp_path / "runs/ViTModelTransferLearning")
     before = torch.load(tmp_path / "runs/two/last.pt", weights_only=True)["weights"]
     assert ("backbone.conv_proj.weight" in before) == (part == "all")
@@ -241,7 +241,7 @@ def test_the_papers_recipe_takes_steps_not_epochs(call, flags, tmp_path):
     assert checkpoint["optimizer"]["param_groups"][0]["momentum"] == 0.9
     code, _, err = call(*flags, "--steps", 7, "--epochs", 2)
     assert (code, err.count("\n")) == (2, 1)
-    assert "--epochs and --steps exclude each other" in err
+    assert "--epochs and --steps are mutually exclusive" in err
 
 
 def test_a_backbone_that_is_run_once_is_not_spread_over_processes(call, flags):

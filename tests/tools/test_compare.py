@@ -134,7 +134,7 @@ def test_which_classes_a_run_scores_is_read_from_its_patients(call_train, call_c
 def test_a_run_is_not_counted_twice(call_compare):
     code, _, err = call_compare("runs/x", "runs/../runs/x")
     assert (code, err.count("\n")) == (2, 1)
-    assert "is named twice" in err
+    assert "is given twice" in err
 
 
 @pytest.mark.parametrize(("content", "complaint"), [

@@ -139,7 +139,7 @@ def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_pat
 
 def test_a_file_that_is_no_text_is_one_line(tmp_path):
     (tmp_path / "R.md").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="not a UTF-8 text"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         write_between(tmp_path / "R.md", BEGIN, END, ["x"])
 
 

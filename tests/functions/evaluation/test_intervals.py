@@ -10,7 +10,7 @@ from functions.evaluation.intervals import (
     mean_of_clusters,
     mean_of_positives,
     mean_of_proportions,
-    recovered,
+    mover_interval,
     share_of_clusters,
     wilson,
 )
@@ -107,7 +107,7 @@ def test_the_mean_of_proportions_recovers_their_variances():
 
 def test_correlated_estimates_have_a_wider_mean():
     ends = np.array([0.5, 0.7]), np.array([0.4, 0.6]), np.array([0.6, 0.8])
-    apart, together = (recovered(*ends, np.array([[1, r], [r, 1]])) for r in (0.0, 1.0))
+    apart, together = (mover_interval(*ends, np.array([[1, r], [r, 1]])) for r in (0.0, 1.0))
     assert together == pytest.approx((0.5, 0.7))
     assert apart == pytest.approx((0.6 - 0.1 / np.sqrt(2), 0.6 + 0.1 / np.sqrt(2)))
 

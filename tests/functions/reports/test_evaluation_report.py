@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from functions.reports.evaluation_report import evaluate_all, figures, write
-from functions.reports.evaluation_words import lines
+from functions.reports.evaluation_text import lines
 from tests.functions.evaluation.test_scores import cohort
 from tests.functions.reports.test_html_page import read
 
@@ -100,13 +100,13 @@ def test_figures_show_no_shares_of_classes_with_few_people():
         assert ["%" in text for text in shown] == [True] * 6 + [False] * 3
     text = "\n".join(lines(found, [], "x.pt", ""))
     assert re.search(r"VeryMildDemented +3 people  counts alone: fewer than 5 people", text)
-    assert "not scored, fewer than 5 people, and in no mean over classes: VeryMildDemented 3" in text
+    assert "not scored, fewer than 5 patients, and excluded from means over classes: VeryMildDemented 3" in text
 
 
 def test_it_is_printed_and_written(result, tmp_path):
     text = "\n".join(lines(result, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
     for words in ("LEAKY SPLIT", "per patient, 40 of them", "better than always answering NonDemented",
-                  "its floor is 1/2001", "minus runs/y, per patient", "always: answering NonDemented", "temperature",
+                  "its minimum is 1/2001", "minus runs/y, per patient", "always: answering NonDemented", "temperature",
                   "shuffled", "nearest"):
         assert words in text, words
     write(tmp_path / "out", result, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((20, 16), np.uint8), None)

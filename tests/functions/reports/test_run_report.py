@@ -78,7 +78,7 @@ def test_a_run_that_is_not_finished_has_no_report(run):
     check_reportable(run)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"state": "paused"}))
-    with pytest.raises(ValueError, match="is paused, not finished: go on with python train.py --resume"):
+    with pytest.raises(ValueError, match="is paused, not finished: continue with python train.py --resume"):
         check_reportable(run)
 
 

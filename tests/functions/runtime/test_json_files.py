@@ -60,7 +60,7 @@ def test_what_fits_is_accepted(tmp_path):
     (changed("marks", to=["a", 1]), '"marks[1]" is 1, not text'),
     (changed("sure", to=1), '"sure" is 1, not true or false'),
     (changed("two words", to="3"), "\"two words\" is '3', not a whole number"),
-    ([], "the whole is [], not an object"),
+    ([], "the top level is [], not an object"),
 ])
 def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp_path):
     with pytest.raises(UserError) as error:
@@ -71,8 +71,9 @@ def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
-    ("", "Expecting value"), ("[]", "no JSON object"), ("3", "no JSON object"), ('{"a": NaN}', "NaN is not a number"),
-    ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', '"a" stands there twice'),
+    ("", "Expecting value"), ("[]", "not a JSON object"), ("3", "not a JSON object"),
+    ('{"a": NaN}', "NaN is not a number"),
+    ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', '"a" is repeated'),
     ("[" * 200_000, "nested too deeply"), ('{"a":' * 100_000, "nested too deeply"),
     ('{"a": 1' + "0" * 5000 + "}", "digits"),
     (b'{"a": "\xff"}', "utf-8"), (b"\xef\xbb\xbf{}", "BOM"), (b'{"a": "\n"}', "control character"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from functions.reports.evaluation_report import evaluate_all
-from functions.reports.evaluation_words import answer, floor, lines, notes, page_sections
+from functions.reports.evaluation_text import headline, lines, notes, page_sections, smallest_p
 from functions.reports.html_page import page
 from tests.functions.reports.test_evaluation_report import NAMES, parts, result  # noqa: F401
 from tests.functions.reports.test_html_page import read
@@ -15,12 +15,12 @@ def test_the_page_begins_with_the_answer_and_holds_tables_and_the_comparison(res
     headings = [heading for heading, _ in sections]
     assert headings[:5] == ["Result", "Scores per patient", "Classes, per patient", "Scores per slice",
                             "Classes, per slice"]
-    assert "Minus the other run, on the same patients" in headings
+    assert "Difference to the other run, on the same patients" in headings
     assert re.search(r"40 patients, AUROC, diseased or not 0\.\d+ \[0\.\d+ to 0\.\d+\], p = 0\.0005: better than "
-                     "always answering NonDemented", sections[0][1])
+                     "always predicting NonDemented", sections[0][1])
     shown = " ".join(read(page("x", [], sections)).text)
-    for words in (*NAMES, "nearest picture", "shuffled labels", "majority of slices", "its floor is 1/2001 = 0.0005",
-                  "They do not hold what another split or seed would change"):
+    for words in (*NAMES, "nearest image", "permuted labels", "majority of slices", "its minimum is 1/2001 = 0.0005",
+                  "They do not include the variation between splits and seeds"):
         assert words in shown, words
     worst = dict(sections)[headings[-1]]
     shown = re.findall(r"<figcaption>[^<]*, ([^<,]*)</figcaption>", worst)
@@ -35,7 +35,7 @@ def test_a_score_that_is_not_defined_is_said_to_be_so(result):  # noqa: F811
     assert "not scored, fewer than 5 patients" in first
     assert "not scored" in content
     assert "nan" not in content
-    assert floor(broken) == 1 / 2001
+    assert smallest_p(broken) == 1 / 2001
 
 
 def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
@@ -44,7 +44,7 @@ def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
     assert few["patient"]["scores"]["auroc_disease"]["p"] == 1 / 50
     shown = " ".join(read(page("x", [], page_sections(few, "", lambda path: np.zeros((9, 9), np.uint8)))).text)
     for text in ("\n".join(lines(few, [], "x.pt", "")), shown):
-        assert "its floor is 1/50 = 0.02" in text
+        assert "its minimum is 1/50 = 0.02" in text
         assert "0.0005" not in text
         assert "2,000" not in text
 
@@ -57,6 +57,6 @@ def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
 def test_the_verdict_is_one_sentence_beside_its_p_value(result, verdict, words):  # noqa: F811
     score = result["patient"]["scores"]["auroc_disease"] | {"verdict": verdict, "p": 0.008}
     judged = result | {"patient": result["patient"] | {"scores": {"auroc_disease": score}}}
-    assert answer(judged).endswith(
-        "p = 0.008: " + words.replace("ALWAYS", "always answering NonDemented"))
+    assert headline(judged).endswith(
+        "p = 0.008: " + words.replace("ALWAYS", "always predicting NonDemented"))
     assert any("the interval begins above 0.94" in note for note in notes(judged)) == verdict.startswith("too good")
