@@ -103,7 +103,7 @@ def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: b
     """The stamp that a network deserves for whom it has met among the slices; ValueError unless that is `allowed`."""
     from functions.reports.evaluation_report import SEEN, UNKNOWN_TRAINING
 
-    met = rows.met(checkpoint, run)
+    met = rows.count_seen(checkpoint, run)
     if met is None:
         return [UNKNOWN_TRAINING]
     if any(met) and not allowed:

@@ -47,7 +47,7 @@ def train(flags: dict) -> None:
                                       own | {"mean": pretrained.mean, "std": pretrained.std})
         model = load_transfer(pretrained, len(data.class_names)).to(device)
         model.unfreeze(settings.train, in_chunks=True)     # cached or not, the same features to the last bit
-    stamps = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.stamps
+    stamps = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.caveats
     cached = settings.train == "head" and settings.cache
     if settings.shard and cached:
         raise UserError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
