@@ -106,7 +106,7 @@ def training_caveats(rows, run: Path | None, file: Path, checkpoint: dict, allow
     """The caveat if the network was trained on patients in `rows`; raises UserError unless that is `allowed`."""
     from functions.reports.evaluation_report import SEEN, UNKNOWN_TRAINING
 
-    seen = rows.met(checkpoint, run)
+    seen = rows.count_seen(checkpoint, run)
     if seen is None:
         return [UNKNOWN_TRAINING]
     if any(seen) and not allowed:

@@ -45,7 +45,7 @@ def train(flags: dict) -> None:
     # Data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):
         data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device)
-    caveats = [console.DEMO] * settings.demo + data.stamps
+    caveats = [console.DEMO] * settings.demo + data.caveats
 
     # Model, loss, optimiser, schedule
     model = ViT(replace(config, num_classes=len(data.class_names))).to(device)

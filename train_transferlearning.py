@@ -47,7 +47,7 @@ def train(flags: dict) -> None:
                                       own | {"mean": pretrained.mean, "std": pretrained.std})
         model = load_transfer(pretrained, len(data.class_names)).to(device)
         model.unfreeze(settings.train, in_chunks=True)     # features are bitwise equal with and without the cache
-    caveats = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.stamps
+    caveats = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.caveats
     cached = settings.train == "head" and settings.cache
     if settings.shard and cached:
         raise UserError("--shard has no effect on the cached features of a frozen backbone: remove it, or give "

@@ -62,7 +62,7 @@ def four_number_split(run: Path, record: dict):
     known, new = (split[(split["split"] == "test") == side] for side in (False, True))
     if known["class"].nunique() < 2 or new.empty:
         raise UserError(f"{file} holds fewer than two classes to train on, or no test slices {without}")
-    split["path"] = written_split(run, record["settings"], {}).from_here(split["path"].tolist())
+    split["path"] = written_split(run, record["settings"], {}).resolve(split["path"].tolist())
     if missing := [path for path in split["path"] if not Path(path).is_file()]:
         raise UserError(f"{len(missing)} of {len(split)} slices of {run} listed in {file} do not exist, the first: "
                         f"{missing[0]}: restore them, or record their new folder with {resume_command(run, record)} "

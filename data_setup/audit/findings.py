@@ -18,11 +18,11 @@ from data_setup.listing.class_folders import Listing, class_name, list_slices
 from data_setup.listing.split_folders import find_split_folders, split_of
 from data_setup.similarity.copies import find_copies
 from data_setup.similarity.neighbours import Neighbours, find_neighbours
-from data_setup.splits.warnings import overlap
+from data_setup.splits.warnings import overlapping_subjects
 from data_setup.subjects.find import find_subjects, table_notes
 from data_setup.subjects.from_pixels import PREFIX, group_by_pixels
 from data_setup.subjects.path_tables import from_table, read_path_table, rows_without_patient, subject_ids
-from data_setup.subjects.proposed_patterns import remedy
+from data_setup.subjects.proposed_patterns import subject_advice
 from functions.runtime.errors import UserError, not_a_file, printable
 
 FEW = 5                       # patients of a class, below which nothing can be measured
@@ -65,9 +65,10 @@ def list_data(data: Path) -> Listing:
         raise UserError(f"{data} does not exist: name class folders, a folder with train/ and test/, or a split.csv")
     if data.is_file():
         table = read_path_table(data, ["path", "class", "split"], ["subject"])
-        near = from_table(data, table["path"].tolist())
+        located = from_table(data, table["path"].tolist())
         splits = [split_of(name) or name for name in table["split"]]
-        return Listing(table.assign(**{"path": near, "class": table["class"].map(class_name), "split": splits}), [], [])
+        table = table.assign(**{"path": located, "class": table["class"].map(class_name), "split": splits})
+        return Listing(table, [], [])
     found = find_split_folders(data, ADVICE)
     if found is None:
         return list_slices({"train": data}, ADVICE)
@@ -102,11 +103,11 @@ def audit(table: pd.DataFrame, others: Sequence[str], warnings: Sequence[str] = 
         raise UserError(f"none of the {len(table)} files can be read; the first: {files.unreadable[0]}")
     found.table = found.table.iloc[good].reset_index(drop=True)
     pictures = [files.pictures[row] for row in good]
-    near = find_neighbours(pictures)
-    _patients(found, pictures, near)
+    neighbours = find_neighbours(pictures)
+    _patients(found, pictures, neighbours)
     _balance(found)
-    _copies(found, pictures, near)
-    _leak(found, near)
+    _copies(found, pictures, neighbours)
+    _leak(found, neighbours)
     _shortcuts(found)
     return found
 
@@ -148,9 +149,9 @@ def _damage(found: Audit, files: Files, others: Sequence[str]) -> None:
     found.examples["unusual files"] = [paths[row] for row in list(files.odd)[:8]]
 
 
-def _patients(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> None:
+def _patients(found: Audit, pictures: list[np.ndarray], neighbours: Neighbours) -> None:
     """Column `who`: the known patient, else the group of its pixels, else the slice itself."""
-    table, groups = found.table, group_by_pixels(pictures, near)
+    table, groups = found.table, group_by_pixels(pictures, neighbours)
     table["group"] = groups.groups
     known = table["subject"].notna()
     by_pixels = table["group"].map(lambda group: f"{PREFIX}{group:04d}" if group >= 0 else None)
@@ -163,7 +164,7 @@ def _patients(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> Non
     if both.sum() > 1:
         agree = adjusted_rand_score(table["subject"][both], table["group"][both])
         found.numbers["patients"]["agreement of pixels with names (adjusted Rand index)"] = float(agree)
-    advice = remedy(table["path"].tolist(), table["class"].tolist()) if not known.all() else ""
+    advice = subject_advice(table["path"].tolist(), table["class"].tolist()) if not known.all() else ""
     if not known.any():
         found.add("patients", f"no name says whose slice is whose; {groups.verdict}: {advice}", wrong=groups.links == 0)
     elif not known.all():
@@ -190,9 +191,9 @@ def _balance(found: Audit) -> None:
                   + ", ".join(f"{name} ({counts['patients'][name]})" for name in few), wrong=False)
 
 
-def _copies(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> None:
+def _copies(found: Audit, pictures: list[np.ndarray], neighbours: Neighbours) -> None:
     table = found.table
-    copies = find_copies(pictures, table["digest"].tolist(), near)
+    copies = find_copies(pictures, table["digest"].tolist(), neighbours)
     rows = [{"kind": copy.kind, "first": table["path"][copy.first], "second": table["path"][copy.second],
              "across splits": bool(table["split"][copy.first] != table["split"][copy.second]),
              "two labels": bool(table["class"][copy.first] != table["class"][copy.second]),
@@ -210,13 +211,13 @@ def _copies(found: Audit, pictures: list[np.ndarray], near: Neighbours) -> None:
                             f"{labels[0]['second']}")
 
 
-def _leak(found: Audit, near: Neighbours) -> None:
+def _leak(found: Audit, neighbours: Neighbours) -> None:
     table = found.table
     if table["split"].nunique() < 2:
         return
     for column, how in (("subject", "by name"), ("group", "by their pixels")):
         told = table[table[column].notna() & (table[column] != -1)]
-        both = overlap(told.assign(subject=told[column])) if len(told) else []
+        both = overlapping_subjects(told.assign(subject=told[column])) if len(told) else []
         everybody = told[told["split"] == "test"][column].nunique()
         found.numbers.setdefault("leak", {})[how] = {
             "in several splits": len(both), "patients": int(told[column].nunique()), "in test": int(everybody)}
@@ -226,7 +227,7 @@ def _leak(found: Audit, near: Neighbours) -> None:
             found.add("leak", f"{len(both)} of {told[column].nunique()} patients stand in more than one split, {how}")
     test = (table["split"] == "test").to_numpy()
     labels = pd.factorize(table["class"], sort=True)[0]
-    worth = leak_worth(near, labels, pd.factorize(table["who"])[0], test)
+    worth = leak_worth(neighbours, labels, pd.factorize(table["who"])[0], test)
     if worth:
         found.numbers["leak"]["nearest neighbour"] = worth._asdict()
         if worth.gap[1] > 0:

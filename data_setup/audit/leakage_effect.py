@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_setup.similarity.nearest_slice import labels_near
+from data_setup.similarity.nearest_slice import nearest_labels
 from data_setup.similarity.neighbours import Neighbours
 from functions.evaluation.intervals import RESAMPLES, bootstrap_interval
 
@@ -19,7 +19,7 @@ class LeakWorth(NamedTuple):
     people: int                      # test patients behind the intervals
 
 
-def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: np.ndarray,
+def leak_worth(neighbours: Neighbours, labels: np.ndarray, people: np.ndarray, test: np.ndarray,
                resamples: int = RESAMPLES, seed: int = 0) -> LeakWorth | None:
     """1-nearest-neighbour accuracy of test slices among the others: as split, and with their own patient's forbidden.
 
@@ -27,7 +27,7 @@ def leak_worth(near: Neighbours, labels: np.ndarray, people: np.ndarray, test: n
     Intervals are 95 %, from resampling test patients (functions/evaluation/intervals.py), nan for a single one. None
     where there is nobody left to compare with.
     """
-    found = labels_near(near, labels, people, test)
+    found = nearest_labels(neighbours, labels, people, test)
     if found is None:
         return None
     rows, known = np.flatnonzero(test), np.flatnonzero(~test)

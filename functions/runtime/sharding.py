@@ -111,4 +111,6 @@ def _laid_out(value: Tensor, param: Tensor) -> Tensor:
     """A moment in memory as its parameter is, by which a fused step writes it; a count of steps as it is."""
     if value.shape != param.shape:
         return value
-    return distribute_like(value.contiguous(), param) if hasattr(param, "full_tensor") else torch.empty_like(param).copy_(value)
+    if hasattr(param, "full_tensor"):
+        return distribute_like(value.contiguous(), param)
+    return torch.empty_like(param).copy_(value)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from data_setup.loading.batches import Batches
-from data_setup.loading.distributed_batches import pass_number
+from data_setup.loading.distributed_batches import epoch_seed
 from functions import engine
 from functions.checkpointing.checkpoint import frozen_digest, load_checkpoint, make_checkpoint, restore, save_checkpoint
 from functions.epoch_metrics import EpochSums
@@ -155,9 +155,9 @@ def talk():
     except UserError as error:
         bad = float(str(error).split("step ")[1].split()[0])
     torch.manual_seed(me)
-    number = pass_number(CPU)
+    number = epoch_seed(CPU)
     torch.manual_seed(3)
-    after = pass_number(CPU), torch.rand(()).item()
+    after = epoch_seed(CPU), torch.rand(()).item()
     known = {"buffer": norm.running_mean.item(), "value": distributed.broadcast(me + 5), "bad": bad, "number": number,
              "same": after[0], "drawn": after[1]}
     return {name: distributed.all_gather(torch.tensor([value], dtype=torch.float64)) for name, value in known.items()}

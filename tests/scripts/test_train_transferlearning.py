@@ -97,7 +97,7 @@ def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
     assert all(len(v) == 3 and all(type(x) is float for x in v) for v in curves.values())
     split = pd.read_csv(run / "split.csv")
     assert (split.groupby("subject")["split"].nunique() == 1).all()
-    assert "24 of 24 patients stand in both train and test: pooled and split again by patient" in out
+    assert "24 of 24 patients are in both train and test: pooled and split again by patient" in out
     record = json.loads((run / "run.json").read_text())
     assert record["state"] == "finished"
     assert record["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
@@ -106,7 +106,7 @@ def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
     assert {"test", "probe"} <= set(metrics)
     assert "closed-form probe" in out
     assert "26 trained (head)" in out
-    assert "the weights' own crop shows the middle" in out
+    assert "the crop of the pretrained weights shows the middle" in out
 
 
 def test_what_is_scored_is_the_best_checkpoint_with_its_frozen_weights(call, flags, tmp_path):

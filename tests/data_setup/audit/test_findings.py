@@ -165,7 +165,7 @@ def test_a_table_gives_the_patients(tmp_path):
     rows = list_data(tmp_path / "p")
     given = rows.table.assign(subject=table.set_index("path")["subject"].loc[rows.table["path"]].tolist())
     for found in (audit(*rows, subjects=tmp_path / "s.csv"), audit(given, [])):
-        assert any(f'5 of {len(paths)} rows name no patient ("?")' in finding["text"] for finding in found.findings)
+        assert any(f'5 of {len(paths)} rows have no patient ("?")' in finding["text"] for finding in found.findings)
 
 
 def test_files_and_folders_that_are_left_out_are_findings(tmp_path):
@@ -193,7 +193,7 @@ def test_split_folders_of_any_usual_name_are_audited_as_such(tmp_path):
             (tmp_path / "d" / split / name / "a.png").touch()
     assert sorted(set(list_data(tmp_path / "d").table["split"])) == ["test", "train", "val"]
     (tmp_path / "d" / "TRAIN").mkdir()
-    with pytest.raises(UserError, match="both names stand for train") as caught:
+    with pytest.raises(UserError, match="both are names of train") as caught:
         list_data(tmp_path / "d")
     assert "--train_dir" not in str(caught.value), "audit.py has no such flag"
     (tmp_path / "d.csv").write_text("path,class,split\na.png,AD,Training\nb.png,AD,Validation\n")
