@@ -1,6 +1,6 @@
 """Simulated cohorts of patients whose true scores are known: what benchmarks/coverage.py counts on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -67,8 +67,8 @@ def cells(signal: float) -> list[Cell]:
             for patients in PATIENTS[slices]]
 
 
-def draw(cell: Cell, generator: np.random.Generator, networks: int = 1) -> list[Cohort]:
-    """The same patients scored by one or several equally good networks, which agree in part."""
+def draw(cell: Cell, generator: np.random.Generator, signals: Sequence[float] = ()) -> list[Cohort]:
+    """The same patients scored by one network of the cell's signal, or by several of `signals`, which agree in part."""
     count = cell.patients
     y = generator.choice(3, count, p=PREVALENCES[cell.prevalence])
     owner = np.repeat(np.arange(count), SLICES[cell.slices](y, generator))
@@ -79,9 +79,11 @@ def draw(cell: Cell, generator: np.random.Generator, networks: int = 1) -> list[
     keys, row = np.unique(owner * 3 + labels, return_inverse=True)
     shared = generator.normal(size=(count, 3))
     made = []
-    for _ in range(networks):
-        own = shared if networks == 1 else SHARED * shared + np.sqrt(1 - SHARED**2) * generator.normal(size=(count, 3))
-        logits = OWN * own[owner] + cell.signal * np.eye(3)[labels] + SLICE * generator.normal(size=(len(owner), 3))
+    for signal in signals or (cell.signal,):
+        own = shared
+        if len(signals) > 1:
+            own = SHARED * shared + np.sqrt(1 - SHARED**2) * generator.normal(size=(count, 3))
+        logits = OWN * own[owner] + signal * np.eye(3)[labels] + SLICE * generator.normal(size=(len(owner), 3))
         q = np.exp(logits)
         q /= q.sum(axis=1, keepdims=True)
         p = np.stack([np.bincount(row, q[:, k]) for k in range(3)], axis=1) / np.bincount(row)[:, None]

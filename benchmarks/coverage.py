@@ -1,7 +1,7 @@
 """What the statistics promise, counted on simulated cohorts: python -m benchmarks coverage
 
-Tables: how often each 95 % interval holds the truth; how often a difference is found between equally good networks;
-how often p-values and verdicts are wrong; how often each patient is tested over seeds. Each with its Monte-Carlo error.
+Tables: how often each 95 % interval holds the truth; how often a difference is found between equally good networks, and that of unequal ones is in its interval; how often
+p-values and verdicts are wrong; how often each patient is tested over seeds. Each with its Monte-Carlo error.
 """
 
 import argparse
@@ -26,6 +26,7 @@ SCORES = ("accuracy", "balanced_accuracy", "brier", "sensitivity", "rarest class
           "auroc", "auroc_disease", "slice accuracy")
 DIFFERENCES = ("accuracy", "balanced_accuracy", "brier", "auroc", "auroc_disease")
 HONEST = {0.90: 1.45, 0.95: 1.85}      # AUROC of diseased or not → signal, equal classes (found by bisection)
+BETTER, RIVAL = 2.5, 0.5               # signals of two networks that differ
 ERROR = "± its Monte-Carlo standard error"
 LEAST = 0.1                            # of the cohorts must have an interval for a share to be shown
 
@@ -65,6 +66,12 @@ def tables(cohorts: int, seeds: int) -> Iterator[str]:
         found = pool.map(partial(differing, cohorts=cohorts), each)
         yield ("**Cohorts (in %) in which two equally good networks differ** (95 % interval without 0; should be "
                f"5), {ERROR}:\n\n{grid(each, found, DIFFERENCES, cohorts)}")
+        each = [cell for cell in cells(BETTER) if cell.slices not in (SKEWED, BY_CLASS, SEVERAL)]
+        values = [truth("equal", "8 each", signal)["auroc_disease"] for signal in (BETTER, RIVAL)]
+        found = pool.map(partial(unequal, cohorts=cohorts), each)
+        yield ("**Cohorts (in %) whose 95 % interval of a difference holds the truth**, networks that differ (AUROC of "
+               f"diseased or not about {values[0]:.2f} and {values[1]:.2f}), {ERROR}:\n\n"
+               f"{grid(each, found, DIFFERENCES, cohorts)}")
         found = pool.map(partial(false_alarms, cohorts=cohorts), ALARMS)
         rows = [row for rows in found for row in rows]
         yield (f"**p-values and verdicts**, {ERROR}:\n\n"
@@ -140,10 +147,26 @@ def differing(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
     """score → (cohort, whether the interval of the difference of two equally good networks left 0 out)."""
     generator, found = _generator(2, cell), {name: [] for name in DIFFERENCES}
     for number in range(cohorts):
-        first, second = draw(cell, generator, networks=2)
+        first, second = draw(cell, generator, (cell.signal, cell.signal))
         for name, row in evaluation.paired(first.p, second.p, first.y, first.who, HEALTHY).items():
             if name in found and np.isfinite(row["low"]):
                 found[name].append((number, bool(row["low"] > 0 or row["high"] < 0)))
+    return found
+
+
+def unequal(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
+    """score → (cohort, whether the interval of a difference held the truth), the other network of signal RIVAL."""
+    generator, found = _generator(4, cell), {name: [] for name in DIFFERENCES}
+    ours, theirs = (truth(cell.prevalence, cell.slices, signal) for signal in (cell.signal, RIVAL))
+    for number in range(cohorts):
+        first, second = draw(cell, generator, (cell.signal, RIVAL))
+        classes = scored_classes(first.y, first.who)
+        for name, row in evaluation.paired(first.p, second.p, first.y, first.who, HEALTHY).items():
+            if name in found and np.isfinite(row["low"]):
+                of = "sensitivity" if name == "balanced_accuracy" else name
+                gap = ours[of] - theirs[of]
+                gap = gap[classes].mean() if np.ndim(gap) else gap
+                found[name].append((number, bool(row["low"] <= gap <= row["high"])))
     return found
 
 

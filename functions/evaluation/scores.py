@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, recall_score, roc_auc_score
 
-from functions.evaluation.auroc import auroc, auroc_interval, difference, mean_auroc_interval
+from functions.evaluation.auroc import auroc, auroc_interval, difference, mean_auroc, mean_auroc_interval
 from functions.evaluation.calibration import ece
 from functions.evaluation.intervals import (
     ENOUGH,
@@ -212,8 +212,9 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
            healthy: int | None = None) -> dict[str, dict]:
     """name → difference of the scores of p and q on the same patients with its 95 % interval; AUROCs with a p-value.
 
-    Accuracy and Brier score: t over patients. Balanced accuracy: t within classes. AUROCs: DeLong; their mean over
-    classes from ENOUGH patients. If patients have several labels, only accuracy and Brier score have an interval.
+    Accuracy and Brier score by t over patients, balanced accuracy by t within classes, AUROCs by MOVER
+    (`auroc.difference`; their p by DeLong), their mean over classes of ENOUGH patients. Where patients have several
+    labels, hence rows, the former two alone have one.
     """
     classes, one_each = scored_classes(y, subjects), _num_patients(subjects) == len(y)
     right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
@@ -235,11 +236,9 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
 
 
 def _auroc_difference(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[float, float, float, float]:
-    """(difference, low, high, p) of the mean AUROCs of two networks; `parts` are (score, other score, positive)."""
-    first, second = ([auroc(part[i], part[2]) for part in parts] for i in (0, 1))
-    gap = float(np.mean([value for value, _ in first]) - np.mean([value for value, _ in second]))
-    return gap, *difference(np.mean([each for _, each in first], axis=0), np.mean([each for _, each in second], axis=0),
-                            gap)
+    """(difference, low, high, p) of the mean AUROCs of two networks, of (one's score, the other's, positive)s."""
+    first, second = (mean_auroc([(part[i], part[2]) for part in parts]) for i in (0, 1))
+    return first.value - second.value, *difference(first, second)
 
 
 def _mean_difference(parts: list[np.ndarray]) -> tuple[float, float]:

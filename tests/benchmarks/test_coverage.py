@@ -87,6 +87,18 @@ def test_every_interval_that_is_printed_is_counted_and_no_other():
     assert {name for name in coverage.DIFFERENCES if differences[name]} == {"accuracy", "brier"}
 
 
+def test_the_second_of_two_unequal_networks_is_the_worse(monkeypatch):
+    """The true gap, not 0 nor that of the opposite order, lies in the intervals of 40 cohorts."""
+    cell = Cell("equal", 2000, "8 each", coverage.BETTER)
+    monkeypatch.setattr("benchmarks.cohorts.POPULATION", 20_000)
+    first, second = draw(cell, np.random.default_rng(0), (coverage.BETTER, coverage.RIVAL))
+    gap = evaluation.paired(first.p, second.p, first.y, first.who, 0)
+    assert gap["auroc_disease"]["difference"] > 0.2
+    found = coverage.unequal(Cell("equal", 60, "8 each", coverage.BETTER), 40)
+    assert all(len(found[name]) == 40 for name in coverage.DIFFERENCES)
+    assert all(sum(hit for _, hit in found[name]) >= 34 for name in coverage.DIFFERENCES)
+
+
 @pytest.mark.parametrize("part", coverage.ALARMS)
 def test_false_alarms_are_asked_for_by_name(part):
     made = coverage.false_alarms(part, 4)
@@ -111,7 +123,7 @@ def test_the_command_writes_every_table(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "new" / "x.md").read_text()
     assert text == capsys.readouterr().out
     assert text.startswith("`python -m benchmarks coverage --quick")
-    assert text.count("± its Monte-Carlo standard error") == 4
+    assert text.count("± its Monte-Carlo standard error") == 5
     assert "\n| equal | 40 | 8 each | " in text
     assert "rarest class" in text
     assert text.endswith("30 seeds\n")
