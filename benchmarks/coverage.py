@@ -1,7 +1,8 @@
 """What the statistics promise, counted on simulated cohorts: python -m benchmarks coverage
 
-Tables: how often each 95 % interval holds the truth; how often a difference is found between equally good networks, and that of unequal ones is in its interval; how often
-p-values and verdicts are wrong; how often each patient is tested over seeds. Each with its Monte-Carlo error.
+Tables: how often each 95 % interval holds the truth; how often a difference is found between equally good networks,
+and how often that of unequal ones is in its interval; how often p-values and verdicts are wrong; how often each patient
+is tested over seeds. Each with its Monte-Carlo error.
 """
 
 import argparse
