@@ -208,7 +208,7 @@ def test_a_damaged_run_is_one_line_and_exit_code_2(run, call_evaluate):
             ("run.json", "{", "run.json is damaged"), ("run.json", None, "no run.json"),
             ("split.csv", "path,class\n", "missing or repeated columns: subject"), ("split.csv", None, "no split.csv"),
             ("metrics.json", "{}", "metrics.json is damaged"), ("metrics.json", None, "no metrics.json"),
-            ("results.csv", "epoch\n1\n", "missing train_loss"), ("results.csv", None, "no results.csv"),
+            ("results.csv", "epoch\n1\n", "columns: train_loss"), ("results.csv", None, "no results.csv"),
             ("best.pt", "x", "is damaged"),
             ("best.pt", None, "no such file")):
         kept = (run / name).read_bytes()
@@ -241,7 +241,7 @@ def test_a_runs_folder_is_no_place_for_an_evaluation(run, call_evaluate, tmp_pat
     for out in ("runs/ViTModel", "other"):
         code, _, err = call_evaluate("runs/ViTModel", "--out", out)
         assert (code, err.count("\n")) == (2, 1)
-        assert f"--out {out} is a run's folder" in err
+        assert f"--out {out} is a run folder" in err
         assert (tmp_path / out / "metrics.json").read_bytes() == before
 
 

@@ -128,7 +128,7 @@ def test_which_classes_a_run_scores_is_read_from_its_patients(call_train, call_c
     _, out, _ = call_compare("runs/ViTModel", "runs/ViTModel-2", "--no_four_numbers")
     for name in ("ViT balanced_accuracy", "ViT slice balanced_accuracy"):
         assert row(out, name)[:3] == ["0.500", "0.500", "- (1 or 2 classes)"]
-    assert out.splitlines()[-1].startswith("- (… classes): no mean of runs")
+    assert out.splitlines()[-1].startswith("- (… classes): no mean over runs")
 
 
 def test_a_run_is_not_counted_twice(call_compare):
@@ -138,7 +138,7 @@ def test_a_run_is_not_counted_twice(call_compare):
 
 
 @pytest.mark.parametrize(("content", "complaint"), [
-    ("path,class,subject,split\n", "no rows"), ("path,class\n", "missing or repeated columns: subject"), ("\x80", "no rows|missing"),
+    ("path,class,subject,split\n", "no rows"), ("path,class\n", "columns: subject"), ("\x80", "no rows|missing"),
     ("path,class,subject,split\na,AD,,train\nb,CN,P,test\n", "has slices of unknown patients"),
     ("path,class,subject,split\na,AD,Q,train\nb,XX,P,test\n", 'class "XX" is none of AD, CN'),
     ("path,class,subject,split\na,AD,Q,train\nb,CN,P,test\n", "fewer than two classes"),

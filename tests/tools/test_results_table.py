@@ -38,8 +38,8 @@ def test_a_group_is_its_spread_every_interval_every_verdict_and_chance():
     assert lines[7].startswith("| `memorise` | `--split slice` | LEAKY SPLIT | **seed 0** | **0.870** |")
     assert "| verdict | better | better | better |" in lines[9]
     assert len({line.count("|") for line in lines[:-2]}) == 1
-    assert lines[-1] == ("Test patients: 32; trained at commit 0123456, scored at fedcba9. Better: permutation p below 0.05 "
-                         "and the whole 95 % interval above the constant prediction.")
+    assert lines[-1] == ("Test patients: 32; trained at commit 0123456, scored at fedcba9. Better: permutation p below "
+                         "0.05 and the whole 95 % interval above the constant prediction.")
 
 
 def test_seeds_that_score_other_classes_have_no_mean_over_classes():
@@ -50,7 +50,7 @@ def test_seeds_that_score_other_classes_have_no_mean_over_classes():
     assert lines[2].endswith("| **0.650 ± 0.071** | **- (2 or 3 classes)** | **0.650 ± 0.071** |")
     assert "; 0.60 to 0.80" in lines[3].split("|")[6], "every seed's interval stays"
     assert lines[5].split("|")[5:8] == [" 0.400 ", " - (2 or 3 classes) ", " 0.400 "]
-    assert lines[-1].endswith("- (… classes): no mean of runs that do not score the same classes (those of 5 test "
+    assert lines[-1].endswith("- (… classes): no mean over runs with different scored classes (those of 5 test "
                               "patients or more).")
     assert "(… classes)" not in table(group([run(0.6), run(0.7, seed=1)]))[-1]
 

@@ -28,7 +28,7 @@ def test_faults_come_first_and_nothing_is_left_out():
     assert lines[-2:] == ["WRONG  3 of 10 patients stand in more than one split, by name", "note   AD has four people"]
     text = "\n".join(lines)
     for words in ("40 slices of 10 patients", "AD: 16 slices, 4 patients", "accuracy 60.0%", "cannot tell: too few",
-                  "90.0% of the test slices right"):
+                  "test slices: 90.0%"):
         assert words in text
     assert audit_lines([], NUMBERS, Path("data"))[-1] == "no problems found"
 
