@@ -318,5 +318,5 @@ def test_a_class_folder_whose_name_is_that_of_litter_is_warned_about(tmp_path, n
     assert f"{name} holds images, but is left out because of its name" in warning
     for folder in ("AD", "CN"):
         (tmp_path / folder).rename(tmp_path / f".{folder}")
-    with pytest.raises(UserError, match=r"holds no class folders.*\.AD holds images, but is left out because of its name"):
+    with pytest.raises(UserError, match=r"holds no class folders.*\.AD holds images, but is left out because"):
         list_slices({"train": tmp_path})

@@ -46,7 +46,7 @@ def test_another_hospitals_ids_are_not_the_training_patients(slices, tmp_path):
     seen = {"subjects": ["sub-AD00", "sub-CN01"], "digests": ["x"], "folders": [str(slices / "train")]}
     rows = rows_to_score(None, other_hospital(tmp_path / "B"), CHECKPOINT, None, None)
     assert rows.count_seen(CHECKPOINT | {"seen": seen}, None) == (0, 0)
-    assert "2 patients here have ids of training patients (sub-AD00, sub-CN01) and count as other patients" in rows.notes[-1]
+    assert "2 patients here have ids of training patients (sub-AD00, sub-CN01) and count as other" in rows.notes[-1]
     rows = rows_to_score(None, slices, CHECKPOINT, None, None)
     assert rows.count_seen(CHECKPOINT | {"seen": seen}, None) == (2, 0)          # the same set's test folder
     assert rows.count_seen(CHECKPOINT | {"seen": seen | {"folders": []}}, None) == (2, 0)      # an older checkpoint

@@ -88,7 +88,7 @@ def test_a_wrong_csv_is_refused_in_one_line(tmp_path, change, message):
 
 
 def test_a_mode_that_is_neither_a_word_nor_a_file():
-    with pytest.raises(ValueError, match="--split atuo: no such CSV file; expected a CSV file, auto, folder, patient or slice"):
+    with pytest.raises(ValueError, match="--split atuo: no such CSV file; expected a CSV file, auto, folder"):
         apply_split(TABLE, "atuo")
 
 
