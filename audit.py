@@ -46,7 +46,7 @@ def audit_data(arguments) -> int:
         print(printable(line))
     write_json(out / "audit.json", {"data": str(data), "findings": found.findings} | found.numbers
                | provenance())
-    write_table(out / "subjects.csv", found.by_pixels())
+    write_table(out / "subjects.csv", found.subject_table())
     sections = audit_sections(found.findings, found.numbers, found.examples, read_gray)
     write_text(out / "audit.html", html_page.page(f"Audit of {arguments.data}", [], sections))
     print(f"{out} holds audit.html, audit.json, and subjects.csv (patients inferred from pixels, for --subjects)")

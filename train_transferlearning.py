@@ -32,7 +32,7 @@ def train(flags: dict) -> None:
     from functions.training.start import start
     from functions.training.throughput import measure_speed
     from models.pretrained.sources import find_pretrained, load_transfer
-    from models.transfer import blocks_of, layer_rates
+    from models.transfer import blocks_of, layer_lr_factors
 
     begun = start(TRANSFER, flags, is_demo, available_cores())
     settings, device, precision = begun.settings, begun.device, begun.precision
@@ -62,7 +62,7 @@ def train(flags: dict) -> None:
         model.backbone.compile()
     steps = steps_in_an_epoch(data.train, begun)
     optimisation = make_optimisation(model, begun, data.class_weights(begun.class_weight_power), steps,
-                                     layer_rates(model, settings.layer_decay))
+                                     layer_lr_factors(model, settings.layer_decay))
 
     description = console.describe_transfer(model, settings.train, pretrained.source)
     notes = [*(f"weights: {note}" for note in pretrained.notes), *data.notes]

@@ -1,1 +1,1 @@
-"""The built-in data set: generated brain slices whose true answer is known."""
+"""The built-in data set: generated brain slices with known labels and known best scores."""

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from data_setup.images import read as images
-from data_setup.images.read import DEPTH_RULE, _Picture, read_gray, read_image
+from data_setup.images.read import DEPTH_RULE, _DecodedImage, read_gray, read_image
 from data_setup.listing.file_types import IMAGE_SUFFIXES
 from functions.runtime.errors import UserError
 
@@ -149,7 +149,7 @@ def test_print_and_video_colours_come_back_close(tmp_path):
 def test_hsv_which_no_file_format_holds_is_converted(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", RGB)
     hsv = Image.fromarray(np.full((H, W, 3), (0, 255, 200), np.uint8), "HSV")
-    monkeypatch.setattr("data_setup.images.read._decode", lambda *_: _Picture(hsv, None, 1))
+    monkeypatch.setattr("data_setup.images.read._decode", lambda *_: _DecodedImage(hsv, None, 1))
     np.testing.assert_array_equal(read_image(path, 3)[0, 0], (200, 0, 0))
 
 

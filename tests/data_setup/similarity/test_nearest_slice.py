@@ -1,6 +1,6 @@
 import numpy as np
 
-from data_setup.audit.leakage_effect import leak_worth
+from data_setup.audit.leakage_effect import leakage_effect
 from data_setup.similarity.nearest_slice import nearest_labels
 from data_setup.similarity.neighbours import find_neighbours
 
@@ -18,7 +18,7 @@ def test_a_copy_is_found_and_a_stranger_is_asked_where_it_is_forbidden():
     test = np.arange(20) % 2 == 1
     split, strangers = nearest_labels(find_neighbours(images), labels, people, test)
     assert (split == labels[test]).all()
-    worth = leak_worth(find_neighbours(images), labels, people, test)
+    worth = leakage_effect(find_neighbours(images), labels, people, test)
     assert worth.as_split[0] == 1
     assert worth.strangers_only[0] == (strangers == labels[test]).mean() < 1
 

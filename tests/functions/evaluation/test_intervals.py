@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from data_setup.audit.leakage_effect import leak_worth
+from data_setup.audit.leakage_effect import leakage_effect
 from data_setup.similarity.neighbours import find_neighbours
 from functions.evaluation import intervals
 from functions.evaluation.intervals import (
@@ -114,7 +114,7 @@ def test_correlated_estimates_have_a_wider_mean():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What leak_worth asked the function for: (shape of the draws, patients, strata)."""
+    """What leakage_effect asked the function for: (shape of the draws, patients, strata)."""
     calls = []
 
     def spy(draws, patients, strata=1):
@@ -128,14 +128,14 @@ def asked(monkeypatch):
 def test_the_leaks_worth_is_widened_for_few_patients(asked):
     generator = np.random.default_rng(0)
     pictures, people = brains(18, 4, generator)
-    worth = leak_worth(find_neighbours(pictures), generator.integers(0, 2, 18)[people], people, people >= 12, 333)
+    worth = leakage_effect(find_neighbours(pictures), generator.integers(0, 2, 18)[people], people, people >= 12, 333)
     assert asked == [((333, 3), 6, 1)]
     assert worth.strangers_only[1] <= worth.strangers_only[0] <= worth.strangers_only[2]
 
 
 def test_the_leaks_worth_on_a_single_patient_has_no_interval():
     pictures, people = brains(8, 4, np.random.default_rng(0))
-    worth = leak_worth(find_neighbours(pictures), people % 2, people, people == 7)
+    worth = leakage_effect(find_neighbours(pictures), people % 2, people, people == 7)
     assert worth.people == 1
     assert np.isnan([*worth.as_split[1:], *worth.gap[1:]]).all()
 

@@ -7,7 +7,7 @@ from torchvision.models import ViT_B_16_Weights
 
 from functions.runtime.errors import UserError
 from models import VARIANTS
-from models.pretrained.preprocessing import IMAGENET, _beside
+from models.pretrained.preprocessing import IMAGENET, _from_config_file
 from models.pretrained.sources import find_pretrained
 from tests.conftest import NO_FILES
 from tests.models.pretrained.test_key_maps import tensors_of
@@ -145,4 +145,4 @@ def test_random_weights_and_resnets_take_the_flags_too(tmp_path):
 def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "config.json")
     with pytest.raises(UserError, match=f"config.json, which would say .*, is {kind}"):
-        _beside(tmp_path / "w.pth")
+        _from_config_file(tmp_path / "w.pth")
