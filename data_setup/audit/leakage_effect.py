@@ -6,7 +6,7 @@ import numpy as np
 
 from data_setup.similarity.nearest_slice import nearest_labels
 from data_setup.similarity.neighbours import Neighbours
-from functions.evaluation.intervals import RESAMPLES, bootstrap_interval
+from functions.evaluation.intervals import FEWEST, RESAMPLES, bootstrap_interval
 
 
 class LeakageEffect(NamedTuple):
@@ -24,7 +24,8 @@ def leakage_effect(neighbours: Neighbours, labels: np.ndarray, subjects: np.ndar
     """1-nearest-neighbour accuracy of test slices: as split, and with slices of their own patient excluded.
 
     `subjects` are ids, `test` marks the test slices; images are compared by correlation after alignment. Intervals are
-    95 %, from resampling test patients (functions/evaluation/intervals.py), nan for a single one. None if no other
+    95 %, from resampling test patients (functions/evaluation/intervals.py), nan for fewer than FEWEST patients: then
+    a gap, however large, is not called different from 0 (findings.py requires a lower end above 0). None if no other
     patients remain.
     """
     found = nearest_labels(neighbours, labels, subjects, test)
@@ -37,7 +38,7 @@ def leakage_effect(neighbours: Neighbours, labels: np.ndarray, subjects: np.ndar
     sums = np.stack([np.bincount(subject, row) for row in (*right, right[0] - right[1])])      # (3, subjects)
     drawn = np.random.default_rng(seed).multinomial(len(count), np.full(len(count), 1 / len(count)), resamples)
     draws = (drawn @ sums.T) / (drawn @ count)[:, None]
-    low, high = bootstrap_interval(draws, patients=len(count))
+    low, high = bootstrap_interval(draws, patients=len(count)) if len(count) >= FEWEST else np.full((2, 3), np.nan)
     points = sums.sum(axis=1) / len(rows)
     largest = np.bincount(labels[known]).argmax()
     return LeakageEffect(*(tuple(map(float, row)) for row in zip(points, low, high, strict=True)),

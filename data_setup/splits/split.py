@@ -36,13 +36,14 @@ class Split(NamedTuple):
 def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: float, seed: int) -> np.ndarray:
     """Which slices to hold out, bool (slices,): whole patients, about `share` of the patients of every class.
 
-    Patients are drawn, not slices. Of the n patients of a class, ⌊n · share⌋ are drawn, or one more at random, so that
-    n · share are expected; at least one and never all. The only patient of a class is not held out. To balance the
-    number of slices too, a class's patients are sorted by their number of slices and divided into as many groups as
-    patients are drawn, and one patient of each group is drawn. The probability of a patient is then about `share`,
-    whatever their number of slices (scikit-learn's StratifiedGroupKFold puts the patients with most slices into the
-    same fold for every seed). A patient with slices of several classes is drawn among those of the same classes, or of
-    the rarest of them (`_strata`). A slice of an unknown patient counts as a patient.
+    Patients are drawn, not slices. Of the n patients of a class, ⌊n · share⌋ are drawn, or one more at random, so
+    that n · share are expected; at least one and never all. The only patient of a class is not held out. To balance
+    the number of slices too, a class's patients are sorted by their number of slices and divided into as many
+    groups as patients are drawn, and one patient of each group is drawn. The probability of a patient is then about
+    `share` (1/n in a class of n < 1/share patients), whatever their number of slices (scikit-learn's
+    StratifiedGroupKFold puts the patients with most slices into the same fold for every seed). A patient with
+    slices of several classes is drawn among those of the same classes, or of the rarest of them (`_strata`). A
+    slice of an unknown patient counts as a patient.
     """
     classes, groups = np.asarray(classes, dtype=str), _group_numbers(subjects)
     pairs = pd.DataFrame({"class": classes, "group": groups}).drop_duplicates().sort_values(["group", "class"])

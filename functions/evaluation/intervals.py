@@ -1,14 +1,15 @@
 """95 % confidence intervals over patients, for the audit and the evaluation. Imports no other module of the project.
 
-The interval of each score was chosen by its coverage in simulated cohorts of 20 to 60 patients (python -m benchmarks
-coverage; docs/RESULTS.md). A score without an interval here has none with sufficient coverage.
+The interval of each score of evaluate.py was chosen by its coverage in simulated cohorts of 10 to 120 patients (python
+-m benchmarks coverage; docs/RESULTS.md). A score without an interval here has none with sufficient coverage.
+`bootstrap_interval`, of the leakage effect alone, is not among them.
 """
 
 import numpy as np
 from scipy.stats import norm, t
 
 FEW = 5                   # classes with fewer patients have counts only and are excluded from means over classes
-FEWEST = 20               # with fewer patients, accuracies have no interval: Wilson's covers up to 99.3 %
+FEWEST = 20               # with fewer patients, accuracies have no interval: Wilson's covers up to 99.3 % (20: 98.5 %)
 ENOUGH = 30               # with fewer patients, mean AUROCs and shares of slices have no interval: low coverage
 ENOUGH_BRIER = 40         # with fewer patients, Brier scores have no interval
 LEVEL = 0.95              # confidence level of all intervals

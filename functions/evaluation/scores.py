@@ -28,13 +28,14 @@ from functions.evaluation.intervals import (
     wilson,
 )
 from functions.evaluation.metrics import by_patient, has_two_sides, scored_classes
-from functions.evaluation.permutation import permuted
+from functions.evaluation.permutation import can_move, permuted
 
 # An interval of the AUROC of diseased-or-not above this value is implausible: it is the highest value known to us on
 # unseen patients, for the easiest case, Alzheimer's disease against controls (Bron et al. 2021, NeuroImage Clin
 # 31:102712).
 TOO_GOOD_AUROC = 0.94
-SIGNIFICANT = 0.05         # significance level of the permutation test
+TOO_GOOD_PATIENTS = 70     # about: an AUROC of 1 can have such an interval from 67 patients on (103 of sides 1:4)
+SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 SEEN_SUFFIX, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
 PAIRED = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier")
@@ -133,7 +134,8 @@ def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order:
         if name in null:
             result[name]["null"] = float(null[name].mean())
     primary = result[primary_score(healthy)]
-    primary["p"] = p_value(primary["value"], null[primary_score(healthy)])
+    asked = y if healthy is None else y != healthy
+    primary["p"] = p_value(primary["value"], null[primary_score(healthy)]) if can_move(asked, subjects) else np.nan
     primary["verdict"] = verdict(**primary, disease=healthy is not None, seen=seen)
     return result
 
@@ -154,11 +156,11 @@ def evaluate_slices(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: S
 
 
 def p_value(value: float, null: np.ndarray) -> float:
-    """(1 + #{null ≥ value}) / (1 + #null), one-sided.
-
-    nan if the value or that of a permutation is nan, or if no permutation changes the score.
+    """(1 + #{null ≥ value}) / (1 + #null), one-sided: 1 of a network that answers everybody alike; nan where the value
+    or a permutation's is nan. Undefined, too, where no label can move (`permutation.can_move`; patients of several
+    labels who can exchange them with nobody), which the caller sees.
     """
-    if not (np.isfinite(value) and np.isfinite(null).all() and np.ptp(null) > 0):
+    if not (np.isfinite(value) and np.isfinite(null).all()):
         return np.nan
     return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
 

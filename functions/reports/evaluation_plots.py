@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from functions.evaluation.auroc import auroc, auroc_interval
+from functions.evaluation.auroc import auroc
 from functions.evaluation.intervals import FEW
 from functions.reports.figure_text import Figure, as_written, short
 
@@ -15,20 +15,21 @@ COLUMNS = 4                # maximum number of panels per row
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 
 
-def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str, with_interval: bool = True) -> Figure:
+def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str,
+             intervals: dict[str, tuple[float, float]]) -> Figure:
     """ROC curves, one panel per entry of `curves`, title → (score, positive), with the AUROC in the legend.
 
-    `with_interval` adds the 95 % interval of the AUROC, which is valid only if rows are patients.
+    `intervals` has the ends (low, high) for each title, as computed for the tables; nan: no interval is shown.
     """
     columns, rows = min(len(curves), COLUMNS), -(-len(curves) // COLUMNS)
     figure = Figure(figsize=(4.6 * columns, 4.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for (name, (score, positive)), axis in zip(curves.items(), axes, strict=False):
         value = auroc(score, positive)[0]
-        low, high = auroc_interval(value, int(positive.sum()), int((~positive).sum()))
-        label = f"AUROC {value:.2f}" + (f" [{low:.2f} to {high:.2f}]" if with_interval else "")
-        false_positives, true_positives, _ = roc_curve(positive, score, drop_intermediate=False)
-        axis.plot(false_positives, true_positives, color=COLOURS[0], lw=2, label=label)
+        low, high = intervals[name]
+        label = f"AUROC {value:.2f}" + (f" [{low:.2f} to {high:.2f}]" if np.isfinite(low) else "")
+        alarms, hits, _ = roc_curve(positive, score, drop_intermediate=False)
+        axis.plot(alarms, hits, color=COLOURS[0], lw=2, label=label)
         axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="chance")
         axis.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
         axis.set_title(short(name, 44), fontsize="medium")

@@ -73,6 +73,10 @@ def evaluate_all(probabilities: dict[str, np.ndarray], parts: dict[str, pd.DataF
             result["calibration"] |= {when: reliability(q, y), f"ece {when}": evaluation.points(q, y, stages)["ece"]}
     if order is None:
         _drop(result, "kappa")
+    if known and healthy is not None:
+        sizes = table.groupby(["who", table["label"] == healthy]).size().groupby(level=1).median()
+        if len(sizes) == 2:
+            result["_slices"] = float(sizes[True]), float(sizes[False])
     return result | {"_table": table, "_p": p, "_patients": patients, "_stages": stages}
 
 
@@ -111,14 +115,18 @@ def figures(result: dict, caveats: list[str]) -> dict:
     if result["patients known"]:
         made = {"confusion_patients.png": confusion(patients, labels, "patients")} | made
     healthy = healthy_class(names)
-    tasks = {"diseased or not": (-patients[:, healthy], labels != healthy)} if healthy is not None else {
+    asked = {"diseased or not": (-patients[:, healthy], labels != healthy)} if healthy is not None else {
         f"{name} or not": (patients[:, k], labels == k) for k, name in enumerate(names)}
-    curves = {name: (score, positive) for name, (score, positive) in tasks.items()
+    computed = [result[unit.removesuffix("s")]["scores"]["auroc_disease"]] if healthy is not None else [
+        row.get("auroc", {}) for row in rows]
+    ends = {words: (score.get("low", np.nan), score.get("high", np.nan))
+            for words, score in zip(asked, computed, strict=True)}
+    curves = {words: (score, positive) for words, (score, positive) in asked.items()
               if min(len(set(subjects[positive])), len(set(subjects[~positive]))) >= FEW}
     if curves:
         shown = dict(list(curves.items())[:MAX_CURVES])
-        subset = "" if len(shown) == len(curves) else f": the first {len(shown)} of {len(curves)} classes"
-        made["roc.png"] = (plot_roc(shown, make_title(f"ROC, {unit}{subset}", caveats), result["patients known"]),
+        what = unit if len(shown) == len(curves) else f"{unit}: the first {len(shown)} of {len(curves)} classes"
+        made["roc.png"] = (plot_roc(shown, make_title(f"ROC, {what}", caveats), ends),
                            f"ROC of {', '.join(shown)}")
     rank = np.argsort(stages)
     made["stages.png"] = (plot_score_by_stage((patients * rank).sum(axis=1), rank[labels], [names[k] for k in stages],

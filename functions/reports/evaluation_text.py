@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from functions.evaluation.intervals import FEW
-from functions.evaluation.scores import OF_CLASS, SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC
+from functions.evaluation.scores import OF_CLASS, SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
 from functions.reports import html_page
 from functions.reports.run_report import number, with_interval
 
@@ -13,6 +13,7 @@ SCORE_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
          "auroc": "AUROC, mean over classes", "auroc_disease": "AUROC, diseased or not",
          "kappa": "kappa, quadratic weights", "brier": "Brier (0 to 2, lower is better)",
                "ece": "ECE (lower is better)"}
+UNLIKE = 2.0         # ratio of median numbers of slices, from which patients of the two sides are not exchangeable
 COUNTS_ONLY = f"counts only: fewer than {FEW} patients in this class or in the others"
 
 
@@ -81,13 +82,22 @@ def notes(result: dict) -> list[str]:
              "labels; nearest: the class of the nearest image in training or validation"]
     if result["patients known"]:
         primary = SCORE_NAMES[result["primary"]]
-        found += ["intervals are 95 %, over patients: the score of this trained network on other patients of the same "
-                  "population. They do not include the variation between splits and seeds. Their coverage was "
-                  "simulated for 10 to 120 patients; scores without an interval have no method with enough coverage",
+        found += ["intervals are 95 %, over patients: where this one trained network's score over all patients of this "
+                  "population lies. They do not include the variation between splits and seeds. Simulated for 20 to "
+                  "120 patients (AUROC of diseased or not from 10), three classes, one kind of network; scores without "
+                  "an interval have no method with enough coverage",
                   "p: the share of permutations of the patients' labels that score at least as well, one-sided; its "
                   f"minimum is 1/{result['resamples'] + 1} = {smallest_p(result):.2g}. Better: p below {SIGNIFICANT} "
                   f"and the whole interval above always predicting {result['largest']}; p between 0.025 and 0.05 is "
                   f"rarely sufficient. Only {primary} has a verdict, to avoid multiple testing"]
+        if result["primary"] == "auroc_disease":
+            found.append(f'"{TOO_GOOD}" requires about {TOO_GOOD_PATIENTS} patients, more if few are diseased or few '
+                         "healthy: with fewer not even an AUROC of 1 has an interval that begins above "
+                         f"{TOO_GOOD_AUROC}; its absence says nothing about a leak")
+        if _unlike(result.get("_slices", (1, 1))):
+            healthy, diseased = result["_slices"]
+            found.append(f"the median number of slices is {healthy:g} of healthy, {diseased:g} of diseased patients: "
+                         "where it follows the class neither p-value nor interval is valid")
         if result["patient"]["scores"][result["primary"]]["verdict"] == TOO_GOOD:
             found.append(f"too good: the interval begins above {TOO_GOOD_AUROC}, the highest value known to us for "
                          "Alzheimer's disease against controls, cross-validated in ADNI (Bron et al. 2021)")
@@ -98,6 +108,11 @@ def notes(result: dict) -> list[str]:
         found.append(f"not scored, fewer than {FEW} {_unit(result)}, and excluded from means over classes: "
                      f"{', '.join(few)}")
     return found
+
+
+def _unlike(medians: tuple[float, float]) -> bool:
+    """Whether the patients of one side have UNLIKE times as many slices as those of the other."""
+    return max(medians) >= UNLIKE * min(medians)
 
 
 def _number(value) -> str:

@@ -81,7 +81,8 @@ def _evaluation(record: dict, evaluated: bool) -> list[list[str]]:
     return [
         ["Performance measures and baselines", "above: accuracy, balanced accuracy, AUROC"
          + (", F1, kappa, Brier score, ECE, permutation p" if evaluated else "")],
-        ["Uncertainty", "95 % intervals over patients"],
+        ["Uncertainty", "95 % intervals over patients (Wilson, MOVER, Newcombe), of this network on this split; scores "
+                        "without one: docs/RESULTS.md"],
         ["Calibration", "above: reliability, and a temperature fitted on validation" if evaluated else later],
         ["Failure analysis", "above: the worst errors" if evaluated else later],
         ["Warnings", ", ".join(record["stamps"]) or "none"],

@@ -102,7 +102,9 @@ def test_the_second_of_two_unequal_networks_is_the_worse(monkeypatch):
 @pytest.mark.parametrize("part", coverage.ALARMS)
 def test_false_alarms_are_asked_for_by_name(part):
     made = coverage.false_alarms(part, 4)
-    assert all(row[0].startswith(f"{part}: ") and "±" in row[2] for row in made)
+    assert all(row[0].startswith(f"{part}: ") for row in made)
+    last = "cannot occur" if "honest" in part else "no verdict is given" if "several" in part else "±"
+    assert last in made[-1][2]
     assert len(made) == (1 if "honest" in part else 2)
     assert ('called "too good' in made[0][1]) == ("honest" in part)
 

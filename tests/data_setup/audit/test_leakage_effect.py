@@ -39,19 +39,19 @@ def test_where_labels_mean_nothing_the_leak_is_the_whole_score():
 
 def test_with_patients_apart_nothing_changes():
     generator = np.random.default_rng(1)
-    pictures, people = brains(20, 4, generator)
+    pictures, people = brains(34, 4, generator)
     labels = (people % 2).astype(int)
-    effect = leakage_effect(pictures, labels, people, people >= 14)
-    assert effect.gap == (0, 0, 0)
-    assert effect.as_split == effect.strangers_only
-    assert effect.people == 6
+    worth = leakage_effect(pictures, labels, people, people >= 14)
+    assert worth.gap == (0, 0, 0)
+    assert worth.as_split == worth.strangers_only
+    assert worth.people == 20
 
 
 def test_intervals_are_over_patients_not_slices():
     """Copies of every slice say nothing new: the interval stays as wide."""
     generator = np.random.default_rng(2)
-    pictures, people = brains(24, 2, generator)
-    labels, test = generator.integers(0, 2, 24)[people], people >= 12
+    pictures, people = brains(34, 2, generator)
+    labels, test = generator.integers(0, 2, 34)[people], people >= 12
     few = leakage_effect(pictures, labels, people, test)
     many = leakage_effect(pictures * 3, np.tile(labels, 3), np.tile(people, 3), np.tile(test, 3))
     assert many.as_split[2] - many.as_split[1] == pytest.approx(few.as_split[2] - few.as_split[1], abs=0.02)

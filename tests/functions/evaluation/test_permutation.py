@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from functions.evaluation.permutation import permuted
+from functions.evaluation.permutation import can_move, permuted
 from functions.evaluation.scores import p_value, points
 
 CLASSES = [0, 1, 2]
@@ -36,6 +36,14 @@ def test_p_counts_the_identity_and_is_undefined_where_a_permutation_is():
     assert p_value(0.9, null) == 1 / 5
     assert np.isnan(p_value(0.9, np.array([0.4, np.nan])))
     assert np.isnan(p_value(np.nan, null))
+    assert p_value(0.5, np.full(9, 0.5)) == 1
+
+
+def test_a_label_moves_to_a_patient_of_as_many_labels_and_another():
+    assert can_move(np.array([0, 0, 1]), np.arange(3))
+    assert not can_move(np.array([0, 0, 0]), np.arange(3))
+    assert not can_move(np.array([0, 0, 1, 2, 1, 2]), np.array([0, 1, 2, 2, 3, 3]))
+    assert can_move(np.array([0, 0, 1, 2, 0, 2]), np.array([0, 1, 2, 2, 3, 3]))
 
 
 def test_means_over_fewer_than_two_classes_are_not_defined():

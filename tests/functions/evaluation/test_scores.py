@@ -182,6 +182,13 @@ def test_patients_with_several_labels_count_once_and_have_no_interval_of_rows():
     assert [name for name, row in rows.items() if np.isfinite(row["low"])] == ["accuracy", "brier"]
 
 
+def test_a_constant_network_has_a_p_value_of_1():
+    for healthy, name in ((0, "auroc_disease"), (None, "auroc")):
+        found = evaluation.evaluate_patients(np.full((45, 3), 1 / 3), np.arange(45) % 3, np.arange(45), [0, 1, 2], 0,
+                                             healthy, resamples=20)[name]
+        assert (found["p"], found["verdict"]) == (1, "not shown to be better")
+
+
 def test_of_slices_there_is_no_p_value_no_verdict_and_one_interval():
     p, y, who = cohort()
     found = evaluation.evaluate_slices(p, y, who, ORDER, largest=0, healthy=1)

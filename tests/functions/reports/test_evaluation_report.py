@@ -103,6 +103,25 @@ def test_figures_show_no_shares_of_classes_with_few_people():
     assert "not scored, fewer than 5 patients, and excluded from means over classes: VeryMildDemented 3" in text
 
 
+def roc_labels(found):
+    return [axis.get_legend().texts[0].get_text() for axis in figures(found, [])["roc.png"][0].axes]
+
+
+def test_the_curve_shows_the_interval_of_the_table_and_none_where_that_has_none(result):
+    """Patients of several labels, and of too few, have rows and no interval."""
+    score = result["patient"]["scores"]["auroc_disease"]
+    assert roc_labels(result) == [f"AUROC {score['value']:.2f} [{score['low']:.2f} to {score['high']:.2f}]"]
+    probabilities, tables = parts()
+    both = tables["test"].assign(who=tables["test"]["who"].str.replace(r"(\d)$", lambda m: str(int(m[1]) // 2 * 2),
+                                                                      regex=True))
+    for names in (NAMES, ["a", "b", "c"]):
+        assert not any("[" in label for label in roc_labels(evaluate_all(
+            {"test": probabilities["test"]}, {"test": both}, names, [1, 2, 0], 1, resamples=19)))
+    rows = evaluate_all({"test": probabilities["test"]}, {"test": tables["test"]}, ["a", "b", "c"], None, 1,
+                        resamples=19)["patient"]["classes"]
+    assert all(np.isfinite(row["auroc"]["low"]) for row in rows)
+
+
 def test_it_is_printed_and_written(result, tmp_path):
     text = "\n".join(lines(result, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
     for words in ("LEAKY SPLIT", "per patient, n = 40",

@@ -3,6 +3,8 @@ import re
 import numpy as np
 import pytest
 
+from functions.evaluation.auroc import auroc_interval
+from functions.evaluation.scores import TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
 from functions.reports.evaluation_report import evaluate_all
 from functions.reports.evaluation_text import headline, lines, notes, page_sections, smallest_p
 from functions.reports.html_page import page
@@ -60,3 +62,29 @@ def test_the_verdict_is_one_sentence_beside_its_p_value(result, verdict, words):
     assert headline(judged).endswith(
         "p = 0.008: " + words.replace("ALWAYS", "always predicting NonDemented"))
     assert any("the interval begins above 0.94" in note for note in notes(judged)) == verdict.startswith("too good")
+
+
+def test_the_notes_say_from_how_many_patients_too_good_is_possible(result):  # noqa: F811
+    """67 of equal sides and 103 of 1:4 (the comment on TOO_GOOD_PATIENTS), and never of 32, as on many splits."""
+    assert auroc_interval(1.0, 33, 33)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 34, 33)[0]
+    assert auroc_interval(1.0, 20, 82)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 21, 82)[0]
+    assert 67 <= TOO_GOOD_PATIENTS <= 75
+    [note] = [note for note in notes(result) if "its absence says nothing about a leak" in note]
+    assert "takes about 70 patients" in note
+    mean = {"auroc": result["patient"]["scores"]["auroc"] | {"verdict": "better"}}
+    nobody_healthy = result | {"primary": "auroc", "patient": result["patient"] | {"scores": mean}}
+    assert not any("absence" in note for note in notes(nobody_healthy))
+    assert any("Simulated for 20 to 120 patients (AUROC of diseased or not from 10)" in note for note in notes(result))
+
+
+@pytest.mark.parametrize(("times", "said"), [(1, False), (2, True)])
+def test_one_note_says_where_the_number_of_slices_follows_the_class(times, said):
+    """The median of healthy patients against that of the diseased: 5 each, or 10 and 5."""
+    probabilities, tables = parts()
+    table = tables["test"]
+    rows = np.repeat(np.arange(len(table)), np.where(table["label"] == 1, times, 1))
+    tables = {"test": table.iloc[rows].reset_index(drop=True)}
+    found = evaluate_all({"test": probabilities["test"][rows]}, tables, NAMES, [1, 2, 0], 1, resamples=19)
+    said_so = [note for note in notes(found) if "neither p-value nor interval holds" in note]
+    assert len(said_so) == said
+    assert all("10 of healthy and 5 of diseased" in note for note in said_so)

@@ -31,6 +31,12 @@ def test_what_a_program_cannot_know_is_not_stated():
     assert "above" in card(evaluated=True)["Failure analysis"]
 
 
+def test_the_card_names_the_intervals_that_are_computed():
+    found = card()["Uncertainty"]
+    assert "Wilson, MOVER, Newcombe" in found
+    assert "resampling" not in found
+
+
 def test_the_sizes_of_a_vit_are_told_where_they_are_known():
     sizes = {"num_transformer_layer": 4, "embedding_dim": 64, "num_heads": 2, "mlp_size": 128, "patch_size": 8}
     assert card(**sizes)["Model"].startswith("vit_ti_16 with L = 4, D = 64, 2 heads, MLP 128, P = 8, images")
