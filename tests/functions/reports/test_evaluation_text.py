@@ -70,7 +70,7 @@ def test_the_notes_say_from_how_many_patients_too_good_is_possible(result):  # n
     assert auroc_interval(1.0, 20, 82)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 21, 82)[0]
     assert 67 <= TOO_GOOD_PATIENTS <= 75
     [note] = [note for note in notes(result) if "its absence says nothing about a leak" in note]
-    assert "takes about 70 patients" in note
+    assert "requires about 70 patients" in note
     mean = {"auroc": result["patient"]["scores"]["auroc"] | {"verdict": "better"}}
     nobody_healthy = result | {"primary": "auroc", "patient": result["patient"] | {"scores": mean}}
     assert not any("absence" in note for note in notes(nobody_healthy))
@@ -85,6 +85,6 @@ def test_one_note_says_where_the_number_of_slices_follows_the_class(times, said)
     rows = np.repeat(np.arange(len(table)), np.where(table["label"] == 1, times, 1))
     tables = {"test": table.iloc[rows].reset_index(drop=True)}
     found = evaluate_all({"test": probabilities["test"][rows]}, tables, NAMES, [1, 2, 0], 1, resamples=19)
-    said_so = [note for note in notes(found) if "neither p-value nor interval holds" in note]
+    said_so = [note for note in notes(found) if "neither p-value nor interval is valid" in note]
     assert len(said_so) == said
-    assert all("10 of healthy and 5 of diseased" in note for note in said_so)
+    assert all("10 of healthy, 5 of diseased" in note for note in said_so)

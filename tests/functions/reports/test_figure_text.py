@@ -30,7 +30,8 @@ def figures(names):
     yield plot_loss_curves(CURVES, title)
     yield plot_confusion_matrix(np.eye(size, dtype=int), names, title)
     yield plot_prediction(np.zeros((4, 3)), np.full(size, 1 / size), names, one, title)
-    yield plot_roc({name: (score, labels == k) for k, name in enumerate(names[:3])}, title)
+    curves = {name: (score, labels == k) for k, name in enumerate(names[:3])}
+    yield plot_roc(curves, title, dict.fromkeys(curves, (0.2, 0.9)))
     yield plot_reliability({one: [(0.5, 0.4, 3)], names[1]: [(0.6, 0.7, 4)]}, title)
     yield plot_score_by_stage(score, labels, names, title)
     runs = [run(0.6, [names[1]], recipe="mri_cpu", split=one, model=names[2])]
@@ -75,7 +76,7 @@ def test_a_thousand_classes_make_a_figure_that_a_file_can_hold():
     assert len(figure.axes[0].texts) == 0
     assert 40 <= len(figure.axes[0].get_xticklabels()) <= 90
     curves = {f"class {k}": (np.arange(20.0), np.arange(20) % 2 == 0) for k in range(6)}
-    panels = plot_roc(curves, "t")
+    panels = plot_roc(curves, "t", dict.fromkeys(curves, (0.2, 0.9)))
     assert [axis.get_title() for axis in panels.axes] == list(curves), "two rows, and no empty panel"
 
 
