@@ -1,4 +1,4 @@
-"""What is wrong with a data set, before a GPU hour is spent on it: python audit.py DATA"""
+"""Checks a data set for leakage, shortcuts and damaged files before training: python audit.py DATA"""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from functions.runtime.exits import one_line_errors
 
 
 def main() -> None:
-    """Reads a folder (or a split.csv), prints a page, writes audit.json, audit.html and subjects.csv."""
+    """Audits a folder or a split.csv; prints the findings and writes audit.json, audit.html and subjects.csv."""
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
         parser.add_argument("data", type=Path, metavar="DATA",
@@ -16,14 +16,14 @@ def main() -> None:
         parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject")
         parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
         parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the report [runs/audit-DATA]")
-        parser.add_argument("--strict", action="store_true", help="exit code 1 if anything is wrong")
+        parser.add_argument("--strict", action="store_true", help="exit with code 1 if there are faults")
         arguments = parser.parse_args()
         wrong = audit_data(arguments)
     sys.exit(1 if arguments.strict and wrong else 0)
 
 
 def audit_data(arguments) -> int:
-    """The audit, printed and written; how many findings are faults."""
+    """Runs the audit, prints and writes it; returns the number of faults."""
     from tqdm import tqdm
 
     from data_setup.audit.findings import audit, list_data
@@ -46,10 +46,10 @@ def audit_data(arguments) -> int:
         print(printable(line))
     write_json(out / "audit.json", {"data": str(data), "findings": found.findings} | found.numbers
                | provenance())
-    write_table(out / "subjects.csv", found.by_pixels())
+    write_table(out / "subjects.csv", found.subject_table())
     sections = audit_sections(found.findings, found.numbers, found.examples, read_gray)
     write_text(out / "audit.html", html_page.page(f"Audit of {arguments.data}", [], sections))
-    print(f"{out} holds audit.html, audit.json, and subjects.csv: whose slice is whose by the pixels, for --subjects")
+    print(f"{out} holds audit.html, audit.json, and subjects.csv (patients inferred from pixels, for --subjects)")
     return sum(finding["wrong"] for finding in found.findings)
 
 

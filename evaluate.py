@@ -1,4 +1,4 @@
-"""One checkpoint's score, with its uncertainty: python evaluate.py RUN"""
+"""Evaluates a checkpoint, with confidence intervals over patients: python evaluate.py RUN"""
 
 from pathlib import Path
 
@@ -9,38 +9,39 @@ from functions.runtime.exits import one_line_errors
 
 
 def main() -> None:
-    """The command line, and one line instead of a traceback where the user is the reason."""
+    """Parses the command line and evaluates; user errors print one line instead of a traceback."""
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
         parser.add_argument("run", type=Path, metavar="RUN_OR_CHECKPOINT", help="a run's folder, or a checkpoint")
-        parser.add_argument("--data", type=Path, metavar="DIR", help="other slices than the run's test patients")
-        parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject, of --data")
+        parser.add_argument("--data", type=Path, metavar="DIR", help="slices to score instead of the run's test set")
+        parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject for --data")
         parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
-        parser.add_argument("--against", type=Path, metavar="RUN", help="another run, compared on the same slices")
-        parser.add_argument("--order", metavar="A,B,C", help="the classes from the mildest stage to the worst")
-        parser.add_argument("--allow_seen", action="store_true", help="score patients trained on, and stamp it")
+        parser.add_argument("--against", type=Path, metavar="RUN", help="another run to compare on the same slices")
+        parser.add_argument("--order", metavar="A,B,C", help="the classes from the mildest to the most severe stage")
+        parser.add_argument("--allow_seen", action="store_true",
+                            help="allow patients that were trained on; the result carries a caveat")
         for split in ("train", "test", "val"):
             parser.add_argument(f"--{split}_dir", type=Path, metavar="DIR",
-                                help=f"where the run's {split} folder is now, if it was moved")
+                                help=f"the run's {split} folder, if it was moved")
         parser.add_argument("--device", type=device_name, default="auto", metavar="X",
-                            help="auto (a GPU where there is one), cpu, cuda, cuda:N, mps [auto]")
+                            help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
         parser.add_argument("--out", type=Path, metavar="DIR",
                             help="folder for the results [RUN/evaluation, or RUN/evaluation-DATA]")
         evaluate_checkpoint(parser.parse_args())
 
 
 def evaluate_checkpoint(arguments) -> None:
-    """Checkpoint, slices, who was seen, probabilities, scores, figures, report: one story."""
+    """Checkpoint, slices, training patients among them, probabilities, scores, figures, report."""
     from data_setup.loading.predict_data import rows_to_score
     from data_setup.resources import available_cores
     from functions.checkpointing.run_names import check_no_input, make_folder
     from functions.evaluation.predictions import predict_batches
     from functions.evaluation.stages import order_hint, stage_order
-    from functions.reports import evaluation_report, evaluation_words
+    from functions.reports import evaluation_report, evaluation_text
     from functions.reports.run_report import check_reportable
     from functions.runtime import device as runtime
 
-    # The checkpoint, and the slices it is scored on
+    # The checkpoint and the slices to score
     device = runtime.pick_device(arguments.device, available_cores())
     folder, checkpoint_file, model, checkpoint = load_network(arguments.run, device)
     order = stage_order(checkpoint["class_names"], arguments.order)
@@ -57,10 +58,11 @@ def evaluate_checkpoint(arguments) -> None:
         if theirs["class_names"] != checkpoint["class_names"]:
             raise UserError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
 
-    # Nobody who was trained on, unless asked for
-    stamps = stamps_of(rows, checkpoint["stamps"], arguments)
+    # No patients that were trained on, unless --allow_seen
+    caveats = caveats_of(rows, checkpoint["stamps"], arguments)
     for run, file, its in networks:
-        stamps += [stamp for stamp in who_was_met(rows, run, file, its, arguments.allow_seen) if stamp not in stamps]
+        found = training_caveats(rows, run, file, its, arguments.allow_seen)
+        caveats += [caveat for caveat in found if caveat not in caveats]
 
     # Probabilities and scores
     name = "evaluation" if arguments.data is None else f"evaluation-{arguments.data.resolve().name}"
@@ -84,44 +86,44 @@ def evaluate_checkpoint(arguments) -> None:
         other = predict(rival, theirs, rival_file, "test")
     result = evaluation_report.evaluate_all(
         probabilities, rows.parts, checkpoint["class_names"], order, rows.largest, other, rows.nearest_neighbour(),
-        met=evaluation_report.SEEN in stamps)
-    for line in (*rows.notes, *evaluation_words.lines(result, stamps, str(checkpoint_file), str(arguments.against))):
+        seen=evaluation_report.SEEN in caveats)
+    for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file), str(arguments.against))):
         print(printable(line))
-    evaluation_report.write(out, result, stamps, str(checkpoint_file), rows.thumbnail,
+    evaluation_report.write(out, result, caveats, str(checkpoint_file), rows.thumbnail,
                             folder if arguments.data is None else None)
     print(f"{out} holds predictions.csv, metrics.json, figures and report.html")
 
 
-def stamps_of(rows, trained: list[str], arguments) -> list[str]:
-    """The checkpoint's stamps, but that of its own split if other slices are scored; and whether anybody is unknown."""
+def caveats_of(rows, trained: list[str], arguments) -> list[str]:
+    """The caveats of training, without that of its split if other slices are scored, and UNKNOWN where it applies."""
     from data_setup.splits.warnings import LEAKY, UNKNOWN
 
-    stamps = [stamp for stamp in trained if arguments.data is None or stamp != LEAKY]
-    return [*stamps, UNKNOWN] if rows.test["subject"].isna().any() and UNKNOWN not in stamps else stamps
+    caveats = [caveat for caveat in trained if arguments.data is None or caveat != LEAKY]
+    return [*caveats, UNKNOWN] if rows.test["subject"].isna().any() and UNKNOWN not in caveats else caveats
 
 
-def who_was_met(rows, run: Path | None, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
-    """The stamp that a network deserves for whom it has met among the slices; ValueError unless that is `allowed`."""
+def training_caveats(rows, run: Path | None, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
+    """The caveat if the network was trained on patients in `rows`; raises UserError unless that is `allowed`."""
     from functions.reports.evaluation_report import SEEN, UNKNOWN_TRAINING
 
-    met = rows.met(checkpoint, run)
-    if met is None:
+    seen = rows.count_seen(checkpoint, run)
+    if seen is None:
         return [UNKNOWN_TRAINING]
-    if any(met) and not allowed:
-        raise UserError(f"{met[0]} of {len(rows.test)} slices are of patients, by their ids, and {met[1]} show slices, "
-                        f"by their pixels, that {file} was trained on: give slices of other patients, or "
-                        "--allow_seen, which stamps the result")
-    return [SEEN] if any(met) else []
+    if any(seen) and not allowed:
+        raise UserError(f"{seen[0]} of {len(rows.test)} slices are of patients (by id), and {seen[1]} are copies of "
+                        f"slices (by pixels), that {file} was trained on: give slices of other patients, or "
+                        "--allow_seen, which adds a caveat to the result")
+    return [SEEN] if any(seen) else []
 
 
 def own_split(run: Path | None, arguments):
-    """The run's split.csv, with where its slices were and are; None without a run's record."""
+    """The run's split.csv with the recorded and current folders of its slices; None without run.json."""
     from data_setup.listing.moved_data import written_split
     from functions.checkpointing.run_folder import check_split, read_record
 
     if run is None or not (run / "run.json").exists():
         if moved := [name for name in ("train_dir", "test_dir", "val_dir") if getattr(arguments, name)]:
-            raise UserError(f"--{moved[0]} says where a run's data are now, and {arguments.run} is no run folder")
+            raise UserError(f"--{moved[0]} is only valid for a run folder, and {arguments.run} is not one")
         return None
     record = read_record(run)
     check_split(run, record)
@@ -129,7 +131,7 @@ def own_split(run: Path | None, arguments):
 
 
 def load_network(path: Path, device):
-    """(run folder or None, checkpoint file, model, checkpoint) of a run's folder or a checkpoint; errors name it."""
+    """(run folder or None, checkpoint file, model, checkpoint) of a run folder or a checkpoint file."""
     from data_setup.images.resize import from_description
     from functions.checkpointing.checkpoint import load_model
     from functions.checkpointing.run_folder import check_same_run, read_record

@@ -1,4 +1,4 @@
-"""Trains the hand-written Vision Transformer from scratch, epoch by epoch: python train.py --epochs 10"""
+"""Trains the hand-written Vision Transformer from scratch: python train.py --epochs 10"""
 
 from functions.config.parser import make_parser
 from functions.config.settings import SCRATCH
@@ -6,14 +6,14 @@ from functions.runtime.exits import one_line_errors
 
 
 def main() -> None:
-    """The command line, and one line instead of a traceback where the user or an interruption is the reason."""
+    """Parses the command line and trains; user errors and interruptions print one line instead of a traceback."""
     with one_line_errors():
-        flags = vars(make_parser(__doc__, SCRATCH).parse_args())    # before torch is loaded: --help answers at once
+        flags = vars(make_parser(__doc__, SCRATCH).parse_args())    # before torch is imported: --help is fast
         train(flags)
 
 
 def train(flags: dict) -> None:
-    """Settings, model, data, optimiser, epochs, results: one story, read from top to bottom."""
+    """Settings, model, data, optimiser, epochs, results."""
     from dataclasses import replace
 
     from data_setup.listing.data_folders import is_demo
@@ -21,7 +21,7 @@ def train(flags: dict) -> None:
     from data_setup.loading.run_data import load_run_data
     from data_setup.phantom.ceiling import ceiling
     from data_setup.resources import available_cores, available_memory
-    from functions.config.recipes import SIZES, settings_named
+    from functions.config.recipes import SIZES, settings_in_errors
     from functions.training import console
     from functions.training.fit import fit
     from functions.training.model_memory import check_model_fits
@@ -34,18 +34,18 @@ def train(flags: dict) -> None:
     begun = start(SCRATCH, flags, is_demo, available_cores())
     settings, device, precision = begun.settings, begun.device, begun.precision
 
-    # The model's sizes, checked before any slice is read
+    # Model configuration, checked before any slice is read
     sizes = {field: size for name, field in SIZES.items() if (size := getattr(settings, name)) is not None}
-    with settings_named(settings, begun.sources):
+    with settings_in_errors(settings, begun.sources):
         config = configure(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
                            dropout=settings.dropout, num_classes=settings.num_classes or 2, **sizes)
-    vars(settings).update({name: getattr(config, field) for name, field in SIZES.items()})     # as recorded
+    vars(settings).update({name: getattr(config, field) for name, field in SIZES.items()})     # recorded in run.json
     check_model_fits(config.num_parameters, settings.optimizer, device, available_memory(), settings.shard)
 
     # Data: class folders → patients → train, val, test
-    with settings_named(settings, begun.sources):
+    with settings_in_errors(settings, begun.sources):
         data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device)
-    stamps = [console.DEMO] * settings.demo + data.stamps
+    caveats = [console.DEMO] * settings.demo + data.caveats
 
     # Model, loss, optimiser, schedule
     model = ViT(replace(config, num_classes=len(data.class_names))).to(device)
@@ -54,14 +54,14 @@ def train(flags: dict) -> None:
     steps = steps_in_an_epoch(data.train, begun)
     optimisation = make_optimisation(model, begun, data.class_weights(begun.class_weight_power), steps)
 
-    console.print_start(begun, model, console.model_words(model), data, data.notes, stamps, steps)
+    console.print_start(begun, model, console.describe_model(model), data, data.notes, caveats, steps)
     if device.type == "cpu":
         print(console.epoch_estimate(model, data.train, [data.val, data.test], precision, SCRATCH))
     if settings.compile:
         model.compile()
 
-    # Epochs, and the test scores of the selected one
-    finished = fit(begun, model, data, optimisation, available_memory, stamps=stamps, notes=data.notes, speed=speed)
+    # Training, then test scores of the selected epoch
+    finished = fit(begun, model, data, optimisation, available_memory, caveats=caveats, notes=data.notes, speed=speed)
     if finished and folders.phantom:
         print(console.ceiling_line(ceiling(folders.phantom, set(data.test.dataset.subjects))))
 

@@ -1,4 +1,4 @@
-"""Fine-tunes torchvision's pretrained ViT-B/16, or another network: python train_transferlearning.py --epochs 10"""
+"""Fine-tunes a pretrained ViT-B/16, or another network: python train_transferlearning.py --epochs 10"""
 
 from functions.config.parser import make_parser
 from functions.config.settings import TRANSFER
@@ -7,14 +7,14 @@ from functions.runtime.exits import one_line_errors
 
 
 def main() -> None:
-    """The command line, and one line instead of a traceback where the user or an interruption is the reason."""
+    """Parses the command line and trains; user errors and interruptions print one line instead of a traceback."""
     with one_line_errors():
-        flags = vars(make_parser(__doc__, TRANSFER).parse_args())    # before torch is loaded: --help answers at once
+        flags = vars(make_parser(__doc__, TRANSFER).parse_args())    # before torch is imported: --help is fast
         train(flags)
 
 
 def train(flags: dict) -> None:
-    """Settings, weights, data, model, features, optimiser, epochs, results: one story, from top to bottom."""
+    """Settings, weights, data, model, optimiser, features, epochs, results."""
     from data_setup.images.resize import Frame, from_description
     from data_setup.listing.data_folders import is_demo
     from data_setup.listing.moved_data import chosen_split
@@ -23,7 +23,7 @@ def train(flags: dict) -> None:
     from data_setup.phantom.ceiling import ceiling
     from data_setup.resources import available_cores, available_memory
     from functions.checkpointing.checkpoint import frozen_digest
-    from functions.config.recipes import settings_named, steps_or_epochs
+    from functions.config.recipes import settings_in_errors, steps_or_epochs
     from functions.evaluation.linear_probe import least_squares_probe
     from functions.training import console
     from functions.training.feature_cache import frozen_features
@@ -32,14 +32,14 @@ def train(flags: dict) -> None:
     from functions.training.start import start
     from functions.training.throughput import measure_speed
     from models.pretrained.sources import find_pretrained, load_transfer
-    from models.transfer import blocks_of, layer_rates
+    from models.transfer import blocks_of, layer_lr_factors
 
     begun = start(TRANSFER, flags, is_demo, available_cores())
     settings, device, precision = begun.settings, begun.device, begun.precision
     steps_or_epochs(settings, begun.sources)
 
-    # Weights, and how they want their images; data: class folders → patients → train, val, test
-    with settings_named(settings, begun.sources):
+    # Weights and their preprocessing; data: class folders → patients → train, val, test
+    with settings_in_errors(settings, begun.sources):
         pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
                                      settings.in_channels, settings.mean, settings.std)
         own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
@@ -47,15 +47,15 @@ def train(flags: dict) -> None:
         data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device,
                                       own | {"mean": pretrained.mean, "std": pretrained.std})
         model = load_transfer(pretrained, len(data.class_names)).to(device)
-        model.unfreeze(settings.train, in_chunks=True)     # cached or not, the same features to the last bit
-    stamps = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.stamps
+        model.unfreeze(settings.train, in_chunks=True)     # features are bitwise equal with and without the cache
+    caveats = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.caveats
     cached = settings.train == "head" and settings.cache
     if settings.shard and cached:
-        raise UserError("--shard has nothing to spread where a frozen backbone is run once: leave it out, or give "
+        raise UserError("--shard has no effect on the cached features of a frozen backbone: remove it, or give "
                         "--no_cache, --train last:2 or --train all")
 
-    # What is trained; loss, optimiser, schedule
-    measured = not cached and (device.type == "cuda" or settings.profile)      # a head alone says nothing of the device
+    # Trained parameters, loss, optimiser, schedule
+    measured = not cached and (device.type == "cuda" or settings.profile)      # the head alone is too small to measure
     speed = measure_speed(model, device, precision) if measured else None
     frozen = frozen_digest(model)
     fit_in_memory(model, blocks_of(model.backbone)[0], begun)
@@ -63,28 +63,28 @@ def train(flags: dict) -> None:
         model.backbone.compile()
     steps = steps_in_an_epoch(data.train, begun)
     optimisation = make_optimisation(model, begun, data.class_weights(begun.class_weight_power), steps,
-                                     layer_rates(model, settings.layer_decay))
+                                     layer_lr_factors(model, settings.layer_decay))
 
-    words = console.transfer_words(model, settings.train, pretrained.source)
+    description = console.describe_transfer(model, settings.train, pretrained.source)
     notes = [*(f"weights: {note}" for note in pretrained.notes), *data.notes]
-    console.print_start(begun, model, words, data, notes, stamps, steps)
+    console.print_start(begun, model, description, data, notes, caveats, steps)
 
-    # A frozen backbone is run once: from here on its features stand for the images, and the head for the model
-    seconds, learner, streams, probe = 0.0, model, data, None
+    # A frozen backbone is run once; then the head is trained on its features
+    seconds, network, loaders, probe = 0.0, model, data, None
     if cached:
         features, seconds = frozen_features(model, data, settings, device, frozen, precision)
-        streams, learner = with_features(data, features), model.head
+        loaders, network = with_features(data, features), model.head
 
         def probe():
-            return least_squares_probe(streams.train.dataset, streams.val.dataset, streams.test.dataset,
+            return least_squares_probe(loaders.train.dataset, loaders.val.dataset, loaders.test.dataset,
                                        len(data.class_names)).probabilities
     elif device.type == "cpu":
         print(console.epoch_estimate(model, data.train, [data.val, data.test], precision, TRANSFER, model.chunk))
 
-    # Epochs, and the test scores of the selected one
+    # Training, then test scores of the selected epoch
     source = {"weights": pretrained.source, "weights_sha256": pretrained.sha256, "feature_seconds": seconds}
-    finished = fit(begun, model, data, optimisation, available_memory, stamps=stamps, notes=notes, speed=speed,
-                   learner=learner, streams=streams, loaded=pretrained.source * (pretrained.weights is not None),
+    finished = fit(begun, model, data, optimisation, available_memory, caveats=caveats, notes=notes, speed=speed,
+                   network=network, loaders=loaders, loaded=pretrained.source * (pretrained.weights is not None),
                    frozen=frozen, provenance=source, probe=probe)
     if finished and folders.phantom:
         print(console.ceiling_line(ceiling(folders.phantom, set(data.test.dataset.subjects))))

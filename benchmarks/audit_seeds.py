@@ -50,7 +50,7 @@ def audit_seed(seed: int, people: int, slices: int, folder: Path) -> dict[str, d
         if fault in RENAMED:
             rename(out)
             rows[f"{fault}, files renamed"] = said(out)
-            rows[f"{fault}, files renamed"].pop("patients")      # that no name says whose slice is whose is true
+            rows[f"{fault}, files renamed"].pop("patients")      # that no file name contains a patient id is true
     return rows
 
 

@@ -1,8 +1,8 @@
 """What the statistics promise, counted on simulated cohorts: python -m benchmarks coverage
 
-Tables: the coverage of each 95 % interval; how often a difference is found between equally good networks, and
-that of unequal ones is in its interval; how often p-values and verdicts are wrong; how often each patient is tested.
-Each with its Monte-Carlo error.
+Tables: the coverage of each 95 % interval; how often a difference is found between equally good networks, and how often
+the interval covers that of unequal ones; how often p-values and verdicts are wrong; how often each patient is tested.
+Each with its Monte Carlo error.
 """
 
 import argparse

@@ -46,7 +46,7 @@ def epochs_recorded(out: TableFile, flops: float, peak: float) -> Iterator[dict[
         scored = sum(result.seconds for split, result in scores.items() if split != "train")
         start = moments.setdefault("first", began - train.seconds - scored)
         speed = train.images_per_second
-        out.add(epoch, f"{speed:.0f}", f"{speed * flops / peak:.1%}", f"{train.waited / train.seconds:.1%}",
+        out.add(epoch, f"{speed:.0f}", f"{speed * flops / peak:.1%}", f"{train.data_wait / train.seconds:.1%}",
                 f"{train.seconds:.2f}", f"{scored:.2f}", f"{ended - began:.2f}",
                 f"{ended - moments.get('last', start):.2f}")
         moments["last"] = ended

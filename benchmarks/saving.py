@@ -14,7 +14,7 @@ from data_setup.resources import available_memory
 from functions import engine
 from functions.checkpointing import writer as checkpoint_writer
 from functions.checkpointing.checkpoint import make_checkpoint
-from functions.checkpointing.retention import keep
+from functions.checkpointing.retention import retain
 from functions.checkpointing.writer import CheckpointWriter, tensor_bytes
 from functions.runtime.device import resolve_precision
 from functions.training.optimisation import make_optimizer
@@ -56,7 +56,7 @@ class Job:
         with tempfile.TemporaryDirectory(dir=".") as folder:
             for epoch in range(1, EPOCHS + 1):
                 self.epoch()
-                keep(Path(folder), self.state(epoch), True)
+                retain(Path(folder), self.state(epoch), True)
 
     def every_epoch_in_a_thread(self) -> None:
         """As many files as in the loop: the clock is switched off."""

@@ -1,4 +1,4 @@
-"""How pictures become batches. Knows no model."""
+"""From image files to batches. Independent of the model."""
 
 
 def __getattr__(name: str):

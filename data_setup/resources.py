@@ -1,7 +1,7 @@
-"""How many cores and how much memory this process may use, whatever the machine has: containers and SLURM allow less.
+"""Cores and memory available to this process, which containers and SLURM may limit.
 
-Read are the CPU affinity, cgroup limits of version 1 and 2 (Docker, Kubernetes, SLURM) of this process and of every
-group above it, and SLURM's own variables, which count where its administrator enforces them by killing.
+Sources: the CPU affinity; cgroup limits of version 1 and 2 (Docker, Kubernetes, SLURM) of this process and every group
+above it; and SLURM's own variables, which apply where the administrator enforces them.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""What is done with a model and batches. Knows no file layout of data."""
+"""Training, evaluation, checkpoints and reports, independent of the file layout of the data."""

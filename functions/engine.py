@@ -1,4 +1,4 @@
-"""The explicit loop: one pass of learning, one pass of scoring, and epochs of both."""
+"""The training loop: one epoch of training, one pass of evaluation, and a loop over epochs."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -8,28 +8,28 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from functions.epoch_metrics import EpochScores, Sums
+from functions.epoch_metrics import EpochScores, EpochSums
 from functions.runtime.device import autocast
 from functions.runtime.distributed import (
     IGNORED,
-    averaging,
+    all_gather,
+    broadcast_buffers,
     count_images,
+    data_parallel,
+    gradient_sync,
     is_main,
-    replicated,
-    same_buffers,
-    together,
     world_size,
 )
 
 
-def in_groups(batches: Iterable, size: int) -> Iterator[tuple[list, float]]:
-    """(lists of `size` batches, the last one shorter; seconds that had to be waited for each)."""
+def group_batches(batches: Iterable, size: int) -> Iterator[tuple[list, float]]:
+    """Yields (list of `size` batches, the last one shorter; seconds spent waiting for them)."""
     batches = iter(batches)
     while True:
-        asked = time.perf_counter()
+        started = time.perf_counter()
         if not (group := list(islice(batches, size))):
             return
-        yield group, time.perf_counter() - asked
+        yield group, time.perf_counter() - started
 
 
 def train_step(
@@ -49,27 +49,27 @@ def train_step(
     loaded: str = "",
     progress: str = "",
 ) -> EpochScores:
-    """One epoch of learning over batches of (images (B, C, H, W), labels (B,)).
+    """One epoch of training over batches of (images (B, C, H, W), labels (B,)).
 
-    An optimiser step takes `accumulation` batches and follows the gradient of the mean loss over all their images, so
-    uneven last batches weigh what they hold. Gradients are clipped at global norm `clip_norm` (0: not), after the
-    fp16 scale is taken out; `scheduler` moves once a step, and at its `last_step` the epoch ends early. `loss_fn` gives
-    one loss an image, or a batch's mean (several processes need the former). `after_step` is called after each step.
-    `loaded` names the weights that the epoch begins with, for an error, if they were read and not trained just now.
+    An optimiser step uses `accumulation` batches and the gradient of the mean loss over all their images, so a short
+    last batch is weighted by its size. Gradients are unscaled (fp16) and then clipped at global norm `clip_norm` (0: no
+    clipping). `scheduler` advances once per step; at its `last_step` the epoch ends early. `loss_fn` returns one loss
+    per image, or the batch mean (several processes need the former). `after_step` is called after each step. `loaded`
+    names the weights in error messages if they were loaded from a file and not trained yet.
     """
     model.train()
-    sums, waited = Sums(device, "training", loaded), 0.0
+    sums, data_wait = EpochSums(device, "training", loaded), 0.0
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=False)
     bar = _bar(dataloader, progress)
-    for step, (group, seconds) in enumerate(in_groups(dataloader, accumulation)):
-        waited += seconds
+    for step, (group, seconds) in enumerate(group_batches(dataloader, accumulation)):
+        data_wait += seconds
         num_images = count_images(group, device) / world_size()           # gradients are averaged over processes
         for i, (images, labels) in enumerate(group):
             images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-            with averaging(model, last=i == len(group) - 1):
+            with gradient_sync(model, last=i == len(group) - 1):
                 with autocast(precision, device):
                     logits = model(images)
-                logits = logits.float()                  # autocast computes a cross entropy of bf16 logits in bf16
+                logits = logits.float()                  # autocast would compute the cross-entropy in bf16
                 loss = loss_fn(logits, labels).mean()
                 scaler.scale(loss * (len(labels) / num_images)).backward()
             sums.add(logits, labels, loss, step)
@@ -87,15 +87,15 @@ def train_step(
             if scheduler.last_epoch == last_step:
                 break
     bar.close()
-    same_buffers(model)
-    return sums.scores(waited=waited)
+    broadcast_buffers(model)
+    return sums.scores(data_wait=data_wait)
 
 
 def _bar(dataloader: Iterable, progress: str) -> tqdm:
     return tqdm(total=len(dataloader), desc=progress, leave=False, disable=None if progress and is_main() else True)
 
 
-@torch.no_grad()          # not inference_mode: what FSDP gathers in it could not be trained afterwards
+@torch.no_grad()          # not inference_mode: parameters gathered by FSDP in it cannot be trained afterwards
 def test_step(
     model: nn.Module,
     dataloader: Iterable,
@@ -105,9 +105,9 @@ def test_step(
     precision: str = "fp32",
     progress: str = "",
 ) -> EpochScores:
-    """One pass of scoring: loss, accuracies, and every image's class probabilities in the data's order."""
+    """One evaluation pass: loss, accuracies, and the class probabilities of all images in the order of the data."""
     model.eval()
-    sums = Sums(device, "scoring")
+    sums = EpochSums(device, "scoring")
     probabilities, truth = [], []
     bar = _bar(dataloader, progress)
     for step, (images, labels) in enumerate(dataloader):
@@ -123,12 +123,12 @@ def test_step(
     bar.close()
     if not truth:
         return sums.scores()
-    probabilities, truth = together(torch.cat(probabilities)), together(torch.cat(truth))
+    probabilities, truth = all_gather(torch.cat(probabilities)), all_gather(torch.cat(truth))
     real = truth != IGNORED
     return sums.scores(probabilities=probabilities[real].cpu(), labels=truth[real].cpu())
 
 
-test_step.__test__ = False    # the replicated repository's name for it; pytest would take it for a test
+test_step.__test__ = False    # the name is the replicated repository's; pytest would collect it as a test
 
 
 def train(
@@ -147,18 +147,18 @@ def train(
     loaded: str = "",
     **step_options,
 ) -> dict[str, list[float]]:
-    """Epochs of train_step and test_step; one list entry an epoch under {train, val, test}_{loss, acc}.
+    """Runs train_step and test_step for `epochs`; returns {train, val, test}_{loss, acc} lists, one entry per epoch.
 
     Continues after the epochs already in `history`. `after_epoch(epoch, scores by split, history)` prints, saves and
-    selects; when it returns True, training pauses there. `loaded` names the weights that training begins or goes on
-    with, if they were read. `step_options` go to train_step.
+    selects; if it returns True, training pauses. `loaded` names the initial weights if they were loaded from a file.
+    `step_options` are passed to train_step.
     """
     scored = {"val": val_dataloader, "test": test_dataloader}
     scored = {split: loader for split, loader in scored.items() if loader is not None}
-    history = history or {f"{split}_{what}": [] for split in ("train", *scored) for what in ("loss", "acc")}
-    learner = replicated(model)
+    history = history or {f"{split}_{metric}": [] for split in ("train", *scored) for metric in ("loss", "acc")}
+    parallel_model = data_parallel(model)
     for epoch in range(len(history["train_loss"]) + 1, epochs + 1):
-        scores = {"train": train_step(learner, train_dataloader, loss_fn, optimizer, device, precision=precision,
+        scores = {"train": train_step(parallel_model, train_dataloader, loss_fn, optimizer, device, precision=precision,
                                       loaded=loaded, progress=f"epoch {epoch}", **step_options)}
         loaded = ""
         for split, loader in scored.items():

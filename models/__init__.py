@@ -1,4 +1,4 @@
-"""What the network is: the Vision Transformer of Dosovitskiy et al. 2021 (arXiv 2010.11929), an equation a module."""
+"""The Vision Transformer of Dosovitskiy et al. 2021 (arXiv 2010.11929), one module per equation."""
 
 from models.config import VARIANTS, ViTConfig
 from models.encoder_block import TransformerEncoder, TransformerEncoderBlock

@@ -1,13 +1,13 @@
-"""The Vision Transformer's settings, their checks, and the published sizes (Table 1)."""
+"""Settings of the Vision Transformer, their checks, and the published sizes (Table 1)."""
 
 from dataclasses import dataclass
 
 from functions.runtime.errors import UserError
 
-# Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): what is larger is a slip or a trap.
-LARGEST = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,
+# Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): larger values are errors.
+MAXIMA = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,
            "num_heads": 2**12, "mlp_size": 2**18}
-MOST_PATCHES = 2**16        # an image of 4,096 x 4,096 pixels in patches of 16; attention's cost grows with the square
+MAX_PATCHES = 2**16        # an image of 4,096 x 4,096 pixels in patches of 16; attention's cost grows with the square
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ViTConfig:
         if len(size) != 2 or not all(type(side) is int for side in size):
             raise UserError(f"image_size {str(self.image_size)[:60]} is not one or two whole numbers (height, width)")
         object.__setattr__(self, "image_size", size)
-        for name, most in LARGEST.items():
+        for name, most in MAXIMA.items():
             for value in size if name == "image_size" else (getattr(self, name),):
                 if type(value) is not int:
                     raise UserError(f"{name} is {str(value)[:60]!r}: it must be a whole number")
@@ -49,9 +49,9 @@ class ViTConfig:
         height, width = size
         if min(size) < 1 or height % self.patch_size or width % self.patch_size:
             raise UserError(f"image size {height}x{width} is not a multiple of the patch size {self.patch_size}")
-        if self.num_patches > MOST_PATCHES:
+        if self.num_patches > MAX_PATCHES:
             raise UserError(f"image size {height}x{width} has {self.num_patches:,} patches of patch size "
-                            f"{self.patch_size}: it can have at most {MOST_PATCHES:,}")
+                            f"{self.patch_size}: it can have at most {MAX_PATCHES:,}")
         if type(self.in_channels) is not int or self.in_channels not in (1, 3):
             raise UserError(f"in_channels is {str(self.in_channels)[:60]}: images have 1 channel (gray) or 3 (RGB)")
         for name in ("dropout", "norm_eps"):

@@ -1,4 +1,4 @@
-"""The Transformer encoder: L blocks of self-attention and MLP, each on normalised tokens and with a residual."""
+"""The Transformer encoder: L blocks of self-attention and MLP, each with LayerNorm and a residual."""
 
 from torch import Tensor, nn
 
@@ -26,9 +26,9 @@ class TransformerEncoderBlock(nn.Module):
 
 
 class TransformerEncoder(nn.Sequential):
-    """z_0 → z_L: the blocks one after another, tokens (B, N + 1, D) → (B, N + 1, D), or the first `tokens` of them.
+    """z_0 → z_L: the blocks in sequence, tokens (B, N + 1, D) → (B, N + 1, D), or the first `tokens` of them.
 
-    The last block alone computes fewer tokens: each of these still attends to all.
+    Only the last block computes fewer tokens; each of these still attends to all.
     """
 
     def __init__(self, config: ViTConfig):

@@ -1,4 +1,4 @@
-"""The paper's hybrids: patches are cut from a ResNet's feature map instead of the image (§3.1)."""
+"""The paper's hybrids: patches are taken from a ResNet's feature map instead of the image (§3.1)."""
 
 import re
 import warnings
@@ -16,14 +16,14 @@ from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
 from models.pretrained.jax_keys import without_prefix
 from models.pretrained.key_maps import convert, real_numbers, recognise
-from models.pretrained.load import grid_of, set_forms
+from models.pretrained.load import infer_grid, set_eps_and_gelu
 from models.pretrained.position_embeddings import resize_positions
 from models.pretrained.weight_files import read_weights
 from models.vit import ViT
 
 
 class Hybrid(NamedTuple):
-    """A stem's units a stage, the patch size on its map, the pixels a token stands for, and the ViT behind it."""
+    """Units per stage of the stem, the patch size on its feature map, pixels per token, and the ViT that follows."""
 
     units: tuple[int, ...]
     patch: int
@@ -39,14 +39,14 @@ HYBRIDS = {      # vit_jax/configs/models.py; R50's fourth stage is folded into 
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
-    """Pads (…, H, W) so that ⌈H/stride⌉ windows fit, as JAX's SAME does: the odd pixel below and on the right."""
+    """Pads (…, H, W) so that ⌈H/stride⌉ windows fit, as JAX's SAME: an odd pixel is added below and on the right."""
     totals = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]]
     (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
 def lecun_normal_(weight: Tensor) -> None:
-    """N(0, 1/fan_in), cut at ±2σ and widened to keep its variance: Flax's default for convolutions."""
+    """N(0, 1/fan_in), truncated at ±2σ and rescaled to keep its variance: Flax's default for convolutions."""
     std = weight[0].numel() ** -0.5 / 0.87962566103423978
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
@@ -75,7 +75,8 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class ResidualUnit(nn.Module):
     """relu(gn3(conv3(relu(gn2(conv2(relu(gn1(conv1(x)))))))) + x): (B, C, H, W) → (B, 4F, H/s, W/s).
 
-    x is projected where its shape changes. The last norm begins at zero, the unit as its shortcut.
+    x is projected where its shape changes. The last norm is initialised to zero, so that the unit starts as its
+    shortcut.
     """
 
     def __init__(self, channels: int, features: int, stride: int):
@@ -95,7 +96,7 @@ class ResidualUnit(nn.Module):
 
 
 class ResNetStem(nn.Module):
-    """Images (B, C, H, W) → a map: (B, 64, H/4, W/4) without stages, (B, 128·2^S, H/2^(S+1), W/2^(S+1)) after S."""
+    """Images (B, C, H, W) → (B, 64, H/4, W/4) without stages, (B, 128·2^S, H/2^(S+1), W/2^(S+1)) after S stages."""
 
     def __init__(self, units: tuple[int, ...], in_channels: int, width: int = 64):
         super().__init__()
@@ -117,9 +118,10 @@ class ResNetStem(nn.Module):
 
 
 class HybridViT(ViT):
-    """The ViT whose Eq. 1 projects patches of a ResNet's map: images (B, C, H, W) → logits (B, K).
+    """The ViT whose Eq. 1 projects patches of a ResNet's feature map: images (B, C, H, W) → logits (B, K).
 
-    `config.patch_size` is the pixels a token stands for (ValueError if not); the rest is the ViT, its names too.
+    `config.patch_size` is the number of pixels per token (ValueError otherwise); the rest, parameter names included, is
+    the ViT.
     """
 
     def __init__(self, config: ViTConfig, units: tuple[int, ...], patch: int, width: int = 64):
@@ -145,11 +147,11 @@ def build_hybrid(name: str, **overrides) -> HybridViT:
 
 
 def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tensor]) -> HybridViT:
-    """Puts the weights of the authors' .npz file of a hybrid into `model`, as strictly as `load_pretrained`.
+    """Loads the weights of the authors' .npz file of a hybrid into `model`, as strictly as `load_pretrained`.
 
-    Positions of another grid are interpolated and a head of another class count is left out, the model's own staying:
-    each is said in a UserWarning. Raises ValueError, one line, and leaves the model as it was, for a tensor that is
-    missing, left over or of another shape, and for another number of heads.
+    Positions of another grid are interpolated, and a head with another number of classes is left out; each gives a
+    UserWarning. Raises UserError, one line, and leaves the model unchanged, for a tensor that is missing, unexpected or
+    of another shape, and for another number of heads.
     """
     given, config, own = path_or_arrays, model.config, model.state_dict()
     arrays = dict(given) if isinstance(given, Mapping) else read_weights(given).tensors
@@ -164,7 +166,7 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
     weights = {re.sub(r"(?<=embedding\.project\.)", "patches.", name): t for name, t in converted.weights.items()}
     weights |= {f"patch_embedding.project.stem.{name}": tensor for name, tensor in stem.items()}
     positions, notes = weights["patch_embedding.positions"], [*notes, *converted.notes]
-    grid = grid_of(positions.shape[1] - 1, config.grid)
+    grid = infer_grid(positions.shape[1] - 1, config.grid)
     weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, "jax")
     if grid != config.grid:
         notes.append(f"positions interpolated from a grid of {grid[0]}x{grid[1]} to {config.grid[0]}x{config.grid[1]}")
@@ -180,7 +182,7 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
         if theirs != ours:
             raise UserError(f"these weights are of another hybrid: {what} is {theirs}, the model's {ours}")
     model.load_state_dict(weights)
-    set_forms(model, converted.norm_eps, converted.gelu)
+    set_eps_and_gelu(model, converted.norm_eps, converted.gelu)
     model.config = model.patch_embedding.config = replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu)
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=2)
@@ -188,7 +190,7 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
 
 
 def stem_from_jax(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(ResNetStem's tensors, all other arrays): kernels (H, W, in, out) → (out, in, H, W), norms (1, 1, 1, C) → C."""
+    """(tensors of ResNetStem, all other arrays): kernels (H, W, in, out) → (out, in, H, W), norms (1, 1, 1, C) → C."""
     stem, rest = {}, {}
     for name, array in arrays.items():
         if found := re.fullmatch(r"(block\d+/unit\d+/)?(conv\w+/kernel|gn\w+/(scale|bias))", name):

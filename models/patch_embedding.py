@@ -1,4 +1,4 @@
-"""Eq. 1: an image becomes a sequence of tokens."""
+"""Eq. 1: patch embedding, class token and position embeddings."""
 
 import math
 

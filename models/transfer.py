@@ -1,4 +1,4 @@
-"""A pretrained backbone and a new head: what is frozen, what is trained, and at which rate."""
+"""A pretrained backbone with a new head: which parameters are frozen, and learning-rate factors per layer."""
 
 from dataclasses import dataclass, replace
 
@@ -10,17 +10,17 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
-from models.pretrained.load import set_forms
+from models.pretrained.load import set_eps_and_gelu
 from models.vit import ViT
 
 RESNETS = ("resnet18", "resnet50")
 MODELS = ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", *RESNETS)
-CHUNK = 32     # images that a frozen backbone takes at once, always
+CHUNK = 32     # images per forward pass of a frozen backbone
 
 
 @dataclass(frozen=True)
 class TransferConfig:
-    """Settings of a pretrained network with a new head; ValueError for a model, a size or a backbone that is none.
+    """Settings of a pretrained network with a new head; UserError for an unknown model, size or backbone.
 
     `backbone` "torchvision" is the library's own module, "ours" the hand-written ViT. `norm_eps` and `gelu` are those
     of the source of the weights (models/pretrained/key_maps.py).
@@ -56,7 +56,8 @@ class TransferConfig:
 
 
 class AnySizeViT(VisionTransformer):
-    """torchvision's VisionTransformer for images of any size that patches divide, square or not, gray or RGB."""
+    """torchvision's VisionTransformer for images of any size divisible by the patch size, square or not, gray or RGB.
+    """
 
     def __init__(self, config: ViTConfig):
         patch, width = config.patch_size, config.embedding_dim
@@ -66,7 +67,7 @@ class AnySizeViT(VisionTransformer):
             self.conv_proj = nn.Conv2d(config.in_channels, width, kernel_size=patch, stride=patch)
         self.encoder.pos_embedding = nn.Parameter(torch.empty(1, config.num_patches + 1, width).normal_(std=0.02))
         self.heads = nn.Identity()
-        set_forms(self, config.norm_eps, config.gelu)
+        set_eps_and_gelu(self, config.norm_eps, config.gelu)
 
     def _process_input(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.expected:
@@ -77,13 +78,13 @@ class AnySizeViT(VisionTransformer):
 class TransferModel(nn.Module):
     """logits = W backbone(images) + b: images (B, C, H, W) → features (B, D) → logits (B, K).
 
-    The head begins at zero, as the paper fine-tunes (§3.2). All else is frozen until `unfreeze` says otherwise; frozen
-    parameters get no gradient and stay in eval mode. A batch of any size costs what its images cost, and gradients
-    reach the input.
+    The head is initialised to zero, as in the paper's fine-tuning (§3.2). The backbone is frozen until `unfreeze` is
+    called; frozen parameters get no gradient and stay in eval mode. A batch of any size costs what its images cost, and
+    gradients reach the input.
 
-    With `in_chunks` a wholly frozen backbone takes its images in chunks of CHUNK without gradients, the last one filled
-    up: matrix products of one shape are summed in one order, so that an image's features are the same to the last bit
-    in whatever batch it comes, and a training run that computes them once or in every epoch makes no difference.
+    With `in_chunks`, a completely frozen backbone processes its images in chunks of CHUNK without gradients, the last
+    one padded: matrix products of one shape are summed in one order, so the features of an image are bitwise equal in
+    any batch, and computing them once or in every epoch gives the same training run.
     """
 
     chunk = CHUNK
@@ -95,7 +96,7 @@ class TransferModel(nn.Module):
         self.head = nn.Linear(width, config.num_classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.learning: list[nn.Module] = []          # the parts of the backbone that are trained
+        self.trainable: list[nn.Module] = []          # trained parts of the backbone
         self.unfreeze("head")
 
     def forward(self, images: Tensor) -> Tensor:
@@ -103,42 +104,42 @@ class TransferModel(nn.Module):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """What the frozen backbone makes of images (B, C, H, W), in chunks: (B, D)."""
+        """Features of images (B, C, H, W) from the frozen backbone, in chunks: (B, D)."""
         filled = F.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % CHUNK))
         return torch.cat([self.backbone(chunk) for chunk in filled.split(CHUNK)])[:len(images)]
 
     def unfreeze(self, part: str, in_chunks: bool = False) -> None:
-        """Trains the head alone ("head"), the last K blocks and the norm behind them too ("last:K"), or "all".
+        """Trains the head only ("head"), also the last K blocks and the final norm ("last:K"), or "all".
 
-        `in_chunks` is for a wholly frozen backbone (see above). A ResNet's blocks are its four stages. ValueError where
+        `in_chunks` is for a completely frozen backbone (see above). A ResNet's blocks are its four stages. UserError if
         there are fewer than K.
         """
         self.in_chunks = in_chunks and part == "head"
         if part == "all":
-            self.learning = [self.backbone]
+            self.trainable = [self.backbone]
         elif part == "head":
-            self.learning = []
+            self.trainable = []
         else:
             blocks, norm = blocks_of(self.backbone)
             count = int(part.removeprefix("last:"))
             if count > len(blocks):
                 raise UserError(f"--train last:{count}, but {self.config.model} has {len(blocks)} blocks")
-            self.learning = [*blocks[-count:], *norm]
+            self.trainable = [*blocks[-count:], *norm]
         self.backbone.requires_grad_(False)
-        for trained in self.learning:
+        for trained in self.trainable:
             trained.requires_grad_(True)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "TransferModel":
         super().train(mode)
         self.backbone.eval()
-        for trained in self.learning:
+        for trained in self.trainable:
             trained.train(mode)
         return self
 
 
 def _make_backbone(config: TransferConfig) -> tuple[nn.Module, int]:
-    """(images → features, their width)."""
+    """(module: images → features, their dimension)."""
     if not config.is_vit:
         net = getattr(torchvision.models, config.model)(weights=None)
         if config.in_channels != 3:
@@ -154,7 +155,7 @@ def _make_backbone(config: TransferConfig) -> tuple[nn.Module, int]:
 
 
 def blocks_of(backbone: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
-    """(blocks from image to features, the norm behind them or nothing)."""
+    """(blocks from input to output, the final norm if there is one)."""
     if isinstance(backbone, ViT):
         return list(backbone.encoder), [backbone.norm]
     if isinstance(backbone, VisionTransformer):
@@ -162,10 +163,10 @@ def blocks_of(backbone: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
     return [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4], []
 
 
-def layer_rates(model: TransferModel, decay: float) -> dict[str, float]:
-    """Parameter name → factor on the rate: decay^(L - i) in block i = 0 … L - 1, decay^(L + 1) before them, 1 after.
+def layer_lr_factors(model: TransferModel, decay: float) -> dict[str, float]:
+    """Parameter name → learning-rate factor: decay^(L - i) in block i = 0 … L - 1, decay^(L + 1) before, 1 after them.
 
-    Source: Bao et al. 2022 (BEiT), as facebookresearch/mae, util/lr_decay.py, numbers the layers.
+    Source: Bao et al. 2022 (BEiT); layers are numbered as in facebookresearch/mae, util/lr_decay.py.
     """
     blocks, norm = blocks_of(model.backbone)
     factor = {id(p): decay ** (len(blocks) + 1) for p in model.backbone.parameters()}

@@ -1,4 +1,4 @@
-"""The whole Vision Transformer."""
+"""The complete Vision Transformer."""
 
 from dataclasses import replace
 
@@ -11,10 +11,10 @@ from models.patch_embedding import PatchEmbedding
 
 
 class ViT(nn.Module):
-    """Images (B, C, H, W) → class logits (B, K): Eq. 1, then L times Eq. 2 and 3, then Eq. 4, then the classifier.
+    """Images (B, C, H, W) → class logits (B, K): Eq. 1, L times Eq. 2 and 3, Eq. 4, then the classifier.
 
-    y = LN(z_L^0) is Eq. 4; the classifier on top of y is not part of it. The classifier starts at zero, so an untrained
-    model gives every class the same probability and its loss is ln K.
+    y = LN(z_L^0) is Eq. 4; the classifier on top of y is not part of it. The classifier is initialised to zero, so an
+    untrained model predicts equal probabilities and its loss is ln K.
     Source: Dosovitskiy et al. 2021, arXiv 2010.11929, §3.1.
     """
 
@@ -36,7 +36,7 @@ class ViT(nn.Module):
 
 
 def configure(name: str, **overrides) -> ViTConfig:
-    """The ViTConfig called `name` in VARIANTS with fields of it overridden; UserError for unknown names."""
+    """The ViTConfig of `name` in VARIANTS, with some fields overridden; UserError for unknown names."""
     if name not in VARIANTS:
         raise UserError(f'unknown model "{name}"; known: {", ".join(VARIANTS)}')
     fields = ViTConfig.__dataclass_fields__

@@ -21,7 +21,7 @@ ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"},
            "data_setup/phantom/__main__.py": {"functions"}}                 # a command, as a script is
 BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {"torchvision"},
                 "pretrained/sources.py": {"torchvision"}, "pretrained/weight_files.py": {"numpy", "safetensors"}}
-MOST_FILES = 12          # of a room: a list that a reader takes in at once
+MAX_FILES = 12          # of a room: a list that a reader takes in at once
 
 
 def imports(path):
@@ -74,7 +74,7 @@ def test_imports_between_rooms_point_down_only(package):
 def test_a_room_is_no_longer_list_than_a_reader_takes_in():
     rooms = {path.parent for path in modules()}
     counts = {name(room): sum(file.name != "__init__.py" for file in room.glob("*.py")) for room in rooms}
-    assert {room: count for room, count in counts.items() if count > MOST_FILES} == {}
+    assert {room: count for room, count in counts.items() if count > MAX_FILES} == {}
     assert all((room / "__init__.py").read_text(encoding="utf-8").startswith('"""') for room in rooms)
 
 

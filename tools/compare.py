@@ -1,4 +1,5 @@
-"""Finished runs side by side with guessing and with four numbers a slice, on the same people: tools/compare.py RUN …"""
+"""Compares finished runs with two baselines on the same patients: the largest class, and a logistic regression on four
+numbers per slice: tools/compare.py RUN …"""
 
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a fi
 
 from functions.config.parser import OneLineParser
 from functions.reports.markdown_text import cell, row
-from functions.reports.run_groups import group_runs, model_name, network_name, refuse_repeats, seeds_in_words
+from functions.reports.run_groups import describe_seeds, group_runs, model_name, network_name, refuse_repeats
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -15,10 +16,10 @@ NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
 
 
 def four_number_scores(split, class_names: list[str], healthy: int | None) -> dict[str, float]:
-    """Patient scores of a logistic regression on four numbers a slice, tested on a run's own test people.
+    """Patient scores of a logistic regression on four numbers per slice, on the test patients of a run.
 
-    It learns from the run's training and validation people together: it has no epoch to choose. As in every score of
-    patients, a patient whose slices carry several labels counts once for each label.
+    It is fitted on the training and validation patients, since it has no epoch to select. A patient whose slices have
+    several labels counts once per label, as in all patient scores.
     """
     import numpy as np
     from sklearn.linear_model import LogisticRegression
@@ -32,16 +33,16 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     for rows in (split[split["split"] != "test"], split[split["split"] == "test"]):
         numbers, rows_of = patient_table(rows["path"].tolist(), list(zip(rows["subject"], rows["class"], strict=True)))
         sides.append((numbers, *np.array(rows_of).T))
-    (known, _, known_labels), (new, who, new_labels) = sides
+    (known, _, known_labels), (new, subjects, new_labels) = sides
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(known, known_labels)
     probabilities = np.zeros((len(new), len(class_names)))
     probabilities[:, [class_names.index(name) for name in model.classes_]] = model.predict_proba(new)
     labels = np.array([class_names.index(name) for name in new_labels])
-    return metrics.scores(probabilities, labels, healthy, metrics.scored_classes(labels, who), who)
+    return metrics.scores(probabilities, labels, healthy, metrics.scored_classes(labels, subjects), subjects)
 
 
 def four_number_split(run: Path, record: dict):
-    """split.csv of a run for `four_number_scores`; UserError where a score per patient cannot be had from it."""
+    """split.csv of a run for `four_number_scores`; raises UserError if it gives no patient scores."""
     from data_setup.listing.moved_data import written_split
     from data_setup.splits.warnings import LEAKY, UNKNOWN
     from functions.checkpointing.run_folder import check_split, resume_command
@@ -49,28 +50,28 @@ def four_number_split(run: Path, record: dict):
 
     without = "(--no_four_numbers compares such runs)"
     if set(record["stamps"]) & {LEAKY, UNKNOWN}:
-        raise UserError(f"{run} is stamped {', '.join(record['stamps'])}: a score per patient means nothing there "
+        raise UserError(f"{run} has the caveats {', '.join(record['stamps'])}: patient scores are not meaningful "
                         f"{without}")
     file = run / "split.csv"
     check_split(run, record)
     split = read_split(file)
     if (split["subject"] == "").any():
-        raise UserError(f"{file} does not say of every slice whose it is: no score per patient {without}")
+        raise UserError(f"{file} has slices of unknown patients: no patient scores {without}")
     if strange := sorted(set(split["class"]) - set(record["class_names"])):
         raise UserError(f'{file} is damaged: class "{strange[0]}" is none of {", ".join(record["class_names"])}')
     known, new = (split[(split["split"] == "test") == side] for side in (False, True))
     if known["class"].nunique() < 2 or new.empty:
-        raise UserError(f"{file} holds fewer than two classes to learn from, or no test slices {without}")
-    split["path"] = written_split(run, record["settings"], {}).from_here(split["path"].tolist())
+        raise UserError(f"{file} holds fewer than two classes to train on, or no test slices {without}")
+    split["path"] = written_split(run, record["settings"], {}).resolve(split["path"].tolist())
     if missing := [path for path in split["path"] if not Path(path).is_file()]:
-        raise UserError(f"{len(missing)} of {len(split)} slices of {run} are not where {file} says, the first: "
-                        f"{missing[0]}: put them back, or record their new place with {resume_command(run, record)} "
+        raise UserError(f"{len(missing)} of {len(split)} slices of {run} listed in {file} do not exist, the first: "
+                        f"{missing[0]}: restore them, or record their new folder with {resume_command(run, record)} "
                         f"--train_dir DIR {without}")
     return split
 
 
 def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
-    """(run.json, (row's kind, score) → value) of one finished run; UserError if it is not finished, or damaged."""
+    """(run.json, {(kind, score): value}) of a finished run; raises UserError if it is not finished, or damaged."""
     import numpy as np
 
     from data_setup.splits.warnings import UNKNOWN
@@ -81,12 +82,12 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
 
     check_reportable(run)
     record, scored = read_record(run), read_results(run)[0]["test"]
-    known = UNKNOWN not in record["stamps"]                # else each slice counts as a patient: no score of patients
+    known = UNKNOWN not in record["stamps"]                # otherwise each slice would count as a patient
     found = {"people": scored["patient"]["count"] if known else "unknown",
              "scored": scored_names(scored["patient" if known else "slice"]["classes"])}
-    for kind, unit, what in (("network", "patient", "value"), ("network slice", "slice", "value"),
+    for kind, unit, key in (("network", "patient", "value"), ("network slice", "slice", "value"),
                              ("constant", "patient", "constant")):
-        values = ((scored[unit].get(name) or {}).get(what) if known or unit == "slice" else None for name in NAMES)
+        values = ((scored[unit].get(name) or {}).get(key) if known or unit == "slice" else None for name in NAMES)
         found |= {(kind, name): np.nan if value is None else value for name, value in zip(NAMES, values, strict=True)}
     if four_numbers:
         split = four_number_split(run, record)
@@ -100,7 +101,7 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
 
 
 def table(runs: list[Path], records: list[dict], rows: list[dict]) -> list[str]:
-    """A Markdown table: a column each run, and after each group of runs that differ in their seed alone their mean."""
+    """A Markdown table: one column per run, and the mean of each group of runs that differ only in their seed."""
     from functions.reports.run_means import spread
 
     groups = group_runs(records)
@@ -109,7 +110,7 @@ def table(runs: list[Path], records: list[dict], rows: list[dict]) -> list[str]:
         several = "" if alone else f" ({cell(model_name(records[group[0]]))})"
         head += [cell(runs[number].name) + several for number in group]
         if len(group) > 1 or alone:
-            of = "" if alone else f" of {seeds_in_words([records[number] for number in group])}{several}"
+            of = "" if alone else f" of {describe_seeds([records[number] for number in group])}{several}"
             head.append(f"mean ± SD{of}")
     made = [row(head), "|" + "---|" * len(head)]
     network = network_name(records)
@@ -129,7 +130,7 @@ def _three(value: float) -> str:
 
 
 def main() -> None:
-    """A column each run, and the mean ± standard deviation of those that differ in their seed alone, in Markdown."""
+    """Prints a Markdown table with one column per run, and mean ± SD over runs that differ only in their seed."""
     from functions.reports.run_means import NO_MEAN
 
     with one_line_errors():
@@ -144,9 +145,9 @@ def main() -> None:
                 print(printable(f"{run.name}: {', '.join(record['stamps'])}"))
         lines = table(arguments.runs, records, rows)
         print("\n".join(lines))
-        four = "" if arguments.no_four_numbers else "; the four numbers learn from training and validation people"
-        people = ", ".join(str(found["people"]) for found in rows)
-        print(f"\ntest people: {people}; scores per patient unless 'slice' is said{four}")
+        four = "" if arguments.no_four_numbers else "; four numbers: fitted on training and validation patients"
+        patients = ", ".join(str(found["people"]) for found in rows)
+        print(f"\ntest patients: {patients}; scores per patient, except rows with 'slice'{four}")
         if any("classes)" in line for line in lines[2:]):
             print(f"- (… classes): {NO_MEAN}")
 

@@ -1,4 +1,5 @@
-"""Patients found from pixels alone in copies of a set whose names were destroyed: tools/grouping_table.py DATA TABLE"""
+"""Accuracy of grouping slices by patient from pixels, on modified copies of a data set with known patients:
+tools/grouping_table.py DATA TABLE"""
 
 import re
 import sys
@@ -10,11 +11,11 @@ from functions.config.parser import OneLineParser
 from functions.runtime.errors import UserError
 from functions.runtime.exits import one_line_errors
 
-FEWEST = 3       # slices that the plain method needs for two nearest neighbours
+FEWEST = 3       # slices that the baseline needs for two nearest neighbours
 
 
 def copies(pictures: list, generator) -> dict:
-    """name → (rows kept, pictures): what re-packaging does to a set of equally large gray pictures (n, H, W)."""
+    """name → (rows kept, images): typical modifications of redistributed data sets, of gray images (n, H, W)."""
     import io
 
     import numpy as np
@@ -58,7 +59,7 @@ def copies(pictures: list, generator) -> dict:
 
 
 def plain(pictures: list):
-    """The plain method: 52x44 pixels, mean removed, unit norm, mutual two nearest, connected components → labels."""
+    """Baseline labels: 52x44 pixels, mean removed, unit norm, mutual two nearest neighbours, connected components."""
     import numpy as np
     from PIL import Image
     from scipy.sparse import coo_matrix
@@ -76,11 +77,11 @@ def plain(pictures: list):
 
 
 def main() -> None:
-    """A row for each kind of copy: purity and completeness (scikit-learn's homogeneity and completeness scores)."""
+    """Prints one row per modification: purity and completeness (scikit-learn's homogeneity and completeness)."""
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
-        parser.add_argument("data", type=Path, metavar="DATA", help="folder that the table's paths start from")
-        parser.add_argument("table", type=Path, metavar="TABLE", help="CSV with path, subject, slice: the truth")
+        parser.add_argument("data", type=Path, metavar="DATA", help="folder that the table's paths are relative to")
+        parser.add_argument("table", type=Path, metavar="TABLE", help="CSV with the true path, subject, slice")
         arguments = parser.parse_args()
 
         import time

@@ -1,4 +1,4 @@
-"""Evaluated runs as a Markdown table, seeds of one recipe and split together: tools/results_table.py RUN …"""
+"""Evaluated runs as a Markdown table, grouped by recipe and split: tools/results_table.py RUN …"""
 
 import re
 import shlex
@@ -11,19 +11,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a fi
 from functions.checkpointing.run_names import check_file_writable
 from functions.config.parser import OneLineParser
 from functions.reports.markdown_text import cell, code, row, write_between
-from functions.reports.run_groups import group_runs, recipe_name, refuse_repeats, seeds_in_words
+from functions.reports.run_groups import describe_seeds, group_runs, recipe_name, refuse_repeats
 from functions.runtime.errors import UserError
 from functions.runtime.exits import one_line_errors
 
 COLUMNS = (("slice", "accuracy", "slice accuracy"), ("patient", "balanced_accuracy", "patient balanced accuracy"),
            ("patient", "auroc_disease", "patient AUROC, diseased or not"))
-LABELS = {"network": "each seed, 95 % interval over patients", "nearest": "nearest picture of training or validation",
+LABELS = {"network": "each seed, 95 % interval over patients", "nearest": "nearest image of training or validation",
           "constant": "always the largest class"}
 BEGIN, END = "<!-- results: written by tools/results_table.py -->", "<!-- end of results -->"
 
 
 def read(run: Path) -> dict:
-    """run.json and, under "evaluation", what evaluate.py wrote of a run; UserError if it has not been evaluated."""
+    """run.json with evaluate.py's metrics under "evaluation"; raises UserError if the run has not been evaluated."""
     from functions.checkpointing.run_folder import read_record
     from functions.evaluation.metrics_file import read_evaluation
 
@@ -35,41 +35,44 @@ def read(run: Path) -> dict:
 
 
 def group(runs: list[dict]) -> list[list[dict]]:
-    """Runs that differ in their seed alone stand together, in the order in which they were given."""
+    """Groups of runs that differ only in their seed, in the given order."""
     return [[runs[number] for number in numbers] for numbers in group_runs(runs)]
 
 
 def table(groups: list[list[dict]]) -> list[str]:
-    """Of each group mean ± SD over its seeds, their intervals, how many get which verdict, nearest picture, chance."""
+    """For each group: mean ± SD over seeds, intervals, counts of verdicts, nearest neighbour, constant prediction."""
+    from functions.evaluation.scores import SIGNIFICANT
     from functions.reports.run_means import NO_MEAN
 
-    lines = ["| recipe | split | stamps | | " + " | ".join(words for _, _, words in COLUMNS) + " |",
+    lines = ["| recipe | split | caveats | | " + " | ".join(title for _, _, title in COLUMNS) + " |",
              "|" + "---|" * (len(COLUMNS) + 4)]
     for runs in groups:
         first, settings = runs[0]["evaluation"], runs[0]["settings"]
         head = [code(recipe_name(runs[0])), code(f"--split {settings.get('split')}"),
                 cell(", ".join(first["stamps"])) or "-"]
-        seeds = f"mean ± SD of {seeds_in_words(runs)}" if len(runs) > 1 else f"seed {cell(settings.get('seed'))}"
+        seeds = f"mean ± SD of {describe_seeds(runs)}" if len(runs) > 1 else f"seed {cell(settings.get('seed'))}"
         rows = {f"**{seeds}**": [f"**{_spread(runs, unit, name, 'value')}**" for unit, name, _ in COLUMNS],
                 "95 % interval" + " of each" * (len(runs) > 1): [_intervals(runs, unit, name)
                                                                   for unit, name, _ in COLUMNS],
                 "verdict": [_verdicts(runs, unit, name) for unit, name, _ in COLUMNS],
-                "nearest picture": [_spread(runs, unit, name, "nearest") for unit, name, _ in COLUMNS],
+                "nearest image": [_spread(runs, unit, name, "nearest") for unit, name, _ in COLUMNS],
                 f"always {cell(first['largest'])}": [
                     _spread(runs, unit, name, "constant") for unit, name, _ in COLUMNS]}
-        for number, (words, cells) in enumerate(rows.items()):
-            lines.append(row([*(head if number == 0 else [""] * 3), words, *cells]))
-    everybody = [run for runs in groups for run in runs]
-    tested = sorted({(run["evaluation"].get("patient") or {}).get("count") or 0 for run in everybody})
+        for number, (name, cells) in enumerate(rows.items()):
+            lines.append(row([*(head if number == 0 else [""] * 3), name, *cells]))
+    all_runs = [run for runs in groups for run in runs]
+    tested = sorted({(run["evaluation"].get("patient") or {}).get("count") or 0 for run in all_runs})
     trained, scored = ({re.sub(r"^(\w{7})\w*", r"\1", str(run.get("commit"))) for run in part} for part in (
-        everybody, [run["evaluation"] for run in everybody]))
-    why = f" - (… classes): {NO_MEAN}." if any("classes)**" in line for line in lines[2:]) else ""
+        all_runs, [run["evaluation"] for run in all_runs]))
+    rule = (f" Better: permutation p below {SIGNIFICANT} and the whole 95 % interval above the constant prediction."
+            if any(_verdicts(runs, unit, name) != "-" for runs in groups for unit, name, _ in COLUMNS) else "")
+    no_mean = f" - (… classes): {NO_MEAN}." if any("classes)**" in line for line in lines[2:]) else ""
     return [*lines, "", f"Test patients: {', '.join(map(str, tested))}; trained at commit "
-            f"{cell(', '.join(sorted(trained)))}, scored at {cell(', '.join(sorted(scored)))}.{why}"]
+            f"{cell(', '.join(sorted(trained)))}, scored at {cell(', '.join(sorted(scored)))}.{rule}{no_mean}"]
 
 
 def _spread(runs: list[dict], unit: str, name: str, what: str) -> str:
-    """mean ± SD of those runs that have the score, where they score the same classes."""
+    """mean ± SD over the runs that have the score, if they score the same classes."""
     from functions.reports.run_means import scored_names, spread
 
     rows = [(run["evaluation"].get("patient") or run["evaluation"]["slice"])["classes"] for run in runs]
@@ -82,64 +85,64 @@ def _scores(runs: list[dict], unit: str, name: str) -> list[dict]:
 
 
 def _intervals(runs: list[dict], unit: str, name: str) -> str:
-    """The ends of every run's interval, in the runs' order."""
+    """The interval of each run, in order."""
     ends = [(score.get("low"), score.get("high")) for score in _scores(runs, unit, name)]
     shown = ["-" if None in pair else f"{pair[0]:.2f} to {pair[1]:.2f}" for pair in ends]
     return "-" if set(shown) == {"-"} else "; ".join(shown)
 
 
 def _verdicts(runs: list[dict], unit: str, name: str) -> str:
-    """How many runs have which verdict."""
+    """The number of runs with each verdict."""
     found = Counter(score["verdict"] for score in _scores(runs, unit, name) if score.get("verdict"))
     if len(runs) == 1 or not found:
         return cell(next(iter(found), "-"))
-    return "; ".join(f"{cell(words)}: {count} of {len(runs)}" for words, count in found.most_common())
+    return "; ".join(f"{cell(verdict)}: {count} of {len(runs)}" for verdict, count in found.most_common())
 
 
 def check_figure(figure: Path, table: Path | None) -> None:
-    """UserError where --figure cannot be written, or would replace a file that is no PNG, or --write's."""
+    """Raises UserError if --figure cannot be written, or would replace --write's file or one that is not a PNG."""
     check_file_writable(figure, "--figure")
     if figure == table or (figure.exists() and not (figure.is_file() and figure.read_bytes()[:4] == b"\x89PNG")):
-        raise UserError(f"--figure {figure} exists and is no PNG: name another file")
+        raise UserError(f"--figure {figure} exists and is not a PNG: name another file")
 
 
 def draw(groups: list[list[dict]]):
-    """Slice accuracy of each run with its interval, a line a group, the mean of its nearest pictures, the constant."""
+    """Slice accuracy of each run with its interval, one row per group, with the two baselines."""
     from functions.reports.figure_text import Figure, as_written, short
 
     figure = Figure(figsize=(8, 1.2 + 0.9 * len(groups)), layout="constrained")
     axis = figure.subplots()
     for place, runs in enumerate(groups):
         scores = [run["evaluation"]["slice"]["scores"]["accuracy"] for run in runs]
-        said = LABELS if place == 0 else dict.fromkeys(LABELS)
+        labels = LABELS if place == 0 else dict.fromkeys(LABELS)
         for number, score in enumerate(scores):
             span = None if None in (score["low"], score["high"]) else [
                 [max(score["value"] - score["low"], 0)], [max(score["high"] - score["value"], 0)]]
             offset = 0.1 * (number - (len(scores) - 1) / 2)
             axis.errorbar(score["value"], place + offset, xerr=span, fmt="o", ms=4, color="#0072B2", capsize=2, lw=1,
-                          label=said["network"] if number == 0 else None)
+                          label=labels["network"] if number == 0 else None)
         nearest = [score["nearest"] for score in scores if score.get("nearest") is not None]
         constant = [score["constant"] for score in scores if score["constant"] is not None]
         for values, mark, colour, label in ((nearest, "s", "#D55E00", "nearest"), (constant, "|", "0.2", "constant")):
             if values:
-                axis.plot(sum(values) / len(values), place, mark, color=colour, mfc="none", ms=12, label=said[label])
+                axis.plot(sum(values) / len(values), place, mark, color=colour, mfc="none", ms=12, label=labels[label])
     axis.set_yticks(range(len(groups)), ["\n".join([
         f"{short(recipe_name(runs[0]))}, --split {short(runs[0]['settings'].get('split'))}",
         *map(short, runs[0]["evaluation"]["stamps"])]) for runs in groups])
     axis.set(xlim=(min(0.3, axis.dataLim.x0 - 0.02), 1.02), ylim=(len(groups) - 0.5, -0.5),
-             xlabel="share of test slices called right")
+             xlabel="accuracy of test slices")
     axis.grid(alpha=0.3, axis="x")
     figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     return as_written(figure)
 
 
 def main() -> None:
-    """Prints the table; writes it into a file and draws the figure if asked for."""
+    """Prints the table, and optionally writes it to a file and plots the figure."""
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
         parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of evaluated runs")
-        parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the marks in this file")
-        parser.add_argument("--figure", type=Path, metavar="FILE", help="also draw them, as a PNG")
+        parser.add_argument("--write", type=Path, metavar="FILE", help="write the table between the markers in FILE")
+        parser.add_argument("--figure", type=Path, metavar="FILE", help="also plot the runs, as a PNG")
         arguments = parser.parse_args()
         refuse_repeats(arguments.runs)
         if arguments.figure:

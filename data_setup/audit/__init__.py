@@ -1,1 +1,1 @@
-"""What is wrong with a data set: damage, copies, shortcuts, leakage."""
+"""Audit of a data set: damage, copies, shortcuts, leakage."""

@@ -1,4 +1,4 @@
-"""Four numbers a slice, no learning: what a ruler can see of a brain, and the yardstick every network must pass."""
+"""Baseline features without learning: four numbers per slice, a yardstick for every network."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,11 @@ SLABS = 4
 
 
 def four_numbers(image: np.ndarray) -> np.ndarray:
-    """Of one gray slice (H, W): shares of dark, grey and central dark pixels in the brain, brain share of the image.
+    """Of one gray slice (H, W): shares of dark, grey and central dark pixels in the brain, and the brain's share of the
+    image.
 
-    The brain is everything between the outermost pixels of at least BRAIN in its row; dark is below DARK (fluid),
-    grey from DARK to below GREY; the centre is the ellipse of half the brain's height and width.
+    The brain is everything between the outermost pixels of at least BRAIN in each row; dark is below DARK (fluid), grey
+    from DARK to below GREY; the centre is the ellipse of half the brain's height and width.
     """
     bright = image >= BRAIN
     inside = np.maximum.accumulate(bright, axis=1) & np.maximum.accumulate(bright[:, ::-1], axis=1)[:, ::-1]
@@ -34,22 +35,22 @@ def four_numbers(image: np.ndarray) -> np.ndarray:
 
 
 def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:
-    """(people, 16): each person's four numbers averaged in 4 slabs of neighbouring slices; and the ids, sorted.
+    """(patients, 16): each patient's four numbers, averaged in 4 slabs of neighbouring slices; and the ids, sorted.
 
-    An id may be (subject, label): then each label of a person has a row. Slices are ordered by their number in the
-    Kaggle set, elsewhere by file name. ValueError for a person with fewer slices than slabs.
+    An id may be (subject, label): then each label of a patient has a row. Slices are ordered by their number in the
+    Kaggle set, otherwise by file name. UserError for a patient with fewer slices than slabs.
     """
     numbers = {path: four_numbers(read_image(path, 1)[:, :, 0]) for path in paths}
     stacks = {}
     for path, subject in zip(paths, subjects, strict=True):
         known = kaggle_slice(path)
         stacks.setdefault(subject, []).append((known[1] if known else 0, path))
-    people = sorted(stacks)
+    found = sorted(stacks)
     rows = []
-    for subject in people:
+    for subject in found:
         if len(stacks[subject]) < SLABS:
-            who = subject if isinstance(subject, str) else ", ".join(subject)
-            raise UserError(f"patient {who} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
+            name = subject if isinstance(subject, str) else ", ".join(subject)
+            raise UserError(f"patient {name} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
         ordered = np.array([numbers[path] for _, path in sorted(stacks[subject])])
         rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS)]))
-    return np.array(rows), people
+    return np.array(rows), found

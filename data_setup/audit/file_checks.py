@@ -1,4 +1,4 @@
-"""Files as they are: read once, with everything an audit wants to know of them; and what is unusual about some."""
+"""File checks: every file is read once for all parts of the audit, and unusual files are reported."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,27 +16,27 @@ from functions.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Files:
-    """Of each file, in order: gray picture (H, W), digest, size; None and "" where it cannot be read.
+    """Per file, in order: gray image (H, W), digest, size; None and "" where it cannot be read.
 
-    `unreadable` and `odd` say why, by row.
+    `unreadable` and `unusual` give the reason, by row.
     """
 
-    pictures: list[np.ndarray | None]
+    images: list[np.ndarray | None]
     digests: list[str]
     sizes: list[tuple[int, int] | None]
     unreadable: dict[int, str]
-    odd: dict[int, str]
+    unusual: dict[int, str]
 
 
 def read_files(paths: list[str], progress: Callable = lambda work, total: work) -> Files:
-    """Reads every file once, on all cores. Pictures are kept at SIDE pixels a side at most, of more than MANY files at
-    104x88.
+    """Reads every file once, on all cores. Images are reduced to SIDE pixels per side, or to 104x88 if there are more
+    than MANY.
     """
-    n, unreadable, odd = len(paths), {}, {}
-    pictures, digests, sizes = [None] * n, [""] * n, [None] * n
+    n, unreadable, unusual = len(paths), {}, {}
+    images, digests, sizes = [None] * n, [""] * n, [None] * n
     small = Frame((104, 88))
 
-    def one(row: int) -> None:
+    def read_one(row: int) -> None:
         try:
             gray = read_image(paths[row], 1)
         except UserError as error:
@@ -45,13 +45,13 @@ def read_files(paths: list[str], progress: Callable = lambda work, total: work) 
         with open_image(paths[row]) as image:
             mode = image.mode
         digests[row], sizes[row] = digest_of(gray), gray.shape[:2]
-        pictures[row] = (small(gray) if n > MANY else reduce_to(gray, SIDE))[:, :, 0]
+        images[row] = (small(gray) if n > MANY else reduce_to(gray, SIDE))[:, :, 0]
         if gray.max() == gray.min():
-            odd[row] = "all black" if gray.max() == 0 else "of one flat colour"
+            unusual[row] = "all black" if gray.max() == 0 else "of one colour"
         elif mode not in ("L", "RGB"):
-            odd[row] = f"of mode {mode}"
+            unusual[row] = f"of mode {mode}"
 
     with ThreadPoolExecutor(available_cores()) as pool:
-        for _ in progress(pool.map(one, range(n)), n):
+        for _ in progress(pool.map(read_one, range(n)), n):
             pass
-    return Files(pictures, digests, sizes, dict(sorted(unreadable.items())), dict(sorted(odd.items())))
+    return Files(images, digests, sizes, dict(sorted(unreadable.items())), dict(sorted(unusual.items())))

@@ -1,4 +1,6 @@
-"""What a file tells without its brain: how it was stored, framed, named, and what its finest detail is made of."""
+"""Features of an image file that do not depend on the disease: storage, frame, name, and the origin of its finest
+detail.
+"""
 
 import os
 import re
@@ -9,45 +11,45 @@ from scipy.ndimage import uniform_filter
 
 from data_setup.images.read import open_image
 
-OF_FILE = ("format, mode and JPEG tables", "dimensions", "name")              # disease cannot show in these
-OF_HEAD = ("spectrum", "upsampling grid", "noise", "grey levels")             # anatomy shows in these
-BANDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8)         # of the spectrum, cycles a pixel
-MOST = 1024                                          # pixels a side: of a larger image its middle tells as much
-FEW = 20                                             # pixels, of which nothing can be said
+FILE_FEATURES = ("format, mode and JPEG tables", "dimensions", "name")              # independent of anatomy
+ANATOMY_FEATURES = ("spectrum", "upsampling grid", "noise", "grey levels")             # depend on anatomy
+BANDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8)         # band edges of the spectrum, cycles per pixel
+MAX_SIDE = 1024                                          # pixels per side: larger images are cropped to their centre
+MIN_PIXELS = 20                                             # pixels, below which noise features are 0
 
 
-def traces(path: str | Path, gray: np.ndarray) -> dict[str, list[float]]:
-    """What a file tells without its brain, by kind; `gray` is its picture (H, W) uint8."""
+def file_features(path: str | Path, gray: np.ndarray) -> dict[str, list[float]]:
+    """Features of a file by kind; `gray` is its image (H, W) uint8."""
     with open_image(path) as image:
         tables = getattr(image, "quantization", None) or {}
         quality = [float(sum(table)) for table in tables.values()][:2]
         mode, kind, frame = image.mode, image.format or "", image.size
     border = np.concatenate([gray[:2].ravel(), gray[-2:].ravel(), gray[:, :2].ravel(), gray[:, -2:].ravel()])
-    pixels, gray = gray.size, _middle(gray)
+    pixels, gray = gray.size, _centre_crop(gray)
     levels = np.unique(gray)
     bands, grid = _spectrum(gray)
     stem = Path(path).stem
     return {
         "file size": [float(os.path.getsize(path)), os.path.getsize(path) / pixels],
-        "format, mode and JPEG tables": [float(hash_of(kind)), float(hash_of(mode)), *(quality + [0.0, 0.0])[:2]],
+        "format, mode and JPEG tables": [float(text_hash(kind)), float(text_hash(mode)), *(quality + [0.0, 0.0])[:2]],
         "dimensions": [float(frame[0]), float(frame[1])],
         "border": [float(border.mean()), float(border.std()), float((border > 0).mean())],
         "background noise": [float((gray[gray < 8] > 0).mean()) if (gray < 8).any() else -1.0],
         "spectrum": bands,
         "upsampling grid": [grid],
         "noise": _noise(gray.astype(np.float32)),
-        "grey levels": [len(levels) / (int(levels[-1]) - int(levels[0]) + 1)],      # below 1: stretched, gaps were left
-        "name": [float(hash_of(re.sub(r"\d+", "#", stem))), float(len(stem))],
+        "grey levels": [len(levels) / (int(levels[-1]) - int(levels[0]) + 1)],      # below 1: stretched, with gaps
+        "name": [float(text_hash(re.sub(r"\d+", "#", stem))), float(len(stem))],
     }
 
 
-def _middle(gray: np.ndarray) -> np.ndarray:
-    top, left = (max(0, (side - MOST) // 2) for side in gray.shape)
-    return gray[top:top + MOST, left:left + MOST]
+def _centre_crop(gray: np.ndarray) -> np.ndarray:
+    top, left = (max(0, (side - MAX_SIDE) // 2) for side in gray.shape)
+    return gray[top:top + MAX_SIDE, left:left + MAX_SIDE]
 
 
 def _spectrum(gray: np.ndarray) -> tuple[list[float], float]:
-    """Log power a frequency in each of BANDS, and log power where every other pixel repeats; both of the whole's."""
+    """Log power per frequency in each of BANDS, and log power at the upsampling frequencies, relative to the total."""
     height, width = (max(side // 2 * 2, 1) for side in gray.shape)
     even = gray[:height, :width].astype(float)
     power = np.abs(np.fft.fft2(even - even.mean())) ** 2
@@ -60,14 +62,15 @@ def _spectrum(gray: np.ndarray) -> tuple[list[float], float]:
 
 
 def _noise(gray: np.ndarray) -> list[float]:
-    """What a 3 x 3 mean leaves of the flatter half of the head: log of its deviation and of its kurtosis, and the
-    correlation of pixels one and two apart; zeros where nothing can be said."""
+    """Residual of a 3 x 3 mean in the flatter half of the head: log standard deviation, log kurtosis, and correlation
+    of pixels one and two apart; zeros if undefined.
+    """
     left = gray - uniform_filter(gray, 3)
     rough = uniform_filter(left**2, 5)
     head = gray > 0.15 * gray.max()
     flat = head & (rough <= np.median(rough[head])) if head.any() else head
     values = left[flat]
-    if len(values) < FEW or not values.std() > 0:
+    if len(values) < MIN_PIXELS or not values.std() > 0:
         return [0.0] * 4
     kurtosis = np.mean((values - values.mean()) ** 4) / values.var() ** 2
     apart = []
@@ -79,6 +82,6 @@ def _noise(gray: np.ndarray) -> list[float]:
     return [float(np.log(values.std())), float(np.log(kurtosis)), *apart]
 
 
-def hash_of(text: str) -> int:
-    """A small number for a text, the same on every machine."""
+def text_hash(text: str) -> int:
+    """A small hash of a text, the same on every machine."""
     return sum(ord(letter) * 31**i for i, letter in enumerate(text)) % 9973

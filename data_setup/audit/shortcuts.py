@@ -1,8 +1,9 @@
-"""Can the label be read without the brain? What files are made of, class against class, beside shuffled labels.
+"""Shortcuts: whether file features alone predict the class, compared with shuffled labels.
 
-Two questions of each kind of trace. Does it tell a class (a decision tree's AUROC on people never seen)? And are some
-of one class like nobody of the others? A minority class filled up with images from elsewhere is, and hardly shows in an
-AUROC: a fifth of a class, told perfectly, raises it by 0.1.
+Two tests of each kind of feature. First, whether it predicts a class (a decision tree's AUROC on unseen patients).
+Second, whether part of one class is an outlier to all other classes. A minority class that was filled up with images
+from another source is such a case, and hardly shows in the AUROC: a fifth of a class, predicted perfectly, raises it by
+0.1.
 """
 
 from collections.abc import Callable
@@ -14,99 +15,104 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
-from data_setup.audit.file_features import OF_FILE, OF_HEAD
+from data_setup.audit.file_features import ANATOMY_FEATURES, FILE_FEATURES
 from data_setup.resources import available_cores
 
 SHUFFLES = 9           # runs on shuffled labels: the smallest p-value is 1 / 10
-MOST = 2000            # slices, of all people alike: more tell no more
-MARGIN = {"file": 0.03, "surroundings": 0.12, "head": 0.35}    # AUROC above the best shuffled run: heads show disease
-APART, FENCE, HARDLY = 0.10, 3.0, 3     # share of a class; interquartile ranges; the others' share counts so much
-DEALS = 199            # label shufflings for what stands apart: the 99th percentile has two above it
+MAX_SLICES = 2000      # random slices that are tested, at most
+MARGIN = {"file": 0.03, "surroundings": 0.12, "anatomy": 0.35}    # AUROC above the best shuffled run
+MIN_OUTLIER_SHARE, FENCE, OTHERS_WEIGHT = 0.10, 3.0, 3     # share of a class; IQRs; a weight
+PERMUTATIONS = 199     # of labels, for outliers: two lie above the 99th percentile
 
 
 class Shortcut(NamedTuple):
-    """How one kind of trace tells the class: an AUROC across people, and the share of a class that stands apart."""
+    """One kind of feature: an AUROC on unseen patients, and the share of a class that are outliers. Field names are
+    keys of audit.json.
+    """
 
     trace: str
     auroc: float
-    shuffled: float        # the highest of SHUFFLES runs on labels shuffled over people
+    shuffled: float        # the highest of SHUFFLES runs on labels shuffled over subjects
     apart: float = 0.0
-    apart_shuffled: float = 0.0       # the 99th percentile of DEALS runs on labels shuffled over people
+    apart_shuffled: float = 0.0       # the 99th percentile of PERMUTATIONS runs on labels shuffled over subjects
 
     @property
     def found(self) -> bool:
-        return self.told or self.stands_apart
+        return self.separates_classes or self.has_outliers
 
     @property
-    def told(self) -> bool:
-        """Whether the class as a whole is told."""
-        where = "file" if self.trace in OF_FILE else "head" if self.trace in OF_HEAD else "surroundings"
-        return self.auroc > self.shuffled + MARGIN[where]
+    def separates_classes(self) -> bool:
+        """Whether the feature predicts the class."""
+        kind = ("file" if self.trace in FILE_FEATURES else
+                "anatomy" if self.trace in ANATOMY_FEATURES else "surroundings")
+        return self.auroc > self.shuffled + MARGIN[kind]
 
     @property
-    def stands_apart(self) -> bool:
-        """Whether some of one class are like nobody of the others; not by the border, which few large heads touch."""
-        return self.trace != "border" and self.apart > max(APART, self.apart_shuffled)
+    def has_outliers(self) -> bool:
+        """Whether part of one class is far from all others; not for the border, which only a few large heads reach."""
+        return self.trace != "border" and self.apart > max(MIN_OUTLIER_SHARE, self.apart_shuffled)
 
     @property
-    def words(self) -> str:
-        """The finding in words."""
-        end = " (no network sees names; they say that the classes come from different hands)"
-        if self.told:
-            text = (f"the class can be told from the {self.trace} alone: AUROC {self.auroc:.2f} over people never "
-                    f"seen, {self.shuffled:.2f} at best on shuffled labels")
+    def message(self) -> str:
+        """The finding as a message."""
+        end = " (names are no model input, but suggest that the classes have different sources)"
+        if self.separates_classes:
+            text = (f"the {self.trace} alone predicts the class: AUROC {self.auroc:.2f} on unseen patients, "
+                    f"{self.shuffled:.2f} at best on shuffled labels")
         else:
             text = (f"{self.apart:.0%} of one class are far from all others in the {self.trace} alone, "
-                    f"{max(self.apart_shuffled, 0):.0%} on shuffled labels: do they come from elsewhere?")
+                    f"{max(self.apart_shuffled, 0):.0%} on shuffled labels: are they from another source?")
         return text + (end if self.trace == "name" else "")
 
 
-def find_shortcuts(traces_of: Callable[[int], dict[str, list[float]]], labels: np.ndarray, people: np.ndarray,
+def find_shortcuts(features_of: Callable[[int], dict[str, list[float]]], labels: np.ndarray, subjects: np.ndarray,
                    seed: int = 0) -> list[Shortcut]:
-    """Each kind of trace by itself: AUROC of the class it tells best, cross-validated over people, and `_apart`.
+    """Tests each kind of feature by itself: AUROC of the best predicted class, cross-validated over patients, and
+    `_outlier_shares`.
 
-    `traces_of(row)` is what `traces` says of a file; MOST rows, drawn at random, are asked for.
-    Beside it the best of SHUFFLES runs whose labels were shuffled over people, the whole procedure repeated. Classes of
-    fewer than five people are left out; nothing is returned where fewer than two classes remain.
+    `features_of(row)` returns the `file_features` of a file; it is called for MAX_SLICES random rows at most. Both are
+    compared with runs on labels shuffled over patients. Classes of fewer than five patients are left out; the result is
+    empty if fewer than two classes remain.
     """
-    enough = [k for k in np.unique(labels) if len(np.unique(people[labels == k])) >= 5]
+    enough = [k for k in np.unique(labels) if len(np.unique(subjects[labels == k])) >= 5]
     keep = np.isin(labels, enough)
     if len(enough) < 2:
         return []
     generator, found = np.random.default_rng(seed), []
-    chosen = np.sort(generator.permutation(np.flatnonzero(keep))[:MOST])
-    labels, people = labels[chosen], people[chosen]
+    chosen = np.sort(generator.permutation(np.flatnonzero(keep))[:MAX_SLICES])
+    labels, subjects = labels[chosen], subjects[chosen]
     with ThreadPoolExecutor(available_cores()) as pool:
-        rows = list(pool.map(traces_of, chosen.tolist()))
+        rows = list(pool.map(features_of, chosen.tolist()))
     for trace in rows[0]:
         x = np.array([row[trace] for row in rows])
         if len(np.unique(x, axis=0)) < 2:
             found.append(Shortcut(trace, 0.5, 0.5))
             continue
-        auroc = _auroc(x, labels, people, seed)
-        shuffled = [_auroc(x, _shuffled(labels, people, generator), people, seed) for _ in range(SHUFFLES)]
-        deals = np.stack([labels, *(_shuffled(labels, people, generator) for _ in range(DEALS))])
-        apart = _apart(x, deals)
+        auroc = _auroc(x, labels, subjects, seed)
+        shuffled = [_auroc(x, _shuffled(labels, subjects, generator), subjects, seed) for _ in range(SHUFFLES)]
+        permuted = np.stack([labels, *(_shuffled(labels, subjects, generator) for _ in range(PERMUTATIONS))])
+        apart = _outlier_shares(x, permuted)
         found.append(Shortcut(trace, auroc, float(max(shuffled)), float(apart[0]), float(np.quantile(apart[1:], 0.99))))
     return sorted(found, key=lambda shortcut: shortcut.shuffled - shortcut.auroc)
 
 
-def _auroc(x: np.ndarray, labels: np.ndarray, people: np.ndarray, seed: int) -> float:
+def _auroc(x: np.ndarray, labels: np.ndarray, subjects: np.ndarray, seed: int) -> float:
     classes = np.unique(labels)
-    folds = min(5, min(len(np.unique(people[labels == k])) for k in classes))
+    folds = min(5, min(len(np.unique(subjects[labels == k])) for k in classes))
     if folds < 2 or len(classes) < 2:
         return 0.5
     p = np.zeros((len(labels), len(classes)))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, test in splitter.split(x, labels, people):
+    for train, test in splitter.split(x, labels, subjects):
         tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=10, class_weight="balanced", random_state=seed)
         tree.fit(x[train], labels[train])
         p[np.ix_(test, np.searchsorted(classes, tree.classes_))] = tree.predict_proba(x[test])
     return float(max(roc_auc_score(labels == k, p[:, i]) for i, k in enumerate(classes)))
 
 
-def _apart(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The largest share of a class that lies far from the others in one column of `x` (n, c), less HARDLY times theirs.
+def _outlier_shares(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The largest share of a class that is far from the others in one column of `x` (n, c), less OTHERS_WEIGHT times
+    theirs.
 
     For many labellings (d, n) at once: (d,). Far is FENCE interquartile ranges beyond the other classes' quartiles
     (Tukey 1977, "far out").
@@ -116,18 +122,18 @@ def _apart(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
         order = np.argsort(column)
         values = column[order]
         for k in np.unique(labels):
-            mine = np.pad(labels[:, order] == k, ((0, 0), (1, 0)))                          # (d, n + 1)
-            own, theirs = np.cumsum(mine, axis=1), np.cumsum(~mine, axis=1) - 1             # of the lowest 0, 1, …, n
-            low, high = (values[np.argmax(theirs >= q * theirs[:, -1:], axis=1) - 1] for q in (0.25, 0.75))
+            in_class = np.pad(labels[:, order] == k, ((0, 0), (1, 0)))                      # (d, n + 1)
+            inside, outside = np.cumsum(in_class, axis=1), np.cumsum(~in_class, axis=1) - 1     # of the lowest 0 … n
+            low, high = (values[np.argmax(outside >= q * outside[:, -1:], axis=1) - 1] for q in (0.25, 0.75))
             first = np.searchsorted(values, low - FENCE * (high - low), "left")
             last = np.searchsorted(values, high + FENCE * (high - low), "right")
             far, others = ((count[rows, first] + count[:, -1] - count[rows, last]) / np.maximum(count[:, -1], 1)
-                           for count in (own, theirs) for rows in [np.arange(len(count))])
-            largest = np.maximum(largest, far - HARDLY * others)
+                           for count in (inside, outside) for rows in [np.arange(len(count))])
+            largest = np.maximum(largest, far - OTHERS_WEIGHT * others)
     return largest
 
 
-def _shuffled(labels: np.ndarray, people: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Labels handed out anew, whole people at a time."""
-    names, first, person = np.unique(people, return_index=True, return_inverse=True)
-    return labels[first][generator.permutation(len(names))][person]
+def _shuffled(labels: np.ndarray, subjects: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Labels permuted over subjects."""
+    names, first, subject = np.unique(subjects, return_index=True, return_inverse=True)
+    return labels[first][generator.permutation(len(names))][subject]

@@ -1,1 +1,1 @@
-"""One file → one array of the model's size."""
+"""Reading and resizing: one file → one array of the model's size."""

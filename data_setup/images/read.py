@@ -1,14 +1,14 @@
-"""One file, one array: every Pillow mode and depth as 8-bit gray or RGB, and never silently wrong.
+"""Reads an image file of any Pillow mode and bit depth as 8-bit gray or RGB.
 
-Depth rule. Pillow's `convert("L")` clips a 16-bit scan at 255, which turns it white (Pillow issues 2574 and 3159).
-Here an image deeper than 8 bits (`deep_images.py`) is scaled linearly by its own smallest and largest value:
-round(255 (x - min) / (max - min)); an image of one value becomes 0. Grey values of two such images are therefore
-comparable in order, not in size. `DEPTH_RULE` says this in a checkpoint.
+Depth rule. Pillow's `convert("L")` clips a 16-bit scan at 255, which turns it white (Pillow issues 2574 and 3159). Here
+an image of more than 8 bits (`deep.py`) is scaled linearly by its own minimum and maximum: round(255 (x - min) / (max -
+min)); a constant image becomes 0. Grey values of two such images are comparable in order only. A checkpoint stores the
+rule as `DEPTH_RULE`.
 
-Transparency is composited on black, colour becomes gray by ITU-R 601 luma, the EXIF orientation is applied.
+Transparency is composited on black, colour becomes gray by ITU-R 601 luma, and the EXIF orientation is applied.
 
-Size rule. An image of more than MOST_PIXELS is reduced by a whole factor, as the mean of square blocks, strip by strip:
-time is linear in its pixels, and no second image of its size is held.
+Size rule. An image of more than MAX_PIXELS is reduced by an integer factor, as the mean of square blocks, strip by
+strip: time is linear in its pixels, and no second image of its size is allocated.
 """
 
 import math
@@ -31,7 +31,7 @@ DEPTH_RULE = "deeper than 8 bits: round(255 * (x - min) / (max - min)), min and 
 # Pillow's names of the formats that are read. No other decoder is tried, whatever a file contains: some start programs
 # (EPS: Ghostscript). TGA comes last, for its files have no signature.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "TGA")
-MOST_PIXELS = 2**24         # 16.8 million, 4096 x 4096: ten times the largest MR slice
+MAX_PIXELS = 2**24         # 16.8 million, 4096 x 4096: ten times the largest MR slice
 LARGE = 2**22               # pixels, above which only one image is decoded at a time
 STRIP = 2**20               # pixels reduced at once
 SIDE = 512                  # pixels: the longest side of an image that is compared with others
@@ -42,24 +42,24 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """The file as a Pillow image that is not decoded yet; only FORMATS are recognised."""
+    """The file as a Pillow image, not yet decoded; only FORMATS are recognised."""
     return Image.open(path, formats=FORMATS)
 
 
 def read_image(path: str | Path, channels: int) -> np.ndarray:
-    """Read one image file as uint8 (H, W, channels), channels 1 (luma) or 3 (RGB).
+    """Reads one image file as uint8 (H, W, channels), channels 1 (luma) or 3 (RGB).
 
-    Raises UserError, one line with the path, for a file that is empty, truncated, no image, a decompression bomb,
+    Raises UserError, one line with the path, for a file that is empty, truncated, not an image, a decompression bomb,
     of several frames, or not finite.
     """
     if channels not in (1, 3):
         raise UserError(f"an image has 1 or 3 channels, not {channels}")
     with ExitStack() as stack:
-        picture = _decode(path, stack)
-        pixels = _in_strips(picture, channels)                        # (H, W, channels), or (H, W, 1) of deep gray
-    if picture.deep:
+        decoded = _decode(path, stack)
+        pixels = _read_pixels(decoded, channels)                        # (H, W, channels), or (H, W, 1) of deep gray
+    if decoded.deep:
         pixels = np.repeat(_scale_depth(pixels, path), channels // pixels.shape[2], axis=2)
-    return np.ascontiguousarray(_upright(pixels, picture.orientation))
+    return np.ascontiguousarray(_upright(pixels, decoded.orientation))
 
 
 def read_gray(path: str | Path, side: int = SIDE) -> np.ndarray:
@@ -68,22 +68,23 @@ def read_gray(path: str | Path, side: int = SIDE) -> np.ndarray:
 
 
 def reduce_to(image: np.ndarray, side: int) -> np.ndarray:
-    """(H, W) or (H, W, C) uint8 by the smallest whole factor that leaves at most `side` pixels a side."""
+    """(H, W) or (H, W, C) uint8, reduced by the smallest integer factor that gives at most `side` pixels per side."""
     factor = math.ceil(max(image.shape[:2]) / side)
     return image if factor == 1 else np.rint(_block_means(image, factor)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """A decoded file: Pillow's image, its values where these are deeper than 8 bits, its EXIF orientation (1 to 8)."""
+class _DecodedImage:
+    """A decoded file: Pillow's image, its values if they have more than 8 bits, its EXIF orientation (1 to 8)."""
 
     image: Image.Image
     deep: DeepImage | None
     orientation: int
 
 
-def _decode(path: str | Path, stack: ExitStack) -> _Picture:
-    """Open and decode, or UserError with path and reason in one line; `stack` then holds the turn of a large image."""
+def _decode(path: str | Path, stack: ExitStack) -> _DecodedImage:
+    """Opens and decodes a file; UserError, one line with path and reason; `stack` then holds the lock of a large image.
+    """
     image = None
     try:
         if os.path.getsize(path) == 0:
@@ -98,7 +99,7 @@ def _decode(path: str | Path, stack: ExitStack) -> _Picture:
             image.load()
             if image.format == "PNG":
                 _check_png(path)
-            return _Picture(image, deep, image.getexif().get(0x0112, 1))
+            return _DecodedImage(image, deep, image.getexif().get(0x0112, 1))
     except MemoryError:
         if image is not None and image.width * image.height > LARGE:
             raise
@@ -123,30 +124,30 @@ def _check_png(path: str | Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line and without the path."""
+    """The error in one line, without the path."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a format that is read here, or damaged at its start"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())
 
 
-def _in_strips(picture: _Picture, channels: int) -> np.ndarray:
-    """The pixels, uint8 or deep, reduced to at most MOST_PIXELS."""
-    width, height = picture.image.size
-    factor = math.ceil(math.sqrt(width * height / MOST_PIXELS))
+def _read_pixels(decoded: _DecodedImage, channels: int) -> np.ndarray:
+    """The pixels, uint8 or of high bit depth, reduced to at most MAX_PIXELS."""
+    width, height = decoded.image.size
+    factor = math.ceil(math.sqrt(width * height / MAX_PIXELS))
     if factor == 1:
-        return _rows(picture, channels, 0, height)
+        return _rows(decoded, channels, 0, height)
     step = max(1, STRIP // (width * factor)) * factor
-    strips = (_rows(picture, channels, top, min(top + step, height)) for top in range(0, height, step))
+    strips = (_rows(decoded, channels, top, min(top + step, height)) for top in range(0, height, step))
     means = np.concatenate([_block_means(strip, factor) for strip in strips])
-    return means if picture.deep else np.rint(means).astype(np.uint8)
+    return means if decoded.deep else np.rint(means).astype(np.uint8)
 
 
-def _rows(picture: _Picture, channels: int, top: int, bottom: int) -> np.ndarray:
-    """Rows top to bottom: uint8 (h, W, channels), or float (h, W, 1 or channels) of a deep image."""
-    if picture.deep:
-        return picture.deep.rows(top, bottom, channels)
-    image = picture.image
+def _rows(decoded: _DecodedImage, channels: int, top: int, bottom: int) -> np.ndarray:
+    """Rows top to bottom: uint8 (h, W, channels), or float (h, W, 1 or channels) of an image of high bit depth."""
+    if decoded.deep:
+        return decoded.deep.rows(top, bottom, channels)
+    image = decoded.image
     if bottom - top < image.height:
         image = image.crop((0, top, image.width, bottom))
     flat = _flatten(image).convert("L" if channels == 1 else "RGB")
@@ -174,7 +175,7 @@ def _scale_depth(deep: np.ndarray, path: str | Path) -> np.ndarray:
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, C) as EXIF's orientation 1 to 8 wants it shown."""
+    """(H, W, C) rotated and mirrored according to EXIF orientation 1 to 8."""
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

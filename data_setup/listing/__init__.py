@@ -1,1 +1,1 @@
-"""Which files there are: split folders, class folders, and what is left out."""
+"""Listing of files: split folders, class folders, and what is left out."""

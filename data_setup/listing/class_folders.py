@@ -1,7 +1,7 @@
-"""Which slices there are: one lister of class folders, for training, audit and evaluation alike.
+"""Lists the slices of class folders, for training, audit and evaluation.
 
-Nothing is left out silently: every file and folder that is not read is listed with its reason, and what may be slices
-among it is a warning.
+Nothing is left out silently: every file and folder that is not used is listed with its reason, and those that may be
+slices give a warning.
 """
 
 import os
@@ -13,30 +13,30 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from data_setup.listing.file_types import ending, in_words, is_document, is_image, is_litter, what_to_do
+from data_setup.listing.file_types import conversion_advice, ending, format_counts, is_document, is_image, is_litter
 from data_setup.listing.path_names import check_utf8
 from data_setup.listing.split_folders import TRAINING, check_level, check_not_splits, holds_images_only
 from functions.runtime.errors import UserError, printable
 
-# Names of columns and rows in the tables of results, which a class cannot have beside them.
+# Column and row names of the result tables: not allowed as class names.
 RESERVED = frozenset(("path", "subject", "label", "stamps", "(all)"))
 UNREADABLE, OUTSIDE = "folder cannot be read", "outside the class folders"
 LONGEST_NAME = 100                                   # characters of a class name
 
 
 class LeftOut(NamedTuple):
-    """A file or folder that is not read, and why; `doubtful`: it may be slices."""
+    """A file or folder that is not used, and the reason; `suspicious`: it may contain slices."""
 
     path: Path
     reason: str
-    doubtful: bool = False
+    suspicious: bool = False
 
     def __str__(self) -> str:
         return f"{printable(self.path)}: {self.reason}"
 
 
 class Listing(NamedTuple):
-    """Rows (path, class, split); what is left out, a line each with its reason; warnings about what may be slices."""
+    """Rows (path, class, split); what is left out, one line each with its reason; warnings about what may be slices."""
 
     table: pd.DataFrame
     left_out: list[str]
@@ -46,7 +46,7 @@ class Listing(NamedTuple):
 def list_slices(folders: Mapping[str, Path], advice: str = TRAINING) -> Listing:
     """The slices of {split: folder of class folders}, for a run: at least two classes, those of train in every split.
 
-    Raises UserError as `list_class_folders` does, for a single class, and for a class that train does not have.
+    Raises UserError as `list_class_folders` does, for a single class, and for a class that is missing from train.
     """
     for split, folder in folders.items():
         if not folder.is_dir():
@@ -57,8 +57,8 @@ def list_slices(folders: Mapping[str, Path], advice: str = TRAINING) -> Listing:
     if len(known) < 2:
         raise UserError(f"train folder {folders['train']} holds one class, {known[0]}: at least two are needed")
     for split, folder in folders.items():
-        if strange := [name for name in classes[split] if name not in known]:
-            raise UserError(f'{split} folder {folder} has class "{strange[0]}", which {folders["train"]} lacks: it has '
+        if unknown := [name for name in classes[split] if name not in known]:
+            raise UserError(f'{split} folder {folder} has class "{unknown[0]}", which {folders["train"]} lacks: it has '
                             f"{', '.join(known)}")
     return listing
 
@@ -66,21 +66,21 @@ def list_slices(folders: Mapping[str, Path], advice: str = TRAINING) -> Listing:
 def list_class_folders(folders: Mapping[str, Path], advice: str = TRAINING) -> Listing:
     """The slices of {split: folder of class folders}. A class is its folder's name in Unicode's composed form (NFC).
 
-    Raises UserError for a folder without class folders, a class folder without images, a name that no result could
-    carry, a link to an ancestor or into another class's folder, split folders inside a class folder. `advice` says
-    what the user of this script can do about the latter.
+    Raises UserError for a folder without class folders, a class folder without images, an invalid class name, a link to
+    an ancestor or into another class's folder, and split folders inside a class folder. `advice` ends the message of
+    the latter.
     """
     classes = {split: _class_folders(folder) for split, folder in folders.items()}
     rows, left_out, warnings = [], [], []
     for split, folder in folders.items():
         warnings += check_level(folder, classes[split].values(), advice)
-    homes = _homes(classes)
+    class_of = _classes_by_real_path(classes)
     for split, folder in folders.items():
         for name, class_folder in classes[split].items():
             check_not_splits(class_folder, advice)
-            images, others = find_image_files(class_folder, homes)
+            images, others = find_image_files(class_folder, class_of)
             if not images:
-                raise UserError(_no_images(class_folder, others))
+                raise UserError(_no_images_message(class_folder, others))
             rows += [(str(path), name, split) for path in images]
             left_out += others
             warnings += _warnings(class_folder, len(images), others)
@@ -94,12 +94,12 @@ def list_class_folders(folders: Mapping[str, Path], advice: str = TRAINING) -> L
 
 
 def class_name(folder_name: str) -> str:
-    """The name of a class: composed (NFC), so that folders copied from macOS (NFD) are the same class."""
+    """A class name in composed form (NFC), so that folders copied from macOS (NFD) are the same class."""
     return unicodedata.normalize("NFC", folder_name)
 
 
 def check_class_name(name: str, where: object) -> None:
-    """UserError for a name that tables, figures and messages could not carry; `where` is what has the name."""
+    """UserError for a name that tables, figures and messages cannot represent; `where` has the name."""
     check_utf8([name], f"{printable(where)}: the class name")
     reason = None
     if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
@@ -126,85 +126,85 @@ def _class_folders(folder: Path) -> dict[str, Path]:
         check_class_name(name, path)
         if name in found:
             raise UserError(f'{folder} holds two folders for the class "{name}", written in two Unicode forms (NFC and '
-                            "NFD): put their images together")
+                            "NFD): merge them")
         found[name] = path
     if not found:
-        skipped = "".join(f"; {sentence}" for sentence in _skipped_classes(folder))
+        skipped = "".join(f"; {message}" for message in _skipped_classes(folder))
         raise UserError(f"{folder} holds no class folders: it must hold a folder of images for each class{skipped}")
     return found
 
 
 def _skipped_classes(folder: Path) -> list[str]:
-    """A warning for each folder of images that is skipped because of its name, such as one that begins with a dot."""
+    """One message for each folder of images that is skipped because of its name, such as one that starts with a dot."""
     skipped = [path for path in sorted(folder.iterdir()) if is_litter(path.name) and path.is_dir()
                and os.access(path, os.R_OK | os.X_OK) and holds_images_only(path)]
-    return [f"{printable(path)} holds images, but is left out for its name, which hidden or other programs' folders "
-            "have: rename it if it is a class" for path in skipped]
+    return [f"{printable(path)} holds images, but is left out because of its name, which hidden folders and "
+            "folders of other programs have: rename it if it is a class" for path in skipped]
 
 
-def _homes(classes: Mapping[str, Mapping[str, Path]]) -> dict[str, str]:
-    """{real path of a class folder: its class}. UserError where one class's folder is, or lies in, another's."""
-    homes: dict[str, str] = {}
+def _classes_by_real_path(classes: Mapping[str, Mapping[str, Path]]) -> dict[str, str]:
+    """{real path of a class folder: its class}. UserError if folders of two classes are the same or nested."""
+    class_of: dict[str, str] = {}
     for named in classes.values():
         for name, path in named.items():
             real = os.path.realpath(path)
-            for home, other in homes.items():
-                if other != name and (_within(real, home) or _within(home, real)):
+            for class_folder, other in class_of.items():
+                if other != name and (_within(real, class_folder) or _within(class_folder, real)):
                     raise UserError(f"{path} is the same folder as one of class {other}, or one lies in the other: "
-                                    "each class needs a folder of its own; remove the link")
-            homes[real] = name
-    return homes
+                                    "each class needs its own folder; remove the link")
+            class_of[real] = name
+    return class_of
 
 
 def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def find_image_files(folder: str | Path, homes: Mapping[str, str] | None = None) -> tuple[list[Path], list[LeftOut]]:
+def find_image_files(folder: str | Path, class_of: Mapping[str, str] | None = None) -> tuple[list[Path], list[LeftOut]]:
     """All files below a folder, each list sorted by path: (images, what is left out).
 
-    Left out are files without an image's ending, hidden files and folders, litter of other systems, and folders that
-    cannot be read. Linked folders are followed, every real folder once; `homes` are the class folders' real paths.
-    Raises UserError if there is no such folder, for a link to a folder above it or into another class's home, and for
-    a name that is no text.
+    Left out are files without an image extension, hidden files and folders, system files, and folders that cannot be
+    read. Linked folders are followed, every real folder once; `class_of` maps the class folders' real paths to classes.
+    Raises UserError if the folder does not exist, for a link to an ancestor or into another class's folder, and for a
+    name that is not text.
     """
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder")
-    images, left_out, seen, mine = [], [], set(), os.path.realpath(folder)
+    images, left_out, seen, root = [], [], set(), os.path.realpath(folder)
     waiting, linked = deque([Path(folder)]), deque()
-    while waiting or linked:                    # no recursion: folders may be nested deeper than Python's stack
-        here = (waiting or linked).popleft()    # links last: a folder's own path comes before a link to it
+    while waiting or linked:                    # no recursion: folders may be deeper than Python's stack
+        current = (waiting or linked).popleft()       # links last: real paths come before links
         try:
-            status = os.stat(here)
-            entries = _entries(here)
+            status = os.stat(current)
+            entries = _entries(current)
         except OSError as error:
-            left_out.append(LeftOut(here, f"{UNREADABLE} ({error.strerror})", doubtful=True))
+            left_out.append(LeftOut(current, f"{UNREADABLE} ({error.strerror})", suspicious=True))
             continue
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        real_here = os.path.realpath(here)
+        real_current = os.path.realpath(current)
         for entry in entries:
-            path, is_folder, is_link = here / entry.name, _is_folder(entry), entry.is_symlink()
+            path, is_folder, is_link = current / entry.name, _is_folder(entry), entry.is_symlink()
             try:
                 if is_link:
-                    _check_link(path, real_here, mine, homes or {})
+                    _check_link(path, real_current, root, class_of or {})
             except OSError as error:
-                left_out.append(LeftOut(path, f"link cannot be followed ({error.strerror})", doubtful=True))
+                left_out.append(LeftOut(path, f"link cannot be followed ({error.strerror})", suspicious=True))
                 continue
             if is_litter(entry.name):
                 left_out.append(_litter(path, is_folder and not is_link))
             elif is_folder:
                 (linked if is_link else waiting).append(path)
             elif is_image(entry.name):
-                images.append(_readable_name(path))
+                images.append(_checked_name(path))
             else:
-                left_out.append(_no_image(path))
+                left_out.append(_left_out_file(path))
     return sorted(images, key=Path.as_posix), sorted(left_out, key=lambda entry: entry.path.as_posix())
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
-    """Whether an entry is a folder or a link to one; what cannot be looked at is not."""
+    """Whether an entry is a folder or a link to one; False if it cannot be read."""
     try:
         return entry.is_dir()
     except OSError:
@@ -216,19 +216,19 @@ def _entries(folder: Path) -> list[os.DirEntry]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _check_link(link: Path, real_parent: str, mine: str, homes: Mapping[str, str]) -> None:
-    """UserError for a link to a folder above it, or to something of another class than that of the folder `mine`."""
+def _check_link(link: Path, real_parent: str, root: str, class_of: Mapping[str, str]) -> None:
+    """UserError for a link to an ancestor, or into the folder of another class than that of `root`."""
     real = os.path.realpath(link)
     if _within(real_parent, real):
         raise UserError(f"{link} is a link to {real}, a folder above it: remove the link")
-    for home, name in homes.items():
-        if name != homes.get(mine) and (_within(real, home) or _within(home, real)):
+    for class_folder, name in class_of.items():
+        if name != class_of.get(root) and (_within(real, class_folder) or _within(class_folder, real)):
             raise UserError(f"{link} is a link to {real}, which belongs to class {name}: a slice has one class; remove "
                             "the link")
 
 
-def _readable_name(path: Path) -> Path:
-    """The path; UserError if no table could hold it."""
+def _checked_name(path: Path) -> Path:
+    """The path; UserError if a table cannot represent it."""
     check_utf8([path], "file")
     return path
 
@@ -239,7 +239,7 @@ def _litter(path: Path, is_folder: bool) -> LeftOut:
 
 
 def _files_below(folder: Path) -> int:
-    """How many files lie below a folder; what cannot be read counts as none."""
+    """The number of files below a folder; unreadable folders count as empty."""
     return sum(1 for _ in _walk(folder))
 
 
@@ -257,44 +257,44 @@ def _walk(folder: Path) -> Iterator[os.DirEntry]:
                 yield entry
 
 
-def _no_image(path: Path) -> LeftOut:
+def _left_out_file(path: Path) -> LeftOut:
     if is_document(path.name):
         return LeftOut(path, f'ending "{path.suffix}" is no image format known here')
     kind = ending(path)
     words = kind if not kind.startswith(".") else f'ending "{printable(kind)}"'
-    return LeftOut(path, f"{words} is no image format known here", doubtful=True)
+    return LeftOut(path, f"{words} is no image format known here", suspicious=True)
 
 
 def _endings(left_out: list[LeftOut]) -> Counter:
     return Counter(printable(ending(entry.path)) for entry in left_out if not is_litter(entry.path.name))
 
 
-def _no_images(folder: Path, left_out: list[LeftOut]) -> str:
-    """The message for a class folder without a single image: what it holds, and what to do."""
+def _no_images_message(folder: Path, left_out: list[LeftOut]) -> str:
+    """The message for a class folder without images: what it contains, and what to do."""
     unreadable = [entry for entry in left_out if entry.reason.startswith(UNREADABLE)]
     if unreadable:
-        return f"class folder {folder} holds no images that can be reached: {unreadable[0]}"
-    endings = _endings([entry for entry in left_out if entry.doubtful]) or _endings(left_out)
+        return f"class folder {folder} holds no readable images: {unreadable[0]}"
+    endings = _endings([entry for entry in left_out if entry.suspicious]) or _endings(left_out)
     if not endings:
-        return f"class folder {folder} holds no images, nor any other file: put the images of this class there"
-    return (f"class folder {folder} holds no images that can be read here, but {sum(endings.values()):,} other files "
-            f"({in_words(endings)}): {what_to_do(endings)}")
+        return f"class folder {folder} holds no files: put the images of this class there"
+    return (f"class folder {folder} holds no images that can be read, but {sum(endings.values()):,} other files "
+            f"({format_counts(endings)}): {conversion_advice(endings)}")
 
 
 def _warnings(folder: Path, images: int, left_out: list[LeftOut]) -> list[str]:
-    """One sentence each about folders that cannot be read and files that may be slices."""
-    doubtful, sentences = [entry for entry in left_out if entry.doubtful], []
-    unreadable = [entry for entry in doubtful if entry.reason.startswith(UNREADABLE)]
-    outside = [entry for entry in doubtful if entry.reason == OUTSIDE]
-    files = [entry for entry in doubtful if not entry.reason.startswith((UNREADABLE, OUTSIDE))]
+    """One message each about folders that cannot be read and files that may be slices."""
+    suspicious, messages = [entry for entry in left_out if entry.suspicious], []
+    unreadable = [entry for entry in suspicious if entry.reason.startswith(UNREADABLE)]
+    outside = [entry for entry in suspicious if entry.reason == OUTSIDE]
+    files = [entry for entry in suspicious if not entry.reason.startswith((UNREADABLE, OUTSIDE))]
     if unreadable:
-        sentences.append(f"{len(unreadable)} folders below {printable(folder)} cannot be read, and their slices are "
+        messages.append(f"{len(unreadable)} folders below {printable(folder)} cannot be read, and their slices are "
                          f"missing; the first: {unreadable[0]}")
     if outside:
-        sentences.append(f"{len(outside)} files in {printable(folder)} lie outside the class folders and are left out; "
+        messages.append(f"{len(outside)} files in {printable(folder)} lie outside the class folders and are left out; "
                          f"the first: {printable(outside[0].path.name)}")
     if files:
         endings = _endings(files)
-        sentences.append(f"{len(files):,} of {len(files) + images:,} files in {printable(folder)} are left out, "
-                         f"because they are no images ({in_words(endings)}): {what_to_do(endings)}")
-    return sentences
+        messages.append(f"{len(files):,} of {len(files) + images:,} files in {printable(folder)} are left out, "
+                         f"because they are not images ({format_counts(endings)}): {conversion_advice(endings)}")
+    return messages

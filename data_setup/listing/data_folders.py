@@ -1,4 +1,4 @@
-"""Where a run's images lie: the folders that were named, data/, or the phantom."""
+"""Finds the image folders of a run: the given folders, data/, or the phantom."""
 
 import os
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ PHANTOM = DATA / "phantom-100x8-seed0"
 
 
 class Folders(NamedTuple):
-    """Folders of class folders; None: cut from train. `phantom` is the generated set's folder; None: real data.
+    """Folders of class folders; None: held out from train. `phantom` is the generated set's folder; None: real data.
 
-    `notes` say which folders were taken and what beside them is left out, a sentence each.
+    `notes` say which folders are used and what beside them is left out.
     """
 
     train: Path
@@ -29,13 +29,13 @@ class Folders(NamedTuple):
 
 
 def is_demo(flags: Mapping) -> bool:
-    """Whether a run with these flags is the phantom demo: asked for, or no data flag and no data folder.
+    """Whether a run with these flags is the phantom demo: requested, or no data flag and no data folder.
 
-    Raises UserError if the demo and a data flag are asked for together, or data/ holds something but no train folder.
+    Raises UserError if the demo and a data flag are combined, or data/ has content but no train folder.
     """
     named = sorted(DATA_FLAGS & set(flags))
     if flags.get("demo") and named:
-        raise UserError(f"--demo and --{named[0]} exclude each other: the demo makes its own data")
+        raise UserError(f"--demo and --{named[0]} exclude each other: the demo generates its own data")
     if "demo" in flags or named or "train" in _split_folders(DATA).folders:
         return flags.get("demo", False)
     if os.path.lexists(DATA) and not DATA.is_dir():
@@ -49,19 +49,19 @@ def is_demo(flags: Mapping) -> bool:
 
 
 def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: bool) -> Folders:
-    """The folders to read. The phantom is made on first use (a few seconds) and kept in data/.
+    """The folders to read. The phantom is generated on first use (a few seconds) and kept in data/.
 
-    A folder that is named is taken as named, missing or not; one that holds split folders (train/, Testing/, valid/, in
-    any case) stands for its own split's, and a train folder of this kind for those of test and val too, unless these
-    are named. Where train is not named it is data/.
-    Raises UserError where split folders are ambiguous or lack the split that is asked for.
+    A given folder is used as it is, missing or not. A folder that contains split folders (train/, Testing/, valid/, in
+    any case) stands for that of its own split, and a train folder of this kind also for those of test and val, unless
+    these are given. The default for train is data/.
+    Raises UserError where split folders are ambiguous or lack the requested split.
     """
     if demo:
         if not PHANTOM.is_dir():
             try:
                 make_phantom(PHANTOM, people=100, slices=8, seed=0)
             except OSError:
-                if not PHANTOM.is_dir():        # unless another run has just made it
+                if not PHANTOM.is_dir():        # another run may have made it meanwhile
                     raise
         return Folders(PHANTOM / "train", PHANTOM / "test", None, PHANTOM)
     named = {"train": train or DATA, "test": test, "val": val}
@@ -76,46 +76,46 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
         taken[split] = found.folders.get(split, named[split])
     for split in ("test", "val"):
         taken[split] = taken[split] or roots["train"].folders.get(split)
-    _check_apart(train, {"train": named["train"], "test": test, "val": val}, taken)
+    _check_distinct(train, {"train": named["train"], "test": test, "val": val}, taken)
     return Folders(**taken, notes=tuple(_notes(roots, taken)))
 
 
-def _check_apart(train: Path | None, named: Mapping[str, Path | None], taken: Mapping[str, Path | None]) -> None:
-    """UserError where there is no train folder beside the others, or two splits are, or share by links, one folder."""
+def _check_distinct(train: Path | None, named: Mapping[str, Path | None], taken: Mapping[str, Path | None]) -> None:
+    """UserError if there is no train folder beside the others, or if two splits are, or share by links, one folder."""
     others = [split for split in ("test", "val") if named[split] is not None]
     if train is None and others and not taken["train"].is_dir():
         raise UserError(f"--{others[0]}_dir {named[others[0]]} is given without --train_dir, and there is no "
                         f"{taken['train']}: name the folder to train on with --train_dir")
-    places = {}
+    seen = {}
     for split, folder in taken.items():
         if folder is None or not folder.is_dir():
             continue
         classes = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_litter(path.name)]
         for path in (folder, *classes):
-            other, first = places.setdefault(path.resolve(), (split, path))
+            other, first = seen.setdefault(path.resolve(), (split, path))
             if other != split:
                 raise UserError(f"{path} of --{split}_dir and {first} of --{other}_dir are the same folder: name "
                                 f"another, or leave --{split}_dir out, and {split} is cut from train by patient")
 
 
 def _split_folders(root: Path) -> SplitFolders:
-    """The split folders in a folder; none where it does not exist, or holds class folders."""
+    """The split folders in a folder; empty if it does not exist, or contains class folders."""
     return (find_split_folders(root, TRAINING) if root.is_dir() else None) or SplitFolders({}, [])
 
 
 def _notes(roots: Mapping[str, SplitFolders], taken: Mapping[str, Path | None]) -> list[str]:
-    """Which split folders were taken from a folder that holds several, and what beside them is left out."""
-    sentences, used = [], {path for path in taken.values() if path is not None}
+    """Which split folders are used of a folder that contains several, and what beside them is left out."""
+    messages, used = [], {path for path in taken.values() if path is not None}
     if any(found.folders for found in roots.values()):
-        sentences.append("split folders: " + ", ".join(f"{split} is {printable(path)}" for split, path in taken.items()
+        messages.append("split folders: " + ", ".join(f"{split} is {printable(path)}" for split, path in taken.items()
                                                        if path is not None))
     for split, found in roots.items():
         unused = [path for path in found.folders.values() if path not in used]
         beside = [path for path in found.beside if not _is_phantom(path)]
         if beside or unused:
             names = ", ".join(printable(path) for path in [*unused, *beside])
-            sentences.append(f"left out beside {printable(found.folders[split])}: {names}")
-    return list(dict.fromkeys(sentences))
+            messages.append(f"left out beside {printable(found.folders[split])}: {names}")
+    return list(dict.fromkeys(messages))
 
 
 def _is_phantom(path: Path) -> bool:

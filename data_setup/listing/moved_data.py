@@ -1,4 +1,4 @@
-"""A run's slices in another place than where they were when it began: the same files below other folders."""
+"""A run's slices after its data were moved: the same files below other folders."""
 
 import os
 from argparse import Namespace
@@ -13,9 +13,9 @@ DIRS = ("train_dir", "test_dir", "val_dir")
 
 
 class WrittenSplit(NamedTuple):
-    """A run's split.csv, the folder its relative paths start from, and folders that were moved: (was, is).
+    """A run's split.csv, the folder that its relative paths start from, and folders that were moved: (was, is).
 
-    `folders` are those that its slices were in, by the flag that names them.
+    `folders` are the original folders of its slices, by flag.
     """
 
     file: Path
@@ -27,11 +27,11 @@ class WrittenSplit(NamedTuple):
         return str(self.file)
 
     def relocated(self, paths: Sequence[str]) -> list[str]:
-        """Each path as it is now; what lies below no moved folder stays as it was written."""
+        """The current location of each path; a path outside all moved folders is unchanged."""
         return [self._relocated(path) for path in paths]
 
-    def from_here(self, paths: Sequence[str]) -> list[str]:
-        """Each path as it is now, seen from today's working folder."""
+    def resolve(self, paths: Sequence[str]) -> list[str]:
+        """The current location of each path, relative to the current working folder."""
         return [path if Path(path).exists() else str(Path(self.start, path)) for path in self.relocated(paths)]
 
     def _relocated(self, path: str) -> str:
@@ -43,9 +43,9 @@ class WrittenSplit(NamedTuple):
 
 
 def chosen_split(settings: Namespace, record: Mapping | None, flags: Mapping) -> str | WrittenSplit:
-    """What a run's `split` setting says; of a run that goes on, whose run.json is `record`, the split it wrote.
+    """The `split` setting; for a resumed run, whose run.json is `record`, the split.csv that it wrote.
 
-    UserError, naming the flag that helps, where the data of the run that goes on are no longer there.
+    UserError, with the flag that helps, if the data of the resumed run are missing.
     """
     if record is None:
         return settings.split
@@ -53,20 +53,20 @@ def chosen_split(settings: Namespace, record: Mapping | None, flags: Mapping) ->
     for name in DIRS:
         folder = getattr(settings, name)
         if folder is not None and not settings.demo and not Path(folder).is_dir():
-            raise UserError(f"the data of {settings.resume} are not in {folder}: put them back, or, if they were "
-                            f"moved, say where they are now: --{name} DIR")
+            raise UserError(f"the data of {settings.resume} are not in {folder}: restore them, or, if they were "
+                            f"moved, give their new folder: --{name} DIR")
     return split
 
 
 def written_split(run: Path, settings: Mapping, flags: Mapping) -> WrittenSplit:
-    """The split.csv of a run, whose recorded `settings` say where its data were; `flags` may name new folders.
+    """The split.csv of a run, whose recorded `settings` give its data folders; `flags` may give new ones.
 
-    UserError where a folder is named anew that the run did not have.
+    UserError if a new folder is given that the run did not have.
     """
     now = {name: Path(flags[name]) for name in DIRS if flags.get(name) is not None}
     was = data_folders(settings)
     if now and settings.get("demo"):
-        raise UserError(f"--{min(now)}: this run is the demo, whose data are made anew where they are missing: "
+        raise UserError(f"--{min(now)}: this run is the demo, whose data are generated again if they are missing: "
                         "leave it out")
     if new := sorted(set(now) - set(was)):
         raise UserError(f"--{new[0]} {now[new[0]]}: this run had no such folder; its data were in "
@@ -77,7 +77,7 @@ def written_split(run: Path, settings: Mapping, flags: Mapping) -> WrittenSplit:
 
 
 def data_folders(settings: Mapping) -> dict[str, Path]:
-    """flag → folder, absolute, of all that a run's recorded settings name, or by default mean."""
+    """flag → absolute folder, for all folders in a run's recorded settings, explicit or by default."""
     start, given = settings.get("cwd", "."), {name: settings.get(name) for name in DIRS}
     if settings.get("demo"):
         given = {"train_dir": PHANTOM / "train", "test_dir": PHANTOM / "test"}

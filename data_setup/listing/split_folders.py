@@ -1,4 +1,4 @@
-"""Folders of class folders that stand for a split: train, Training, TEST, valid, dev, … beside each other."""
+"""Split folders, which contain class folders: train, Training, TEST, valid, dev, … beside each other."""
 
 import os
 import re
@@ -11,32 +11,32 @@ from functions.runtime.errors import UserError, printable
 
 NAMES = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation", "dev")}
 FILLERS = r"(set|data|dataset|images|imgs|slices|folder|split)$"        # train_set, Test Data, val-images
-# What folders of stages are called.
+# Names of class folders of stages.
 STAGE = re.compile(r"dement|impair|alzheimer|normal|control|healthy|(?<![a-z])(ad|cn|nc|hc|e?l?mci|smc)(?![a-z])", re.I)
 
-# What a message advises: the flags (or what stands in their place) by which a script takes split folders.
+# Advice in messages: the flags that take split folders.
 TRAINING = "name the split folders with --train_dir, --test_dir and --val_dir"
 
 
 class SplitFolders(NamedTuple):
-    """{split: its folder}, and what beside them may hold slices but is in no split."""
+    """{split: its folder}, and what beside them may contain slices but is in no split."""
 
     folders: dict[str, Path]
     beside: list[Path]
 
 
 def split_of(name: str) -> str | None:
-    """The split (train, val, test) that a folder name stands for, in any case; None for any other name."""
+    """The split (train, val, test) of a folder name, in any case; None for any other name."""
     letters = re.sub(r"[^a-z]", "", name.lower())
     plain = re.sub(FILLERS, "", letters) or letters
     return next((split for split, names in NAMES.items() if plain in names), None)
 
 
 def find_split_folders(root: Path, advice: str) -> SplitFolders | None:
-    """The split folders in `root`; None where no name of a folder stands for a split.
+    """The split folders in `root`; None if no folder name is that of a split.
 
-    Raises UserError where the names are ambiguous: two folders of one split, or a folder that is called as a split but
-    holds images and no class folders, as a class does. `advice` ends its message: what the user can do in this script.
+    Raises UserError for ambiguous names: two folders of one split, or a folder named like a split that contains images
+    and no class folders. `advice` ends its message.
     """
     entries = sorted(root.iterdir())
     named = [path for path in entries if split_of(path.name) and not is_litter(path.name) and path.is_dir()]
@@ -46,10 +46,10 @@ def find_split_folders(root: Path, advice: str) -> SplitFolders | None:
     for path in named:
         split = split_of(path.name)
         if split in folders:
-            raise UserError(f"{root} holds {folders[split].name}/ and {path.name}/, and both names stand for {split}: "
+            raise UserError(f"{root} holds {folders[split].name}/ and {path.name}/, and both are names of {split}: "
                             f"{advice}")
         if holds_images_only(path):
-            raise UserError(f"{path} is called as the {split} split is, but holds images and no class folders: put its "
+            raise UserError(f"{path} is named like the {split} split, but holds images and no class folders: put its "
                             f"images into class folders; if it is a class, rename it; otherwise {advice}")
         folders[split] = path
     beside = [path for path in entries if path not in named and not is_litter(path.name)
@@ -58,19 +58,19 @@ def find_split_folders(root: Path, advice: str) -> SplitFolders | None:
 
 
 def holds_images_only(folder: Path) -> bool:
-    """Whether a folder holds image files and no folders."""
+    """Whether a folder contains image files and no folders."""
     inside = [path for path in folder.iterdir() if not is_litter(path.name)]
     return any(is_image(path.name) for path in inside) and not any(path.is_dir() for path in inside)
 
 
 def check_not_splits(class_folder: Path, advice: str) -> None:
-    """UserError for a "class folder" that holds split folders: its train and test slices would be pooled."""
+    """UserError for a "class folder" that contains split folders: its train and test slices would be pooled."""
     inner = {split_of(path.name): path for path in sorted(class_folder.iterdir())
              if split_of(path.name) and not is_litter(path.name) and path.is_dir()}
     if "train" in inner and len(inner) > 1:
         names = " and ".join(f"{path.name}/" for path in inner.values())
-        raise UserError(f"{class_folder} is taken for a class, but holds {names}: split folders hold class folders, "
-                        f"not the other way round; {advice}")
+        raise UserError(f"{class_folder} looks like a class folder, but holds {names}: split folders must hold class "
+                        f"folders, not the reverse; {advice}")
 
 
 def check_level(folder: Path, class_folders: Iterable[Path], advice: str = TRAINING) -> list[str]:

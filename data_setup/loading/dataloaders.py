@@ -1,4 +1,4 @@
-"""From folders to the three streams of batches that a run needs, and everything there is to say about them."""
+"""From class folders to the three batch streams of a run: train, validation and test."""
 
 import hashlib
 import os
@@ -27,13 +27,13 @@ from data_setup.splits.warnings import UNKNOWN
 from data_setup.subjects.find import find_subjects, subjects_and_notes
 from data_setup.subjects.from_pixels import subjects_from_pixels
 from data_setup.subjects.path_tables import check_told_apart
-from data_setup.subjects.proposed_patterns import CHECKED, remedy
+from data_setup.subjects.proposed_patterns import CHECKED, subject_advice
 from functions.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
 class Data:
-    """A run's three streams of batches, the split behind them, and what a reader must be told about them."""
+    """The three batch streams of a run, the split behind them, and its notes and caveats."""
 
     train: Batches
     val: Batches
@@ -41,15 +41,15 @@ class Data:
     class_names: list[str]
     table: pd.DataFrame                # path, class, subject, split; one row a slice
     preprocessing: dict
-    fingerprint: str                   # of every slice's folder, name and pixels
-    notes: list[str]                   # sentences for the start of the run
-    stamps: list[str]                  # LEAKY SPLIT, PATIENTS UNKNOWN: on every result
-    left_out: list[str] = field(default_factory=list)     # files named with their reason
-    folders: list[str] = field(default_factory=list)      # absolute, of class folders, that the slices were read from
+    fingerprint: str                   # hash of every slice's folder, name and pixels
+    notes: list[str]                   # printed at the start of the run
+    caveats: list[str]                  # LEAKY SPLIT, PATIENTS UNKNOWN: shown with every result
+    left_out: list[str] = field(default_factory=list)     # files that were not used, each with its reason
+    folders: list[str] = field(default_factory=list)      # absolute paths of the folders of class folders
 
     @property
     def largest_class(self) -> str:
-        """The class with most training slices: what a guesser would always answer."""
+        """The class with most training slices: the constant prediction of the majority baseline."""
         return self.class_names[int(torch.bincount(self.train.dataset.labels).argmax())]
 
     @property
@@ -59,19 +59,20 @@ class Data:
 
     @property
     def split_hash(self) -> str:
-        """SHA-256 of the split: equal wherever the same slices stand on the same sides."""
+        """SHA-256 of the split: equal for the same slices in the same splits."""
         return split_hash(self.table)
 
     @property
     def subjects_known(self) -> bool:
         """Whether every slice's patient is known."""
-        return UNKNOWN not in self.stamps
+        return UNKNOWN not in self.caveats
 
     @property
     def seen(self) -> dict[str, list[str]]:
-        """Whom training and selection saw: patients' ids, hashes of the pixels at the model's size, the data's folders.
+        """What training and model selection used: subject ids, hashes of the pixels at the model's size, the data's
+        folders.
 
-        Ids that are no archive's mean these patients only in the data set of these folders
+        Ids that are not an archive's identify patients only in the data set of these folders
         (data_setup/splits/seen_in_training.py).
         """
         sides = (self.train.dataset, self.val.dataset)
@@ -80,10 +81,11 @@ class Data:
                 "digests": sorted({digest for side in sides for digest in side.digests})}
 
     def class_weights(self, power: float) -> Tensor:
-        """w_k ∝ n_k^-power over the n_k training slices of class k, mean 1 over all slices; 0 for a class without any.
+        """w_k ∝ n_k^-power over the n_k training slices of class k, mean 1 over all slices; 0 for a class without
+        slices.
 
-        1 makes classes weigh alike (and one patient of a rare class as much as a hundred of a common one), ½ meets it
-        halfway.
+        power 1 gives all classes the same total weight (one patient of a rare class then counts as much as a hundred of
+        a common one); ½ is a compromise.
         """
         counts = torch.bincount(self.train.dataset.labels, minlength=len(self.class_names)).double()
         weights = torch.where(counts > 0, counts.clamp(min=1) ** -power, 0.0)
@@ -108,32 +110,33 @@ def create_dataloaders(
     num_workers: int = 0,
     keep_in_memory: bool | None = None,
 ) -> Data:
-    """Reads class folders once, splits them by patient, and makes shuffled training and ordered val and test batches.
+    """Reads class folders, splits them by patient, and makes shuffled training and ordered validation and test batches.
 
-    `image_size` is (height, width): slices are fitted to it whole, mean and std come from the training slices alone.
-    Pretrained weights bring a `preprocessing` of their own instead (image_size, fit, mean, std, …). Without `test_dir`
-    or `val_dir` those are cut from train by patient; `split` is auto, folder, patient, slice or a CSV
-    (data_setup/splits/split.py). Slices stay in memory as uint8 where they fit (`keep_in_memory` None) and are read by
-    `num_workers` processes otherwise. Raises ValueError, one line, for data that cannot be used.
+    `image_size` is (height, width): slices are scaled to fit it, and mean and std are computed from the training slices
+    only. Pretrained weights come with their own `preprocessing` instead (image_size, fit, mean, std, …). Without
+    `test_dir` or `val_dir` these are held out from train by patient; `split` is auto, folder, patient, slice or a CSV
+    (data_setup/splits/split.py). Slices are kept in memory as uint8 if they fit (`keep_in_memory` None), and are read
+    by `num_workers` processes otherwise. Raises UserError, one line, for data that cannot be used.
     """
     frame = from_description(preprocessing) if preprocessing else Frame(image_size)
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
     listing = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
     table = listing.table
     check_told_apart(table["path"].tolist())
-    table["subject"], told = whose(table["path"].tolist(), subjects, subject_pattern, str(split) not in MODES)
+    table["subject"], subject_notes = assign_subjects(table["path"].tolist(), subjects, subject_pattern,
+                                                      str(split) not in MODES)
     num_bytes = bytes_needed(len(table), frame.size, channels)
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
     decoded = decode(table["path"].tolist(), frame, channels, keep)
     check_unreadable(table, decoded.errors)
     digests = pd.Series(decoded.digests_of_content(frame.size[0] * frame.size[1]), dtype=object)
-    good = table.assign(digest=digests).drop(index=list(decoded.errors))
-    chosen = apply_split(good, split, seed)
-    final = chosen.table.set_index(good.index)                # rows stay in the order of `decoded`
+    readable = table.assign(digest=digests).drop(index=list(decoded.errors))
+    applied = apply_split(readable, split, seed)
+    final = applied.table.set_index(readable.index)                # rows stay in the order of `decoded`
     rows = {name: final.index[final["split"] == name].to_numpy() for name in ("train", "val", "test")}
     for name in ("val", "test"):
         if len(rows[name]) == 0:
-            raise UserError(f"no {name} slices: {train_dir} holds too few patients to keep some apart for {name}")
+            raise UserError(f"no {name} slices: {train_dir} has too few patients to hold some out for {name}")
     mean, std = decoded.mean_and_std(rows["train"], frame.size[0] * frame.size[1])
     if preprocessing:
         mean, std = preprocessing["mean"], preprocessing["std"]
@@ -150,37 +153,38 @@ def create_dataloaders(
     training, evaluation = make_transforms(mean, std, augment)
     left_out = [*decoded.errors.values(), *listing.left_out]
     where = f"in {'GPU ' * on_gpu}memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
-        f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half the free memory), read by {num_workers} workers")
-    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *told, *chosen.notes,
-             *(f"CHECK: {warning}" for warning in listing.warnings)]
+        f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half of the free memory), read by {num_workers} workers")
+    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *subject_notes,
+             *applied.notes, *(f"CHECK: {warning}" for warning in listing.warnings)]
     if frame.mode == "crop":
         shape = read_image(final["path"].iloc[0], 1).shape[:2]
         down, across = frame.kept(shape)
-        notes.append(f"the weights' own crop shows the middle {down:.0%} of the height and {across:.0%} of the width "
-                     f"of a slice of {shape[0]}x{shape[1]}")
-    if UNKNOWN in chosen.stamps:
+        notes.append(f"the crop of the pretrained weights shows the middle {down:.0%} of the height and {across:.0%} "
+                     f"of the width of a slice of {shape[0]}x{shape[1]}")
+    if UNKNOWN in applied.caveats:
         pixels = decoded.images[final.index[:CHECKED].tolist()] if keep else None
-        notes.append(remedy(final["path"].tolist(), final["class"].tolist(), pixels, auto=str(subjects) != "auto"))
+        notes.append(subject_advice(final["path"].tolist(), final["class"].tolist(), pixels,
+                                    auto=str(subjects) != "auto"))
     if left_out:
-        notes.append(f"{len(left_out)} files or folders left out, named at the end")
+        notes.append(f"{len(left_out)} files or folders left out, listed at the end")
     return Data(
         batches("train", training), batches("val", evaluation), batches("test", evaluation), class_names,
         final.reset_index(drop=True), describe_preprocessing(frame, channels, mean, std),
-        _fingerprint(table, decoded.digests), notes, list(chosen.stamps), left_out,
+        _fingerprint(table, decoded.digests), notes, list(applied.caveats), left_out,
         sorted({os.path.realpath(folder) for folder in folders.values() if folder is not None}),
     )
 
 
-def whose(paths: list[str], subjects: str | Path | None, pattern: str | None,
-          written_down: bool) -> tuple[list[str | None], list[str]]:
-    """(an id a path or None, notes); `subjects` "auto": from the names if these tell all, else from the pixels alone.
+def assign_subjects(paths: list[str], subjects: str | Path | None, pattern: str | None,
+          split_given: bool) -> tuple[list[str | None], list[str]]:
+    """(one id per path or None, notes); `subjects` "auto": from the file names if all have an id, else from the pixels.
 
-    Where a split was written down, the people are in it, and pixels are not asked again.
+    With a given split file, which contains the subjects, pixels are not compared.
     """
     if subjects != "auto":               # a file may be called so: Path("auto")
         return subjects_and_notes(paths, subjects, pattern)
     known = find_subjects(paths)
-    if all(known) or written_down:
+    if all(known) or split_given:
         return known, []
     ids, verdict = subjects_from_pixels(paths, read_gray)
     return ids, [f"patients from the pixels alone: {verdict}"]

@@ -1,4 +1,4 @@
-"""Listed slices → samples, each decoded once and kept in memory as uint8 where they fit."""
+"""Listed slices → samples, each decoded once and kept in memory as uint8 if they fit."""
 
 import hashlib
 import os
@@ -20,13 +20,13 @@ from data_setup.images.resize import Frame
 from data_setup.resources import available_cores, available_memory
 from functions.runtime.errors import UserError
 
-UNREADABLE_LIMIT = 0.01    # of a split: more is a broken copy, not a stray file
-BLANK = 1.0                # variance, in grey levels², up to which a slice shows nothing: such slices are all alike
+UNREADABLE_LIMIT = 0.01    # share of a split; more suggests a damaged copy
+BLANK = 1.0                # variance, in grey levels², up to which a slice counts as blank
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Every slice read once. `images` (n, C, H, W) uint8, or None where they do not fit in memory."""
+    """All slices, read once. `images` (n, C, H, W) uint8, or None where they do not fit in memory."""
 
     images: Tensor | None
     sums: np.ndarray                 # (n, C) of pixel values
@@ -42,27 +42,28 @@ class Decoded:
         variance = np.maximum(self.squares[rows].sum(axis=0) / n - mean**2, 0)
         std = np.sqrt(variance)
         if not (std > 0).all():
-            raise UserError("every training slice is one flat colour: there is nothing to learn from these images")
+            raise UserError("every training slice is of one colour: there is nothing to learn from these images")
         return (mean / 255).tolist(), (std / 255).tolist()
 
     def digests_of_content(self, num_pixels: int) -> list[str | None]:
-        """Each slice's digest, None where it could not be read or is blank, so that equal ones are one slice."""
+        """Each slice's digest; None where it could not be read or is blank, so that equal digests mean the same slice.
+        """
         variance = (self.squares / num_pixels - (self.sums / num_pixels) ** 2).max(axis=1)
         return [digest if digest and var > BLANK else None for digest, var in zip(self.digests, variance, strict=True)]
 
 
 def bytes_needed(num_slices: int, size: tuple[int, int], channels: int) -> int:
-    """Memory that slices of `size` take as uint8: n·C·H·W bytes."""
+    """Memory of slices of `size` as uint8: n·C·H·W bytes."""
     return num_slices * channels * size[0] * size[1]
 
 
 def fits_in_memory(num_bytes: int) -> bool:
-    """Whether half the memory that is left to us would hold them, once for each process that torchrun starts here."""
+    """Whether they fit in half of the available memory, once per process that torchrun starts on this machine."""
     return num_bytes * int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= available_memory() / 2
 
 
 def read_slice(path: str | Path, frame: Frame, channels: int) -> np.ndarray:
-    """One file as the model sees it: (C, H, W) uint8 in its frame. ValueError if it cannot be read."""
+    """One file as model input: (C, H, W) uint8, resized. UserError if it cannot be read."""
     return frame(read_image(path, channels)).transpose(2, 0, 1)
 
 
@@ -73,7 +74,7 @@ def decode(paths: Sequence[str], frame: Frame, channels: int, keep: bool) -> Dec
     sums, squares = np.zeros((n, channels)), np.zeros((n, channels))
     digests, checksums, errors = [""] * n, np.zeros(n, dtype=np.uint32), {}
 
-    def one(row: int) -> None:
+    def read_one(row: int) -> None:
         try:
             pixels = read_slice(paths[row], frame, channels)
         except UserError as error:
@@ -89,20 +90,20 @@ def decode(paths: Sequence[str], frame: Frame, channels: int, keep: bool) -> Dec
 
     pool = ThreadPoolExecutor(available_cores())
     try:
-        for _ in tqdm(pool.map(one, range(n)), total=n, desc="reading slices", leave=False, disable=None):
+        for _ in tqdm(pool.map(read_one, range(n)), total=n, desc="reading slices", leave=False, disable=None):
             pass
     finally:
-        pool.shutdown(cancel_futures=True)      # Ctrl-C does not wait for the files still in line
+        pool.shutdown(cancel_futures=True)      # Ctrl-C does not wait for queued files
     return Decoded(images, sums, squares, digests, checksums, dict(sorted(errors.items())))
 
 
 def file_checksum(path: str | Path) -> int:
-    """CRC-32 of a file's bytes: tells a file that changed by accident, for 4 % or less of the time to decode it."""
+    """CRC-32 of a file's bytes: detects accidental changes at 4 % or less of the decoding time."""
     return zlib.crc32(Path(path).read_bytes())
 
 
 def check_unreadable(table: pd.DataFrame, errors: dict[int, str]) -> None:
-    """ValueError if more than 1 % of a split's files, or a class's every file in a split, could not be read."""
+    """UserError if more than 1 % of a split's files, or all files of a class in a split, could not be read."""
     bad = np.zeros(len(table), dtype=bool)
     bad[list(errors)] = True
     for split, rows in table.groupby("split").indices.items():
@@ -117,11 +118,11 @@ def check_unreadable(table: pd.DataFrame, errors: dict[int, str]) -> None:
 
 
 class SliceDataset(Dataset):
-    """Slices of one split: item i is (pixels (C, H, W) uint8, class number). Batches are cut from memory at once.
+    """Slices of one split: item i is (pixels (C, H, W) uint8, class number). Whole batches are indexed at once.
 
-    `table` holds the split's rows, its index their places in `images` (all splits' slices, or None: read from disk),
-    in `digests` of the pixels and in `checksums` of the files. A file that vanished or changed since it was first read
-    is a ValueError that names it: another picture in its place would be another data set, and nobody would know.
+    `table` holds the split's rows; its index gives their positions in `images` (slices of all splits, or None: read
+    from disk), in `digests` of the pixels and in `checksums` of the files. A file that is missing or has changed since
+    it was first read is a UserError with its path: training would silently continue on another data set.
     """
 
     def __init__(self, table: pd.DataFrame, class_names: list[str], frame: Frame, channels: int,
@@ -144,18 +145,18 @@ class SliceDataset(Dataset):
         return torch.from_numpy(self._read_again(index).copy()), self.labels[index]
 
     def _read_again(self, index: int) -> np.ndarray:
-        path, advice = self.paths[index], "put the old one back, then go on with --resume"
+        path, advice = self.paths[index], "restore the file, then continue with --resume"
         try:
             pixels = read_slice(path, self.frame, self.channels)
-            same = not self.checksums or file_checksum(path) == self.checksums[index]    # after decoding: no gap
+            unchanged = not self.checksums or file_checksum(path) == self.checksums[index]    # after decoding
         except (UserError, OSError) as error:
             raise UserError(f"{error} (it could be read when the run began): {advice}") from None
-        if not same:
+        if not unchanged:
             raise UserError(f"{path} has changed since the run began: {advice}")
         return pixels
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch (B, C, H, W), (B,): what a DataLoader asks for when this method exists."""
+        """A whole batch (B, C, H, W), (B,): DataLoader calls this method if it exists."""
         if self.images is None:
             pixels, labels = zip(*map(self.__getitem__, indices), strict=True)
             return torch.stack(pixels), torch.stack(labels)

@@ -1,4 +1,6 @@
-"""Which images of each batch are whose, where several processes train one model (torchrun), and in which order."""
+"""The part of each batch that each process gets when several processes train one model (torchrun), and the epoch's
+seed.
+"""
 
 from collections.abc import Iterator
 
@@ -6,30 +8,30 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-IGNORED = -100     # the label of an image that only fills a share up: nn.CrossEntropyLoss's own ignore_index
+IGNORED = -100     # the label of padding images: nn.CrossEntropyLoss's own ignore_index
 
 
-def place() -> tuple[int, int]:
-    """(this process's number, how many there are); (0, 1) without torchrun."""
+def rank_and_world_size() -> tuple[int, int]:
+    """(rank of this process, number of processes); (0, 1) without torchrun."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-def shares(order: Tensor, batch_size: int, rank: int, world: int) -> Iterator[tuple[Tensor, int]]:
-    """(process `rank`'s part of each batch of world · batch_size images, how many of them count).
+def rank_batches(order: Tensor, batch_size: int, rank: int, world: int) -> Iterator[tuple[Tensor, int]]:
+    """(part of process `rank` in each batch of world · batch_size images, how many of them count).
 
-    Process r takes images r, r + W, …; if that leaves it one short of process 0, the batch's first image fills it up.
+    Process r takes images r, r + W, …; if that is one fewer than process 0 has, the batch's first image pads it.
     """
     for batch in order.split(batch_size * world):
-        mine = batch[rank::world]
-        fillers = len(batch[::world]) - len(mine)
-        yield torch.cat([mine, batch[:fillers]]), len(mine)
+        own = batch[rank::world]
+        fillers = len(batch[::world]) - len(own)
+        yield torch.cat([own, batch[:fillers]]), len(own)
 
 
-def pass_number(device: torch.device) -> int:
-    """One number from torch's global generator, process 0's for all: from it comes the order of a pass.
+def epoch_seed(device: torch.device) -> int:
+    """One number from torch's global generator, broadcast from process 0: it seeds the order of an epoch.
 
-    The other processes' generators begin anew from it, each with numbers of its own (augmentation, dropout): so process
-    0's state alone, which a checkpoint holds, decides everything that all of them draw.
+    The other processes reseed their generators from it, each with its own seed (augmentation, dropout). So the state of
+    process 0, which a checkpoint holds, determines the random numbers of all.
     """
     number = torch.randint(2**31, ())
     if dist.is_initialized():

@@ -1,4 +1,4 @@
-"""Batches of features in place of images: the same order, the same labels, no pixels."""
+"""Batches of precomputed features instead of images, in the same order and with the same labels."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from data_setup.loading.dataset import SliceDataset
 
 
 class FeatureDataset(Dataset):
-    """A SliceDataset's slices as features (n, V, D), V views of each; whose they are and what they are stays."""
+    """The slices of a SliceDataset as features (n, V, D), V views each; paths, subjects and labels are unchanged."""
 
     def __init__(self, slices: SliceDataset, features: Tensor):
         self.paths, self.subjects, self.labels = slices.paths, slices.subjects, slices.labels
@@ -25,12 +25,12 @@ class FeatureDataset(Dataset):
         return self.features[index], self.labels[index]
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch (B, V, D), (B,): what a DataLoader asks for when this method exists."""
+        """A whole batch (B, V, D), (B,): DataLoader calls this method if it exists."""
         return self.features[indices], self.labels[indices]
 
 
 class OneView(nn.Module):
-    """(B, V, D) → (B, D): of each slice one of its V views, drawn anew each time."""
+    """(B, V, D) → (B, D): one of the V views of each slice, drawn at random in every call."""
 
     def forward(self, features: Tensor) -> Tensor:
         batch, views, _ = features.shape
@@ -41,7 +41,7 @@ class OneView(nn.Module):
 
 
 def with_features(data: Data, features: dict[str, Tensor]) -> Data:
-    """The data with each split's images replaced by their features (n, V, D); nothing else is different."""
+    """The data with each split's images replaced by features (n, V, D); all else is unchanged."""
     def batches(old: Batches, shuffle: bool, new: Tensor) -> Batches:
         features = FeatureDataset(old.dataset, new.to(old.dataset.labels.device))
         return Batches(features, old.batch_size, shuffle, OneView(), old.device)

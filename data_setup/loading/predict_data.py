@@ -1,4 +1,4 @@
-"""The slices a checkpoint is to be scored on, prepared as it wants them; and whether it has met their patients."""
+"""The slices to score with a checkpoint, preprocessed as it expects, and whether it was trained on their patients."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,21 +17,22 @@ from data_setup.listing.moved_data import WrittenSplit
 from data_setup.listing.split_folders import find_split_folders, split_of
 from data_setup.loading.dataset import Decoded, decode
 from data_setup.loading.transforms import make_transforms
-from data_setup.similarity.nearest_slice import labels_near
+from data_setup.similarity.nearest_slice import nearest_labels
 from data_setup.similarity.neighbours import Neighbours, find_neighbours
-from data_setup.splits.seen_in_training import compare, in_data_set, means_one_patient, split_folders, training_copies
+from data_setup.splits import seen_in_training
+from data_setup.splits.seen_in_training import data_set_folders, in_data_set, is_global_id, training_copies
 from data_setup.subjects.find import subjects_of_slices
 from data_setup.subjects.path_tables import from_table, read_path_table, subject_ids
-from data_setup.subjects.proposed_patterns import remedy
+from data_setup.subjects.proposed_patterns import subject_advice
 from functions.runtime.errors import UserError, not_a_file, printable
 
 
 @dataclass
 class RowsToScore:
-    """Tables of (path, class, label, subject, who): `test`, and `val` and `train` where a run's own split is here.
+    """Tables of (path, class, label, subject, who): `test`, and `val` and `train` if a run's own split is available.
 
-    `who` is the patient, or the slice itself where nobody knows; `notes` are sentences for the reader. `run` is the
-    run's folder, `own` says that the test slices are those of its split and not other data.
+    `who` is the patient, or the path of a slice whose patient is unknown; `notes` are messages for the reader. `run` is
+    the run's folder; `own` is True if the test slices are those of its split.
     """
 
     parts: dict[str, pd.DataFrame]
@@ -45,18 +46,18 @@ class RowsToScore:
         return self.parts["test"]
 
     def batches(self, part: str, device: torch.device, preprocessing: dict, size: int = 32) -> Iterator[Tensor]:
-        """A part's slices, in their order, as a checkpoint wants its images: batches (B, C, H, W) on the device."""
+        """A part's slices, in order and preprocessed: batches (B, C, H, W) on the device."""
         images = _decode(self.parts[part]["path"].tolist(), preprocessing).images
         _, transform = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)
         transform = transform.to(device)
         return (transform(pixels.to(device)) for pixels in images.split(size))
 
-    def met(self, checkpoint: dict, run: Path | None = None) -> tuple[int, int] | None:
-        """How many test slices are of patients, and how many show slices, that the checkpoint was trained on.
+    def count_seen(self, checkpoint: dict, run: Path | None = None) -> tuple[int, int] | None:
+        """(test slices of patients, test slices by pixels) that the checkpoint was trained on.
 
-        A slice is recognised by equal pixels and, where the training slices are at hand, as a copy of one (seen.py).
-        `run` is the checkpoint's run folder, None for a checkpoint alone. Returns None where nobody knows what it was
-        trained on, neither the checkpoint, which is an old one, nor its split. Notes other data sets' ids.
+        A slice is recognised by equal pixels and, if the training slices are available, as a copy of one (copies.py).
+        `run` is the checkpoint's run folder, None for a checkpoint alone. None if the training data are unknown: an old
+        checkpoint without a split. Adds a note about equal ids of other data sets.
         """
         seen, trained = checkpoint.get("seen") or {}, self._trained_on(run)
         if not seen.get("digests"):
@@ -64,25 +65,25 @@ class RowsToScore:
                 return None
             seen = {"subjects": trained["subject"].dropna().tolist(),
                     "digests": _digests(trained["path"].tolist(), checkpoint["preprocessing"])}
-        folders, copies = seen.get("folders") or split_folders(trained) or None, None
+        folders, copies = seen.get("folders") or data_set_folders(trained) or None, None
         if trained.empty:
-            self.notes.append("the training slices are not at hand: slices with equal pixels are recognised, altered "
+            self.notes.append("the training slices are not available: slices with equal pixels are recognised, altered "
                               "copies of training slices are not")
         else:
-            pictures, near = self._compared if run == self.run else (self._pictures(trained), None)
-            copies = training_copies(pictures[:-len(self.test)], pictures[-len(self.test):], near)
-        result = compare(self.test["path"].tolist(), self.test["subject"].tolist(),
+            images, neighbours = self._compared if run == self.run else (self._images(trained), None)
+            copies = training_copies(images[:-len(self.test)], images[-len(self.test):], neighbours)
+        result = seen_in_training.count_seen(self.test["path"].tolist(), self.test["subject"].tolist(),
                          _digests(self.test["path"].tolist(), checkpoint["preprocessing"]), seen,
                          None if self.own and run == self.run else folders, copies)
-        if names := result.namesakes:
+        if names := result.ambiguous_ids:
             some = ", ".join(names[:3]) + ", …" * (len(names) > 3)
-            self.notes.append(f"{len(names)} patients here have ids of training patients ({some}) and count as others: "
-                              "the ids are no archive's, and these slices lie outside the training data's folders and "
-                              "share no pixels with it")
+            self.notes.append(f"{len(names)} patients here have ids of training patients ({some}) and count as other "
+                              "patients: the ids are not an archive's, and these slices are outside the training "
+                              "data's folders and share no pixels with it")
         return result.by_id, result.by_pixels
 
     def _trained_on(self, run: Path | None) -> pd.DataFrame:
-        """The train and val rows of a run's split, none where its files are not there."""
+        """The train and val rows of a run's split; empty if its files are missing."""
         if run == self.run:
             parts = [self.parts[name] for name in ("train", "val") if name in self.parts]
             return pd.concat(parts) if parts else self.test.iloc[:0]
@@ -92,16 +93,16 @@ class RowsToScore:
 
     @cached_property
     def _compared(self) -> tuple[list[np.ndarray], Neighbours]:
-        """The pictures of the training, validation and test slices, in this order, and each one's neighbours."""
-        pictures = self._pictures(self._trained_on(self.run))
-        return pictures, find_neighbours(pictures)
+        """The images of the training, validation and test slices, in this order, and their nearest neighbours."""
+        images = self._images(self._trained_on(self.run))
+        return images, find_neighbours(images)
 
-    def _pictures(self, trained: pd.DataFrame) -> list[np.ndarray]:
+    def _images(self, trained: pd.DataFrame) -> list[np.ndarray]:
         return [self.thumbnail(path) for table in (trained, self.test) for path in table["path"]]
 
     def nearest_neighbour(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The class of each test slice's nearest picture of training and validation, as split and among strangers;
-        None without any.
+        """The class of each test slice's nearest training or validation slice, over all and over other patients only;
+        or None.
         """
         known = self._trained_on(self.run)
         if known.empty:
@@ -109,30 +110,32 @@ class RowsToScore:
         both = pd.concat([known, self.test], ignore_index=True)
         test = np.arange(len(both)) >= len(known)
         who = both["who"].where(~test | self._same_ids(both, known), "another data set's " + both["who"])
-        return labels_near(self._compared[1], both["label"].to_numpy(), pd.factorize(who)[0], test)
+        return nearest_labels(self._compared[1], both["label"].to_numpy(), pd.factorize(who)[0], test)
 
     def _same_ids(self, both: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
-        """Which of these rows, bool (n,), have an id that means the same patient as in the training data, `known`."""
-        same = np.array(in_data_set(both["path"].tolist(), split_folders(known))) | self.own
-        return same | [isinstance(subject, str) and means_one_patient(path, subject)
+        """Which of these rows, bool (n,), have an id that identifies the same patient as in the training data, `known`.
+        """
+        same = np.array(in_data_set(both["path"].tolist(), data_set_folders(known))) | self.own
+        return same | [isinstance(subject, str) and is_global_id(path, subject)
                        for path, subject in zip(both["path"], both["subject"], strict=True)]
 
     @staticmethod
     def thumbnail(path: str) -> np.ndarray:
-        """The gray picture of a file (H, W), reduced where it is large."""
+        """The gray image of a file (H, W), reduced if it is large."""
         return read_gray(path)
 
 
 def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subjects: Path | None,
                   pattern: str | None, split: WrittenSplit | None = None) -> RowsToScore:
-    """The run's own split, or in place of its test slices those of `data`. UserError for classes the model has not.
+    """The test slices of the run's own split, or those of `data` instead. UserError for classes unknown to the model.
 
-    `split` is the run's split.csv, with where its slices are now; None: a run folder without run.json, or none.
+    `split` is the run's split.csv with the current locations of its slices; None: a run folder without run.json, or
+    none.
     """
     if data is None and run is None:
         raise UserError("a checkpoint without its run folder needs --data: the slices to score")
     if data is None and (subjects or pattern):
-        raise UserError("--subjects and --subject_pattern say whose the slices of --data are: there is no --data")
+        raise UserError("--subjects and --subject_pattern assign patients to the slices of --data: --data is missing")
     if data is None and (why := not_a_file(run / "split.csv")):
         raise UserError(f"{run} holds no split.csv" + (f" but {why}" if why != "no such file" else "")
                         + ": name slices with --data")
@@ -142,13 +145,13 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
         ids, of_subjects = subjects_of_slices(new, subjects, pattern, data)
         new["subject"], notes = pd.Series(ids, dtype=object), notes + of_subjects
         if new["subject"].isna().any():
-            notes.append(remedy(new["path"].tolist(), new["class"].tolist()))
+            notes.append(subject_advice(new["path"].tolist(), new["class"].tolist()))
         table = pd.concat([table[table["split"] != "test"], new], ignore_index=True)
     table["class"] = table["class"].map(class_name)
-    names = [class_name(name) for name in checkpoint["class_names"]]       # an older one may have decomposed letters
-    if strange := sorted(set(table["class"]) - set(names)):
-        path = table.loc[table["class"] == strange[0], "path"].iloc[0]
-        raise UserError(f'class "{strange[0]}", of {path}, is none of the model\'s: its checkpoint has '
+    names = [class_name(name) for name in checkpoint["class_names"]]       # older ones may be in NFD
+    if unknown := sorted(set(table["class"]) - set(names)):
+        path = table.loc[table["class"] == unknown[0], "path"].iloc[0]
+        raise UserError(f'class "{unknown[0]}", of {path}, is not a class of the model: its checkpoint has '
                         f'{", ".join(names)}')
     table["label"] = [names.index(name) for name in table["class"]]
     table["who"] = table["subject"].where(table["subject"].notna(), table["path"])
@@ -160,28 +163,29 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     guess = parts.get("train", parts["test"])["label"]
     for split in ("train", "val"):
         if split in parts and not all(Path(path).is_file() for path in parts[split]["path"]):
-            notes.append(f"the run's {split} slices are not where split.csv says: what needs them is left out")
+            notes.append(f"the run's {split} slices are not at the paths in split.csv: results that need them are "
+                         "left out")
             del parts[split]
     return RowsToScore(parts, int(np.bincount(guess).argmax()), notes, run, data is None)
 
 
 def check_in_place(paths: list[str], run: Path, split: WrittenSplit | None) -> None:
-    """UserError, naming the flags that help, where slices of a run's own split are not where it says."""
+    """UserError, with the flags that help, if slices of a run's own split are missing from their paths."""
     missing = [path for path in paths if not Path(path).is_file()]
     if missing:
         folders = split.folders if split else {"train_dir": "the run's train folder"}
         flags = " ".join(f"--{name} DIR (was {was})" for name, was in folders.items())
-        raise UserError(f"{len(missing)} of {len(paths)} test slices of {run} are not where its split.csv says, the "
-                        f"first {missing[0]}: put them back, or say where they are now: {flags}")
+        raise UserError(f"{len(missing)} of {len(paths)} test slices of {run} are not at the paths in its split.csv, "
+                        f"the first {missing[0]}: restore them, or give their folders: {flags}")
 
 
 def _own_split(run: Path | None, split: WrittenSplit | None) -> pd.DataFrame:
-    """Rows (path, class, subject, split) of a run's split.csv; paths were written where the run was started."""
+    """Rows (path, class, subject, split) of a run's split.csv; paths are relative to where the run was started."""
     if run is None or not (run / "split.csv").is_file():
         return pd.DataFrame(columns=["path", "class", "subject", "split"], dtype=object)
     table = read_path_table(run / "split.csv", ["path", "class", "subject", "split"]).astype(object)
     table["subject"] = pd.Series(subject_ids(table["subject"]), dtype=object)
-    table["path"] = (split or WrittenSplit(run / "split.csv")).from_here(table["path"].tolist())
+    table["path"] = (split or WrittenSplit(run / "split.csv")).resolve(table["path"].tolist())
     return table
 
 
@@ -191,13 +195,13 @@ ADVICE = "name the folder of class folders to score with --data"
 def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
     """Rows (path, class, split "test") of class folders, of the test folder beside train and val, or of a CSV; notes.
 
-    Raises UserError where split folders or the rows of a CSV are named, and none of them is for test.
+    Raises UserError if split folders or the rows of a CSV are given, and none of them is for test.
     """
     if data.is_file():
         table = read_path_table(data, ["path", "class", "split"], ["subject"]).astype(object)
         test = table["split"].map(split_of) == "test"
         if not test.any():
-            raise UserError(f"--data {data} has no row of split test: rows for training are not scored silently; write "
+            raise UserError(f"--data {data} has no row of split test: rows for training are not scored; write "
                             'test into the column "split" of the rows to score')
         table = table[test].reset_index(drop=True)
         table["path"] = from_table(data, table["path"].tolist())
@@ -210,21 +214,21 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
     found, notes = find_split_folders(data, ADVICE), []
     if found is not None and "test" not in found.folders:
         other = next(iter(found.folders.values()))
-        raise UserError(f"--data {data} holds {other.name}/ but no test folder: score {other} with --data {other}, if "
-                        "that is meant")
+        raise UserError(f"--data {data} holds {other.name}/ but no test folder: to score {other}, give "
+                        f"--data {other}")
     folder = found.folders["test"] if found is not None else data
     listing = list_class_folders({"test": folder}, ADVICE)
     if found is not None:
-        left = f", without {', '.join(printable(path.name) for path in found.beside)}" if found.beside else ""
-        notes.append(f"the slices of {folder}{left}")
+        remainder = f", without {', '.join(printable(path.name) for path in found.beside)}" if found.beside else ""
+        notes.append(f"the slices of {folder}{remainder}")
     notes += [f"CHECK: {warning}" for warning in listing.warnings]
     if listing.left_out:
-        notes.append(f"{len(listing.left_out)} files or folders are left out; the first: {listing.left_out[0]}")
+        notes.append(f"{len(listing.left_out)} files or folders are left out out; the first: {listing.left_out[0]}")
     return listing.table, notes
 
 
 def _digests(paths: list[str], preprocessing: dict) -> list[str | None]:
-    """Hashes of the slices' pixels as the model sees them, None for blank ones."""
+    """Hashes of the slices' pixels at the model's size, None for blank ones."""
     return _decode(paths, preprocessing).digests_of_content(np.prod(preprocessing["image_size"]))
 
 

@@ -1,4 +1,4 @@
-"""The data that a training run's settings ask for."""
+"""Loads the data of a training run's settings."""
 
 from argparse import Namespace
 from dataclasses import replace
@@ -14,10 +14,10 @@ from functions.runtime.errors import UserError
 
 def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device: torch.device,
                   preprocessing: dict | None = None) -> tuple[Data, Folders]:
-    """(the run's data, the folders it was read from): the named folders, data/, or the phantom.
+    """(the run's data, the folders that it was read from): the given folders, data/, or the phantom.
 
-    `split` is the settings' own, or the split.csv of the run that goes on; `preprocessing` is that of pretrained
-    weights. Raises ValueError, one line, for data that cannot be used.
+    `split` is that of the settings, or the split.csv of a resumed run; `preprocessing` is that of pretrained weights.
+    Raises UserError, one line, for data that cannot be used.
     """
     folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
     data = create_dataloaders(

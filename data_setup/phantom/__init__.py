@@ -1,1 +1,1 @@
-"""The built-in data set: generated brain slices with a known ground truth."""
+"""The built-in data set: generated brain slices with known labels and known best scores."""

@@ -1,13 +1,13 @@
-"""What a person of the phantom looks like: identity and disease → axial T1-like slices, 96 high and 80 wide.
+"""Renders a phantom patient: identity and disease → axial T1-like slices, 96 high and 80 wide.
 
-Seen from above with the forehead up. Every structure is a signed distance d (pixels, negative inside) that a smooth
-step turns into a share of the pixel. The brain is bounded by its outer contour and by the sulci cut into it, and the
-cortex is the ribbon next to that boundary:
+Axial view from above with the forehead up. Every structure is a signed distance d (pixels, negative inside), which a
+smooth step turns into a pixel's coverage. The brain is bounded by its outer contour and by the sulci, and the cortex is
+the ribbon next to that boundary:
 
     depth = min(distance to the contour, distance to the nearest sulcus)
     fluid where depth < 0, grey matter up to the ribbon's thickness, white matter beyond
 
-Identity (skull, sulci, ventricle shape, bias field, contrast, texture) is drawn without looking at the stage.
+Identity (skull, sulci, ventricle shape, bias field, contrast, texture) is drawn independently of the stage.
 """
 
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ FLUID, GREY, DEEP_GREY, WHITE, SCALP, BONE = 0.10, 0.52, 0.66, 0.86, 0.62, 0.05
 
 
 def draw_identity(draws, sex):
-    """One person's anatomy apart from disease; lengths in pixels."""
+    """One patient's anatomy apart from disease; lengths in pixels."""
     u, size = draws.uniform, 1.015 if sex == "M" else 0.985
     place = (2.0 * np.arange(SULCI) + 1.0 - SULCI) / SULCI
     return SimpleNamespace(
@@ -38,90 +38,90 @@ def draw_identity(draws, sex):
     )  # fmt: skip
 
 
-def head_frame(who, levels):
-    """Pixels → the person's upright, symmetric frame, in which the inner skull is one ellipse on every level.
+def head_frame(identity, levels):
+    """Pixels → the patient's upright, symmetric frame, in which the inner skull is one ellipse on every level.
 
     Returns x (to the image's right) and y (to the back) in pixels, the signed distance to the ellipse, and the distance
-    from the centre as a share of the ellipse's.
+    from the centre relative to the ellipse's.
     """
-    x = np.arange(WIDTH) - (WIDTH - 1) / 2 - who.x
-    y = (np.arange(HEIGHT) - (HEIGHT - 1) / 2 - who.y)[:, None]
-    cosine, sine = turn(who.tilt)
+    x = np.arange(WIDTH) - (WIDTH - 1) / 2 - identity.x
+    y = (np.arange(HEIGHT) - (HEIGHT - 1) / 2 - identity.y)[:, None]
+    cosine, sine = turn(identity.tilt)
     x, y = cosine * x + sine * y, cosine * y - sine * x
-    back = y / who.half_length
-    x = x / (1.0 + who.egg * back - who.square * back * back) + who.petalia * back * (1.0 - back * back)
+    back = y / identity.half_length
+    x = x / (1.0 + identity.egg * back - identity.square * back * back) + identity.petalia * back * (1.0 - back * back)
     low, high = 0.35 - np.minimum(levels, 0.35), np.maximum(levels, 0.35) - 0.35
     size = (1.0 - 0.35 * low * low - 0.34 * high * high)[:, None, None]
     x, y = x / size, y / size
-    across, along = x / who.half_width, y / who.half_length
+    across, along = x / identity.half_width, y / identity.half_length
     ratio = np.sqrt(across * across + along * along) + 1e-9
     to_skull = (ratio - 1.0) * np.sqrt(x * x + y * y) / ratio
-    return x - who.shift * np.maximum(1.0 - ratio * ratio, 0.0), y, to_skull, ratio
+    return x - identity.shift * np.maximum(1.0 - ratio * ratio, 0.0), y, to_skull, ratio
 
 
-def sulci(who, x, y, levels, size):
+def sulci(identity, x, y, levels, size):
     """Distance from every pixel to the middle of the nearest ordinary sulcus; `size` is brain / inner skull."""
     nearest = np.full(x.shape, 1e6)
     for side, columns in enumerate((slice(0, WIDTH // 2 + 12), slice(WIDTH // 2 - 12, WIDTH))):
         sign = 2.0 * side - 1.0
         xs, ys, best = x[..., columns], y[..., columns], nearest[..., columns]
         for i in range(SULCI):
-            place = who.sulcus_place[side, i] + who.sulcus_drift[side, i] * (levels - 0.5)
+            place = identity.sulcus_place[side, i] + identity.sulcus_drift[side, i] * (levels - 0.5)
             cosine, sine = turn((place * (0.785 + 0.215 * place * place))[:, None, None])
-            lean = who.sulcus_tilt[side, i]
+            lean = identity.sulcus_tilt[side, i]
             length = float(np.sqrt(1.0 + lean * lean))
             step_x, step_y = -sign * (cosine + lean * sine) / length, (lean * cosine - sine) / length
-            start_x, start_y = sign * size * who.half_width * cosine, size * who.half_length * sine
+            start_x, start_y = sign * size * identity.half_width * cosine, size * identity.half_length * sine
             along = xs * step_x + ys * step_y - (start_x * step_x + start_y * step_y)
             across = ys * step_x - xs * step_y - (start_y * step_x - start_x * step_y)
-            across -= who.sulcus_bend[side, i] * along * along
-            beyond = np.maximum(along - who.sulcus_depth[side, i], 0.0)
+            across -= identity.sulcus_bend[side, i] * along * along
+            beyond = np.maximum(along - identity.sulcus_depth[side, i], 0.0)
             np.minimum(best, across * across + beyond * beyond, out=best)
     return np.sqrt(nearest)
 
 
-def fissures(who, x, y, levels):
+def fissures(identity, x, y, levels):
     """Distance to the middle of the fissure between the hemispheres and of the two Sylvian fissures with the insula."""
-    a, b, t = who.half_width, who.half_length, levels[:, None, None]
+    a, b, t = identity.half_width, identity.half_length, levels[:, None, None]
     above = step(t, 0.72, 0.95)  # over the corpus callosum the fissure runs from front to back
     front, back = b * (0.9 * above - 0.52), b * (0.50 - 0.6 * above)
     bridge = np.minimum(np.maximum(y - front, 0.0), np.maximum(back - y, 0.0))
     nearest = np.sqrt(x * x + bridge * bridge)
     hidden = 60.0 * step(t, 0.52, 0.66)
     for side in (0, 1):
-        xs, level = (2.0 * side - 1.0) * x, b * (-0.06 + who.sylvian[side])
+        xs, level = (2.0 * side - 1.0) * x, b * (-0.06 + identity.sylvian[side])
         sylvian = capsule(xs, y, (1.1 * a, level), (0.66 * a, level - 0.05 * b), 0.9, 0.3)
         insula = capsule(xs, y, (0.62 * a, level - 0.22 * b), (0.67 * a, level + 0.20 * b), 0.2, 0.1)
         nearest = np.minimum(nearest, np.minimum(sylvian, insula) + hidden)
     return nearest
 
 
-def ventricles(who, x, y, levels, vbr):
+def ventricles(identity, x, y, levels, vbr):
     """Signed distance to the lateral ventricles (horns, bodies) and the third one, whose area grows as vbr."""
-    a, b, t = who.half_width, who.half_length, levels[:, None, None]
+    a, b, t = identity.half_width, identity.half_length, levels[:, None, None]
     growth = float(np.sqrt(max(vbr, 0.004) / 0.072))  # a slit at least
-    side = np.where(x > 0.0, 1.0 + who.ventricle_asymmetry, 1.0 - who.ventricle_asymmetry)
+    side = np.where(x > 0.0, 1.0 + identity.ventricle_asymmetry, 1.0 - identity.ventricle_asymmetry)
     long, wide = float(np.sqrt(growth)), growth * float(np.sqrt(growth)) * side
     x = np.sqrt(x * x + 0.04)
-    spread, reach = who.horn_spread * long, who.horn_length * long
+    spread, reach = identity.horn_spread * long, identity.horn_length * long
     middle, front = (0.13 * a, -0.02 * b), (0.30 * a * spread, -0.36 * b * reach)
     atrium = (0.24 * a * spread, 0.24 * b * reach)
-    tail = (0.36 * a * spread, 0.44 * b * reach * who.back_horn)
+    tail = (0.36 * a * spread, 0.44 * b * reach * identity.back_horn)
     body = step(t, 0.34, 0.46) * step(t, 0.90, 0.80)
     horns = step(t, 0.26, 0.40) * step(t, 0.80, 0.66)
     d = capsule(x, y, middle, front, 1.5 * wide * body, 3.6 * wide * horns) + 9.0 * (1.0 - horns)
     d = np.minimum(d, capsule(x, y, middle, atrium, 1.7 * wide * body, 3.6 * wide * horns) + 9.0 * (1.0 - horns))
     d = np.minimum(d, capsule(x, y, atrium, tail, 3.6 * wide * horns, 1.2 * wide * horns) + 9.0 * (1.0 - horns))
-    bow = x - who.horn_bend * y * y / b
+    bow = x - identity.horn_bend * y * y / b
     top, end = (0.20 * a * long, -0.24 * b * long), (0.22 * a * long, 0.22 * b * long)
     d = np.minimum(d, capsule(bow, y, top, end, 2.4 * wide * body, 2.9 * wide * body) + 9.0 * (1.0 - body))
     third = step(t, 0.10, 0.22) * step(t, 0.56, 0.44)
     return np.minimum(d, capsule(x, y, (0.0, -0.08 * b), (0.0, 0.14 * b), wide, wide) + 9.0 * (1.0 - third))
 
 
-def paint_nuclei(image, who, x, y, levels):
+def paint_nuclei(image, identity, x, y, levels):
     """Caudate, putamen and thalamus on slices around the ventricles."""
-    a, b, t, size = who.half_width, who.half_length, levels[:, None, None], who.nuclei
+    a, b, t, size = identity.half_width, identity.half_length, levels[:, None, None], identity.nuclei
     shown = step(t, 0.16, 0.30) * step(t, 0.72, 0.58)
     caudate = capsule(x, y, (0.27 * a, -0.30 * b), (0.30 * a, -0.16 * b), 3.0 * size, 1.8 * size)
     putamen = capsule(x, y, (0.46 * a, -0.18 * b), (0.50 * a, 0.08 * b), 2.0 * size, 1.6 * size)
@@ -129,14 +129,14 @@ def paint_nuclei(image, who, x, y, levels):
     return paint(image, DEEP_GREY, 0.9 * shown * inside(np.minimum(np.minimum(caudate, putamen), thalamus), 1.1))
 
 
-def paint_base(image, who, x, y, levels):
+def paint_base(image, identity, x, y, levels):
     """Midbrain in its cistern on low slices, cerebellum on the lowest."""
-    a, b, t = who.half_width, who.half_length, levels[:, None, None]
+    a, b, t = identity.half_width, identity.half_length, levels[:, None, None]
     low = step(t, 0.34, 0.22)
     peduncle = capsule(x, y, (0.0, 0.10 * b), (0.16 * a, -0.02 * b), 0.13 * a, 0.10 * a)
     tectum = capsule(x, y, (0.0, 0.08 * b), (0.07 * a, 0.17 * b), 0.15 * a, 0.10 * a)
     stem = np.minimum(peduncle, tectum)
-    image = paint(image, FLUID, low * inside(stem - 1.0 - who.cistern))
+    image = paint(image, FLUID, low * inside(stem - 1.0 - identity.cistern))
     image = paint(image, FLUID, low * inside(capsule(x, y, (0.0, -0.16 * b), (0.24 * a, -0.12 * b), 2.4, 0.6)))
     image = paint(image, 0.74, low * inside(stem + 0.5))
     lowest = step(t, 0.155, 0.12)
@@ -147,9 +147,9 @@ def paint_base(image, who, x, y, levels):
     return paint(image, 0.50 + 0.5 * leaf, lowest * inside(cerebellum + 0.7))
 
 
-def paint_hippocampus(image, who, x, y, levels, hippocampus):
+def paint_hippocampus(image, identity, x, y, levels, hippocampus):
     """Low slices: the hippocampus and, on its outer side, the temporal horn, which grows as the hippocampus shrinks."""
-    a, b, loss = who.half_width, who.half_length, max(1.0 - hippocampus, -0.25)
+    a, b, loss = identity.half_width, identity.half_length, max(1.0 - hippocampus, -0.25)
     body, horn = 3.5 - 5.0 * loss, 3.0 + 7.0 * loss
     shown = step(levels[:, None, None], 0.42, 0.32)
     temporal_horn = capsule(x, y, (0.54 * a, -0.12 * b), (0.58 * a, 0.20 * b), horn, 0.7 * horn)
@@ -158,42 +158,43 @@ def paint_hippocampus(image, who, x, y, levels, hippocampus):
     return paint(image, 0.58, shown * inside(formation))
 
 
-def acquire(image, who, x, y, levels, to_skull, draws):
-    """Tissue → what the scanner saves, uint8: nothing outside the head, bias field, texture, gain and noise within."""
-    u, v, (b0, b1, b2, b3, b4) = x / 40.0, y / 48.0, who.bias
+def acquire(image, identity, x, y, levels, to_skull, draws):
+    """Tissue → the saved image, uint8: zero outside the head; bias field, texture, gain and noise inside."""
+    u, v, (b0, b1, b2, b3, b4) = x / 40.0, y / 48.0, identity.bias
     bias = 1.0 + b0 * u + b1 * v + b2 * u * v + b3 * u * u + b4 * v * v
-    texture = 1.0 + smooth_noise(draws, levels, 24, 20, who.texture)
+    texture = 1.0 + smooth_noise(draws, levels, 24, 20, identity.texture)
     noise = draws.uniform(-0.5, 0.5, (4, *x.shape))
-    noise = (noise[0] + noise[1] + noise[2] + noise[3]) * (1.7 * who.noise)
-    image = inside(to_skull - who.skull - who.scalp) * (image * bias * texture * who.gain + noise)
+    noise = (noise[0] + noise[1] + noise[2] + noise[3]) * (1.7 * identity.noise)
+    image = inside(to_skull - identity.skull - identity.scalp) * (image * bias * texture * identity.gain + noise)
     return np.floor(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-def render(person, slices, draws):
-    """The person's slices from low (hippocampus) to high (no ventricles) as uint8 (slices, HEIGHT, WIDTH)."""
-    who = draw_identity(draws, person.sex)
-    levels = np.clip((np.arange(slices) + 0.5) / slices + who.level, 0.0, 1.0)
-    x, y, to_skull, ratio = head_frame(who, levels)
-    size = min(max(0.985 - 0.85 * (0.83 - person.nwbv), 0.70), 0.985)  # brain / inner skull, across
-    gap = max(0.55 + 15.0 * (person.csf - 0.169), 0.1)  # half of a sulcus's width
-    aged = min(max((person.age - 50.0) / 40.0, 0.0), 1.2)
+def render(patient, slices, draws):
+    """The patient's slices from low (hippocampus) to high (no ventricles) as uint8 (slices, HEIGHT, WIDTH)."""
+    identity = draw_identity(draws, patient.sex)
+    levels = np.clip((np.arange(slices) + 0.5) / slices + identity.level, 0.0, 1.0)
+    x, y, to_skull, ratio = head_frame(identity, levels)
+    size = min(max(0.985 - 0.85 * (0.83 - patient.nwbv), 0.70), 0.985)  # brain / inner skull, across
+    gap = max(0.55 + 15.0 * (patient.csf - 0.169), 0.1)  # half of a sulcus's width
+    aged = min(max((patient.age - 50.0) / 40.0, 0.0), 1.2)
     bent_x = x + smooth_noise(draws, levels, 10, 8, 3.4)
     bent_y = y + smooth_noise(draws, levels, 10, 8, 3.4)
-    cut = np.minimum(sulci(who, bent_x, bent_y, levels, size), fissures(who, 0.6 * x + 0.4 * bent_x, y, levels))
+    cut = np.minimum(sulci(identity, bent_x, bent_y, levels, size),
+                     fissures(identity, 0.6 * x + 0.4 * bent_x, y, levels))
     depth = np.minimum(cut - gap * (0.45 + 0.75 * ratio * ratio), (size - ratio) * (to_skull / (ratio - 1.0 + 1e-12)))
 
-    white, grey = WHITE + who.white - 0.06 * aged, GREY + who.grey
-    white_share = inside(who.ribbon - depth, 0.9)
+    white, grey = WHITE + identity.white - 0.06 * aged, GREY + identity.grey
+    white_share = inside(identity.ribbon - depth, 0.9)
     image = paint(FLUID, grey, inside(-depth))
     image = paint(image, white, white_share)
     folded = np.sqrt(x * x + 0.04)  # both sides at once
-    image = paint_nuclei(image, who, folded, y, levels)
-    image = paint_base(image, who, folded, y, levels)
-    image = paint_hippocampus(image, who, folded, y, levels, person.hippocampus)
-    chamber = ventricles(who, x, y, levels, person.vbr)
+    image = paint_nuclei(image, identity, folded, y, levels)
+    image = paint_base(image, identity, folded, y, levels)
+    image = paint_hippocampus(image, identity, folded, y, levels, patient.hippocampus)
+    chamber = ventricles(identity, x, y, levels, patient.vbr)
     caps = step(chamber, 1.0 + 2.5 * aged, 0.0) * white_share  # with age, white matter darkens around the ventricles
     image = paint(image, grey, 0.75 * aged * caps)
     image = paint(image, FLUID, inside(chamber))
     image = paint(image, BONE, inside(-to_skull))
-    image = paint(image, SCALP + who.scalp_light, inside(who.skull - to_skull))
-    return acquire(image, who, x, y, levels, to_skull, draws)
+    image = paint(image, SCALP + identity.scalp_light, inside(identity.skull - to_skull))
+    return acquire(image, identity, x, y, levels, to_skull, draws)

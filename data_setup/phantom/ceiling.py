@@ -1,12 +1,13 @@
-"""The best score that anything can reach on the phantom: Bayes' rule on the quantities behind the pictures.
+"""The best possible score on the phantom: the Bayes classifier on the quantities behind the images.
 
-The pictures show a person's stage k only through q = (age, nwbv, vbr, csf, hippocampus), whose densities are known:
+The images depend on a patient's stage k only through q = (age, nwbv, vbr, csf, hippocampus), whose densities are known:
 
     p(q | k) = N(age; k) N(nwbv - line(age); k) N(sqrt vbr; k) N(csf; k) N(hippocampus; k)
 
-(taking sqrt vbr for vbr multiplies all k by the same number). The best rule for balanced accuracy picks the k with the
+(sqrt vbr instead of vbr multiplies all k by the same factor). The best rule for balanced accuracy picks the k with the
 largest p(q | k); for accuracy, and for the AUROC of one class against the rest, the largest share_k p(q | k). A model
-sees q through pixels and stays below; a score clearly above says that something other than the disease is read.
+sees q only through pixels and scores lower; a score clearly above indicates that it uses something other than the
+disease.
 """
 
 import csv
@@ -35,7 +36,7 @@ POPULATION = 100_000
 
 
 def log_densities(latents, confounded=False):
-    """log p(q | k) up to a constant: latents (people, 5) in the order of LATENTS → (people, classes)."""
+    """log p(q | k) up to a constant: latents (patients, 5) in the order of LATENTS → (patients, classes)."""
     age, nwbv, vbr, csf, hippocampus = latents.T
     columns = []
     for k in range(len(CLASSES)):
@@ -51,7 +52,7 @@ def log_densities(latents, confounded=False):
 
 
 def draw_population(count, confounded=False, seed=0):
-    """`count` people in the shares SHARES: latents (count, 5), stages (count,)."""
+    """`count` patients in the proportions SHARES: latents (count, 5), stages (count,)."""
     rng = np.random.default_rng(seed)
     stage = np.repeat(np.arange(len(CLASSES)), np.rint(np.array(SHARES) * count).astype(int))
 
@@ -87,12 +88,12 @@ def best_scores(densities, labels):
 
 
 def ceiling(folder, people=None):
-    """The best possible score of one prediction a person, from a phantom's manifest.
+    """The best possible score of one prediction per patient, from a phantom's manifest.
 
-    Returns balanced_accuracy, accuracy and macro_auroc as expected over everyone the phantom could draw (100,000
-    people drawn anew, standard error 0.0015), the same three with `test_` in front for the ids `people` (default: this
-    folder's test people), who may be luckier or less lucky, and their number, test_people (0: no `test_` scores).
-    Permuted labels leave nothing to find: guessing. UserError if there is no manifest.
+    Returns balanced_accuracy, accuracy and macro_auroc expected over the phantom's population (100,000 patients,
+    standard error 0.0015); the same three prefixed with `test_` for the ids `people` (default: this folder's test
+    patients), a random sample of it; and their number, test_people (0: no `test_` scores). With permuted labels nothing
+    can be learnt: chance level. UserError if there is no manifest.
     """
     manifest = Path(folder) / "manifest.csv"
     if not manifest.is_file():

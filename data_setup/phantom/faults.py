@@ -1,17 +1,17 @@
-"""The faults that can be planted in the phantom, each of which names what it did in the manifest's `fault` column.
+"""The faults that can be planted in the phantom, recorded in the manifest's `fault` column.
 
-    age            age tells the stage (mean ages 52, 67, 82) and shows: every row says `age`
-    random_labels  classes are permuted over the people of a split: every row says `random_labels`; `stage` stays true
-    leak           slices, not people, are split: `leak` where a slice's person stands in train and in test
-    duplicates     turned, shifted, brightened or flipped copies of 30 % of the test slices stand in train under new
+    age            age depends on the stage (mean ages 52, 67, 82) and is visible: every row says `age`
+    random_labels  classes are permuted over the patients of a split: every row says `random_labels`; `stage` stays true
+    leak           slices, not patients, are split: `leak` where a slice's patient is in train and in test
+    duplicates     rotated, shifted, brightened or flipped copies of 30 % of the test slices are in train under new
                    subjects' names: `duplicate of PATH`; `subject` stays true
     synthetic      the smallest class is filled up in train to the largest with over-smooth images that carry an
                    upsampling pattern and are named synth_0001.png: `synthetic`; subject and quantities are empty
     damaged        a few files are cut in half (`truncated`) or have no bytes (`empty`); others are sound but of an
                    unusual kind (`16-bit`, `rgba`, `palette`)
 
-`age` acts when people are drawn, the others here, in this order, on the list of slices. A row with several faults names
-them all, with semicolons between.
+`age` acts when patients are drawn, the others here, in this order, on the list of slices. A row with several faults
+lists them all, separated by semicolons.
 """
 
 from dataclasses import dataclass, field, replace

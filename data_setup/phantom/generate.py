@@ -1,10 +1,11 @@
-"""The built-in data set: generated brain slices of generated people, whose true answer is known.
+"""The built-in data set: generated brain slices of generated patients, with known labels.
 
     python -m data_setup.phantom OUT --people 100 --slices 8 --seed 0 [--fault leak ...] [--contact_sheet FILE]
 
-Every person has an anatomy of their own that says nothing of the label, and a disease drawn from overlapping
-distributions (`phantom_people`), so that no honest model is right about everyone: `ceiling` computes the best possible
-score. The same seed writes the same bytes on any machine. It tests programs and says nothing about real patients.
+Every patient has an individual anatomy that is independent of the label, and a disease drawn from overlapping
+distributions (`people.py`), so that no valid model is right about every patient: `ceiling` computes the best possible
+score. The same seed gives the same bytes on any machine. The data set tests programs; it says nothing about real
+patients.
 """
 
 import csv
@@ -29,13 +30,13 @@ COLUMNS = ("path", "class", "stage", "subject", "split", "slice", "age", "sex", 
 
 
 def make_phantom(out, people=100, slices=8, seed=0, faults=()):
-    """Write OUT/train/<class>/*.png, OUT/test/<class>/*.png (8-bit gray, 96 high, 80 wide) and OUT/manifest.csv.
+    """Writes OUT/train/<class>/*.png, OUT/test/<class>/*.png (8-bit gray, 96 high, 80 wide) and OUT/manifest.csv.
 
-    40 % of the people, none of whom is in train, make up test; a file is named sub-012_ses-1_z07.png after its person
-    and its slice, counted from the lowest. In the manifest `stage` is the Clinical Dementia Rating, the quantities are
-    those of `phantom_people`, and `fault` says what `phantom_faults` planted. Everything is written beside OUT and
-    moved there at the end. Returns OUT. ValueError for an OUT that exists, an unknown fault, fewer than 10 people (a
-    class would be missing), less than one slice, a negative seed.
+    40 % of the patients, none of whom is in train, make up test; a file is named sub-012_ses-1_z07.png after its
+    patient and its slice, counted from the lowest. In the manifest `stage` is the Clinical Dementia Rating, the
+    quantities are those of `people.py`, and `fault` names what `faults.py` planted. Everything is written to a
+    temporary folder beside OUT and renamed at the end. Returns OUT. UserError for an OUT that exists, an unknown fault,
+    fewer than 10 patients (a class would be missing), less than one slice, a negative seed.
     """
     out, faults = Path(out), tuple(faults)
     check_faults(faults)
@@ -58,7 +59,7 @@ def make_phantom(out, people=100, slices=8, seed=0, faults=()):
 
 
 def draw_slices(people, slices, seed, confounded):
-    """Every person's slices without any fault but `age`; a person depends on the seed and their number alone."""
+    """Every patient's slices without any fault but `age`; a patient depends on the seed and their number only."""
     drawn = []
     for number in range(people):
         draws = Draws(seed, number, 2)
@@ -70,7 +71,7 @@ def draw_slices(people, slices, seed, confounded):
 
 
 def write(folder, files):
-    """Write the pictures and the manifest into a folder."""
+    """Writes the images and the manifest into a folder."""
     for split in ("train", "test"):
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
@@ -86,9 +87,10 @@ def write(folder, files):
 
 
 def manifest_row(one):
-    who = one.person
-    truth = [f"{getattr(who, name):.6f}" if who else "" for name in LATENTS]
-    subject, stage, sex = (who.subject, f"{CDR[who.stage]:g}", who.sex) if who else ("", f"{CDR[one.label]:g}", "")
+    person = one.person
+    truth = [f"{getattr(person, name):.6f}" if person else "" for name in LATENTS]
+    stage = f"{CDR[person.stage if person else one.label]:g}"
+    subject, sex = (person.subject, person.sex) if person else ("", "")
     row = (one.path, CLASSES[one.label], stage, subject, one.split, one.index, truth[0], sex, *truth[1:])
     return (*row, ";".join(one.faults))
 
@@ -117,7 +119,7 @@ def encode_png(pixels, kind="gray"):
 
 
 def contact_sheet(folder, rows_per_class=3):
-    """A Pillow image of the first people of every class, one a row, from the lowest slice to the highest."""
+    """A Pillow image of the first patients of every class, one per row, from the lowest slice to the highest."""
     from PIL import Image, ImageDraw
 
     from data_setup.images.read import open_image

@@ -1,19 +1,19 @@
-"""Who is in the phantom: every person's stage, age, sex and disease, drawn from distributions that are known exactly.
+"""The phantom's patients: stage, age, sex and disease, drawn from known distributions.
 
-Three stages of dementia, by their Clinical Dementia Rating (CDR), overlap in five quantities, all of which can be
-seen in the slices:
+Three stages of dementia, by their Clinical Dementia Rating (CDR), overlap in five quantities, all visible in the
+slices:
 
     age          N(mean of the stage, SD of the stage) years
     nwbv         0.9961 - 0.00321 age - loss of the stage + N(0, 0.030): brain volume / volume inside the skull
     vbr          N(m, s)^2: ventricle area / brain area on ventricular slices
     csf          N(mean of the stage, 0.024): share of fluid, drawn as the width of the sulci
-    hippocampus  N(mean of the stage, 0.11): volume relative to health
+    hippocampus  N(mean of the stage, 0.11): volume relative to healthy
 
-Age and nwbv follow OASIS-1 (Marcus et al. 2007; people of 60 and more), vbr and csf the segmentations of its slices,
+Age and nwbv follow OASIS-1 (Marcus et al. 2007; ages 60 and above), vbr and csf the segmentations of its slices,
 hippocampus the loss that the literature gives for mild impairment (10-15 %) and mild Alzheimer's disease (15-30 %). m
-and s of vbr are worked out from the mean of the stage and an SD of 0.030, so that a ventricle is never negative.
-A normal number is the sum of twelve uniform ones less 6: mean and SD are exactly right and the distribution function is
-within 0.0024 of the normal one, near enough for `phantom_ceiling` to take the normal density for the true one.
+and s of vbr are computed from the mean of the stage and an SD of 0.030, so that a ventricle is never negative. A normal
+number is the sum of twelve uniform ones less 6: mean and SD are exact, and the distribution function is within 0.0024
+of the normal one, close enough for `ceiling.py` to use the normal density.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ HIPPOCAMPUS, HIPPOCAMPUS_SD = (1.0, 0.87, 0.78), 0.11
 
 
 class Draws:
-    """A stream of random numbers fixed by its key of whole numbers, on any machine and with any NumPy.
+    """A stream of random numbers, determined by its key of integers, on any machine and with any NumPy version.
 
     53 bits of each raw word of PCG64, which NumPy promises not to change, make a uniform number in [0, 1).
     """
@@ -63,7 +63,8 @@ class Draws:
 
 @dataclass(frozen=True)
 class Person:
-    """One made-up person: `stage` indexes CLASSES, `split` is train or test, the rest are the module's quantities."""
+    """One generated patient: `stage` indexes CLASSES, `split` is train or test, the rest are the module's quantities.
+    """
 
     number: int
     stage: int
@@ -88,9 +89,9 @@ def vbr_root(stage):
 
 
 def stage_and_split(seed, number):
-    """A person's stage and split, shuffled within blocks of ten, so that neither depends on how many people there are.
+    """A patient's stage and split, shuffled within blocks of ten, so that neither depends on the number of patients.
 
-    Every ten people have the stages 4 : 3 : 3 and are 6 : 4 in train and test, with every class in both; every fifty
+    Every ten patients have the stages 4 : 3 : 3 and are 6 : 4 in train and test, with every class in both; every fifty
     have exactly 40 % of each class in test.
     """
     block, place = divmod(number, 10)
@@ -99,14 +100,14 @@ def stage_and_split(seed, number):
 
 
 def healthy_nwbv(age):
-    """The mean brain volume of people without dementia at this age (OASIS-1, CDR 0)."""
+    """The mean brain volume without dementia at this age (OASIS-1, CDR 0)."""
     return 0.9961 - 0.00321 * age
 
 
 def draw_person(seed, number, draws, confounded=False, stage=None):
-    """Person `number` of the phantom `seed`, from the stream `draws`.
+    """Patient `number` of the phantom `seed`, from the stream `draws`.
 
-    `confounded` lets age tell the stage; a given `stage` replaces the person's own.
+    `confounded` makes age depend on the stage; a given `stage` replaces the patient's own.
     """
     own, split = stage_and_split(seed, number)
     stage = own if stage is None else stage

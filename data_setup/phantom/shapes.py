@@ -1,7 +1,7 @@
-"""The drawing tools of the phantom: soft steps, strokes and smooth noise from exactly rounded operations alone.
+"""Drawing primitives of the phantom: smooth steps, strokes and smooth noise, from exactly rounded operations only.
 
-Only + - * / sqrt, floor and comparisons touch a pixel: IEEE 754 rounds those exactly, so any machine draws the same
-bytes. sin, exp, powers and sums over an axis would not. Distances are in pixels, negative inside.
+Only + - * / sqrt, floor and comparisons are used: IEEE 754 rounds those exactly, so any machine draws the same bytes,
+unlike with sin, exp, powers and sums over an axis. Distances are in pixels, negative inside.
 """
 
 import numpy as np

@@ -1,1 +1,1 @@
-"""Which slices resemble each other: alignment, nearest neighbours, copies."""
+"""Similarity of slices: alignment, nearest neighbours, copies."""

@@ -1,38 +1,40 @@
-"""What the nearest picture's class would score: recognising, with nothing learnt."""
+"""The 1-nearest-neighbour baseline: the class of the most similar slice, without any learning."""
 
 import numpy as np
 
 from data_setup.similarity.neighbours import Neighbours
 
 
-def labels_near(near: Neighbours, labels: np.ndarray, people: np.ndarray,
+def nearest_labels(neighbours: Neighbours, labels: np.ndarray, subjects: np.ndarray,
                 test: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The class of each test slice's nearest other slice, as split and with its own patient's forbidden: (n,), (n,).
+    """The class of each test slice's nearest other slice, over all patients and over other patients only: (n,), (n,).
 
-    `near` are the neighbours of all slices, `people` ids, `test` (all,) says which slices are tested. All slices are
-    searched where none of the neighbours may be taken; None where there is nobody to compare with.
+    `neighbours` are those of all slices, `subjects` their ids, `test` (all,) marks the test slices. All slices are
+    searched where none of the neighbours qualifies; None if there are no other patients.
     """
     rows, known = np.flatnonzero(test), np.flatnonzero(~test)
-    if not len(rows) or len(np.unique(people[known])) < 2:
+    if not len(rows) or len(np.unique(subjects[known])) < 2:
         return None
-    allowed = ~test[near.places[rows]] & ~near.mirrored[rows]
-    strangers = allowed & (people[near.places[rows]] != people[rows][:, None])
+    allowed = ~test[neighbours.indices[rows]] & ~neighbours.mirrored[rows]
+    other_subjects = allowed & (subjects[neighbours.indices[rows]] != subjects[rows][:, None])
     found = []
-    for some, own in ((allowed, None), (strangers, people)):
-        first = near.places[rows, some.argmax(axis=1)]
-        lost = np.flatnonzero(~some.any(axis=1))
-        first[lost] = known[_nearest_known(near, rows[lost], known, own)]
+    for candidates, excluded in ((allowed, None), (other_subjects, subjects)):
+        first = neighbours.indices[rows, candidates.argmax(axis=1)]
+        unmatched = np.flatnonzero(~candidates.any(axis=1))
+        first[unmatched] = known[_nearest_known(neighbours, rows[unmatched], known, excluded)]
         found.append(labels[first])
     return found[0], found[1]
 
 
-def _nearest_known(near: Neighbours, rows: np.ndarray, known: np.ndarray, people: np.ndarray | None) -> np.ndarray:
-    """Which of the `known` slices is nearest to each of some rows; `people`: ids, of which a row's own is forbidden."""
+def _nearest_known(neighbours: Neighbours, rows: np.ndarray, known: np.ndarray,
+                   subjects: np.ndarray | None) -> np.ndarray:
+    """Index into `known` of the nearest slice to each of some rows; with `subjects`, a row's own subject is excluded.
+    """
     found = np.empty(len(rows), int)
     for start in range(0, len(rows), 256):
         part = rows[start:start + 256]
-        similar = near.even[part] @ near.even[known].T + near.odd[part] @ near.odd[known].T
-        if people is not None:
-            similar[people[part][:, None] == people[known][None]] = -np.inf
+        similar = neighbours.even[part] @ neighbours.even[known].T + neighbours.odd[part] @ neighbours.odd[known].T
+        if subjects is not None:
+            similar[subjects[part][:, None] == subjects[known][None]] = -np.inf
         found[start:start + 256] = similar.argmax(axis=1)
     return found

@@ -1,7 +1,8 @@
-"""Whether slices are of patients, or have pixels, that a model was trained on.
+"""Finds slices of patients that a model was trained on, or with pixels that it was trained on.
 
-An archive's id means one patient everywhere. Any other id, `sub-001` or `pixels-0000`, means a patient only within its
-data set: the training data's folders, the split folders beside them, and whatever shares pixels with it.
+An archive's id identifies a patient everywhere. Any other id, such as `sub-001` or `pixels-0000`, identifies a patient
+only within its data set: the training data's folders, the split folders beside them, and data that shares pixels with
+them.
 """
 
 import os
@@ -20,56 +21,57 @@ from data_setup.subjects.find import kaggle_slice
 
 
 class Seen(NamedTuple):
-    """How many slices are of seen patients by their ids, and by their pixels; ids of other patients called the same.
+    """Numbers of slices of seen patients by id and by pixels, and ids that belong to other patients.
 
-    By their pixels: equal to a training slice's, or a copy of one.
+    By pixels: equal to a training slice, or a copy of one.
     """
 
     by_id: int
     by_pixels: int
-    namesakes: list[str]
+    ambiguous_ids: list[str]
 
 
-def compare(paths: Sequence[str], subjects: Sequence[str | None], digests: Sequence[str | None], seen: dict,
+def count_seen(paths: Sequence[str], subjects: Sequence[str | None], digests: Sequence[str | None], seen: dict,
             folders: Sequence[str] | None, copies: Sequence[bool] | None = None) -> Seen:
-    """Compares slices with what a checkpoint has seen, its `subjects` and `digests`.
+    """Compares slices with the `subjects` and `digests` that a checkpoint was trained on.
 
-    `folders` are those of its data set; None: the slices are of that data set, or nothing is known about it. `copies`
-    says which slices are copies, saved anew or altered, of training slices (`training_copies`).
+    `folders` are those of its data set; None if the slices belong to that data set, or nothing is known about it.
+    `copies` marks slices that are re-encoded or altered copies of training slices (`training_copies`).
     """
     known_pixels = set(seen["digests"])
     same_pixels = [copy or (digest is not None and digest in known_pixels)
                    for copy, digest in zip(copies or [False] * len(digests), digests, strict=True)]
     ids = [None if pd.isna(subject) else canonical_id(subject) for subject in subjects]
     known_ids = {canonical_id(subject) for subject in seen["subjects"]}
-    everywhere = folders is None or any(same_pixels)
-    same_set = [True] * len(paths) if everywhere else in_data_set(paths, folders)
-    both = [row for row, subject in enumerate(ids) if subject in known_ids]
-    met = [row for row in both if same_set[row] or means_one_patient(paths[row], ids[row])]
-    return Seen(len(met), sum(same_pixels), sorted({ids[row] for row in both} - {ids[row] for row in met}))
+    ids_apply = folders is None or any(same_pixels)
+    same_set = [True] * len(paths) if ids_apply else in_data_set(paths, folders)
+    same_id = [row for row, subject in enumerate(ids) if subject in known_ids]
+    seen_rows = [row for row in same_id if same_set[row] or is_global_id(paths[row], ids[row])]
+    ambiguous_ids = {ids[row] for row in same_id} - {ids[row] for row in seen_rows}
+    return Seen(len(seen_rows), sum(same_pixels), sorted(ambiguous_ids))
 
 
 def training_copies(trained: Sequence[np.ndarray], tested: Sequence[np.ndarray],
-                    near: Neighbours | None = None) -> list[bool]:
-    """Which tested gray pictures (H, W) are copies of a training picture, by the audit's search (copies.py).
+                    neighbours: Neighbours | None = None) -> list[bool]:
+    """Which test images (H, W) are copies of a training image, by the search of the audit (copies.py).
 
-    A copy shows the same slice: saved again (JPEG), resized, mirrored, turned, shifted or re-lit. `near`: the
-    neighbours of both, if they are known.
+    A copy shows the same slice: re-encoded (JPEG), resized, mirrored, rotated, shifted, or with other brightness.
+    `neighbours`: those of both sets, if already known.
     """
-    first, pictures = len(trained), [*trained, *tested]
-    found = {copy.second for copy in find_copies(pictures, near=near, asked=np.arange(len(pictures)) >= first)
+    first, images = len(trained), [*trained, *tested]
+    found = {copy.second for copy in find_copies(images, neighbours=neighbours, queries=np.arange(len(images)) >= first)
              if copy.first < first <= copy.second}
     return [row in found for row in range(first, first + len(tested))]
 
 
-def means_one_patient(path: str, subject: str) -> bool:
-    """Whether the id means the same patient in every data set: an archive's, or that of the Kaggle set's own names."""
+def is_global_id(path: str, subject: str) -> bool:
+    """Whether the id identifies a patient in every data set: an archive's id, or a name of the Kaggle set."""
     numbered = kaggle_slice(path)
     return is_archive_id(subject) or (numbered is not None and numbered[0] == subject)
 
 
 def in_data_set(paths: Sequence[str], folders: Sequence[str]) -> list[bool]:
-    """Whether each file lies in one of a data set's folders, or in a split folder (train, test) beside one of them."""
+    """Whether each file is in one of a data set's folders, or in a split folder (train, test) beside one of them."""
     own = {PurePath(os.path.realpath(folder)) for folder in folders}
     beside = {folder.parent for folder in own if split_of(folder.name)}
     answers = {}                                             # of each file's folder: there are few
@@ -82,8 +84,8 @@ def in_data_set(paths: Sequence[str], folders: Sequence[str]) -> list[bool]:
     return [answers[os.path.dirname(path)] for path in paths]
 
 
-def split_folders(table: pd.DataFrame) -> list[str]:
-    """The folders of the class folders that a split's files (path, class) lie in."""
+def data_set_folders(table: pd.DataFrame) -> list[str]:
+    """The folders of the class folders that contain a split's files (path, class)."""
     found = set()
     for path, name in zip(table["path"], table["class"], strict=True):
         parts = PurePath(os.path.abspath(path)).parts

@@ -1,7 +1,7 @@
-"""Who trains, who validates, who tests: whole patients, stratified by class, the same for a seed on any machine.
+"""Patient-level splits: subjects → train, validation and test, stratified by class, reproducible on any machine.
 
 A table is a DataFrame with the columns path, class, subject (an id, or None where unknown) and split ('train', 'val',
-'test'), one row a slice. A split is written down (`split_file.py` reads it) rather than derived again.
+'test'), one row per slice. A split is written to a file and read back (`split_file.py`) rather than recomputed.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from data_setup.splits.split_file import COLUMNS, SPLITS, read_split
-from data_setup.splits.warnings import absent, doubts, overlap, stamps
+from data_setup.splits.warnings import id_warnings, missing_class_notes, overlapping_subjects, split_caveats
 from data_setup.subjects.path_tables import common_folders
-from data_setup.subjects.proposed_patterns import remedy
+from data_setup.subjects.proposed_patterns import subject_advice
 from functions.runtime.errors import UserError
 
 MODES = ("auto", "folder", "patient", "slice")
@@ -26,25 +26,26 @@ VAL_SHARE = 0.15        # of the training patients, where no folder says otherwi
 
 
 class Split(NamedTuple):
-    """The table with its final split, sentences on how it came about, and the warnings every result must carry."""
+    """The table with its final split, notes on how it was made, and the caveats that every result carries."""
 
     table: pd.DataFrame
     notes: tuple[str, ...]
-    stamps: tuple[str, ...]
+    caveats: tuple[str, ...]
 
 
 def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: float, seed: int) -> np.ndarray:
     """Which slices to hold out, bool (slices,): whole patients, about `share` of the patients of every class.
 
-    Patients are drawn, not slices: of the n patients of a class ⌊n · share⌋ or one more at random, so that n · share
-    are expected, at least one and never all; the only patient of a class stays. So that slices are shared out about
-    alike too, a class's patients are sorted by their number of slices and cut into as many groups as patients are to
-    be drawn, and one of each group is drawn. A patient's chance is then about `share` (1/n in a class of
-    n < 1/share patients), whatever the number of slices (scikit-learn's StratifiedGroupKFold puts the patients of most
-    slices into the same fold for every seed). A patient with slices of several classes is drawn among those of the
-    same classes, or of the rarest of them (`_strata`); a slice of an unknown patient is a patient of its own.
+    Patients are drawn, not slices. Of the n patients of a class, ⌊n · share⌋ are drawn, or one more at random, so
+    that n · share are expected; at least one and never all. The only patient of a class is not held out. To balance
+    the number of slices too, a class's patients are sorted by their number of slices and divided into as many
+    groups as patients are drawn, and one patient of each group is drawn. The probability of a patient is then about
+    `share` (1/n in a class of n < 1/share patients), whatever their number of slices (scikit-learn's
+    StratifiedGroupKFold puts the patients with most slices into the same fold for every seed). A patient with
+    slices of several classes is drawn among those of the same classes, or of the rarest of them (`_strata`). A
+    slice of an unknown patient counts as a patient.
     """
-    classes, groups = np.asarray(classes, dtype=str), _groups(subjects)
+    classes, groups = np.asarray(classes, dtype=str), _group_numbers(subjects)
     pairs = pd.DataFrame({"class": classes, "group": groups}).drop_duplicates().sort_values(["group", "class"])
     patients = pd.DataFrame({"stratum": _strata(pairs.groupby("group")["class"].agg(tuple), share),
                              "slices": np.bincount(groups)[np.unique(groups)]})
@@ -63,45 +64,47 @@ def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: floa
 
 
 def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -> Split:
-    """Turn the split that the folders make into the one to use, and say why.
+    """The final split of a table, and notes that give the reason.
 
-    mode 'auto': the folders as they are, unless a patient stands in two of them: then all are pooled and split again
-    by patient. 'folder': as they are, stamped LEAKY SPLIT if patients overlap. 'patient': always split again. 'slice':
-    split again with every slice on its own, as many published numbers on this subject were made; stamped LEAKY SPLIT
-    and there to measure what the leak is worth. Anything else: a CSV (`split_file.read_split`). Test and validation,
-    where there is no such folder, are cut from train the same way. Slices of unknown patients are patients of their
-    own, stamped PATIENTS UNKNOWN; with a column digest (of the pixels, None for blank slices), identical slices of
-    unknown patients are held out together, and identical slices in two splits are stamped LEAKY SPLIT.
-    Raises ValueError for a path that comes twice, no training slices, 'patient' where no patient is known, a wrong CSV.
+    mode 'auto': the folders as they are, unless a patient is in two of them; then all slices are pooled and split again
+    by patient. 'folder': the folders as they are, with the caveat LEAKY SPLIT if patients overlap. 'patient': always
+    split again. 'slice': split again slice by slice, as many published results were, with the caveat LEAKY SPLIT, to
+    measure the effect of the leakage. Anything else: a CSV (`split_file.read_split`). Test and validation, where there
+    is no such folder, are held out from train the same way. Slices of unknown patients count as one patient each and
+    give the caveat PATIENTS UNKNOWN. With a column digest (of the pixels, None for blank slices), identical slices of
+    unknown patients are held out together, and identical slices in two splits give the caveat LEAKY SPLIT.
+    Raises UserError for a duplicate path, no training slices, 'patient' where no patient is known, or an invalid CSV.
     """
     columns = [*COLUMNS, *({"digest"} & set(table))]
     table = table[columns].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
     table["subject"] = table["subject"].where(table["subject"].notna(), None)
     if table["path"].duplicated().any():
-        raise UserError(f"{table['path'][table['path'].duplicated()].iloc[0]} stands in the data twice")
+        raise UserError(f"{table['path'][table['path'].duplicated()].iloc[0]} is in the data twice")
     notes = []
     if str(mode) not in MODES:
         table, notes = read_split(mode, table)
-        notes = [f"the split is the one of {mode}", *notes]
+        notes = [f"the split is read from {mode}", *notes]
     elif mode == "patient" and table["subject"].isna().all():
         raise UserError("--split patient: no patient is known; "
-                        + remedy([str(path) for path in table["path"]], table["class"].tolist(), auto=True))
-    elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (mode == "auto" and overlap(table)):
-        table, note = _pool(table, mode, seed)
+                        + subject_advice([str(path) for path in table["path"]], table["class"].tolist(), auto=True))
+    elif (mode in ("patient", "slice") and table["split"].nunique() > 1) or (
+            mode == "auto" and overlapping_subjects(table)):
+        table, note = _pool_and_split(table, mode, seed)
         notes.append(note)
     else:
         notes.append("folders as they are")
     for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
         if not (table["split"] == name).any():
-            notes.append(_cut(table, name, share, seed, mode))
+            notes.append(_hold_out_split(table, name, share, seed, mode))
     if not (table["split"] == "train").any():
         raise UserError(f"no training slices among {len(table)}")
-    marks, reasons = stamps(table)
-    return Split(table[COLUMNS].sort_index(), (*notes, *absent(table), *doubts(table), *reasons), marks)
+    caveats, reasons = split_caveats(table)
+    notes += [*missing_class_notes(table), *id_warnings(table), *reasons]
+    return Split(table[COLUMNS].sort_index(), tuple(notes), caveats)
 
 
 def split_hash(table: pd.DataFrame) -> str:
-    """SHA-256 of the sorted rows (path, class, subject, split), paths below their common folder: equal anywhere."""
+    """SHA-256 of the sorted rows (path, class, subject, split), with paths relative to their common folder."""
     parts = [PurePath(path).parts for path in table["path"]]
     shared = common_folders(parts)
     subjects = [None if pd.isna(subject) else str(subject) for subject in table["subject"]]
@@ -122,14 +125,14 @@ def count_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _strata(classes: pd.Series, share: float) -> pd.Series:
-    """The stratum each patient is drawn in, from the patients' classes (a sorted tuple each).
+    """The stratum of each patient, from the patients' classes (a sorted tuple each).
 
-    A stratum is a combination of classes. Where `share` of its patients is less than one, they are drawn among those
-    of the rarest of their classes instead; if these are too few, too, in the largest other stratum that has this class.
-    So nobody but the only patient of a class is never drawn, and where each has one class, strata are classes.
+    A stratum is a combination of classes. Where `share` of its patients is less than one, they join the stratum of the
+    rarest of their classes; if that is too small as well, the largest other stratum that contains this class. So every
+    patient can be drawn, except the only patient of a class. Where each patient has one class, strata are classes.
     """
-    having = Counter(name for each in classes for name in each)
-    rarest = classes.map(lambda each: min(each, key=lambda name: (having[name], name)))
+    num_patients = Counter(name for each in classes for name in each)
+    rarest = classes.map(lambda each: min(each, key=lambda name: (num_patients[name], name)))
     small = classes.map(classes.value_counts()) * share < 1
     strata = classes.map("\0".join).where(~small, rarest)
     for name in sorted(set(rarest[small])):
@@ -140,54 +143,56 @@ def _strata(classes: pd.Series, share: float) -> pd.Series:
     return strata
 
 
-def _groups(subjects: Sequence[str | None]) -> np.ndarray:
-    """One number a person, (slices,): known people in the order of their ids, then every unknown slice its own."""
+def _group_numbers(subjects: Sequence[str | None]) -> np.ndarray:
+    """One number per patient, (slices,): known patients in the order of their ids, then every unknown slice by itself.
+    """
     subjects = pd.Series(subjects, dtype=object)
     groups, known = pd.factorize(subjects.where(subjects.notna(), None), sort=True)     # unknown: -1
     groups[groups < 0] = len(known) + np.arange((groups < 0).sum())
     return groups
 
 
-def _people(table: pd.DataFrame) -> pd.Series:
-    """The subjects; identical slices of unknown patients get an id in common."""
+def _subjects_or_digests(table: pd.DataFrame) -> pd.Series:
+    """The subjects; identical slices of unknown patients share an id."""
     if "digest" not in table:
         return table["subject"]
-    twins = table["digest"].notna() & table["digest"].duplicated(keep=False)
-    return table["subject"].where(table["subject"].notna() | ~twins, "\0" + table["digest"].astype(str))
+    duplicated = table["digest"].notna() & table["digest"].duplicated(keep=False)
+    return table["subject"].where(table["subject"].notna() | ~duplicated, "\0" + table["digest"].astype(str))
 
 
-def _patients(table: pd.DataFrame, name: str) -> int:
+def _num_patients(table: pd.DataFrame, name: str) -> int:
     return table.loc[table["split"] == name, "subject"].nunique()
 
 
-def _pool(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataFrame, str]:
-    """Forget the folders but for their shares, and split by patient: (table, the reason and the counts)."""
+def _pool_and_split(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataFrame, str]:
+    """Pools all folders and splits again by patient, in the folders' proportions: (table, the reason and the counts).
+    """
     shares = {name: (table["split"] == name).mean() for name in SPLITS}
-    both, patients = len(overlap(table)), table["subject"].nunique()
+    both, patients = len(overlapping_subjects(table)), table["subject"].nunique()
     folders = [name for name in SPLITS if shares[name]]
     table = table.assign(split="train").astype(object)
     for name in ("test", "val"):
         if shares[name]:
             left = 1 if name == "test" else 1 - shares["test"]
-            _cut(table, name, 1 / np.clip(round(left / shares[name]), 2, 10), seed, mode)
+            _hold_out_split(table, name, 1 / np.clip(round(left / shares[name]), 2, 10), seed, mode)
     if mode == "slice":
-        return table, "--split slice: pooled and split again slice by slice, patients not kept apart"
-    stand = "both" if len(folders) == 2 else "more than one of"
-    reason = f"{both} of {patients} patients stand in {stand} {' and '.join(folders)}" if both else f"--split {mode}"
-    counts = ", ".join(f"{_patients(table, name)} {name}" for name in folders)
+        return table, "--split slice: pooled and split again slice by slice, patients are not kept apart"
+    where = "both" if len(folders) == 2 else "more than one of"
+    reason = f"{both} of {patients} patients are in {where} {' and '.join(folders)}" if both else f"--split {mode}"
+    counts = ", ".join(f"{_num_patients(table, name)} {name}" for name in folders)
     return table, f"{reason}: pooled and split again by patient ({counts})"
 
 
-def _cut(table: pd.DataFrame, name: str, share: float, seed: int, mode: str | Path) -> str:
-    """Move about `share` of the training slices, whole patients, to the split `name`, in place; say how many."""
+def _hold_out_split(table: pd.DataFrame, name: str, share: float, seed: int, mode: str | Path) -> str:
+    """Moves about `share` of the training slices, whole patients, to the split `name`, in place; returns a note."""
     train = table.index[table["split"] == "train"]
-    people = [None] * len(train) if mode == "slice" else _people(table.loc[train])
-    held = hold_out(table.loc[train, "class"], people, share, seed)
-    before = _patients(table, "train")
+    subjects = [None] * len(train) if mode == "slice" else _subjects_or_digests(table.loc[train])
+    held = hold_out(table.loc[train, "class"], subjects, share, seed)
+    before = _num_patients(table, "train")
     table.loc[train[held], "split"] = name
     if not held.any():
-        return f"{name} stays empty: too few patients in train to hold one out"
+        return f"{name} is empty: train has too few patients to hold one out"
     if mode == "slice":
         return f"{name} is cut from train slice by slice: {held.sum()} of {len(held)} slices"
-    return (f"{name} is cut from train by patient: {_patients(table, name)} of {before} known patients, "
+    return (f"{name} is cut from train by patient: {_num_patients(table, name)} of {before} known patients, "
             f"{held.sum()} of {len(held)} slices")

@@ -1,9 +1,9 @@
-"""One id per patient of a public archive, whatever notation a file name, a folder or a table uses for it.
+"""One canonical id per patient of a public archive, for every notation in file names, folders and tables.
 
 Notations: ADNI and AIBL from LONI's download names and the BIDS ids that Clinica's converters write; OASIS-1 to -4 from
 oasis-brains.org (OAS1_0001_MR1, OAS30001) and Clinica (sub-OASIS10001); IXI from brain-development.org
 (IXI002-Guys-0828-T1); NACC from the Researcher's Data Dictionary (NACC and six digits); PPMI from LONI (PATNO).
-Sessions, visits, acquisitions and slices follow the patient's id and are left off, so that a patient stays one patient.
+Sessions, visits, acquisitions and slices are removed, so that a patient has one id.
 """
 
 import re
@@ -43,20 +43,20 @@ _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 
 
 def archive_ids(text: str) -> set[str]:
-    """The canonical ids of all archive patients whose ids stand in a file name, a folder name or an id."""
+    """The canonical ids of all archive patients in a file name, a folder name or an id."""
     return {canonical(match) for pattern, canonical in ARCHIVES for match in pattern.finditer(text)}
 
 
 def is_archive_id(subject: str) -> bool:
-    """Whether an id is one of a public archive's, and so means the same patient in every data set."""
+    """Whether an id belongs to a public archive, and so identifies the same patient in every data set."""
     return archive_ids(subject) == {subject}
 
 
 def canonical_id(subject: str) -> str:
-    """The one form of an id that a table, a pattern or an older file states.
+    """The canonical form of an id from a table, a pattern or an older file.
 
-    An archive's id loses its notation, its session and its acquisition; `sub-01_ses-2` loses the session, and a number
-    that a spreadsheet wrote as 12.0 becomes 12. Any other id stays as it is, in Unicode's composed form (NFC).
+    An archive's id loses its notation, session and acquisition; `sub-01_ses-2` loses the session; a number that a
+    spreadsheet wrote as 12.0 becomes 12. Any other id is only normalised to Unicode's composed form (NFC).
     """
     text = unicodedata.normalize("NFC", subject.strip())
     found = archive_ids(text)

@@ -1,14 +1,15 @@
-"""Whose slice is it, from the pixels alone: slices of one scan share what sets that brain apart at its level.
+"""Groups slices by patient from the pixels alone: slices of one scan share what is individual about that brain.
 
-1. Each brain is brought to its own axes (brain_axes.py), or mirrored where that fits better.
-2. From each slice the mean of its K nearest slices is taken away: mostly other people's at the same level. What is
-   left, r, is what is this brain's own. Neighbours in one stack have cos(r, r') near 0.9, strangers near 0.2 at most.
-3. The null is the data's own: of each slice's similarities, those of rank a to 2a can hardly be its own person's. Their
-   spacings say how fast strangers become rarer: the expected number of strangers above t is a·exp(-(t - v_a)/β).
-4. Two slices are linked if each is among the other's NEAREST and their similarity leaves less than ALPHA expected
-   strangers on either side. Stacks with gaps fall to pieces so: a piece much smaller than most may join another at less
-   evidence (LOOSE) if each holds the other's best match.
-5. Connected slices are one person. A slice without a link is -1: cannot tell.
+1. Each brain is aligned to its own axes (alignment.py), or mirrored where that is more similar.
+2. The mean of a slice's K nearest slices, mostly of other patients at the same level, is subtracted. The residual r is
+   what is individual. Neighbours in one stack have cos(r, r') near 0.9, slices of different patients at most about 0.2.
+3. The null distribution comes from the data: of each slice's similarities, those of rank a to 2a belong almost surely
+   to other patients. Their spacings give the rate of an exponential tail: the expected number of other patients' slices
+   above t is a·exp(-(t - v_a)/β).
+4. Two slices are linked if each is among the other's NEAREST and their similarity leaves fewer than ALPHA expected
+   false matches on either side. Stacks with gaps are split by this rule: a component much smaller than most may join
+   another at weaker evidence (LOOSE) if each contains the other's best match.
+5. Connected components are patients. A slice without a link has group -1: not assigned.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,47 +26,48 @@ from functions.runtime.errors import UserError
 
 K, NEAREST, CANDIDATES = 60, 5, 24
 ALPHA, LOOSE = 0.005, 0.05
-FEWEST = 40                                              # slices, below which there is no null to speak of
-PREFIX = "pixels-"                                       # of ids that were found here
+MIN_SLICES = 40                                              # slices, below which the null cannot be estimated
+PREFIX = "pixels-"                                       # of ids found by this module
 
 
 @dataclass(frozen=True)
 class PixelGroups:
-    """A number for each slice's person, -1 for cannot tell; how many links join strangers, at most, and in words."""
+    """A group number per slice, -1 if not assigned; the number of links, an upper bound of false ones, and a summary.
+    """
 
     groups: np.ndarray               # (n,)
     links: int
-    false_link_rate: float           # expected share of links between strangers: an upper estimate from the data's null
+    false_link_rate: float           # expected share of links between different patients, an upper bound
     verdict: str
 
 
-def group_by_pixels(images: Sequence[np.ndarray], near: Neighbours | None = None) -> PixelGroups:
-    """Groups gray slices (H, W) by person, from their pixels alone. Expects stacks: several slices of each scan.
+def group_by_pixels(images: Sequence[np.ndarray], neighbours: Neighbours | None = None) -> PixelGroups:
+    """Groups gray slices (H, W) by patient, from their pixels alone. Expects stacks: several slices of each scan.
 
-    `near` is what `find_neighbours` says of them, where it is known.
+    `neighbours` is the result of `find_neighbours`, if already computed.
     """
     n = len(images)
-    if n < FEWEST:
-        return _nothing(n, f"cannot tell: {n} slices are too few to know how alike strangers are")
-    places, values, level, rate = _nearest(*_own(near or find_neighbours(images)))
-    tails = np.minimum(values - level[:, None], values - level[places]) / rate      # in units of β, on the worse side
-    pairs, total = _link(places, tails, _rank(n))
+    if n < MIN_SLICES:
+        return _no_groups(n, f"undetermined: {n} slices are too few to estimate how similar different patients are")
+    indices, values, level, rate = _neighbours_and_tail(*_residuals(neighbours or find_neighbours(images)))
+    tails = np.minimum(values - level[:, None], values - level[indices]) / rate      # in units of β, on the worse side
+    pairs, total = _link(indices, tails, _null_rank(n))
     labels = connected_components(_graph(pairs, n))[1]
     counts = np.bincount(labels)[labels]
     groups = np.full(n, -1)
     groups[counts > 1] = np.unique(labels[counts > 1], return_inverse=True)[1]
     if not len(pairs) or total > 0.5 * len(pairs):
-        return _nothing(n, "cannot tell: no slices resemble each other more than strangers do")
-    told = (groups >= 0).mean()
-    verdict = (f"{groups.max() + 1:,} people by their pixels, with {told:.1%} of {n:,} slices; "
-               f"expected share of links between strangers at most {total / len(pairs):.1%}")
-    if told < 1:
-        verdict += f"; cannot tell whose the other {int((groups < 0).sum()):,} are"
+        return _no_groups(n, "undetermined: no slices are more similar than those of different patients")
+    assigned = (groups >= 0).mean()
+    verdict = (f"{groups.max() + 1:,} patients found from pixels, with {assigned:.1%} of {n:,} slices; "
+               f"expected share of links between different patients at most {total / len(pairs):.1%}")
+    if assigned < 1:
+        verdict += f"; {int((groups < 0).sum()):,} slices are not assigned"
     return PixelGroups(groups, len(pairs), total / len(pairs), verdict)
 
 
 def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]) -> tuple[list[str | None], str]:
-    """(an id a path or None, the verdict); `read` makes a gray picture of a path, UserError: left without an id."""
+    """(an id per path or None, the summary); `read` returns a gray image of a path; UserError: no id."""
     def one(path: str) -> np.ndarray | None:
         try:
             return read(path)
@@ -73,65 +75,65 @@ def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]
             return None
 
     with ThreadPoolExecutor(available_cores()) as pool:
-        pictures = list(pool.map(one, paths))
-    good = [row for row, picture in enumerate(pictures) if picture is not None]
-    found = group_by_pixels([pictures[row] for row in good])
+        images = list(pool.map(one, paths))
+    good = [row for row, picture in enumerate(images) if picture is not None]
+    found = group_by_pixels([images[row] for row in good])
     ids: list[str | None] = [None] * len(paths)
     for row, group in zip(good, found.groups, strict=True):
         ids[row] = f"{PREFIX}{group:04d}" if group >= 0 else None
     return ids, found.verdict
 
 
-def _nothing(n: int, verdict: str) -> PixelGroups:
+def _no_groups(n: int, verdict: str) -> PixelGroups:
     return PixelGroups(np.full(n, -1), 0, 0.0, verdict)
 
 
-def _own(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
-    """r = x minus the mean of its nearest pictures, each mirrored if that is nearer; norm 1, as (even, odd)."""
-    own_even, own_odd = np.empty_like(near.even), np.empty_like(near.odd)
-    k = min(K, len(near.places) // 4)
-    signs = np.where(near.mirrored[:, :k], -1, 1).astype(np.float32) / k
-    for i, (who, sign) in enumerate(zip(near.places[:, :k], signs, strict=True)):
-        own_even[i] = near.even[i] - near.even[who].mean(axis=0)
-        own_odd[i] = near.odd[i] - sign @ near.odd[who]
-    norm = np.sqrt((own_even**2).sum(axis=1) + (own_odd**2).sum(axis=1))[:, None]
-    return own_even / np.maximum(norm, 1e-6), own_odd / np.maximum(norm, 1e-6)
+def _residuals(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+    """r = x minus the mean of its nearest images, each mirrored if that is nearer; norm 1, as (even, odd)."""
+    residual_even, residual_odd = np.empty_like(neighbours.even), np.empty_like(neighbours.odd)
+    k = min(K, len(neighbours.indices) // 4)
+    signs = np.where(neighbours.mirrored[:, :k], -1, 1).astype(np.float32) / k
+    for i, (nearest_rows, sign) in enumerate(zip(neighbours.indices[:, :k], signs, strict=True)):
+        residual_even[i] = neighbours.even[i] - neighbours.even[nearest_rows].mean(axis=0)
+        residual_odd[i] = neighbours.odd[i] - sign @ neighbours.odd[nearest_rows]
+    norm = np.sqrt((residual_even**2).sum(axis=1) + (residual_odd**2).sum(axis=1))[:, None]
+    return residual_even / np.maximum(norm, 1e-6), residual_odd / np.maximum(norm, 1e-6)
 
 
-def _rank(n: int) -> int:
-    """a: similarities of rank a to 2a are strangers'."""
+def _null_rank(n: int) -> int:
+    """a: similarities of rank a to 2a are assumed to be of other patients."""
     return max(10, min(n // 50, 100))
 
 
-def _nearest(even: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """(CANDIDATES nearest of each slice (n, C), their similarities, v_a (n,), β): best first, mirrored where nearer.
+def _neighbours_and_tail(even: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """(indices of the CANDIDATES nearest of each slice (n, C), their similarities, v_a (n,), β), nearest first.
 
-    β is the median slice's mean of k·(v_k - v_{k+1}), k = a … 2a: what each of these is if the tail is exponential. A
-    lighter tail, as a Gaussian's, makes it too large, and so the estimate of strangers.
+    β is the median over slices of the mean of k·(v_k - v_{k+1}), k = a … 2a, which equals β for an exponential tail.
+    For a lighter tail, such as a Gaussian's, it overestimates β, and so the number of false links.
     """
     n = len(even)
-    rank, count = _rank(n), min(CANDIDATES, n - 1)
+    rank, count = _null_rank(n), min(CANDIDATES, n - 1)
     kept = min(2 * rank + 1, n - 1)
-    places, values = nearest(even, odd, max(kept, count))
+    indices, values = nearest(even, odd, max(kept, count))
     ranks = np.arange(rank, kept)
     rates = (ranks * (values[:, rank - 1:kept - 1] - values[:, rank:kept])).mean(axis=1)
-    return places[:, :count], values[:, :count], values[:, rank - 1].astype(float), float(max(np.median(rates), 1e-6))
+    return indices[:, :count], values[:, :count], values[:, rank - 1].astype(float), float(max(np.median(rates), 1e-6))
 
 
-def _link(places: np.ndarray, tails: np.ndarray, rank: int) -> tuple[np.ndarray, float]:
-    """(pairs (m, 2), the expected number of them between strangers): both steps of linking."""
-    n = len(places)
+def _link(indices: np.ndarray, tails: np.ndarray, rank: int) -> tuple[np.ndarray, float]:
+    """(pairs (m, 2), expected number of false pairs): both linking steps."""
+    n = len(indices)
     rows = np.repeat(np.arange(n), NEAREST)
-    first = {(i, j) for i, j, tail in zip(rows, places[:, :NEAREST].ravel(), tails[:, :NEAREST].ravel(), strict=True)
+    first = {(i, j) for i, j, tail in zip(rows, indices[:, :NEAREST].ravel(), tails[:, :NEAREST].ravel(), strict=True)
              if tail > np.log(rank / ALPHA)}
     pairs = {(min(i, j), max(i, j)) for i, j in first if (j, i) in first}
-    expected = ALPHA * n / 2                                             # a pair would need luck on both sides
+    expected = ALPHA * n / 2                                             # a false pair must pass on both sides
     for _ in range(3):
         labels = connected_components(_graph(np.array(sorted(pairs)).reshape(-1, 2), n))[1]
         sizes = np.bincount(labels)[labels]
-        outside = np.where(labels[places] == labels[:, None], -np.inf, tails)
+        outside = np.where(labels[indices] == labels[:, None], -np.inf, tails)
         best = outside.argmax(axis=1)
-        partner = places[np.arange(n), best]
+        partner = indices[np.arange(n), best]
         small = np.minimum(sizes, sizes[partner]) < 0.5 * np.percentile(sizes, 90)
         joined = small & (partner[partner] == np.arange(n)) & (outside[np.arange(n), best] > np.log(rank / LOOSE))
         more = {(min(i, j), max(i, j)) for i, j in zip(np.flatnonzero(joined), partner[joined], strict=True)} - pairs

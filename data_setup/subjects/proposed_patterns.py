@@ -1,4 +1,4 @@
-"""A --subject_pattern for file names in no known naming: proposed from the names and checked against the pixels."""
+"""Proposes a --subject_pattern for unknown file namings from the file names, and checks it against the pixels."""
 
 import re
 import shlex
@@ -12,31 +12,32 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-MOST = 0.9          # of the files must have names of one form
-CHECKED = 1000      # slices compared with each other: a matrix of similarities of 4 MB
-SIDE = 32           # pixels of the compared pictures' sides
-CONFIRMED = 0.5     # agreement beyond chance (Cohen's kappa's form) that confirms a pattern
+MIN_SHARE = 0.9     # share of the files whose names must have the same form
+CHECKED = 1000      # slices that are compared: a similarity matrix of 4 MB
+SIDE = 32           # side of the compared images, in pixels
+CONFIRMED = 0.5     # chance-corrected agreement (as Cohen's kappa) that confirms a pattern
 
 
 class Proposal(NamedTuple):
-    """A regular expression with a group `subject`, and the subject that it gives to each path."""
+    """A regular expression with a group `subject`, and the subject of each path."""
 
     pattern: str
     subjects: list[str | None]
 
 
-def remedy(paths: Sequence[str], classes: Sequence[str], images: Tensor | None = None, auto: bool = False) -> str:
-    """What to do about unknown patients, in words: a table, a pattern, and `auto` where the script has it.
+def subject_advice(paths: Sequence[str], classes: Sequence[str], images: Tensor | None = None,
+                   auto: bool = False) -> str:
+    """How to assign patients: a table, a pattern, and `auto` where the script supports it.
 
-    `images` (n, C, H, W) of the first slices confirm or rule out the patterns that the names suggest.
+    `images` (n, C, H, W) of the first slices confirm or reject the patterns that the file names suggest.
     """
     advice = "give --subjects FILE.csv or --subject_pattern REGEX" + " or --subjects auto (from the pixels)" * auto
-    proposals, why = propose_patterns(paths, classes), "if that is what the names mean"
+    proposals, why = propose_patterns(paths, classes), "if the file names mean this"
     if images is not None and proposals:
-        agreements = [agreement(images, one.subjects[:len(images)]) for one in proposals]
+        agreements = [agreement(images, proposal.subjects[:len(images)]) for proposal in proposals]
         best = max(agreements)
         proposals = [proposals[agreements.index(best)]] if best >= CONFIRMED else []
-        why = f"the most similar other slice agrees for {best:.0%} beyond chance"
+        why = f"the most similar other slice has the same id in {best:.0%} of cases beyond chance"
     if not proposals:
         return advice
     pattern, subjects = proposals[0]
@@ -46,9 +47,11 @@ def remedy(paths: Sequence[str], classes: Sequence[str], images: Tensor | None =
 
 
 def propose_patterns(paths: Sequence[str], classes: Sequence[str]) -> list[Proposal]:
-    """Patterns that divide the paths into subjects of several slices: a folder a patient, then a number in the name.
+    """Patterns that divide the paths into subjects of several slices: one folder per patient, then a number in the
+    name.
 
-    Where most subjects would stand in several classes, numbers start anew in each: then the id has the class, too.
+    If most subjects would have slices in several classes, numbering restarts in each class, and the id includes the
+    class.
     """
     posix = [PurePath(path).as_posix() for path in paths]
     names = "|".join(re.escape(name) for name in sorted(set(classes)))
@@ -56,10 +59,10 @@ def propose_patterns(paths: Sequence[str], classes: Sequence[str]) -> list[Propo
     for before, inside, after in (*_folder_parts(names), *_name_parts([PurePath(path).name for path in posix])):
         pattern = f"{before}(?P<subject>{inside}){after}"
         subjects = _subjects(pattern, posix)
-        if _are_patients(subjects, classes) and _start_anew(subjects, classes):
+        if _look_like_patients(subjects, classes) and _ids_restart(subjects, classes):
             pattern = f"/(?P<subject>(?:{names}){before}{inside}){after}"
             subjects = _subjects(pattern, posix)
-        if _are_patients(subjects, classes):
+        if _look_like_patients(subjects, classes):
             proposals.append(Proposal(pattern, subjects))
     return proposals
 
@@ -84,24 +87,24 @@ def agreement(images: Tensor, subjects: Sequence[str | None]) -> float:
 
 
 def _folder_parts(classes: str) -> list[tuple[str, str, str]]:
-    """(before, subject, after): the folder that holds the image, the folder below the class folder."""
+    """(before, subject, after): the folder that contains the image, and the folder below the class folder."""
     return [(rf"/(?:{classes})/", "[^/]+", "/"), ("/", "[^/]+", "/[^/]+$")]
 
 
 def _name_parts(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """(before, subject, after) for each number in the file names that another number follows or precedes.
 
-    Letters between numbers stand as they are where they are the same everywhere. Names of another form are left out.
+    Letters between numbers are kept where they are the same in all names. Names of another form are ignored.
     """
     split = [re.split(r"(\d+)", PurePath(name).stem) for name in names]      # letters, number, letters, number, letters
     length, count = Counter(map(len, split)).most_common(1)[0]
-    if length < 5 or count < MOST * len(names):
+    if length < 5 or count < MIN_SHARE * len(names):
         return []
     columns = list(zip(*(parts for parts in split if len(parts) == length), strict=True))
     pieces = [r"\d+" if place % 2 else _letters(set(column)) for place, column in enumerate(columns)]
     found = []
     for place in range(1, length, 2):
-        start = place if len(set(columns[place - 1])) == 1 else place - 1       # letters that differ belong to the id
+        start = place if len(set(columns[place - 1])) == 1 else place - 1       # varying letters belong to the id
         found.append(("/" + "".join(pieces[:start]), "".join(pieces[start:place + 1]),
                       "".join(pieces[place + 1:]) + r"\.[^./]+$"))
     return found
@@ -116,14 +119,16 @@ def _subjects(pattern: str, paths: Sequence[str]) -> list[str | None]:
     return [match["subject"] if (match := search(path)) else None for path in paths]
 
 
-def _are_patients(subjects: Sequence[str | None], classes: Sequence[str]) -> bool:
-    """Whether MOST paths have a subject, and there are more subjects than classes, of two slices or more on average."""
+def _look_like_patients(subjects: Sequence[str | None], classes: Sequence[str]) -> bool:
+    """Whether MIN_SHARE of the paths have a subject, and there are more subjects than classes and two slices per
+    subject.
+    """
     known = [subject for subject in subjects if subject is not None]
-    return len(known) >= MOST * len(subjects) and len(set(classes)) < len(set(known)) <= len(known) / 2
+    return len(known) >= MIN_SHARE * len(subjects) and len(set(classes)) < len(set(known)) <= len(known) / 2
 
 
-def _start_anew(subjects: Sequence[str | None], classes: Sequence[str]) -> bool:
-    """Whether more than half of the subjects stand in several classes."""
+def _ids_restart(subjects: Sequence[str | None], classes: Sequence[str]) -> bool:
+    """Whether more than half of the subjects are in several classes."""
     pairs = {pair for pair in zip(subjects, classes, strict=True) if pair[0] is not None}
     places = Counter(subject for subject, _ in pairs)
     return sum(count > 1 for count in places.values()) > len(places) / 2

@@ -1,7 +1,7 @@
-"""A user's regular expression, searched in paths: in a process of its own, which can be stopped if it never ends.
+"""Searches a user's regular expression in paths, in a child process that can be stopped.
 
 Python's `re` backtracks: a pattern such as (a+)+$ takes time that doubles with every character. A search cannot be
-stopped from another thread, so a child process does it.
+stopped from another thread.
 """
 
 import json
@@ -24,9 +24,10 @@ json.dump([hit and hit["subject"] or None for hit in hits], sys.stdout)
 
 
 def search_subjects(pattern: str, paths: Sequence[str]) -> list[str | None]:
-    """What the pattern's group `subject` matches in each path; None where nothing does.
+    """The match of the pattern's group `subject` in each path; None where there is none.
 
-    UserError, one line, for what is no regular expression, has no group named subject, or takes too long.
+    UserError, one line, for an invalid regular expression, one without a group named subject, or one that takes too
+    long.
     """
     check_pattern(pattern)
     seconds = SECONDS + SECONDS_A_PATH * len(paths)
@@ -34,24 +35,23 @@ def search_subjects(pattern: str, paths: Sequence[str]) -> list[str | None]:
         found = subprocess.run([sys.executable, "-I", "-S", "-W", "ignore", "-c", SEARCH], text=True, timeout=seconds,
                                input=json.dumps([pattern, list(paths)]), capture_output=True, check=True)
     except subprocess.TimeoutExpired:
-        raise UserError(f"the subject pattern {shown(pattern)} searched {len(paths):,} paths for {seconds:,.0f} s "
-                        "without an end: it backtracks, as repeats within repeats do, such as (a+)+; write it "
-                        "without them") from None
+        raise UserError(f"the subject pattern {shorten(pattern)} took more than {seconds:,.0f} s for {len(paths):,} "
+                        "paths: it backtracks, as nested repeats such as (a+)+ do; write it without them") from None
     return json.loads(found.stdout)
 
 
 def check_pattern(pattern: str) -> None:
     """UserError unless the pattern is a regular expression with a group named subject."""
     try:
-        with warnings.catch_warnings(action="ignore"):       # of what a later Python may read otherwise
+        with warnings.catch_warnings(action="ignore"):       # FutureWarning of ambiguous syntax
             groups = re.compile(pattern).groupindex
     except (re.error, RecursionError, OverflowError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"the subject pattern {shown(pattern)} is no regular expression: {reason}") from None
+        raise UserError(f"the subject pattern {shorten(pattern)} is not a regular expression: {reason}") from None
     if "subject" not in groups:
-        raise UserError(f"the subject pattern {shown(pattern)} has no group named subject; write (?P<subject>...)")
+        raise UserError(f"the subject pattern {shorten(pattern)} has no group named subject; write (?P<subject>...)")
 
 
-def shown(pattern: str) -> str:
-    """A pattern for a message: of a long one the beginning."""
+def shorten(pattern: str) -> str:
+    """A pattern for a message, truncated if it is long."""
     return repr(pattern if len(pattern) <= 120 else f"{pattern[:117]}...")

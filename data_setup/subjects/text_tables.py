@@ -1,7 +1,7 @@
-"""Delimited text tables as users have them: comma, semicolon, tab or bar; UTF-8 or UTF-16; plain or compressed.
+"""Delimited text tables: comma, semicolon, tab or bar; UTF-8 or UTF-16; plain or compressed.
 
 Spreadsheets in many countries write semicolons, BIDS writes tabs, Windows writes UTF-16 and byte order marks, and R
-leaves out the header of the row names.
+omits the header of the row names.
 """
 
 import bz2
@@ -19,16 +19,16 @@ from typing import BinaryIO
 from functions.runtime.errors import UserError, not_a_file
 
 DELIMITERS = ",;\t|"
-MAX_BYTES = 2**28              # 256 MiB, over a million long paths; beyond it a small compressed file would fill memory
+MAX_BYTES = 2**28              # 256 MiB, over a million long paths; limits what a compressed file can expand to
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
 _FORMULA = re.compile(r"'+[=+\-@\t\r\n]")
 
 
 def read_text_table(file: str | Path) -> tuple[list[str], list[list[str]]]:
-    """(header, rows) of a table, all cells as text and each row as long as the header; blank lines are left out.
+    """(header, rows) of a table, all cells as text and each row as long as the header; blank lines are skipped.
 
-    A quote before a formula's first character, which this project writes to keep spreadsheets from running it
-    (csv_files.py), is taken away. Raises UserError, one line naming the file, for what is no such table.
+    A quote before a formula's first character, which csv_files.py writes so that spreadsheets do not run it, is
+    removed. Raises UserError, one line with the file, if it is not such a table.
     """
     text = _decode(file, _read_bytes(file))
     first, *rest = re.split(r"\r\n|\n|\r", text, maxsplit=1)
@@ -48,7 +48,7 @@ def read_text_table(file: str | Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _even(file: str | Path, header: list[str], rows: list[list[str]]) -> list[list[str]]:
-    """Rows of the header's length: without R's row names, which have no header, and without empty cells at the end."""
+    """Rows of the header's length: R's row names, which have no header, and empty cells at the end are removed."""
     width = len(header)
     if rows and all(len(row) == width + 1 for row in rows) and any(row[-1] for row in rows):
         rows = [row[1:] for row in rows]
@@ -65,7 +65,7 @@ def _plain(cell: str) -> str:
 
 
 def _read_bytes(file: str | Path) -> bytes:
-    """The file's content, decompressed by its ending."""
+    """The file's content, decompressed according to its extension."""
     if Path(file).suffix.lower() in SPREADSHEETS:
         raise UserError(f"{file}: is a spreadsheet: save it as CSV (UTF-8)")
     if why := not_a_file(file):
@@ -110,5 +110,5 @@ def _decode(file: str | Path, content: bytes) -> str:
         raise UserError(f"{file}: cannot be read as CSV: it is neither UTF-8 nor UTF-16 text (byte {error.start}): "
                         "save it as CSV UTF-8") from error
     if "\0" in text:
-        raise UserError(f"{file}: cannot be read as CSV: it holds zero bytes, so it is no text")
+        raise UserError(f"{file}: cannot be read as CSV: it contains zero bytes and is not text")
     return text

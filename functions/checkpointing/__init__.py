@@ -1,1 +1,1 @@
-"""Runs on disk: their folder and record, checkpoints, and which of them are kept."""
+"""Runs on disk: their folder and record, checkpoints and their retention."""

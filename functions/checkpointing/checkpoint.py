@@ -1,7 +1,7 @@
-"""A checkpoint: one file from which training goes on, or a model is rebuilt, with nothing else given.
+"""Checkpoints: one self-contained file to resume training from, or to rebuild the model.
 
-A dict of tensors and plain types, loadable with `weights_only=True`: opening one never runs code. Weights that never
-change in a run, a frozen backbone's, are kept once, in frozen.pt beside the checkpoints.
+A checkpoint is a dict of tensors and plain types, loadable with `weights_only=True`, so that opening it never runs
+code. Frozen weights, which do not change during a run, are stored once, in frozen.pt next to the checkpoints.
 """
 
 import hashlib
@@ -17,19 +17,19 @@ from functions.checkpointing.schema import FORMAT, check_checkpoint, check_shape
 from functions.runtime.atomic_files import write_atomically
 from functions.runtime.device import restore_rng_states, rng_states
 from functions.runtime.errors import UserError, not_a_file
-from functions.runtime.sharding import load_optimizer, parted, whole
+from functions.runtime.sharding import distribute_like, full_state, load_optimizer
 from models import ViT, ViTConfig
 from models.pretrained.torch_files import read_torch_file
 from models.pretrained.weight_files import FROZEN, frozen_weights
 
 
 def config_to_plain(config) -> dict:
-    """A ViTConfig or TransferConfig as plain types, with its kind; `build_model` makes the model again."""
+    """A ViTConfig or TransferConfig as plain types, with its kind; `build_model` is the inverse."""
     return asdict(config) | {"image_size": list(config.image_size), "kind": type(config).__name__}
 
 
 def build_model(plain: dict) -> nn.Module:
-    """The model, its weights not yet loaded, that a checkpoint's config describes; UserError if it describes none."""
+    """The model described by a checkpoint's config, without its weights; raises UserError for an invalid config."""
     kinds = {"ViTConfig": ViTConfig}
     if plain.get("kind") == "TransferConfig":
         from models.transfer import TransferConfig, TransferModel
@@ -49,7 +49,7 @@ def build_model(plain: dict) -> nn.Module:
 
 
 def frozen_names(model: nn.Module) -> set[str]:
-    """Names of all tensors that training leaves alone: those of modules whose own parameters are all frozen."""
+    """Names of all frozen tensors: those of modules whose own parameters are all frozen."""
     names = set()
     for prefix, module in model.named_modules():
         own = list(module.parameters(recurse=False))
@@ -60,8 +60,8 @@ def frozen_names(model: nn.Module) -> set[str]:
 
 
 def frozen_digest(model: nn.Module) -> str:
-    """A hash of the frozen tensors, names included; "" if there are none."""
-    names, state = frozen_names(model), whole(model.state_dict(), everywhere=True)
+    """A hash of the names and values of the frozen tensors; "" if there are none."""
+    names, state = frozen_names(model), full_state(model.state_dict(), everywhere=True)
     return _digest({name: state[name] for name in names}) if names else ""
 
 
@@ -74,10 +74,10 @@ def _digest(weights: dict[str, torch.Tensor]) -> str:
 
 
 def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
-    """Writes the frozen weights, whose hash is `digest`, unless there are none or they are there, undamaged."""
+    """Writes the frozen weights, whose hash is `digest`, unless there are none or an intact file exists."""
     if digest and not _holds(folder / FROZEN, digest):
         names = frozen_names(model)
-        weights = whole({name: value for name, value in model.state_dict().items() if name in names})
+        weights = full_state({name: value for name, value in model.state_dict().items() if name in names})
         weights = {name: value.cpu() for name, value in weights.items()}
         save_checkpoint(folder / FROZEN, {"digest": digest, "weights": weights})
 
@@ -85,7 +85,7 @@ def save_frozen(folder: Path, model: nn.Module, digest: str) -> None:
 def _holds(path: Path, digest: str) -> bool:
     try:
         return _open(path)["digest"] == digest
-    except (UserError, TypeError, KeyError):     # damaged, or not what save_frozen writes
+    except (UserError, TypeError, KeyError):     # damaged, or not written by save_frozen
         return False
 
 
@@ -107,23 +107,22 @@ def make_checkpoint(
     precision: str = "fp32",
     seen: dict[str, list[str]] | None = None,
 ) -> dict:
-    """Everything that the next epoch, or a reader of this model, depends on, RNG states included.
+    """Everything that the next epoch, or a user of this model, depends on, including the RNG states.
 
-    Where weights are sharded all processes must call it.
-
-    `frozen` is the hash of the weights in frozen.pt, which are left out here; "": none are. `seen` are the patients and
-    the hashes of the slices that training and selection saw. `precision` is that of training and of scoring.
+    If the weights are sharded, all processes must call it. `frozen` is the hash of the weights in frozen.pt, which are
+    omitted here ("": no frozen weights). `seen` holds the patients and slice hashes used for training and selection.
+    `precision` is used for training and for scoring.
     """
     left_out = frozen_names(model) if frozen else set()
     return {
         "format": FORMAT,
-        "weights": whole({name: value for name, value in model.state_dict().items() if name not in left_out}),
+        "weights": full_state({name: value for name, value in model.state_dict().items() if name not in left_out}),
         "frozen": frozen,
         "config": config_to_plain(model.config),
         "class_names": class_names,
         "preprocessing": preprocessing,
         "epoch": epoch,
-        "optimizer": whole(optimizer.state_dict()),
+        "optimizer": full_state(optimizer.state_dict()),
         "schedule": {"step": scheduler.last_epoch},
         "scaler": scaler.state_dict(),
         "rng": rng_states(),
@@ -138,12 +137,12 @@ def make_checkpoint(
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict, before_renaming: Callable[[], None] = lambda: None) -> None:
-    """Writes a checkpoint atomically: `path` is the old one or the whole new one, whatever happens."""
+    """Writes a checkpoint atomically: `path` is always either the old or the complete new file."""
     write_atomically(path, lambda file: torch.save(checkpoint, file), before_renaming)
 
 
 def read_plain(path: Path) -> object:
-    """What a file that this project wrote with torch.save holds; UserError, a reason, if it is damaged."""
+    """The content of a file written by this project with torch.save; raises UserError if it is damaged."""
     return read_torch_file(path)
 
 
@@ -157,7 +156,7 @@ def _open(path: Path):
 
 
 def load_checkpoint(path: str | Path) -> dict:
-    """Reads a checkpoint on the CPU; UserError, one line, for a file that is missing, damaged or no checkpoint."""
+    """Reads a checkpoint on the CPU; raises UserError if the file is missing, damaged or not a checkpoint."""
     content = _open(Path(path))
     try:
         return check_checkpoint(content)
@@ -172,18 +171,18 @@ def restore(
     scheduler: torch.optim.lr_scheduler.LRScheduler,
     scaler: torch.amp.GradScaler,
 ) -> None:
-    """Puts model, optimiser, schedule, scaler and every RNG back to where the checkpoint found them.
+    """Restores model, optimiser, schedule, scaler and RNG states from a checkpoint.
 
-    Of the schedule only its step is kept: the factor at that step is the new run's own, so a run made longer goes on
-    along the longer curve.
+    Only the step of the schedule is restored. The factor at that step is computed by the current schedule, so a run
+    with more epochs continues on the longer curve.
     """
     theirs, ours = checkpoint["config"], config_to_plain(model.config)
     if differing := [key for key in (*ours, *theirs) if theirs.get(key) != ours.get(key)]:
         key = differing[0]
-        raise UserError(f"the checkpoint is of another model: its config.{key} is {theirs.get(key)!r:.60}, the "
-                        f"settings in run.json make it {ours.get(key)!r:.60}")
+        raise UserError(f"the checkpoint is of another model: its config.{key} is {theirs.get(key)!r:.60}, but the "
+                        f"settings in run.json give {ours.get(key)!r:.60}")
     if checkpoint["frozen"] != frozen_digest(model):
-        raise UserError("the frozen weights are not those that this run began with")
+        raise UserError("the frozen weights are not those of this run")
     load_weights(model, checkpoint["weights"])
     check_optimizer_fits(checkpoint["optimizer"], optimizer)
     load_optimizer(optimizer, checkpoint["optimizer"])
@@ -191,37 +190,37 @@ def restore(
     factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
     for group, base_lr in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
         group["lr"] = base_lr * factor
-    if checkpoint["scaler"]:            # empty: the run went on at another precision than fp16, and its scale is new
+    if checkpoint["scaler"]:            # empty if the run was resumed in another precision than fp16
         scaler.load_state_dict(checkpoint["scaler"])
     restore_rng_states(checkpoint["rng"])
 
 
 def load_weights(model: nn.Module, weights: dict) -> None:
-    """Loads all weights that are not frozen, strictly; UserError for a name missing or too many, or another shape."""
+    """Loads all weights that are not frozen; raises UserError for missing or unexpected names and wrong shapes."""
     state, frozen = model.state_dict(), frozen_names(model)
     try:
         check_shapes(weights, {name: value for name, value in state.items() if name not in frozen})
     except UserError as error:
         raise UserError(f"the checkpoint is of another model: {error}") from None
-    model.load_state_dict({name: parted(value, state[name]) for name, value in weights.items()}, strict=False)
+    model.load_state_dict({name: distribute_like(value, state[name]) for name, value in weights.items()}, strict=False)
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict]:
-    """The model a checkpoint holds, ready to predict, and the checkpoint itself (class names, preprocessing, …)."""
+    """The model of a checkpoint in eval mode, and the checkpoint itself (class names, preprocessing, …)."""
     try:
         checkpoint = load_checkpoint(path)
     except UserError as error:
-        raise UserError(f"{error}; if it is a run's, its training script's --resume recovers it from "
-                        "another checkpoint where there is one") from None
+        raise UserError(f"{error}; if it belongs to a run, --resume of its training script recovers it from "
+                        "another checkpoint, if there is one") from None
     try:
         weights = checkpoint["weights"]
         if checkpoint["frozen"]:
             kept = check_weights(frozen_weights(Path(path).parent / FROZEN, checkpoint["frozen"], path))
             if _digest(kept) != checkpoint["frozen"]:
-                raise UserError(f"the weights in {FROZEN} beside it are not those that the run began with")
+                raise UserError(f"the weights in {FROZEN} next to it are not those of this run")
             weights = weights | kept
         layers = checkpoint["config"].get("num_layers", 0)
-        if type(layers) is int and layers > len(weights):          # before it is built, however large it would be
+        if type(layers) is int and layers > len(weights):          # before a model of this size is built
             raise UserError(f"config.num_layers is {layers}, the file holds {len(weights)} tensors")
         with torch.device("meta"):
             model = build_model(checkpoint["config"])

@@ -8,27 +8,27 @@ import torch
 from torch import Tensor, nn
 
 from functions.runtime.errors import UserError, text_fault
-from functions.runtime.json_files import MOST_WHOLE
+from functions.runtime.json_files import MAX_WHOLE
 
-LARGEST = 1e30        # of floating-point numbers: what is larger overflows fp32 as soon as it is squared
-MOST_TEXT = 4096      # characters: a path
+MAX_VALUE = 1e30        # of floating-point numbers: what is larger overflows fp32 as soon as it is squared
+MAX_TEXT = 4096      # characters: a path
 
 
 def finite(where: str, value: object) -> None:
     """A number of a size that fp32 and NumPy can compute with."""
     if type(value) not in (int, float):
         raise wrong(where, value, "a finite number")
-    if not abs(value) < MOST_WHOLE if type(value) is int else not (math.isfinite(value) and abs(value) <= LARGEST):
-        raise wrong(where, value, f"a finite number of at most {LARGEST:g} (whole numbers: below 2**53)")
+    if not abs(value) < MAX_WHOLE if type(value) is int else not (math.isfinite(value) and abs(value) <= MAX_VALUE):
+        raise wrong(where, value, f"a finite number of at most {MAX_VALUE:g} (whole numbers: below 2**53)")
 
 
-def whole_number(where: str, value: object, least: int = 0, most: int = MOST_WHOLE - 1) -> None:
+def whole_number(where: str, value: object, least: int = 0, most: int = MAX_WHOLE - 1) -> None:
     """A whole number from `least` to `most`."""
     if type(value) is not int or not least <= value <= most:
         raise wrong(where, value, f"a whole number from {least} to {most}")
 
 
-def text(where: str, value: object, most: int = MOST_TEXT) -> None:
+def text(where: str, value: object, most: int = MAX_TEXT) -> None:
     """Text that UTF-8 can hold, without NUL, of at most `most` characters."""
     if type(value) is not str:
         raise wrong(where, value, "text")
@@ -36,7 +36,7 @@ def text(where: str, value: object, most: int = MOST_TEXT) -> None:
         raise UserError(f"{where} {fault}")
 
 
-def texts(where: str, values: object, most: int = MOST_TEXT) -> None:
+def texts(where: str, values: object, most: int = MAX_TEXT) -> None:
     """A list of texts."""
     if type(values) is not list or any(type(value) is not str for value in values):
         raise wrong(where, values, "a list of texts")
@@ -91,7 +91,7 @@ def wrong(where: str, value: object, expected: str) -> UserError:
 
 def shown(value: object) -> str:
     """A value for a message, never longer than a few words."""
-    if type(value) is int and abs(value) >= MOST_WHOLE:          # thousands of digits are not shown, and Python refuses
+    if type(value) is int and abs(value) >= MAX_WHOLE:          # thousands of digits are not shown, and Python refuses
         return f"of {value.bit_length()} bits"
     return repr(value)[:60] if isinstance(value, (str, int, float, complex, NoneType)) else "…"
 

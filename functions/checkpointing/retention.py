@@ -1,9 +1,8 @@
-"""The checkpoints of a run, and which of them to go on from: last.pt, the one before it, the best.
+"""Retention and recovery of checkpoints: the last epoch, the one before it, and the best.
 
-Files are whole or not there, whatever happens (`write_atomically`). What can still go wrong is the disk: bits flip, a
-copy to another machine is cut short. So the epoch before the last is kept (previous.pt), and, where the last is the
-best, the best one as previous.pt knew it (previous_best.pt, if it is another). An epoch is written once; its other
-names are hard links.
+Every file is complete or absent (`write_atomically`), but a disk error or an interrupted copy can still damage one.
+Therefore the epoch before the last is retained (previous.pt) and, if the last epoch is the best, the previous best
+epoch too (previous_best.pt, if it is a different one). An epoch is written once; its other names are hard links.
 """
 
 from pathlib import Path
@@ -18,24 +17,24 @@ LAST, PREVIOUS, BEST, PREVIOUS_BEST = "last.pt", "previous.pt", "best.pt", "prev
 ALL = (LAST, PREVIOUS, BEST, PREVIOUS_BEST)
 
 
-def keep(folder: Path, checkpoint: dict, is_best: bool) -> None:
-    """Makes `checkpoint` the last, the last the previous and, if it `is_best`, the best the previous best.
+def retain(folder: Path, checkpoint: dict, is_best: bool) -> None:
+    """Saves `checkpoint` as last.pt and, if `is_best`, as best.pt; the files they replace become the previous ones.
 
-    A kill between any two steps leaves last.pt whole, and the best epoch that last.pt names in one of the four files:
-    best.pt changes after last.pt, and what it held before is then still there under another name.
+    After a kill between any two steps, last.pt is complete, and the best epoch named in last.pt is in one of the four
+    files: best.pt is replaced after last.pt, when its previous content already has another name.
     """
     if not is_main():
         return
     last, best = folder / LAST, folder / BEST
-    older_best = is_best and best.exists() and not best.samefile(last)      # than previous.pt, and nowhere else
+    older_best = is_best and best.exists() and not best.samefile(last)      # older than previous.pt
 
-    def keep_the_old() -> None:
+    def link_previous() -> None:
         if last.exists():
             link(last, folder / PREVIOUS)
         if older_best:
             link(best, folder / PREVIOUS_BEST)
 
-    save_checkpoint(last, checkpoint, keep_the_old)
+    save_checkpoint(last, checkpoint, link_previous)
     if is_best:
         link(last, best)
     if not older_best:
@@ -43,22 +42,21 @@ def keep(folder: Path, checkpoint: dict, is_best: bool) -> None:
 
 
 def _load(path: Path, run_id: str) -> dict:
-    """The checkpoint, if this run, whose id is `run_id`, wrote it; UserError, one line, otherwise."""
+    """The checkpoint at `path`; raises UserError unless the run with id `run_id` wrote it."""
     checkpoint = load_checkpoint(path)
     check_same_run(checkpoint, path, run_id)
     return checkpoint
 
 
 def find_last(folder: Path, run_id: str = "") -> tuple[dict | None, str]:
-    """(the checkpoint to go on from, what to tell about it): last.pt, or the latest that can be used if that cannot.
+    """(checkpoint to resume from, note or ""): last.pt, or the latest usable one, which then becomes last.pt.
 
-    That one then becomes last.pt. None if the run has saved nothing yet; ValueError, one line, if nothing it saved can
-    be used.
+    The checkpoint is None if the run has not saved one yet. Raises UserError if no saved checkpoint is usable.
     """
     if not any((folder / name).exists() for name in (*ALL, "predictions.csv")):
         return None, ""
     reasons = []
-    for name in ALL:                                # in order of their epochs
+    for name in ALL:                                # from the latest epoch to the earliest
         try:
             checkpoint = _load(folder / name, run_id)
         except UserError as error:
@@ -67,36 +65,35 @@ def find_last(folder: Path, run_id: str = "") -> tuple[dict | None, str]:
         if name == LAST:
             return checkpoint, ""
         link(folder / name, folder / LAST)
-        return checkpoint, f"{reasons[0]}: going on from {folder / name}, of epoch {checkpoint['epoch']}, instead"
-    raise UserError(f"{reasons[0]}, and {reasons[1]}: put a copy of either back, or start a new run")
+        return checkpoint, f"{reasons[0]}: resuming from {folder / name} (epoch {checkpoint['epoch']}) instead"
+    raise UserError(f"{reasons[0]}, and {reasons[1]}: restore a copy of either, or start a new run")
 
 
 def find_best(folder: Path, epoch: int, run_id: str = "") -> tuple[dict, str]:
-    """(the checkpoint of the best epoch, what to tell about it): best.pt, or another file that holds this epoch.
+    """(checkpoint of the best epoch, note or ""): best.pt, or another file with this epoch, which becomes best.pt.
 
-    That one then becomes best.pt. ValueError, one line saying what to do, if there is none.
+    Raises UserError if there is none.
     """
-    why_not = ""
+    reason = ""
     for name in (BEST, LAST, PREVIOUS, PREVIOUS_BEST):
         try:
             checkpoint = _load(folder / name, run_id)
         except UserError as error:
-            why_not = why_not or str(error)
+            reason = reason or str(error)
             continue
-        if checkpoint["epoch"] != epoch:       # best.pt too, if a kill came after last.pt was written, or before it was
+        if checkpoint["epoch"] != epoch:       # also best.pt, after a kill between writing last.pt and best.pt
             continue
         if name != BEST:
             link(folder / name, folder / BEST)
-        told = why_not and f"{why_not}: using {folder / name}, which is of the same epoch {epoch}"
-        return checkpoint, told
-    raise UserError(f"{why_not or f'{folder / BEST} is of another epoch'}, and no other checkpoint there holds the "
-                    f"best epoch, {epoch}: put a copy of {BEST} back, or start a new run")
+        return checkpoint, reason and f"{reason}: using {folder / name}, which holds the same epoch {epoch}"
+    raise UserError(f"{reason or f'{folder / BEST} is of another epoch'}, and no other checkpoint there holds the "
+                    f"best epoch, {epoch}: restore a copy of {BEST}, or start a new run")
 
 
-def mend(folder: Path, run_id: str = "") -> tuple[dict | None, list[str]]:
-    """(the checkpoint to go on from, or None; what to tell), last.pt and best.pt being usable from here on."""
-    checkpoint, told = find_last(folder, run_id)
+def recover(folder: Path, run_id: str = "") -> tuple[dict | None, list[str]]:
+    """(checkpoint to resume from or None, notes); afterwards last.pt and best.pt are usable."""
+    checkpoint, note = find_last(folder, run_id)
     if checkpoint is None:
         return None, []
-    best_told = find_best(folder, checkpoint["best"]["epoch"], run_id)[1]
-    return checkpoint, [line for line in (told, best_told) if line]
+    best_note = find_best(folder, checkpoint["best"]["epoch"], run_id)[1]
+    return checkpoint, [line for line in (note, best_note) if line]

@@ -1,4 +1,4 @@
-"""A run's folder: made whole or not at all, and the record of what was run."""
+"""The folder of a run: atomic creation, run.json, and the lock of the training process."""
 
 import argparse
 import contextlib
@@ -20,29 +20,29 @@ from filelock import FileLock, Timeout
 
 from functions.checkpointing.run_names import check_name
 from functions.checkpointing.run_record import parse_record
-from functions.config.recipes import MOVED
+from functions.config.recipes import MOVABLE
 from functions.config.settings import device_name
-from functions.runtime.atomic_files import NotWritten, write_atomically, write_json, write_text
+from functions.runtime.atomic_files import WriteError, write_atomically, write_json, write_text
 from functions.runtime.csv_files import to_csv
 from functions.runtime.distributed import is_main
 from functions.runtime.errors import UserError, not_a_file
-from functions.runtime.exits import in_one_line, interrupted, others_lost, signals_held
+from functions.runtime.exits import interrupted, one_line_message, peer_lost, signals_ignored
 
-LOCK, HOLDER = "process.lock", "process.pid"     # held by the process that trains the run; its number, for people
+LOCK, PID_FILE = "process.lock", "process.pid"     # held by the process that trains the run; its id, for messages
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow")
-_claims = {}     # this process's: run folder → its lock
+_claims = {}     # run folder → lock held by this process
 
 
 def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("runs")) -> Path:
-    """Makes `root/name` (or name-2, name-3, … if taken) holding run.json and split.csv, and returns it.
+    """Creates `root/name` (or name-2, name-3, … if it exists) with run.json and split.csv, and returns it.
 
-    The folder is built aside and renamed, so a run that exists can always be resumed, and two runs started at once
-    under one name get two folders. A name that differs only in case is taken, too: Windows and macOS would not tell
-    the two apart. ValueError for a name that is no plain folder name.
+    The folder is written under a temporary name and renamed, so an existing run can always be resumed, and two runs
+    started at the same time under one name get two folders. A name that differs only in case counts as existing,
+    because Windows and macOS do not distinguish case. Raises UserError for a name that is not a plain folder name.
     """
     check_name(name)
     if root.exists() and not root.is_dir():
-        raise UserError(f"{root} is a file, so no run folder can be made in it: move it away")
+        raise UserError(f"{root} is a file, but must be a folder for runs: move it away")
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".{name}.{os.getpid()}.part"
     shutil.rmtree(draft, ignore_errors=True)
@@ -67,7 +67,7 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
 
 
 def read_record(run: Path) -> dict:
-    """run.json of a run folder; UserError, one line, where there is none or it is damaged."""
+    """run.json of a run folder; raises UserError if it is missing or damaged."""
     path = run / "run.json"
     if why := not_a_file(path):
         raise UserError(f"{run} is not a run folder: " + (
@@ -76,13 +76,13 @@ def read_record(run: Path) -> dict:
 
 
 def check_same_run(checkpoint: dict, file: Path, run_id: str) -> None:
-    """UserError unless a checkpoint that lies in a run's folder was written by this run, whose id is given."""
+    """Raises UserError unless a checkpoint in a run's folder was written by the run with id `run_id`."""
     if checkpoint["run_id"] != run_id:
         raise UserError(f"checkpoint {file} was written by another run than {file.parent / 'run.json'} describes")
 
 
-def asked_device(flags: dict) -> str:
-    """The device that the flags of a training script ask for; of a run that goes on, the one it was begun with."""
+def requested_device(flags: dict) -> str:
+    """The device given by the flags of a training script; for a resumed run without --device, its recorded one."""
     if "device" in flags or "resume" not in flags:
         return flags.get("device", "auto")
     device = read_record(flags["resume"])["settings"].get("device", "auto")
@@ -93,34 +93,34 @@ def asked_device(flags: dict) -> str:
 
 
 def resume_command(run: Path, record: dict) -> str:
-    """The command that goes on with a run, of the script that began it, as a shell takes it."""
+    """The shell command that resumes a run, with the script that started it."""
     script = "train_transferlearning.py" if "weights" in record["settings"] else "train.py"
     return f"python {script} --resume {shlex.quote(str(run))}"
 
 
 def losses_file(run: Path, record: dict) -> Path:
-    """The pickle of a run's curves: named when the run was made, whatever its folder is called now."""
+    """The pickle of a run's curves; its name does not change when the folder is renamed."""
     return run / f"{record.get('name') or run.name}_losses.pkl"
 
 
 def check_split(run: Path, record: dict) -> None:
-    """ValueError unless split.csv is what this run wrote: other patients on another side would be another run."""
+    """Raises UserError unless split.csv is unchanged since this run wrote it."""
     path = run / "split.csv"
     if why := not_a_file(path):
         lost = f"{run} has lost its split.csv" if why == "no such file" else f"{path} is {why}"
-        raise UserError(f"{lost}: put it back, or start a new run")
+        raise UserError(f"{lost}: restore it, or start a new run")
     known = {record.get("split_sha256"), record.get("moved_split_sha256")} - {None}
     if known and _sha256(path) not in known:
-        raise UserError(f"{path} is damaged or was changed since this run began: put the old one back, or start a new "
-                        f"run, with --split {path} if the change was meant")
+        raise UserError(f"{path} is damaged or was changed since this run began: restore the old one, or start a new "
+                        f"run, with --split {path} if the change was intended")
 
 
 def write_moved_split(run: Path, before: dict, now: dict, split: pd.DataFrame) -> dict:
-    """Writes split.csv anew where data or working folder have moved; returns what run.json must say of it.
+    """Rewrites split.csv if the data or the working folder have moved; returns the new entries of run.json.
 
-    `before` and `now` are the recorded settings. A kill in between leaves a split.csv that run.json knows.
+    `before` and `now` are the recorded settings. After a kill in between, run.json still has the hash of split.csv.
     """
-    if all(before.get(name) == now.get(name) for name in ("cwd", *MOVED)):
+    if all(before.get(name) == now.get(name) for name in ("cwd", *MOVABLE)):
         return {}
     content = to_csv(split).encode("utf-8")
     digest = hashlib.sha256(content).hexdigest()
@@ -139,9 +139,9 @@ def update_record(run: Path, **changes) -> None:
 
 
 def claim(run: Path) -> None:
-    """Keeps a run to this process until it releases the run or ends, however it ends: the system holds the lock.
+    """Locks a run for this process until `release`; the operating system drops the lock when the process ends.
 
-    ValueError if another process is training it.
+    Raises UserError if another process is training the run.
     """
     if run.resolve() in _claims:
         return
@@ -151,69 +151,69 @@ def claim(run: Path) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        holder = "?" if not_a_file(run / HOLDER) else (run / HOLDER).read_text(errors="replace")[:20]
+        holder = "?" if not_a_file(run / PID_FILE) else (run / PID_FILE).read_text(errors="replace")[:20]
         raise UserError(f"{run} is being trained by process {holder}: wait for it, or stop it first") from None
     _claims[run.resolve()] = lock
-    write_text(run / HOLDER, str(os.getpid()))         # replaces what has its name, and follows no link
+    write_text(run / PID_FILE, str(os.getpid()))         # replaces what has its name, and follows no link
 
 
 def release(run: Path) -> None:
-    """Lets other processes have the run."""
-    (run / HOLDER).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):       # Windows does not remove what is open, and then the library does it
+    """Releases the lock of a run."""
+    (run / PID_FILE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):       # Windows does not remove open files; the library does it later
         (run / LOCK).unlink(missing_ok=True)
     _claims.pop(run.resolve()).release()
 
 
 @contextlib.contextmanager
 def recorded(run: Path) -> Iterator[None]:
-    """Keeps a run to one process, and writes into run.json how it ended: interrupted, failed with its traceback, …
+    """Locks a run and records in run.json how it ended: interrupted, failed with its traceback, …
 
-    ValueError if another process is training it. Of those that torchrun started, process 0 does this for all.
+    Raises UserError if another process is training it. With torchrun, process 0 does this for all.
     """
-    go_on = f"go on with --resume {run}, after the last epoch that was written"
+    advice = f"continue with --resume {run} from the last saved epoch"
     if not is_main():
         try:
             yield
         except RuntimeError as error:
-            raise (ConnectionError(f"{in_one_line(error)}; {go_on}") if others_lost(error) else error) from None
+            raise (ConnectionError(f"{one_line_message(error)}; {advice}") if peer_lost(error) else error) from None
         return
     claim(run)
     try:
         update_record(run, state="running", error=None)
         yield
     except BaseException as error:
-        no_reader = isinstance(error, BrokenPipeError)      # of what the script prints: `| head`
-        stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, NotWritten))
+        no_reader = isinstance(error, BrokenPipeError)      # the reader of a pipe exited: `| head`
+        stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, WriteError))
         ended = {"state": "failed", "error": traceback.format_exc()}
         if stopped or no_reader:
             ended = {"state": "interrupted"}
-        with signals_held(), contextlib.suppress(OSError):      # a full disk is the reason, not what is to be told
+        with signals_ignored(), contextlib.suppress(OSError):      # the original error is reported, not a full disk
             update_record(run, **ended)
         if stopped:
-            raise KeyboardInterrupt(go_on) from None
-        if others_lost(error):
-            raise ConnectionError(f"{in_one_line(error)}; {go_on}") from None
+            raise KeyboardInterrupt(advice) from None
+        if peer_lost(error):
+            raise ConnectionError(f"{one_line_message(error)}; {advice}") from None
         if isinstance(error, OSError) and not no_reader:
-            raise OSError(f"{in_one_line(error)}; {go_on}") from error
+            raise OSError(f"{one_line_message(error)}; {advice}") from error
         raise
     finally:
-        with signals_held():
+        with signals_ignored():
             release(run)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """A CSV, atomically; text that a spreadsheet would run as a formula is quoted (csv_files.py)."""
+    """Writes a CSV atomically; text that a spreadsheet would evaluate as a formula is escaped (csv_files.py)."""
     write_atomically(path, lambda file: file.write(to_csv(table).encode("utf-8")))
 
 
 def this_command() -> str:
-    """The command line, as a shell would take it again."""
+    """The command line in shell syntax."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def provenance() -> dict:
-    """Command, git commit (with "+changes" if the tree had any), library versions."""
+    """Command, git commit ("+changes" if the tree is dirty), library versions."""
     return {
         "command": this_command(),
         "commit": _git_commit(),

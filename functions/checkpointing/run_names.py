@@ -1,4 +1,4 @@
-"""What a run may be called, and whether its results can be written: asked first, before anything is computed."""
+"""Checks of run names and output folders, made before anything is computed."""
 
 import os
 import tempfile
@@ -7,45 +7,44 @@ from pathlib import Path
 
 from functions.runtime.errors import UserError
 
-FORBIDDEN = set('<>:"/\\|?*')                     # in names on Windows, and below its devices' names, whatever follows
+FORBIDDEN = set('<>:"/\\|?*')                     # in file names on Windows, as are its device names with any suffix
 DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {f"{port}{n}" for port in ("COM", "LPT")
                                                                for n in "123456789¹²³"}
 
 
-def check_name(name: str, most_bytes: int = 150) -> None:
-    """ValueError unless a run can be called so: a plain folder name that leaves room for its files' endings.
+def check_name(name: str, max_bytes: int = 150) -> None:
+    """Raises UserError unless `name` is a plain folder name that leaves room for file suffixes.
 
-    What Windows forbids is refused everywhere, since a run's folder is carried from one machine to another; the rules
-    are those of Microsoft's "Naming Files, Paths, and Namespaces".
+    Names that Windows forbids are rejected on every system, since run folders are copied between machines. Source:
+    Microsoft, "Naming Files, Paths, and Namespaces".
     """
     plain = name.isprintable() and not name.startswith(".") and not set(name) & FORBIDDEN
     windows = name.rstrip(". ") == name and name.partition(".")[0].rstrip().upper() not in DEVICES
-    if not name or not plain or not windows or len(name.encode()) > most_bytes:
-        raise UserError(f"run name {name!r:.60} is not a plain folder name of at most {most_bytes} bytes, as every "
-                        'system, Windows too, can have it: without <>:"/\\|?*, no dot or space at its end, none of '
-                        "CON, NUL, COM1, …")
+    if not name or not plain or not windows or len(name.encode()) > max_bytes:
+        raise UserError(f"run name {name!r:.60} is not a plain folder name of at most {max_bytes} bytes, valid on "
+                        'every system including Windows: no <>:"/\\|?*, no dot or space at the end, not CON, NUL, COM1, …')
 
 
 def check_writable(folder: Path, advice: str = "start from another folder") -> None:
-    """UserError unless files can be made in `folder`, or where it is to be made: asked before an hour is spent."""
+    """Raises UserError unless files can be created in `folder`, or in the closest parent that exists."""
     while not folder.is_dir():
         if os.path.lexists(folder):
-            what = "a link to nothing" if folder.is_symlink() and not folder.exists() else "a file"
-            raise UserError(f"{folder} is {what}, and a folder of that name is needed: move it away, or {advice}")
+            what = "a broken link" if folder.is_symlink() and not folder.exists() else "a file"
+            raise UserError(f"{folder} is {what}, but must be a folder: move it away, or {advice}")
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"{folder.resolve()} cannot be written to ({error.strerror}), but results go there: "
+        raise UserError(f"{folder.resolve()} is not writable ({error.strerror}), but results are written there: "
                         f"make it writable, or {advice}") from None
 
 
 def check_file_writable(file: Path, flag: str) -> None:
-    """UserError unless `file`, which `flag` names, can be written: it is no folder, and its folder exists."""
+    """Raises UserError unless `file`, the value of `flag`, can be written: not a folder, and its folder exists."""
     if file.is_dir() or not file.parent.is_dir():
-        why = "is a folder" if file.is_dir() else f"lies in {file.parent}, which is no folder"
-        raise UserError(f"{flag} {file} {why}: name a file in a folder that exists")
+        reason = "is a folder" if file.is_dir() else f"is in {file.parent}, which is not a folder"
+        raise UserError(f"{flag} {file} {reason}: name a file in an existing folder")
     check_writable(file.parent, f"name another file with {flag}")
 
 
@@ -59,7 +58,7 @@ def check_no_input(folder: Path, outputs: Sequence[str], inputs: Iterable[Path |
 
 
 def make_folder(folder: Path) -> None:
-    """Makes the folder that --out names, or its default; UserError if it cannot be made or written to."""
+    """Creates the output folder (--out or its default); raises UserError if it cannot be created or written to."""
     advice = "name another folder with --out"
     check_writable(folder, advice)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,22 +1,22 @@
-"""run.json: what a run's record must hold, checked whenever it is read."""
+"""The schema of run.json, checked whenever it is read."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from functions.checkpointing.run_names import check_name
 from functions.runtime.errors import UserError
-from functions.runtime.json_files import MOST_NAME, check, check_lengths, parse_json
+from functions.runtime.json_files import MAX_NAME, check, check_lengths, parse_json
 
 STATES = ("created", "running", "paused", "interrupted", "failed", "finished")
-MOST_PROCESSES = 100_000
-MOST_NOTE = 10_000                           # characters
-RUN_NAME_BYTES = 170                         # 150 of the given name, and the number of a run that was not the first
+MAX_PROCESSES = 100_000
+MAX_NOTE = 10_000                            # characters
+RUN_NAME_BYTES = 170                         # 150 of the given name, and the suffix of a name that was taken
 Number = int | float
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The settings that are read before a run goes on; the others are checked as flags are."""
+    """The settings that are read before a run is resumed; the others are checked like flags."""
 
     cwd: str = ""
     train_dir: str | None = None
@@ -27,9 +27,9 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The entries of run.json with their types. Those without a default stand in every run's; others depend on the run.
+    """The entries of run.json with their types. Entries without a default are required.
 
-    Entries that are not named here are kept as they are: a later version may write more.
+    Entries that are not listed here are preserved: a later version may write more.
     """
 
     settings: RunSettings
@@ -38,10 +38,10 @@ class RunRecord:
     stamps: list[str]
     class_names: list[str]
     name: str | None = None
-    run_id: str = ""                            # in each of its checkpoints, too; older runs have none
+    run_id: str = ""                            # also in its checkpoints; older runs have none
     processes: int = 1
     split_sha256: str | None = None
-    moved_split_sha256: str | None = None       # of split.csv, while it is written anew for data that were moved
+    moved_split_sha256: str | None = None       # of split.csv, while it is rewritten for moved data
     split_hash: str | None = None
     preprocessing: dict[str, object] = field(default_factory=dict)
     frozen: str = ""
@@ -50,7 +50,7 @@ class RunRecord:
     weights: str | None = None
     weights_sha256: str | None = None
     feature_seconds: Number | None = None
-    precision: str | None = None                # that was used; settings hold the one that was asked for
+    precision: str | None = None                # the resolved precision; settings hold the requested one
     device: str | None = None
     started: str | None = None
     command: str | None = None
@@ -64,27 +64,27 @@ class RunRecord:
 
 
 def parse_record(text: bytes, path: Path) -> dict:
-    """The record in the text of a run.json; UserError, naming the file and the key, unless it is a valid one."""
+    """The record in the text of a run.json; raises UserError, naming the file and the key, if it is invalid."""
     try:
         content = parse_json(text, path)
         check(RunRecord, content, path)
-        check_lengths(content, {"class_names": MOST_NAME, "stamps": MOST_NAME, "notes": MOST_NOTE}, path)
+        check_lengths(content, {"class_names": MAX_NAME, "stamps": MAX_NAME, "notes": MAX_NOTE}, path)
         if content.get("name") is not None:
             _check_name(content["name"], path)
         if wrong := _wrong_value(content):
             raise UserError(f"{path} is damaged: {wrong}")
     except UserError as error:
-        raise UserError(f"{error}; put a whole copy back, or start a new run") from None
+        raise UserError(f"{error}; restore an intact copy, or start a new run") from None
     return content
 
 
 def _wrong_value(content: dict) -> str:
-    """What is wrong with a value of the right type; "" if nothing is."""
+    """The error in a value of the right type; "" if there is none."""
     names, processes, best = content["class_names"], content.get("processes", 1), content.get("best_epoch")
     if content["state"] not in STATES:
         return f'"state" is "{content["state"][:60]}", none of {", ".join(STATES)}'
-    if not 1 <= processes <= MOST_PROCESSES:
-        return f'"processes" is {processes}, not between 1 and {MOST_PROCESSES:,}'
+    if not 1 <= processes <= MAX_PROCESSES:
+        return f'"processes" is {processes}, not between 1 and {MAX_PROCESSES:,}'
     if best is not None and best < 1:
         return f'"best_epoch" is {best}: epochs are counted from 1'
     if len(set(names)) < max(2, len(names)):

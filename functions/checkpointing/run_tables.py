@@ -1,4 +1,4 @@
-"""The tables of a finished run, read from a folder that may come from anywhere: results.csv and split.csv."""
+"""Strict readers of the tables of a finished run: results.csv and split.csv."""
 
 import csv
 import math
@@ -15,9 +15,9 @@ SPLIT = ("path", "class", "subject", "split")
 
 
 def read_curves(path: Path) -> dict[str, list[float]]:
-    """Loss and accuracy of every epoch, by the pickle's keys, from results.csv, which holds text alone.
+    """Loss and accuracy of every epoch from results.csv, under the keys of the pickle.
 
-    Raises UserError, naming file, row and column, for a table that is damaged or holds anything but finite numbers.
+    Raises UserError, naming file, row and column, if the table is damaged or holds anything but finite numbers.
     """
     names = ("epoch", *CURVES)
     rows = _read(path, names)
@@ -28,7 +28,7 @@ def read_curves(path: Path) -> dict[str, list[float]]:
 
 
 def read_split(path: Path) -> pd.DataFrame:
-    """split.csv as text: path, class, subject ("" where unknown), split. UserError for a damaged table."""
+    """split.csv as text: path, class, subject ("" if unknown), split. Raises UserError if it is damaged."""
     rows = _read(path, SPLIT)
     table = pd.DataFrame([[row[name] for name in SPLIT] for row in rows], columns=list(SPLIT), dtype=object)
     for number, row in enumerate(rows, 2):
@@ -40,19 +40,19 @@ def read_split(path: Path) -> pd.DataFrame:
 
 
 def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV, as text, under these columns and others."""
+    """The rows of a CSV as text; `columns` are required, others are allowed."""
     if why := not_a_file(path):
         raise UserError(f"{path}: {why}")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             head, *rows = [[unescape(cell) for cell in row] for row in csv.reader(file, strict=True) if row] or [[]]
     except (ValueError, csv.Error) as error:
-        raise UserError(f"{path} is damaged: no CSV in UTF-8 ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path} is damaged: not a CSV in UTF-8 ({' '.join(str(error).split())})") from None
     missing = [name for name in columns if head.count(name) != 1]
     if missing:
-        raise UserError(f"{path} is damaged: missing {', '.join(missing)}, which must be there once each")
+        raise UserError(f"{path} is damaged: missing or repeated columns: {', '.join(missing)}")
     if ragged := [number for number, row in enumerate(rows, 2) if len(row) != len(head)]:
-        raise UserError(f"{path} is damaged: row {ragged[0]} has not as many fields as the first, {len(head)}")
+        raise UserError(f"{path} is damaged: row {ragged[0]} does not have {len(head)} fields as the header does")
     if not rows:
         raise UserError(f"{path} is damaged: it has no rows")
     return [dict(zip(head, row, strict=True)) for row in rows]

@@ -1,6 +1,6 @@
-"""What a checkpoint must hold, checked key by key: types, finite numbers, lengths that fit together.
+"""The schema of a checkpoint, checked key by key: types, finite numbers, consistent lengths.
 
-Every check raises a UserError that names the key; the caller names the file.
+Every check raises a UserError that names the key; the caller adds the file.
 """
 
 import math
@@ -27,19 +27,19 @@ from functions.checkpointing.plain_values import (
 )
 from functions.checkpointing.run_tables import CURVES
 from functions.runtime.errors import UserError
-from functions.runtime.json_files import MOST_NAME
+from functions.runtime.json_files import MAX_NAME
 
 FORMAT = 1
 MT19937 = 624        # numbers in the state of Python's and NumPy's generators
 CUDA_BYTES = 16      # of the state of a GPU's generator: a seed, and an offset that is a multiple of 4
-MOST_STAMPS = 100
+MAX_STAMPS = 100
 EPOCH_FACTS = (*(f"{split}_balanced_acc" for split in ("train", "val", "test")), "learning_rate", "train_waited")
 SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint's content under the names it is stored with; UserError for what does not fit."""
+    """The content of a checkpoint under its stored keys; raises UserError for invalid values."""
 
     format: int
     weights: dict
@@ -54,7 +54,7 @@ class Checkpoint:
     history: dict
     best: dict
     frozen: str = ""
-    run_id: str = ""          # of run.json; older checkpoints have none
+    run_id: str = ""          # as in run.json; older checkpoints have none
     split_hash: str = ""
     fingerprint: str = ""
     stamps: list = field(default_factory=list)
@@ -70,11 +70,11 @@ class Checkpoint:
             if entry.type is str:
                 text(entry.name, value)
         for name in ("class_names", "stamps"):
-            texts(name, getattr(self, name), MOST_NAME)
+            texts(name, getattr(self, name), MAX_NAME)
         if not self.class_names or len(set(self.class_names)) < len(self.class_names):
             raise UserError("class_names are empty, or hold one name twice")
-        if len(self.stamps) > MOST_STAMPS:
-            raise UserError(f"stamps are {len(self.stamps)}, more than {MOST_STAMPS}")
+        if len(self.stamps) > MAX_STAMPS:
+            raise UserError(f"stamps are {len(self.stamps)}, more than {MAX_STAMPS}")
         for where in ("config", "preprocessing"):
             for name, value in getattr(self, where).items():
                 text(f"{where}: a key", name)
@@ -152,7 +152,7 @@ def check_checkpoint(content: object) -> dict:
 
 
 def check_weights(weights: object) -> dict[str, Tensor]:
-    """Tensors by name: floats in fp32 and finite, whole numbers only where a counter is; UserError otherwise."""
+    """Tensors by name: finite floats, converted to fp32, and integer counters; raises UserError otherwise."""
     if not isinstance(weights, dict):
         raise wrong("weights", weights, "tensors by name")
     checked = {}
@@ -173,9 +173,9 @@ def check_weights(weights: object) -> dict[str, Tensor]:
 
 
 def check_shapes(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """UserError, naming the tensor, unless `weights` have the names, shapes and kinds of number of `expected`."""
+    """Raises UserError, naming the tensor, unless `weights` match the names, shapes and kinds of `expected`."""
     for name in sorted(expected.keys() ^ weights.keys()):
-        raise UserError(f"weights.{name} is {'missing' if name in expected else 'no part of the model in config'}")
+        raise UserError(f"weights.{name} is {'missing' if name in expected else 'not part of the model in config'}")
     for name, value in weights.items():
         if value.shape != expected[name].shape:
             raise UserError(f"weights.{name} is {tuple(value.shape)}, the model in config has "

@@ -1,13 +1,13 @@
-"""Saving while training goes on: a copy of the state on the CPU, written to the disk by a thread.
+"""Asynchronous checkpointing: the state is copied to the CPU, and a thread writes the copy to disk.
 
-The loop waits only for the copy. What is kept, under which names and in which order, is `checkpoint_files.keep`'s.
+The training loop waits only for the copy. `functions.checkpointing.retention.retain` decides which files are written.
 
-An epoch is written when it ends, but not sooner than SECONDS after the last one was. If epochs end faster than that,
-the newest and the selected one wait, as copies, and those between them are never written. So a run that is killed
-(SIGKILL) repeats at most the epoch it was in, those that ended within SECONDS before it, and those that ended while
-the last checkpoints, two at most, were being written. A run that is interrupted (Ctrl-C, SIGTERM), fails or ends
-writes what waits first and repeats at most the epoch it was in, unless the disk refuses: then it says so, and goes on
-from the last checkpoint that was written.
+An epoch is written when it ends, but at most every SECONDS. If epochs are shorter, copies of the newest and of the
+selected epoch are held in memory, and epochs in between are never written. A run that is killed (SIGKILL) repeats at
+most the current epoch, the epochs that ended within the last SECONDS, and those that ended while the last (at most
+two) checkpoints were being written. A run that is interrupted (Ctrl-C, SIGTERM), fails or ends writes the pending
+copies first and repeats at most the current epoch. If the disk does not accept them, the run reports it and resumes
+from the last written checkpoint.
 """
 
 import threading
@@ -19,12 +19,12 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from functions.checkpointing.retention import keep
+from functions.checkpointing.retention import retain
 from functions.runtime.distributed import is_main
-from functions.runtime.exits import signals_held
+from functions.runtime.exits import signals_ignored
 
 THREAD = "checkpoint writer"
-SECONDS = 30.0      # between two checkpoints: short epochs are cheaper to repeat than to write
+SECONDS = 30.0      # minimum interval between checkpoints: short epochs are cheaper to repeat than to write
 
 
 def tensors(state) -> Iterator[Tensor]:
@@ -42,7 +42,7 @@ def tensor_bytes(state) -> int:
 
 
 def copied(state):
-    """The same nest of dicts, lists and tuples with a copy of every tensor on the CPU; pinned memory for a GPU's."""
+    """A nest of dicts, lists and tuples with every tensor copied to the CPU; from a GPU, to pinned memory."""
     if isinstance(state, Tensor):
         if state.device.type != "cuda":
             return state.detach().to("cpu", copy=True)
@@ -54,7 +54,7 @@ def copied(state):
 
 
 def snapshot(checkpoint: dict) -> dict:
-    """A copy of a checkpoint that training cannot change any more: complete when this returns."""
+    """A copy of a checkpoint that further training does not change; it is complete on return."""
     copy = copied(checkpoint)
     if any(tensor.is_cuda for tensor in tensors(checkpoint)):
         torch.cuda.synchronize()                  # until the asynchronous copies are done
@@ -62,55 +62,55 @@ def snapshot(checkpoint: dict) -> dict:
 
 
 class CheckpointWriter:
-    """Writes a run's checkpoints in a thread; used as a context, which ends when everything is on the disk.
+    """Writes the checkpoints of a run in a thread; a context manager that exits when everything is on disk.
 
-    An error of the thread (a full disk) is raised by the next `submit` or `wait`, in the caller's thread.
+    An error in the thread (a full disk) is re-raised by the next `submit` or `wait` in the caller's thread.
     """
 
     def __init__(self, folder: Path, available_memory: Callable[[], int]):
         self.folder, self.available_memory = folder, available_memory
-        self.waiting: list[tuple[dict, bool]] = []        # (checkpoint, is_best), at most the selected and the newest
+        self.pending: list[tuple[dict, bool]] = []        # (checkpoint, is_best), at most the selected and the newest
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.written_at = -float("inf")
-        self.hurry = threading.Event()                    # set while the caller waits for the disk: ignore the clock
+        self.flush = threading.Event()                    # set while the caller waits: SECONDS does not apply
 
     def __enter__(self) -> "CheckpointWriter":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with signals_held():
+        with signals_ignored():
             self.wait()
 
     def submit(self, checkpoint: dict, is_best: bool) -> None:
-        """Takes a copy of `checkpoint` and returns; waits for the disk only where memory is too scarce for copies.
+        """Copies `checkpoint` and returns; writes synchronously only if there is not enough memory for copies.
 
-        Three copies may exist besides it: one that is being written, and two that wait.
+        Up to three copies exist at a time: one being written and two pending.
         """
         self._raise()
         if not is_main():
             return
         if 2 * tensor_bytes(checkpoint) > self.available_memory():
             self.wait()
-            keep(self.folder, checkpoint, is_best)
+            retain(self.folder, checkpoint, is_best)
             return
         new = (snapshot(checkpoint), is_best)
         with self.lock:
             self._raise()
-            self.waiting = [new] if is_best else [*(item for item in self.waiting if item[1]), new]
+            self.pending = [new] if is_best else [*(item for item in self.pending if item[1]), new]
             if self.thread is None:
                 self.thread = threading.Thread(target=self._write, name=THREAD)
                 self.thread.start()
 
     def wait(self) -> None:
-        """Returns when all that was submitted is on the disk."""
-        self.hurry.set()
+        """Returns when everything submitted is on disk."""
+        self.flush.set()
         if (thread := self.thread) is not None and thread.is_alive():
             thread.join()
-        if self.waiting:                                  # an interruption came before the thread had begun
+        if self.pending:                                  # interrupted before the thread had started
             self._write()
-        self.hurry.clear()
+        self.flush.clear()
         self._raise()
 
     def _raise(self) -> None:
@@ -119,20 +119,20 @@ class CheckpointWriter:
             raise error
 
     def _write(self) -> None:
-        """Writes what waits, by the clock, until nothing does or the disk refuses."""
+        """Writes pending checkpoints at intervals of SECONDS until none is left or the disk fails."""
         while True:
-            self.hurry.wait(max(0.0, self.written_at + SECONDS - time.monotonic()))
+            self.flush.wait(max(0.0, self.written_at + SECONDS - time.monotonic()))
             with self.lock:
-                items, self.waiting = self.waiting, []
+                items, self.pending = self.pending, []
             try:
-                for item in items:                        # the selected epoch, and right after it the newest
-                    keep(self.folder, *item)
-            except BaseException as error:                # raised again in the caller's thread
+                for item in items:                        # the selected epoch, then the newest
+                    retain(self.folder, *item)
+            except BaseException as error:                # re-raised in the caller's thread
                 with self.lock:
-                    self.error, self.waiting, self.thread = error, [], None
+                    self.error, self.pending, self.thread = error, [], None
                 return
             self.written_at = time.monotonic()
             with self.lock:
-                if not self.waiting:
+                if not self.pending:
                     self.thread = None
                     return

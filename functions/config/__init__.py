@@ -1,1 +1,1 @@
-"""What there is to choose in a run: settings, recipes, the command line. Imports no torch."""
+"""Settings, recipes and the command line. Does not import torch."""

@@ -1,4 +1,4 @@
-"""The command line of a training script: every setting a flag, and one line for what is wrong with it. No torch."""
+"""The command line of a training script: one flag per setting, one-line errors. Does not import torch."""
 
 import argparse
 import difflib
@@ -7,17 +7,17 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from functions.config.settings import Script, Setting, in_words, subjects_source
+from functions.config.settings import Script, Setting, format_value, subjects_source
 from functions.runtime import exits
 from functions.runtime.errors import is_decoded, printable
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser that says what is wrong in one line, suggests the flag that was meant, and has --traceback."""
+    """An ArgumentParser with one-line errors, suggestions for misspelt flags, and --traceback."""
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, **options)
-        self.add_argument("--traceback", action=ShowTracebacks, help="show the traceback of user errors, too")
+        self.add_argument("--traceback", action=ShowTracebacks, help="print the traceback of user errors too")
 
     def parse_args(self, args=None, namespace=None):
         exits.set_flags(self._option_string_actions)
@@ -25,12 +25,12 @@ class OneLineParser(argparse.ArgumentParser):
         for flag, text in [*zip(("", *args), args, strict=False), ("", str(Path.cwd()))]:
             if not is_decoded(text):
                 named = f"{flag} " if flag.startswith("--") else ""
-                self.error(f"{named}{text} is not UTF-8, or the locale has no such letters: rename it, or set the "
+                self.error(f"{named}{text} is not UTF-8, or the locale cannot encode it: rename it, or set the "
                            "environment variable PYTHONUTF8=1")
         for before, text in zip(("", *args), args, strict=False):
             if not text.strip() or re.fullmatch(r"--\w+=\s*", text):       # Path("") would be the working folder
                 flag = text.partition("=")[0].strip() or (before if before.startswith("--") else "an argument")
-                self.error(f"{flag} is given without a value: is a variable of the shell not set?")
+                self.error(f"{flag} has no value: is a shell variable unset?")
         return super().parse_args(args, namespace)
 
     def error(self, message: str):
@@ -40,7 +40,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def suggestion(given: Iterable[str], known: Iterable[str]) -> str:
-    """"; did you mean --epochs?", for the first of the given flags that resembles a known one; "" if none does."""
+    """"; did you mean --epochs?" for the first given flag that resembles a known one; "" if none does."""
     known = {flag.lower().lstrip("-"): flag for flag in known}
     for word in given:
         name = word.partition("=")[0].lower().lstrip("-").replace("-", "_")
@@ -50,7 +50,7 @@ def suggestion(given: Iterable[str], known: Iterable[str]) -> str:
 
 
 class ShowTracebacks(argparse.Action):
-    """--traceback: leaves nothing in the namespace, for it is no setting of a run."""
+    """--traceback: adds nothing to the namespace, because it is not a setting of a run."""
 
     def __init__(self, option_strings, dest, default=None, help=None):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
@@ -60,7 +60,7 @@ class ShowTracebacks(argparse.Action):
 
 
 class OnOff(argparse.BooleanOptionalAction):
-    """--cache and --no-cache, and --no_cache, as the other flags are spelt."""
+    """--cache and --no-cache, and also --no_cache, the spelling of the other flags."""
 
     def __init__(self, option_strings, dest, **options):
         super().__init__(option_strings, dest, **options)
@@ -71,22 +71,22 @@ class OnOff(argparse.BooleanOptionalAction):
 
 
 def make_parser(description: str, script: Script) -> argparse.ArgumentParser:
-    """The command line: every setting a flag; what is not given is absent, so that a recipe can speak."""
+    """The command line with one flag per setting; flags that are not given are absent from the namespace."""
     parser = OneLineParser(description=description, argument_default=argparse.SUPPRESS)
     for title, group in script.groups.items():
         flags = parser.add_argument_group(title)
         for setting in group:
-            default = "" if setting.default is None else f" [{in_words(setting.default)}]"
-            how = {"action": OnOff} if setting.convert is bool else {"type": setting.convert}
+            default = "" if setting.default is None else f" [{format_value(setting.default)}]"
+            kind = {"action": OnOff} if setting.convert is bool else {"type": setting.convert}
             text = (setting.help + default).replace("%", "%%")
-            flags.add_argument(f"--{setting.name}", help=text, **how, **_metavar(setting))
+            flags.add_argument(f"--{setting.name}", help=text, **kind, **_metavar(setting))
     special = parser.add_argument_group("recipes and resuming")
     recipes = f"recipes/{script.recipe}"
     if script.demo_recipe != script.recipe:
         recipes += f"; recipes/{script.demo_recipe} for the phantom"
     special.add_argument("--recipe", type=Path, metavar="FILE",
-                         help=f"YAML of settings; flags go before it [{recipes}]")
-    special.add_argument("--resume", type=Path, metavar="RUN", help="a run folder: go on after its last finished epoch")
+                         help=f"YAML file of settings; flags override it [{recipes}]")
+    special.add_argument("--resume", type=Path, metavar="RUN", help="continue this run after its last finished epoch")
     return parser
 
 

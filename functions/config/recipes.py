@@ -1,4 +1,4 @@
-"""Flags over a recipe over defaults: every setting's value, checked, with where it came from."""
+"""Resolves every setting from flags, a recipe and defaults, in this order of precedence."""
 
 import argparse
 import contextlib
@@ -8,34 +8,34 @@ from pathlib import Path
 
 from functions.config.parser import suggestion
 from functions.config.recipe_files import read_yaml
-from functions.config.settings import Script, Setting, in_words, short, subjects_source, weights_source
+from functions.config.settings import Script, Setting, format_value, short, subjects_source, weights_source
 from functions.runtime.errors import UserError, not_a_file
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-MOVED = {"train_dir", "test_dir", "val_dir"}        # the same images in another place: the fingerprint guards them
-NOT_IN_RECIPES = {"name", "device", "demo", "summary", "stop_after", "profile", "subjects", *MOVED}
+MOVABLE = {"train_dir", "test_dir", "val_dir"}      # may move: the fingerprint checks that the images are the same
+NOT_IN_RECIPES = {"name", "device", "demo", "summary", "stop_after", "profile", "subjects", *MOVABLE}
 CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers", "profile", "checkpoint_activations",
-                     "shard", "precision", "device", "compile", *MOVED}
-# settings that older runs lack
-NEWER = {"profile", "checkpoint_activations", "shard", "device", "deterministic", "mean", "std"}
+                     "shard", "precision", "device", "compile", *MOVABLE}
+# settings that run.json of older runs does not have
+ADDED_LATER = {"profile", "checkpoint_activations", "shard", "device", "deterministic", "mean", "std"}
 SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "embedding_dim": "embedding_dim",
          "mlp_size": "mlp_size", "num_heads": "num_heads"}      # setting → field of ViTConfig
 
 
 def read_recipe(path: Path, script: Script) -> dict:
-    """The settings a YAML file gives a script; ValueError, naming file and key, for what is no setting or no value."""
+    """The settings in a YAML file; raises UserError, naming file and key, for an unknown setting or invalid value."""
     if why := not_a_file(path):
         known = ", ".join(sorted(recipe.name for recipe in RECIPES.glob("*.yaml")))
         raise UserError(f"recipe {path}: {why}; recipes/ holds {known}")
     found = read_yaml(path)
     if not isinstance(found, dict):
-        raise UserError(f"recipe {path} is not settings, one 'name: value' a line")
+        raise UserError(f"recipe {path} does not hold settings, one 'name: value' per line")
     values = {}
     for name, value in found.items():
         if name not in script.settings or name in NOT_IN_RECIPES:
             known = ", ".join(known for known in script.settings if known not in NOT_IN_RECIPES)
-            raise UserError(f'recipe {path}: "{short(name)}" is not a setting that a recipe can give'
-                            f"{suggestion([f'--{name}'], known.split(', '))}; those are {known}")
+            raise UserError(f'recipe {path}: "{short(name)}" is not a setting of a recipe'
+                            f"{suggestion([f'--{name}'], known.split(', '))}; the settings are {known}")
         values[name] = _checked(script.settings[name], value, f"recipe {path}")
     return values
 
@@ -47,12 +47,12 @@ def _checked(setting: Setting, value, where: str):
         return value
     if value is None:
         if setting.default is not None:
-            raise UserError(f"{where}: {setting.name} has no value: give one, or leave the line out")
+            raise UserError(f"{where}: {setting.name} has no value: give one, or remove the line")
         return None
     if not isinstance(value, (str, int, float, list, tuple)):
-        raise UserError(f"{where}: {setting.name} is {short(repr(value))}, not a value that --{setting.name} takes")
+        raise UserError(f"{where}: {setting.name} is {short(repr(value))}, not a valid value of --{setting.name}")
     if not isinstance(value, str) and setting.convert in (str, Path, subjects_source, weights_source):
-        raise UserError(f"{where}: {setting.name} is {short(repr(value))}, not a text")
+        raise UserError(f"{where}: {setting.name} is {short(repr(value))}, not text")
     try:
         return setting.convert(value)
     except argparse.ArgumentTypeError as error:
@@ -60,10 +60,10 @@ def _checked(setting: Setting, value, where: str):
 
 
 def resolve(flags: dict, demo: bool, script: Script) -> tuple[argparse.Namespace, dict[str, str]]:
-    """Every setting's value, flag > recipe > default, and where each came from ("flag", the recipe, "default")."""
+    """The value of every setting (flag > recipe > default) and its source ("flag", the recipe's name, "default")."""
     recipe = flags.get("recipe") or RECIPES / (script.demo_recipe if demo else script.recipe)
     from_recipe = read_recipe(recipe, script)
-    if "model" in flags:                   # another model than the recipe's: its sizes are not this one's
+    if "model" in flags:                   # the recipe's sizes belong to the recipe's model
         from_recipe = {name: value for name, value in from_recipe.items() if name not in SIZES}
     values = {name: setting.default for name, setting in script.settings.items()} | from_recipe | flags
     values["recipe"], values["demo"] = recipe, demo
@@ -73,8 +73,8 @@ def resolve(flags: dict, demo: bool, script: Script) -> tuple[argparse.Namespace
 
 
 @contextlib.contextmanager
-def settings_named(settings: argparse.Namespace, sources: dict[str, str]) -> Iterator[None]:
-    """Adds to a UserError about settings where each comes from: its flag, or the file and the key there."""
+def settings_in_errors(settings: argparse.Namespace, sources: dict[str, str]) -> Iterator[None]:
+    """Appends to a UserError the source of each setting it mentions: the flag, or the file and key."""
     try:
         yield
     except UserError as error:
@@ -83,10 +83,10 @@ def settings_named(settings: argparse.Namespace, sources: dict[str, str]) -> Ite
 
 
 def _place(name: str, message: str, settings: argparse.Namespace, sources: dict[str, str]) -> str:
-    """The flag or the key of a setting that a message is about; "" if it is about others, or names the flag itself."""
-    words = SIZES.get(name, name).replace("_", "[_ ]") if "_" in name else f"unknown (pretrained )?{name}"
+    """The flag or key of a setting that `message` mentions; "" if it does not, or if it names the flag itself."""
+    pattern = SIZES.get(name, name).replace("_", "[_ ]") if "_" in name else f"unknown (pretrained )?{name}"
     flag = re.search(rf"--{name}\b", message)
-    if name in MOVED or not (flag or re.search(rf"\b{words}\b", message)):
+    if name in MOVABLE or not (flag or re.search(rf"\b{pattern}\b", message)):
         return ""
     source = sources.get(name, "default")
     if source != "flag" and "resume" in settings:
@@ -97,44 +97,44 @@ def _place(name: str, message: str, settings: argparse.Namespace, sources: dict[
 
 
 def steps_or_epochs(settings: argparse.Namespace, sources: dict[str, str]) -> None:
-    """--epochs beats a recipe's steps; ValueError if both are flags."""
+    """Clears a recipe's `steps` if --epochs is given; raises UserError if --epochs and --steps are both flags."""
     if settings.steps and sources.get("epochs") == "flag":
         if sources.get("steps") == "flag":
-            raise UserError("--epochs and --steps exclude each other: give one")
+            raise UserError("--epochs and --steps are mutually exclusive: give one")
         settings.steps = None
 
 
 def to_plain(settings: argparse.Namespace) -> dict:
-    """Settings as JSON can hold them; paths as they were given, and the folder they start from."""
+    """Settings as JSON types; paths as given, with the working folder that they are relative to."""
     plain = {"cwd": str(Path.cwd())}
     for name, value in vars(settings).items():
         if name != "resume":
-            value = in_words(value) if isinstance(value, Path) else value
+            value = format_value(value) if isinstance(value, Path) else value
             plain[name] = list(value) if isinstance(value, tuple) else value
     return plain
 
 
 def from_plain(values: dict, changes: dict, script: Script, file: str | Path = "run.json") -> argparse.Namespace:
-    """Settings read back from run.json, with those a resumed run may change; UserError for any other change."""
+    """Settings read from run.json, with `changes`; raises UserError for a setting that cannot change on resume."""
     if fixed := sorted(set(changes) - CHANGED_ON_RESUME):
         allowed = ", ".join(f"--{name}" for name in sorted(CHANGED_ON_RESUME - {"resume"}))
         off = "no_" if changes[fixed[0]] is False else ""
         raise UserError(f"--{off}{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
     restored = {name: _checked(script.settings[name], value, f"{file}: settings")
                 for name, value in values.items() if name in script.settings}
-    restored |= {name: script.settings[name].default for name in NEWER & set(script.settings) - set(restored)}
+    restored |= {name: script.settings[name].default for name in ADDED_LATER & set(script.settings) - set(restored)}
     if missing := set(script.settings) - set(restored):
-        raise UserError(f"{file} lacks the setting {sorted(missing)[0]}: it is of another script, or damaged")
+        raise UserError(f"{file} lacks the setting {sorted(missing)[0]}: it belongs to another script, or is damaged")
     restored["recipe"] = Path(str(values.get("recipe")))
     start = Path(values.get("cwd", Path.cwd()))
-    if start != Path.cwd():                # resumed from elsewhere: paths still mean what they meant
+    if start != Path.cwd():                # resumed from another folder: relative paths keep their meaning
         restored |= {name: _from(start, value) for name, value in restored.items() if isinstance(value, Path)}
     restored["stop_after"] = restored["profile"] = None
     return argparse.Namespace(**restored | changes)
 
 
 def keep_default_folders(settings: argparse.Namespace, before: dict) -> None:
-    """Of a run of data/train, data/test and data/val whose train folder was moved, the others stay where they were."""
+    """Keeps data/test and data/val of a run on the default folders when only its train folder has moved."""
     for name in ("test", "val"):
         folder = _from(Path(before.get("cwd", Path.cwd())), Path("data", name))
         if getattr(settings, f"{name}_dir") is None and folder.is_dir():
@@ -142,15 +142,15 @@ def keep_default_folders(settings: argparse.Namespace, before: dict) -> None:
 
 
 def _from(start: Path, path: Path) -> Path:
-    """A path as seen from `start`; from here, where only that exists: the whole working folder was moved."""
+    """`path` relative to `start`, or `path` itself if only that exists (the whole working folder was moved)."""
     return path if path.exists() and not (start / path).exists() else start / path
 
 
 def describe(settings: argparse.Namespace, sources: dict[str, str], script: Script) -> list[str]:
-    """What every setting resolved to, a group a line; values given by a flag carry a star."""
+    """The resolved settings, one line per group; values given by a flag are marked with *."""
     lines = []
     for title, group in script.groups.items():
-        shown = [f"{s.name}={in_words(getattr(settings, s.name))}{'*' if sources.get(s.name) == 'flag' else ''}"
+        shown = [f"{s.name}={format_value(getattr(settings, s.name))}{'*' if sources.get(s.name) == 'flag' else ''}"
                  for s in group if getattr(settings, s.name) is not None]
         lines.append(f"  {title:13}{' '.join(shown)}")
     return lines

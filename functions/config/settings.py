@@ -1,19 +1,19 @@
-"""A run's settings: what there is to choose in each training script. Imports no torch: --help is instant."""
+"""The settings of the training scripts. Does not import torch, so that --help is fast."""
 
 import argparse
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-# Bounds well above anything that has been trained, so that a typing error is a line and not a machine out of memory;
-# none beyond those of ViTConfig, which hold for checkpoints too.
-MOST_PIXELS = 4096          # a side of the image
-MOST_LAYERS = 1000          # ViT-22B (Dehghani et al. 2023) has 48
-MOST_WIDTH = 2**16          # of embedding and MLP: ViT-22B's are 6,144 and 24,576
-MOST_HEADS = 1024
-MOST_WORKERS = 256          # each is a process
-MOST_VIEWS = 1000
-MOST_COUNT = 10**9         # of epochs, steps, slices a batch, classes
+# Upper bounds, well above any trained model: a typing error gives a message instead of exhausting the memory. They do
+# not exceed those of ViTConfig, which also apply to checkpoints.
+MAX_PIXELS = 4096          # per side of the image
+MAX_LAYERS = 1000          # ViT-22B (Dehghani et al. 2023) has 48
+MAX_WIDTH = 2**16          # of embedding and MLP: ViT-22B's are 6,144 and 24,576
+MAX_HEADS = 1024
+MAX_WORKERS = 256          # each is a process
+MAX_VIEWS = 1000
+MAX_COUNT = 10**9         # of epochs, steps, slices a batch, classes
 
 
 def image_size(text: str | int) -> tuple[int, int]:
@@ -26,29 +26,29 @@ def image_size(text: str | int) -> tuple[int, int]:
         sides = []
     if len(sides) == 1:
         sides *= 2
-    if len(sides) != 2 or min(sides) < 1 or max(sides) > MOST_PIXELS:
+    if len(sides) != 2 or min(sides) < 1 or max(sides) > MAX_PIXELS:
         raise argparse.ArgumentTypeError(f'"{short(text)}" is not an image size: write 224 or HEIGHTxWIDTH such as '
-                                         f"208x176, each at most {MOST_PIXELS:,} pixels")
+                                         f"208x176, each at most {MAX_PIXELS:,} pixels")
     return sides[0], sides[1]
 
 
 def _number(kind: type, low: float, high: float = float("inf")):
     def convert(text):
         try:
-            value = None if "_" in str(text) else kind(str(text))       # 1_000 is Python's way alone
+            value = None if "_" in str(text) else kind(str(text))       # 1_000 is Python syntax only
         except ValueError:
             value = None
         if value is None or not low <= value <= high or value == float("inf"):
-            words = "a whole number" if kind is int else "a number"
+            noun = "a whole number" if kind is int else "a number"
             limit = f"of at least {low:g}" if high == float("inf") else f"between {low:,g} and {high:,.10g}"
-            raise argparse.ArgumentTypeError(f'"{short(text)}" is not {words} {limit}')
+            raise argparse.ArgumentTypeError(f'"{short(text)}" is not {noun} {limit}')
         return value
 
     return convert
 
 
 def short(text) -> str:
-    """A value for a message: of a long one the beginning."""
+    """A value as text for a message, truncated if it is long."""
     text = str(text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -85,17 +85,17 @@ def device_name(text: str) -> str:
 
 
 def subjects_source(text: str) -> str | Path:
-    """"auto", or else a file; a file of that name is written "./auto"."""
+    """"auto" or a file; a file named auto is written "./auto"."""
     return "auto" if str(text) == "auto" else Path(text)
 
 
 def weights_source(text: str) -> str | Path:
-    """"random", a name of torchvision's such as IMAGENET1K_V1, or else a file."""
+    """"random", a torchvision name such as IMAGENET1K_V1, or a file."""
     return str(text) if re.fullmatch(r"random|[A-Z0-9_]+", str(text)) else Path(text)
 
 
 def channel_values(positive: bool):
-    """What reads one number, or one a channel: "0.5" → (0.5,); "0.485,0.456,0.406" → (0.485, 0.456, 0.406)."""
+    """A converter for one number, or one per channel: "0.5" → (0.5,); "0.485,0.456,0.406" → (0.485, 0.456, 0.406)."""
     def convert(text) -> tuple[float, ...]:
         parts = text if isinstance(text, (list, tuple)) else str(text).replace(",", " ").split()
         try:
@@ -105,14 +105,14 @@ def channel_values(positive: bool):
         low = 0.0 if positive else float("-inf")
         if len(values) not in (1, 3) or not all(low < value < float("inf") for value in values):
             kind = "above 0" if positive else "that are finite"
-            raise argparse.ArgumentTypeError(f'"{short(text)}" is not one number, or three with commas between, {kind}')
+            raise argparse.ArgumentTypeError(f'"{short(text)}" is not one number, or three separated by commas, {kind}')
         return values
 
     return convert
 
 
-def in_words(value) -> str:
-    """A value as its flag takes it; a lone file name with ./ before it, since "auto" and "random" are words."""
+def format_value(value) -> str:
+    """A value as its flag accepts it; a bare file name is prefixed with ./, to distinguish it from "auto"."""
     if isinstance(value, Path) and not value.is_absolute() and len(value.parts) == 1:
         return f"./{value}"
     if isinstance(value, tuple) and isinstance(value[0], float):
@@ -121,7 +121,7 @@ def in_words(value) -> str:
 
 
 class Setting(NamedTuple):
-    """One setting: its flag's name, what makes a value of a text (bool: an on/off flag), its default, what it means."""
+    """One setting: flag name, converter from text (bool: an on/off flag), default, help text."""
 
     name: str
     convert: object
@@ -130,77 +130,77 @@ class Setting(NamedTuple):
 
 
 RUN = [
-    Setting("epochs", _number(int, 1, MOST_COUNT), 10, "passes over the training slices"),
-    Setting("name", str, None, "the run's folder under runs/ (an existing one is never overwritten)"),
-    Setting("seed", _number(int, 0, 2**31), 0, "of split, weights, order and augmentation"),
+    Setting("epochs", _number(int, 1, MAX_COUNT), 10, "number of passes over the training slices"),
+    Setting("name", str, None, "name of the run folder under runs/ (an existing one is never overwritten)"),
+    Setting("seed", _number(int, 0, 2**31), 0, "random seed of split, weights, data order and augmentation"),
     Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto",
             "auto (fp32 on CPU, bf16 or fp16 on GPU), fp32, bf16, fp16"),
-    Setting("device", device_name, "auto", "auto (a GPU where there is one), cpu, cuda, cuda:N, mps"),
-    Setting("deterministic", bool, False, "equal seeds give equal bits on a GPU too; slower (on a CPU they always do)"),
+    Setting("device", device_name, "auto", "auto (a GPU if available), cpu, cuda, cuda:N, mps"),
+    Setting("deterministic", bool, False, "bitwise reproducible on a GPU; slower (on a CPU, runs always are)"),
     Setting("compile", bool, False, "torch.compile the model"),
     Setting("summary", bool, False, "print torchinfo's summary of the model"),
-    Setting("checkpoint_activations", bool, False, "less memory, a third more work: blocks are run twice a step"),
-    Setting("shard", bool, False, "with torchrun: each process keeps a part of the weights (FSDP2)"),
-    Setting("profile", _number(int, 1, MOST_COUNT), None, "record this many steps: a trace, the ten costliest calls"),
-    Setting("stop_after", _number(int, 1, MOST_COUNT), None, "pause after this epoch; --resume goes on"),
+    Setting("checkpoint_activations", bool, False, "activation checkpointing: less memory, a third more computation"),
+    Setting("shard", bool, False, "with torchrun: shard the weights over the processes (FSDP2)"),
+    Setting("profile", _number(int, 1, MAX_COUNT), None, "profile this many steps: a trace and the ten slowest calls"),
+    Setting("stop_after", _number(int, 1, MAX_COUNT), None, "pause after this epoch; continue with --resume"),
 ]
 DATA = [
     Setting("train_dir", Path, None, "class folders to train on (default: data/train, else the phantom)"),
-    Setting("test_dir", Path, None, "folders to test on (default: data/test; none: cut from train, by patient)"),
-    Setting("val_dir", Path, None, "folders to select on (default: data/val, else cut from train, by patient)"),
-    Setting("demo", bool, False, "train on the phantom: generated brains with a known answer"),
+    Setting("test_dir", Path, None, "class folders to test on (default: data/test, else split from train by patient)"),
+    Setting("val_dir", Path, None, "class folders to select on (default: data/val, else split from train by patient)"),
+    Setting("demo", bool, False, "train on the phantom: generated brains with known labels"),
     Setting("split", str, "auto", "auto (folders, unless they share patients), folder, patient, slice, a CSV"),
     Setting("subjects", subjects_source, None,
-            "CSV with columns path, subject: whose slice each file is; auto: from the pixels"),
+            "CSV with columns path, subject: the patient of each file; auto: inferred from the pixels"),
     Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
-    Setting("num_workers", _number(int, 0, MOST_WORKERS), 2,
-            "processes that read slices when they do not fit in memory"),
+    Setting("num_workers", _number(int, 0, MAX_WORKERS), 2,
+            "worker processes that read slices when they do not fit in memory"),
 ]
-AUGMENT = "small random rotation, shift, scale, flip and intensity changes in training"
-NUM_CLASSES = Setting("num_classes", _number(int, 1, MOST_COUNT), None, "stop unless the data has this many classes")
+AUGMENT = "augmentation: small random rotation, shift, scale, flip and intensity changes in training"
+NUM_CLASSES = Setting("num_classes", _number(int, 1, MAX_COUNT), None, "required number of classes")
 MODEL = [
     Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, ..."),
     Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
     Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
-    Setting("patch_size", _number(int, 1, MOST_PIXELS), None, "P, instead of the model's own"),
-    Setting("num_transformer_layer", _number(int, 1, MOST_LAYERS), None, "L, instead of the model's own"),
-    Setting("embedding_dim", _number(int, 1, MOST_WIDTH), None, "D, instead of the model's own"),
-    Setting("mlp_size", _number(int, 1, MOST_WIDTH), None, "width of the MLP, instead of the model's own"),
-    Setting("num_heads", _number(int, 1, MOST_HEADS), None, "attention heads, instead of the model's own"),
+    Setting("patch_size", _number(int, 1, MAX_PIXELS), None, "patch size P (default: the model's)"),
+    Setting("num_transformer_layer", _number(int, 1, MAX_LAYERS), None, "number of layers L (default: the model's)"),
+    Setting("embedding_dim", _number(int, 1, MAX_WIDTH), None, "embedding width D (default: the model's)"),
+    Setting("mlp_size", _number(int, 1, MAX_WIDTH), None, "width of the MLP (default: the model's)"),
+    Setting("num_heads", _number(int, 1, MAX_HEADS), None, "number of attention heads (default: the model's)"),
     NUM_CLASSES,
-    Setting("dropout", _number(float, 0, 0.99), 0.0, "after every dense layer but qkv, and after the positions"),
+    Setting("dropout", _number(float, 0, 0.99), 0.0, "after every dense layer except qkv, and after the positions"),
 ]
 PRETRAINED = [
     Setting("model", str, "vit_b_16", "vit_b_16, vit_b_32, vit_l_16, vit_l_32, vit_h_14, resnet18 or resnet50"),
-    Setting("weights", weights_source, "DEFAULT", "torchvision's name, a .pth, .safetensors or .npz file, random"),
-    Setting("backbone", _one_of("torchvision", "ours"), "torchvision", "ours: the hand-written ViT, the same weights"),
-    Setting("train", trained_part, "head", "head (the rest frozen), last:K (K blocks and the head), all"),
-    Setting("image_size", image_size, None, "pixels, if not the weights' own; positions are then interpolated"),
+    Setting("weights", weights_source, "DEFAULT", "a torchvision name, a .pth, .safetensors or .npz file, or random"),
+    Setting("backbone", _one_of("torchvision", "ours"), "torchvision", "ours: the hand-written ViT, same weights"),
+    Setting("train", trained_part, "head", "head (backbone frozen), last:K (last K blocks and the head), all"),
+    Setting("image_size", image_size, None, "pixels (default: the weights'); position embeddings are interpolated"),
     Setting("in_channels", channels, 3, "1: gray, the RGB kernel summed; 3: RGB"),
-    Setting("mean", channel_values(positive=False), None, "0.5 or 0.485,0.456,0.406, if not what the weights want"),
-    Setting("std", channel_values(positive=True), None, "0.5 or 0.229,0.224,0.225, if not what the weights want"),
+    Setting("mean", channel_values(positive=False), None, "0.5 or 0.485,0.456,0.406 (default: the weights')"),
+    Setting("std", channel_values(positive=True), None, "0.5 or 0.229,0.224,0.225 (default: the weights')"),
     NUM_CLASSES,
-    Setting("cache", bool, True, "run a frozen backbone once, and keep its features on disk"),
-    Setting("views", _number(int, 1, MOST_VIEWS), 4,
-            "with a frozen backbone and --augment: augmented views kept of each slice"),
+    Setting("cache", bool, True, "compute the features of a frozen backbone once and store them on disk"),
+    Setting("views", _number(int, 1, MAX_VIEWS), 4,
+            "with a frozen backbone and --augment: number of augmented views per slice"),
 ]
 OPTIMISATION = [
-    Setting("batch_size", _number(int, 1, MOST_COUNT), 32, "slices a batch, in each process"),
-    Setting("accumulation", _number(int, 1, MOST_COUNT), 1, "batches a step"),
+    Setting("batch_size", _number(int, 1, MAX_COUNT), 32, "slices per batch and process"),
+    Setting("accumulation", _number(int, 1, MAX_COUNT), 1, "gradient accumulation: batches per step"),
     Setting("optimizer", _one_of("adamw", "adam", "sgd"), "adamw",
             "adamw (decay on matrices only), adam (L2), sgd (momentum 0.9)"),
-    Setting("lr", _number(float, 0), 3e-4, "highest learning rate"),
-    Setting("weight_decay", _number(float, 0), 0.05, "AdamW's decay; Adam's and SGD's L2"),
+    Setting("lr", _number(float, 0), 3e-4, "peak learning rate"),
+    Setting("weight_decay", _number(float, 0), 0.05, "decoupled decay of AdamW; L2 penalty of Adam and SGD"),
     Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine", "cosine, linear, constant"),
-    Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps over which the learning rate rises"),
+    Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps used for learning-rate warm-up"),
     Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
-    Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target spread over all classes"),
+    Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target distributed over all classes"),
     Setting("class_weights", _one_of("none", "sqrt", "balanced"), "none", "sqrt: 1/sqrt(n), balanced: 1/n"),
 ]
 
 
 class Script(NamedTuple):
-    """What one training script lets its user choose, and what it goes by: run name, default recipe, the demo's."""
+    """The settings of one training script, with its default run name and its default recipes."""
 
     run_name: str
     groups: dict[str, list[Setting]]
@@ -209,7 +209,7 @@ class Script(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """Every setting under its name."""
+        """All settings by name."""
         return {setting.name: setting for group in self.groups.values() for setting in group}
 
 
@@ -221,9 +221,9 @@ SCRATCH = Script("ViTModel", {
 }, "small_data.yaml", "demo.yaml")
 
 TRANSFER = Script("ViTModelTransferLearning", {
-    "run": [*RUN, Setting("steps", _number(int, 1, MOST_COUNT), None, "optimiser steps in all, instead of --epochs")],
+    "run": [*RUN, Setting("steps", _number(int, 1, MAX_COUNT), None, "optimiser steps in total, instead of --epochs")],
     "data": [*DATA, Setting("augment", bool, False, AUGMENT)],
     "pretrained": PRETRAINED,
     "optimisation": [*OPTIMISATION, Setting("layer_decay", _number(float, 0, 1), 0.75,
-                                            "each block learns at this times the rate of the block above it")],
+                                            "learning-rate factor from each block to the block below it")],
 }, "transfer_small_data.yaml", "transfer_small_data.yaml")

@@ -1,1 +1,1 @@
-"""Scores of predictions, with intervals over patients."""
+"""Scores of predictions with confidence intervals over patients."""

@@ -1,4 +1,4 @@
-"""AUROC of patients with its 95 % interval, and the difference of two on the same patients."""
+"""AUROC over patients with its 95 % interval, and the difference of two AUROCs on the same patients."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,17 +7,17 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from functions.evaluation.intervals import LEVEL, recovered
+from functions.evaluation.intervals import LEVEL, mover_interval
 
 Z = norm.ppf((1 + LEVEL) / 2)
 
 
 def auroc(score: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
-    """(AUROC = P(score⁺ > score⁻) + ½ P(score⁺ = score⁻), each row's influence (n,)); nan where a side is empty.
+    """(AUROC = P(score⁺ > score⁻) + ½ P(score⁺ = score⁻), influence of each row (n,)); nan if a side is empty.
 
-    The influence of a positive is (V_i - AUROC) / √(m (m - 1)) with V_i the share of negatives below it, of a negative
-    alike: Σ influence² is DeLong's variance, Σ influence · influence' the covariance of two AUROCs on the same rows.
-    Source: DeLong et al. 1988, Biometrics 44:837.
+    The influence of a positive is (V_i - AUROC) / √(m (m - 1)), where V_i is the share of negatives below it; negatives
+    are treated alike. Σ influence² is DeLong's variance, and Σ influence · influence' the covariance of two AUROCs on
+    the same rows. Source: DeLong et al. 1988, Biometrics 44:837.
     """
     m, n = int(positive.sum()), int((~positive).sum())
     if not m or not n:
@@ -33,16 +33,16 @@ def auroc(score: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Of each value, the share of others below it, equal ones counting half."""
+    """For each value, the share of `others` below it; ties count half."""
     others = np.sort(others)
     return (np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")) / (2 * len(others))
 
 
 def auroc_interval(value: float, positives: int, negatives: int) -> tuple[float, float]:
-    """(low, high): the θ with (value - θ)² = z² V(θ), V being Hanley and McNeil's variance of an AUROC θ.
+    """(low, high): the two θ with (value - θ)² = z² V(θ), where V is Hanley and McNeil's variance of an AUROC θ.
 
-    V(θ) = θ (1 - θ) (1 + N (1 - θ) / (2 - θ) + N θ / (1 + θ)) / (m n) with N = (m + n) / 2 - 1. It has an interval at
-    AUROC 0 and 1, too, where DeLong's variance is 0. Source: Newcombe 2006, Stat Med 25:559, method 5.
+    V(θ) = θ (1 - θ) (1 + N (1 - θ) / (2 - θ) + N θ / (1 + θ)) / (m n) with N = (m + n) / 2 - 1. The interval is also
+    defined for AUROC 0 and 1, where DeLong's variance is 0. Source: Newcombe 2006, Stat Med 25:559, method 5.
     """
     if not (np.isfinite(value) and positives and negatives):
         return np.nan, np.nan
@@ -61,14 +61,14 @@ def auroc_interval(value: float, positives: int, negatives: int) -> tuple[float,
 
 def mean_auroc_interval(values: Sequence[float], influences: Sequence[np.ndarray],
                         sizes: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """(low, high) of the mean of AUROCs on the same rows, each with (positives, negatives); nan of none.
+    """(low, high) of the mean of AUROCs on the same rows; `sizes` are (positives, negatives); nan if there are none.
 
-    MOVER (`recovered`) over their own intervals, their correlations being DeLong's.
+    MOVER (`mover_interval`) over the individual intervals, with DeLong's correlations.
     """
     if not len(values):
         return np.nan, np.nan
     lows, highs = np.array([auroc_interval(value, *size) for value, size in zip(values, sizes, strict=True)]).T
-    return recovered(np.asarray(values), lows, highs, _correlation(np.stack(influences)))
+    return mover_interval(np.asarray(values), lows, highs, _correlation(np.stack(influences)))
 
 
 class Estimate(NamedTuple):
@@ -112,7 +112,7 @@ def _joined(one: float, other: float, r: float) -> float:
 
 
 def _correlation(influences: np.ndarray) -> np.ndarray:
-    """DeLong's correlations (K, K); 1 between estimates one of which does not vary: the wider interval."""
+    """DeLong's correlations (K, K); 1, the conservative value, if one of the estimates does not vary."""
     covariance = influences @ influences.T
     scale = np.sqrt(np.diag(covariance))
     with np.errstate(invalid="ignore", divide="ignore"):

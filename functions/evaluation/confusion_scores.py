@@ -1,4 +1,4 @@
-"""Scores that hang on counts alone, of many confusion matrices at once."""
+"""Scores computed from confusion matrices, vectorised over many matrices."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ import numpy as np
 def from_counts(confusion: np.ndarray, seen: np.ndarray, order: Sequence[int]) -> dict[str, np.ndarray]:
     """Accuracy, balanced accuracy, macro F1, quadratic-weighted kappa (R,), sensitivity and specificity (R, K).
 
-    `confusion` (R, K, K) counts, truth down; means are over the classes `seen`; `order` ranks the classes for kappa =
-    1 - Σ d² observed / Σ d² expected, nan of a single class. nan where a denominator is 0.
+    `confusion` (R, K, K) counts, with true classes as rows; means are over the classes `seen`; `order` ranks the
+    classes for kappa = 1 - Σ d² observed / Σ d² expected, nan for a single class. nan where a denominator is 0.
     """
     classes = confusion.shape[1]
     total = confusion.sum(axis=(1, 2))
@@ -33,7 +33,7 @@ def from_counts(confusion: np.ndarray, seen: np.ndarray, order: Sequence[int]) -
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """The mean along the last axis of what is not nan; nan where nothing is."""
+    """The mean along the last axis without nan; nan if all values are nan."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)

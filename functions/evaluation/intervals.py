@@ -1,28 +1,27 @@
-"""95 % intervals over patients. Imports nothing of ours: the audit and the evaluation share these functions.
+"""95 % confidence intervals over patients, for the audit and the evaluation. Imports no other module of the project.
 
-Which score of evaluate.py has which interval was chosen by its coverage in simulated cohorts of 10 to 120 patients
-(python -m benchmarks coverage; docs/RESULTS.md): one without an interval has none that covers the truth.
+The interval of each score of evaluate.py was chosen by its coverage in simulated cohorts of 10 to 120 patients (python
+-m benchmarks coverage; docs/RESULTS.md). A score without an interval here has none with sufficient coverage.
 `bootstrap_interval`, of the leakage effect alone, is not among them.
 """
 
 import numpy as np
 from scipy.stats import norm, t
 
-FEW = 5                   # patients of a class, below which it has counts and no scores, in no mean over classes either
-# Patients below which accuracies have no interval: Wilson's covers the truth in up to 99.3 %; of 20 in up to 98.5 %.
-FEWEST = 20
-ENOUGH = 30               # patients, below which means of AUROCs and shares of slices have no interval: too rarely true
-ENOUGH_BRIER = 40         # patients, below which Brier scores have none
-LEVEL = 0.95              # of every interval this project prints
-RESAMPLES = 2000          # of patients or of their labels; ends then move by 1.5 % of the width (standard error)
+FEW = 5                   # classes with fewer patients have counts only and are excluded from means over classes
+FEWEST = 20               # with fewer patients, accuracies have no interval: Wilson's covers up to 99.3 % (20: 98.5 %)
+ENOUGH = 30               # with fewer patients, mean AUROCs and shares of slices have no interval: low coverage
+ENOUGH_BRIER = 40         # with fewer patients, Brier scores have no interval
+LEVEL = 0.95              # confidence level of all intervals
+RESAMPLES = 2000          # of patients or of their labels; the ends then have a standard error of 1.5 % of the width
 
 
 def bootstrap_interval(draws: np.ndarray, patients: int, strata: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high), the 95 % interval of a score from its bootstrap `draws` (R, ...); nan where none can be given.
+    """(low, high), the 95 % interval of a score from its bootstrap `draws` (R, ...); nan if undefined.
 
     Percentiles α and 1 - α with α = Φ(-√(n / (n - K)) t₀.₉₇₅(n - K)) for n `patients` resampled within K `strata`:
-    2.5 % for many patients, 1.6 % for 32 in three classes, since resampling few people understates their spread. Draws
-    that are not finite are left out. Source: Hesterberg 2015, arXiv 1411.5279, "expanded".
+    2.5 % for many patients, 1.6 % for 32 in three classes, since resampling few patients underestimates the spread.
+    Non-finite draws are omitted. Source: Hesterberg 2015, arXiv 1411.5279, "expanded".
     """
     draws = np.asarray(draws, dtype=float)
     spare = patients - strata
@@ -37,7 +36,7 @@ def bootstrap_interval(draws: np.ndarray, patients: int, strata: int = 1) -> tup
 
 
 def wilson(hits: np.ndarray, counts: np.ndarray, z: float = norm.ppf((1 + LEVEL) / 2)) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high), Wilson's score interval of proportions `hits` / `counts`; nan of none. Source: Wilson 1927."""
+    """(low, high), Wilson's score interval of proportions `hits` / `counts`; nan for count 0. Source: Wilson 1927."""
     hits, counts = np.asarray(hits, dtype=float), np.asarray(counts, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = hits / counts
@@ -47,12 +46,12 @@ def wilson(hits: np.ndarray, counts: np.ndarray, z: float = norm.ppf((1 + LEVEL)
 
 
 def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
-    """(low, high) of a share of rows, right (n,), whose patients are independent; nan of fewer than FEWEST patients.
+    """(low, high) of the share of correct rows, right (n,), clustered by patient; nan for fewer than FEWEST patients.
 
-    Wilson's interval of as many independent rows as vary alike: share (1 - share) / V, V being the jackknife's variance
-    over patients, at least Kish's k = (Σ size)² / Σ size² of patients whose rows all agree, and at most the rows; with
-    one row a patient, their number. The quantile is that of t with k - 1 degrees of freedom. Where patients have more
-    than one row and k is below ENOUGH, nan: V is too uncertain. After Korn and Graubard 1998, Surv Methodol 24:193.
+    Wilson's interval with the effective sample size share (1 - share) / V, where V is the jackknife variance over
+    patients. It is at least Kish's k = (Σ size)² / Σ size² and at most the number of rows; with one row per patient it
+    equals their number. The quantile is that of t with k - 1 degrees of freedom. nan if patients have several rows and
+    k is below ENOUGH, because V is too uncertain. After Korn and Graubard 1998, Surv Methodol 24:193.
     """
     sizes, hits = _of_patients(right, subjects)
     patients, rows, share = len(sizes), sizes.sum(), hits.sum() / sizes.sum()
@@ -67,8 +66,9 @@ def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, f
 
 
 def mean_of_clusters(values: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:
-    """(low, high) of a mean over rows, values (n,), whose patients are independent: t with patients - 1 degrees of
-    freedom; nan of fewer than two patients, or where nothing varies.
+    """(low, high) of the mean of values (n,), clustered by patient: t with patients - 1 degrees of freedom.
+
+    nan for fewer than two patients, or without variance.
     """
     sizes, totals = _of_patients(values, subjects)
     patients, mean = len(sizes), totals.sum() / sizes.sum()
@@ -80,9 +80,9 @@ def mean_of_clusters(values: np.ndarray, subjects: np.ndarray) -> tuple[float, f
 
 
 def mean_of_positives(values: np.ndarray) -> tuple[float, float]:
-    """(low, high) of the mean of skewed values ≥ 0 of independent patients, such as a Brier score's.
+    """(low, high) of the mean of skewed values ≥ 0 of independent patients, such as Brier scores.
 
-    t of ln(mean), whose standard error is that of the mean by the mean; nan where nothing varies.
+    t interval of ln(mean), with the relative standard error of the mean (delta method); nan without variance.
     """
     mean, (low, high) = values.mean(), mean_of_clusters(values, np.arange(len(values)))
     ratio = np.exp((high - low) / 2 / mean) if mean > 0 else np.nan
@@ -90,16 +90,16 @@ def mean_of_positives(values: np.ndarray) -> tuple[float, float]:
 
 
 def _of_patients(values: np.ndarray, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The number of each patient's rows, and the sum of their values."""
-    _, person = np.unique(subjects, return_inverse=True)
-    return np.bincount(person), np.bincount(person, values)
+    """The number of rows of each patient and the sum of their values."""
+    _, subject = np.unique(subjects, return_inverse=True)
+    return np.bincount(subject), np.bincount(subject, values)
 
 
 def mean_of_proportions(hits: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """(low, high) of the mean of K independent proportions, such as balanced accuracy; nan of fewer than two.
+    """(low, high) of the mean of K independent proportions, such as balanced accuracy; nan for fewer than two.
 
-    MOVER: mean ± √Σ (p_k - end_k)² / K with Wilson's ends, of t instead of z for Σ counts - K degrees of freedom.
-    Source: Zou and Donner 2008, Stat Med 27:1693.
+    MOVER: mean ± √Σ (p_k - end_k)² / K with the ends of Wilson intervals, which use t with Σ counts - K degrees of
+    freedom instead of z. Source: Zou and Donner 2008, Stat Med 27:1693.
     """
     hits, counts = np.asarray(hits, dtype=float), np.asarray(counts, dtype=float)
     spare = counts.sum() - len(counts)
@@ -107,11 +107,12 @@ def mean_of_proportions(hits: np.ndarray, counts: np.ndarray) -> tuple[float, fl
         return np.nan, np.nan
     shares = hits / counts
     lows, highs = wilson(hits, counts, t.ppf((1 + LEVEL) / 2, spare))
-    return recovered(shares, lows, highs, np.eye(len(shares)))
+    return mover_interval(shares, lows, highs, np.eye(len(shares)))
 
 
-def recovered(values: np.ndarray, lows: np.ndarray, highs: np.ndarray, correlation: np.ndarray) -> tuple[float, float]:
-    """(low, high) of the mean of K estimates from their own intervals (MOVER), given how they correlate (K, K)."""
+def mover_interval(values: np.ndarray, lows: np.ndarray, highs: np.ndarray,
+                   correlation: np.ndarray) -> tuple[float, float]:
+    """(low, high) of the mean of K estimates from their intervals and their correlation (K, K), by MOVER."""
     ends = []
     for sign, side in ((-1, values - lows), (1, highs - values)):
         ends.append(float(values.mean() + sign * np.sqrt(max(0.0, side @ correlation @ side)) / len(values)))

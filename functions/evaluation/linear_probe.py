@@ -1,15 +1,15 @@
-"""The paper's few-shot protocol: a closed-form linear read-out of frozen features (§4.1, "Metrics")."""
+"""The paper's few-shot protocol: a closed-form linear probe of frozen features (§4.1, "Metrics")."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 PENALTIES = 2.0 ** np.arange(-10, 21)
-BIAS = 100.0       # of google-research/big_vision, evaluators/fewshot_lsr.py: the penalty hardly touches its weight
+BIAS = 100.0       # as in google-research/big_vision, evaluators/fewshot_lsr.py: its weight is hardly penalised
 
 
 class Probe(NamedTuple):
-    """A fitted probe: class probabilities on test (n, K), and the penalty that validation chose."""
+    """A fitted probe: class probabilities on test (n, K), and the penalty selected on validation."""
 
     probabilities: np.ndarray
     penalty: float
@@ -18,10 +18,10 @@ class Probe(NamedTuple):
 def least_squares_probe(train, val, test, num_classes: int) -> Probe:
     """W = argmin ||X W - Y||² + λ ||W||² in closed form: features X (n, D), targets Y in {-1, 1}^K.
 
-    `train`, `val` and `test` are data sets of features (n, V, D) and labels (n,), torch tensors; every view counts as a
-    row. Features are standardised by the training slices and the constant BIAS is appended, whose weight is all but
-    unpenalised; λ is the one of PENALTIES with the smallest squared error on validation. A probability is the softmax
-    of the K outputs, which keeps their order and is not calibrated.
+    `train`, `val` and `test` are data sets of features (n, V, D) and labels (n,), torch tensors; every view is a row.
+    Features are standardised with the training statistics, and the constant BIAS is appended, whose weight is almost
+    unpenalised. λ is the value in PENALTIES with the smallest squared error on validation. Probabilities are the
+    softmax of the K outputs, which preserves their ranking and is not calibrated.
     """
     (train_x, train_y), (val_x, val_y), (test_x, _) = map(_rows, (train, val, test))
     mean, std = train_x.mean(axis=0), train_x.std(axis=0) + 1e-5

@@ -1,20 +1,20 @@
-"""metrics.json as a run and an evaluation write it: its schema, and reading it. null: not measurable."""
+"""The schemas and readers of metrics.json, as written by a run and by an evaluation; null means undefined."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from functions.runtime.errors import UserError
-from functions.runtime.json_files import MOST_NAME, check, check_lengths, read_json
+from functions.runtime.json_files import MAX_NAME, check, check_lengths, read_json
 
 SCORE_KEYS = ("value", "low", "high", "constant", "null", "nearest", "p")
 RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
-MOST = 10**9
+MAX_COUNT = 10**9
 ROUNDING = 1e-9          # by which an end of an interval may lie outside its range
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score with its 95 % interval, and what the constant answer scores."""
+    """A score with its 95 % interval, and the score of the constant prediction."""
 
     value: float | None
     low: float | None
@@ -44,7 +44,7 @@ class Units:
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """metrics.json of a finished run."""
+    """The schema of metrics.json of a finished run."""
 
     test: Units
     best_epoch: int
@@ -55,7 +55,7 @@ class RunMetrics:
 
 @dataclass(frozen=True)
 class EvaluatedScore(Score):
-    """A score of evaluate.py, beside the permutations' mean and p, the nearest picture's score, and the verdict."""
+    """A score of evaluate.py with the permutation mean and p-value, the nearest neighbour's score, and the verdict."""
 
     nearest: float | None = None
     null: float | None = None
@@ -65,7 +65,7 @@ class EvaluatedScore(Score):
 
 @dataclass(frozen=True)
 class CountedClass:
-    """A class and how many patients of it were tested (slices, where the patients are unknown)."""
+    """A class and its number of test patients (slices, if the patients are unknown)."""
 
     name: str = field(metadata={"key": "class"})
     people: int
@@ -73,7 +73,7 @@ class CountedClass:
 
 @dataclass(frozen=True)
 class EvaluatedScores:
-    """The scores of one unit; which there are depends on the classes."""
+    """The scores of one unit; which scores exist depends on the classes."""
 
     scores: dict[str, EvaluatedScore]
     classes: list[CountedClass]
@@ -82,7 +82,7 @@ class EvaluatedScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What tools need of the metrics.json that evaluate.py wrote."""
+    """The part of evaluate.py's metrics.json that the tools need."""
 
     slice: EvaluatedScores
     largest: str
@@ -93,22 +93,22 @@ class Evaluation:
 
 
 def read_run_metrics(path: Path) -> dict:
-    """A run's metrics.json, checked; UserError, naming file and key."""
+    """A run's metrics.json; raises UserError, naming file and key, if it is invalid."""
     content = read_json(path)
     check(RunMetrics, content, path)
-    check_lengths(content, {"stamps": MOST_NAME}, path)
+    check_lengths(content, {"stamps": MAX_NAME}, path)
     _check_ranges(content, path)
     return content
 
 
 def _check_ranges(content: dict, path: Path, key: str = "") -> None:
-    """UserError for a count below 0, a score outside its range, or an interval whose low end is above its high end."""
+    """Raises UserError for a negative count, a score outside its range, or an interval with low above high."""
     least, most = RANGES.get(key.rpartition(".")[2], (0, 1))
     for name, value in content.items():
         place = f"{key}.{name}" if key else name
         if isinstance(value, dict):
             _check_ranges(value, path, place)
-        elif name == "count" and isinstance(value, (int, float)) and not 0 <= value <= MOST:
+        elif name == "count" and isinstance(value, (int, float)) and not 0 <= value <= MAX_COUNT:
             raise UserError(f'{path} is damaged: "{place}" is {value:.3g}, not a number of slices or patients')
         elif name in SCORE_KEYS and isinstance(value, (int, float)) and not (
                 least - ROUNDING <= value <= most + ROUNDING):
@@ -119,13 +119,13 @@ def _check_ranges(content: dict, path: Path, key: str = "") -> None:
 
 
 def read_evaluation(path: Path, again: str) -> dict:
-    """An evaluation's metrics.json, checked; UserError, naming file and key; `again` is the command that makes it."""
+    """An evaluation's metrics.json; raises UserError if it is invalid; `again` is the command that recreates it."""
     content = read_json(path)
     if {"slice", "stamps", "nearest neighbour"} - set(content):
         raise UserError(f"{path} is of an older version: {again}")
     check(Evaluation, content, path)
-    check_lengths(content, {"stamps": MOST_NAME}, path)
+    check_lengths(content, {"stamps": MAX_NAME}, path)
     _check_ranges({unit: content.get(unit) or {} for unit in ("slice", "patient")}, path)
-    if content["slice"]["scores"].get("accuracy", {}).get("value") is None:       # every slice has an answer
+    if content["slice"]["scores"].get("accuracy", {}).get("value") is None:       # accuracy is always defined
         raise UserError(f'{path} is damaged: "slice.scores.accuracy" is missing or has no value')
     return content

@@ -1,4 +1,4 @@
-"""What the same predictions score once the patients' labels are exchanged at random."""
+"""Permutation test: scores of the same predictions after permuting the labels among patients."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,13 @@ from functions.evaluation.confusion_scores import from_counts
 
 def permuted(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int], healthy: int | None,
              classes: Sequence[int], repeats: int, seed: int) -> dict[str, np.ndarray]:
-    """The scores where more is better, of `repeats` permutations of labels among patients: name → (repeats,).
+    """Scores (higher is better) for `repeats` permutations of the labels among patients: name → (repeats,).
 
-    A row is a patient, or one of a patient's labels (sessions of different stage). Predictions stay; patients exchange
-    all their labels, with patients of as many. They are exchangeable if the network knows nothing and the number of
-    slices does not follow the class; where it does, neither p-value nor interval holds: 13 to 16 % of p-values lie
-    below 0.05 without signal where slices vary more than patients. Means are over `classes`; nan where a
-    score is not defined. AUROC = (Σ ranks of the positives - n₁ (n₁ + 1) / 2) / (n₁ n₀), tied scores sharing
-    their mean rank.
+    A row is a patient, or one label of a patient (sessions of different stages). Predictions are fixed; patients
+    with the same number of rows exchange all their labels. They are exchangeable under the null hypothesis if the
+    number of slices is independent of the class. Otherwise neither p-value nor interval is valid: 13 to 16 % of
+    p-values are below 0.05 without signal if slices vary more than patients. Means are over `classes`; nan if a
+    score is undefined. AUROC = (Σ ranks of the positives - n₁ (n₁ + 1) / 2) / (n₁ n₀), with mean ranks for ties.
     """
     labels, size = _permutations(y, subjects, repeats, np.random.default_rng(seed + 1)), p.shape[1]
     calls, ranks = np.eye(size)[p.argmax(axis=1)], rankdata(p, axis=0)
@@ -36,7 +35,7 @@ def permuted(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence
         result[name] = counted[name] if several else np.full(repeats, np.nan)
     result["auroc"] = np.mean([auroc(k) for k in classes], axis=0) if several else np.full(repeats, np.nan)
     if healthy is not None:
-        result["auroc_disease"] = auroc(healthy)       # 1 - p tells the others as well as p tells the healthy
+        result["auroc_disease"] = auroc(healthy)       # equals that of 1 - p for the diseased
     return result
 
 
@@ -50,9 +49,9 @@ def can_move(asked: np.ndarray, subjects: np.ndarray) -> bool:
 
 
 def _permutations(y: np.ndarray, subjects: np.ndarray, repeats: int, generator: np.random.Generator) -> np.ndarray:
-    """Labels (repeats, n): each patient has all labels of another patient with as many rows."""
-    _, person, count = np.unique(subjects, return_inverse=True, return_counts=True)
-    rows = np.argsort(person, kind="stable")
+    """Labels (repeats, n): each patient gets all labels of a random patient with the same number of rows."""
+    _, subject, count = np.unique(subjects, return_inverse=True, return_counts=True)
+    rows = np.argsort(subject, kind="stable")
     starts = np.cumsum(count) - count
     labels = np.empty((repeats, len(y)), dtype=y.dtype)
     for several in np.unique(count):

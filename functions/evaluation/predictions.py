@@ -1,4 +1,4 @@
-"""Images through a trained model: class probabilities."""
+"""Class probabilities predicted by a trained model."""
 
 from collections.abc import Iterable
 
@@ -12,9 +12,9 @@ from functions.runtime.errors import UserError
 
 @torch.inference_mode()
 def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.device, precision: str) -> np.ndarray:
-    """Class probabilities (n, K) of all images in `batches` (B, C, H, W), the model running at `precision`.
+    """Class probabilities (n, K) of all images in `batches` (B, C, H, W), computed at `precision`.
 
-    UserError, which does not name the model's file, where they are not finite.
+    Raises UserError, without the name of the model file, if they are not finite.
     """
     model.eval()
     rows = []

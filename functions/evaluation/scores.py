@@ -1,9 +1,9 @@
-"""Every score of one set of predictions, with its interval over patients, what chance would give, and one verdict.
+"""All scores of one set of predictions: values, intervals over patients, permutation p-value, and one verdict.
 
-Arrays as in metrics.py: probabilities (n, K), labels (n,), subjects (n,). Points are scikit-learn's, or plain formulas
-where it has none (specificity, ECE). Intervals, p-values, differences and the verdict are of patients, one row each
-(`metrics.by_patient`): slices of one patient are no independent observations. `classes` are those with enough patients
-to be scored (`metrics.scored_classes`); means over classes are over these.
+Arrays as in metrics.py: probabilities (n, K), labels (n,), subjects (n,). Values are computed by scikit-learn, or by
+formula where it has no function (specificity, ECE). Intervals, p-values, differences and the verdict are over patients,
+one row each (`metrics.by_patient`), because slices of one patient are not independent. `classes` are those with enough
+patients (`metrics.scored_classes`); means over classes are over these.
 """
 
 from collections.abc import Sequence
@@ -30,19 +30,20 @@ from functions.evaluation.intervals import (
 from functions.evaluation.metrics import by_patient, has_two_sides, scored_classes
 from functions.evaluation.permutation import can_move, permuted
 
-# An AUROC of diseased or not whose interval begins above this is too good: the best known to us on patients never seen,
-# for the easiest such question, Alzheimer's disease against controls (Bron et al. 2021, NeuroImage Clin 31:102712).
+# An interval of the AUROC of diseased-or-not above this value is implausible: it is the highest value known to us on
+# unseen patients, for the easiest case, Alzheimer's disease against controls (Bron et al. 2021, NeuroImage Clin
+# 31:102712).
 TOO_GOOD_AUROC = 0.94
 TOO_GOOD_PATIENTS = 70     # about: an AUROC of 1 can have such an interval from 67 patients on (103 of sides 1:4)
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
-MET, TOO_GOOD = "on patients it was trained on", "too good: check the split"
+SEEN_SUFFIX, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
 PAIRED = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier")
 OF_CLASS = ("sensitivity", "specificity", "auroc")
 
 
 def primary_score(healthy: int | None) -> str:
-    """The one score with a verdict, declared beforehand: a dozen verdicts would find one by chance."""
+    """The score with a verdict; a single one, fixed in advance, to avoid multiple testing."""
     return "auroc" if healthy is None else "auroc_disease"
 
 
@@ -50,9 +51,9 @@ def points(p: np.ndarray, y: np.ndarray, order: Sequence[int], healthy: int | No
            classes: Sequence[int] | None = None, subjects: np.ndarray | None = None) -> dict[str, float]:
     """Accuracy, balanced accuracy, macro F1, AUROCs, quadratic-weighted kappa, Brier score and ECE.
 
-    Means are over `classes` (all that occur); nan of fewer than two. With `subjects`, who the rows are of, the AUROC of
-    diseased or not is nan where a side has fewer than FEW patients. `order` ranks the classes by stage for kappa.
-    Brier is Σ_k (p_k - y_k)² (0 … 2), ECE the mean |confidence - accuracy| over ten bins of the highest probability.
+    Means are over `classes` (default: all that occur); nan for fewer than two. With `subjects`, the patient ids of the
+    rows, the AUROC of diseased-or-not is nan if a side has fewer than FEW patients. `order` ranks the classes by stage
+    for kappa. Brier is Σ_k (p_k - y_k)² (0 … 2), ECE the mean |confidence - accuracy| over ten confidence bins.
     """
     predicted, seen, rank = p.argmax(axis=1), np.unique(y), np.argsort(order)
     chosen = seen if classes is None else np.asarray(classes, dtype=int)
@@ -72,27 +73,26 @@ def points(p: np.ndarray, y: np.ndarray, order: Sequence[int], healthy: int | No
 
 
 def _brier(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Each row's Σ_k (p_k - y_k)²."""
+    """Σ_k (p_k - y_k)² for each row."""
     return ((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1)
 
 
 def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy: int | None,
                     classes: Sequence[int]) -> dict[str, tuple[float, float]]:
-    """name → (low, high), 95 %, for rows that are patients; other scores have no interval that was shown to cover.
+    """name → 95 % interval (low, high), for rows that are patients; other scores have no interval.
 
-    Where patients have several labels, hence rows, the accuracy alone has one, as that of clusters.
-
-    AUROCs after Newcombe 2006; of FEWEST patients accuracy after Wilson, balanced accuracy from Wilson's intervals of
-    the classes; of ENOUGH the AUROCs' mean over classes, with DeLong's correlations; of ENOUGH_BRIER the Brier score.
+    AUROCs: Newcombe 2006. Accuracy and balanced accuracy, from FEWEST patients: Wilson, and MOVER over the classes.
+    Mean AUROC over classes, from ENOUGH patients: MOVER with DeLong's correlations. Brier score: from ENOUGH_BRIER
+    patients. If patients have several labels, hence several rows, only the clustered interval of accuracy is given.
     """
     right = p.argmax(axis=1) == y
-    if _people(subjects) < len(y):
+    if _num_patients(subjects) < len(y):
         return {"accuracy": share_of_clusters(right, subjects)}
     found = {"accuracy": share_of_clusters(right, subjects)}
     if len(y) >= FEWEST:
         found["balanced_accuracy"] = mean_of_proportions([right[y == k].sum() for k in classes],
                                                          [(y == k).sum() for k in classes])
-    if p.shape[1] == len(classes) == 2:                  # one AUROC, seen from either class
+    if p.shape[1] == len(classes) == 2:                  # the same AUROC for both classes
         found["auroc"] = auroc_interval(auroc(p[:, 1], y == 1)[0], *_sides(y == 1))
     if len(y) >= ENOUGH_BRIER:
         found["brier"] = mean_of_positives(_brier(p, y))
@@ -105,7 +105,7 @@ def score_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, healthy:
 
 
 def slice_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray) -> dict[str, tuple[float, float]]:
-    """The accuracy of slices, as that of clusters; no other score of slices has an interval."""
+    """The clustered interval of slice accuracy; no other slice score has an interval."""
     return {"accuracy": share_of_clusters(p.argmax(axis=1) == y, subjects)}
 
 
@@ -115,11 +115,12 @@ def _sides(positive: np.ndarray) -> tuple[int, int]:
 
 def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int], largest: int,
                       healthy: int | None = None, resamples: int = RESAMPLES, seed: int = 0,
-                      met: bool = False) -> dict[str, dict]:
-    """name → value, its 95 % interval (low, high), what the constant answer scores, the permutations' mean.
+                      seen: bool = False) -> dict[str, dict]:
+    """name → value, 95 % interval (low, high), score of the constant prediction, mean over label permutations.
 
-    Rows are patients. The primary score has a p-value, the share of permutations of the patients' labels that score as
-    well, the identity counted (its floor is 1 / (resamples + 1)), and a verdict. `met`: trained on these patients.
+    Rows are patients. The primary score also has a verdict and a p-value: the share of permutations of the patients'
+    labels, including the identity, that score at least as well (minimum 1 / (resamples + 1)). `seen`: the network was
+    trained on these patients.
     """
     classes = scored_classes(y, subjects)
     value = points(p, y, order, healthy, classes, subjects)
@@ -135,16 +136,16 @@ def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order:
     primary = result[primary_score(healthy)]
     asked = y if healthy is None else y != healthy
     primary["p"] = p_value(primary["value"], null[primary_score(healthy)]) if can_move(asked, subjects) else np.nan
-    primary["verdict"] = verdict(**primary, disease=healthy is not None, met=met)
+    primary["verdict"] = verdict(**primary, disease=healthy is not None, seen=seen)
     return result
 
 
 def evaluate_slices(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int], largest: int,
                     healthy: int | None = None, known: bool = True) -> dict[str, dict]:
-    """name → value, low, high and what the constant answer scores, over slices; no p-value and no verdict.
+    """name → value, low, high and score of the constant prediction, over slices; no p-value and no verdict.
 
-    Means are over the classes with FEW patients, as those of patients are. `known`: the patients are; without them
-    there is no interval.
+    Means are over the classes with at least FEW patients, as for patients. Without `known` patients there is no
+    interval.
     """
     classes = scored_classes(y, subjects)
     value = points(p, y, order, healthy, classes, subjects)
@@ -164,9 +165,11 @@ def p_value(value: float, null: np.ndarray) -> float:
     return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
 
 
-def verdict(value: float, low: float, constant: float, p: float, disease: bool, met: bool = False, **_) -> str:
-    """Better: p < SIGNIFICANT and the whole interval above the constant answer. Too good: its lower end above what is
-    known of patients never seen (`disease`: of diseased or not, the only question with such a number).
+def verdict(value: float, low: float, constant: float, p: float, disease: bool, seen: bool = False, **_) -> str:
+    """The verdict on a score against the constant prediction.
+
+    Better: p < SIGNIFICANT and the whole interval above `constant`. Too good: the interval is above TOO_GOOD_AUROC
+    (only with `disease`, the AUROC of diseased-or-not).
     """
     if not np.isfinite(value):
         return "not scored"
@@ -176,21 +179,21 @@ def verdict(value: float, low: float, constant: float, p: float, disease: bool, 
         return "not shown to be better"
     if disease and low > TOO_GOOD_AUROC:
         return TOO_GOOD
-    return f"better, {MET}" if met else "better"
+    return f"better, {SEEN_SUFFIX}" if seen else "better"
 
 
-def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequence[str],
+def by_class(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, class_names: Sequence[str],
              patients: bool = True) -> list[dict]:
-    """Sensitivity, specificity and AUROC of each class with value, low, high; of slices (not `patients`) the values.
+    """Sensitivity, specificity and AUROC of each class with value, low, high; for slices (not `patients`) values only.
 
-    Of a class with fewer than FEW people, or with fewer than FEW outside it, counts alone; of fewer than FEWEST people
-    in all, or where some have several labels, no intervals.
+    A class has counts only if it, or the rest, has fewer than FEW patients. There are no intervals for fewer than
+    FEWEST patients in total, or if patients have several labels.
     """
-    rows, called, given = [], p.argmax(axis=1), patients and FEWEST <= _people(people) == len(y)
+    rows, called, given = [], p.argmax(axis=1), patients and FEWEST <= _num_patients(subjects) == len(y)
     for k, name in enumerate(class_names):
         of = y == k
-        row = {"class": name, "people": _people(people[of]), "rows": int(of.sum())}
-        if has_two_sides(of, people):
+        row = {"class": name, "people": _num_patients(subjects[of]), "rows": int(of.sum())}
+        if has_two_sides(of, subjects):
             area = auroc(p[:, k], of)[0]
             hits, passed = (called[of] == k).sum(), (called[~of] != k).sum()
             made = {"sensitivity": (hits / of.sum(), wilson(hits, of.sum())),
@@ -203,19 +206,19 @@ def by_class(p: np.ndarray, y: np.ndarray, people: np.ndarray, class_names: Sequ
     return rows
 
 
-def _people(ids: np.ndarray) -> int:
+def _num_patients(ids: np.ndarray) -> int:
     return len(np.unique(ids))
 
 
 def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
            healthy: int | None = None) -> dict[str, dict]:
-    """name → p's score minus q's on the same patients, with its 95 % interval; AUROCs with a p-value.
+    """name → difference of the scores of p and q on the same patients with its 95 % interval; AUROCs with a p-value.
 
     Accuracy and Brier score by t over patients, balanced accuracy by t within classes, AUROCs by MOVER
     (`auroc.difference`; their p by DeLong), their mean over classes of ENOUGH patients. Where patients have several
     labels, hence rows, the former two alone have one.
     """
-    classes, one_each = scored_classes(y, subjects), _people(subjects) == len(y)
+    classes, one_each = scored_classes(y, subjects), _num_patients(subjects) == len(y)
     right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
     found = {name: (rows.mean(), *mean_of_clusters(rows, subjects))
              for name, rows in (("accuracy", right), ("brier", _brier(p, y) - _brier(q, y)))}
@@ -241,7 +244,7 @@ def _auroc_difference(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
 
 
 def _mean_difference(parts: list[np.ndarray]) -> tuple[float, float]:
-    """(low, high) of the mean over classes of their mean differences: t with Satterthwaite's degrees of freedom."""
+    """(low, high) of the mean over classes of the mean differences: t with Satterthwaite's degrees of freedom."""
     if len(parts) < 2:
         return np.nan, np.nan
     variances, counts = np.array([part.var(ddof=1) / len(part) for part in parts]), np.array(list(map(len, parts)))
@@ -254,7 +257,7 @@ def _mean_difference(parts: list[np.ndarray]) -> tuple[float, float]:
 
 
 def aggregated(p: np.ndarray, y: np.ndarray, subjects: np.ndarray) -> dict[str, np.ndarray]:
-    """How slices become a patient: mean probability, median (made to sum to 1), share of the calls; as `by_patient`."""
+    """Aggregations of slices to patients, rows as in `by_patient`: mean, normalised median, share of predictions."""
     mean = by_patient(p, y, subjects)[0]
     votes = by_patient(np.eye(p.shape[1])[p.argmax(axis=1)], y, subjects)[0]
     median = pd.DataFrame(p).groupby([pd.Series(subjects).astype(str), y]).median().to_numpy()

@@ -1,4 +1,4 @@
-"""Classes that are stages of one disease: their order, from healthy to ill."""
+"""Classes that are stages of one disease, and their order from healthy to severe."""
 
 import re
 import unicodedata
@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from functions.runtime.errors import UserError
 
-# What data sets write around a stage's name: "Final AD JPEG", "Mild_Demented_images", "CDR-0.5".
+# Words around the stage in class names of data sets: "Final AD JPEG", "Mild_Demented_images", "CDR-0.5".
 FILLERS = frozenset(("final", "jpeg", "jpg", "png", "image", "images", "slices", "mri", "class", "group", "stage",
                      "patient", "patients", "subjects", "the", "s", "disease", "cdr"))
 HEALTHY = ("cn", "cognitivelynormal", "cognitivenormal", "control", "controls", "hc", "healthy", "healthycontrol",
            "healthycontrols", "nc", "nl", "normal", "normalcontrol", "normalcontrols")
 ILL = ("ad", "alzheimer", "alzheimers", "alzheimersdementia", "alzheimerdementia", "dementia", "demented", "dat")
-# Each scale: the names of its stages, in order. Demented sets name degrees, diagnostic ones the way to Alzheimer's.
+# Each scale lists the names of its stages in order: degrees of dementia, or diagnoses up to Alzheimer's disease.
 SEVERITY = ("", "very mild", "mild", "moderate", "severe")
 NOT_DEMENTED = ("nondemented", "notdemented", "nodementia", "nondementia", "noimpairment", "nonimpaired", "unimpaired")
 DEGREES = tuple(NOT_DEMENTED + HEALTHY if not degree else tuple(
@@ -32,9 +32,9 @@ SCALES = (DEGREES, DIAGNOSES)
 
 
 def stage_order(class_names: Sequence[str], given: str | None = None) -> list[int] | None:
-    """Class numbers from the mildest stage to the worst: as `given` ("A,B,C"), or by known names; None: no order known.
+    """Class indices from the mildest to the most severe stage, as `given` ("A,B,C") or by known names; else None.
 
-    A name with a comma may stand in quotes (`"Mild, early",CN`). UserError if `given` is not exactly the classes.
+    A name with a comma may be quoted (`"Mild, early",CN`). Raises UserError unless `given` lists exactly the classes.
     """
     if given is not None:
         names = [unicodedata.normalize("NFC", name) for name in class_names]
@@ -47,35 +47,35 @@ def stage_order(class_names: Sequence[str], given: str | None = None) -> list[in
 
 
 def healthy_stage(class_names: Sequence[str]) -> int | None:
-    """The number of the class without disease, known by its name; None where none is, or more than one."""
+    """The index of the class without disease, recognised by its name; None unless there is exactly one."""
     ratings = _ratings(class_names) or [None] * len(class_names)
     found = [k for k, name in enumerate(class_names) if plain_name(name) in NOT_DEMENTED + HEALTHY or ratings[k] == 0]
     return found[0] if len(found) == 1 else None
 
 
 def plain_name(name: str) -> str:
-    """A class name in lower-case letters, without what data sets write around it: "Final AD JPEG" → "ad"."""
+    """A class name in lower-case letters without filler words: "Final AD JPEG" → "ad"."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
     return "".join(word for word in map(str.lower, words) if word not in FILLERS) or "".join(words).lower()
 
 
 def order_hint(class_names: Sequence[str]) -> str:
-    """What to say where no order of the classes is known."""
+    """The message for classes without a known order."""
     example = ",".join(f'"{name}"' if "," in name else name for name in class_names)
-    return (f"no order of stages is known for these classes, so there is no kappa: if they are stages, give them "
-            f"from the mildest to the worst, such as --order '{example}'")
+    return (f"no order of stages is known for these classes, so kappa is not computed: if they are stages, list them "
+            f"from the mildest to the most severe, such as --order '{example}'")
 
 
 def _ranks(plain: Sequence[str], scale: Sequence[Sequence[str]]) -> list[int] | None:
-    """Each name's stage on a scale; None unless every name has one of its own."""
+    """The stage of each name on a scale; None unless all names have different stages."""
     ranks = [next((rank for rank, names in enumerate(scale) if name in names), None) for name in plain]
     return ranks if None not in ranks and len(set(ranks)) == len(ranks) else None
 
 
 def _ratings(class_names: Sequence[str]) -> list[float] | None:
-    """The Clinical Dementia Ratings that are the classes' names ("CDR 0.5", "cdr_1"); None if they are not.
+    """The Clinical Dementia Ratings in the class names ("CDR 0.5", "cdr_1"); None if they are not ratings.
 
-    Numbers alone are ratings if 0.5 is among them: other ones are as often the classes' numbers in alphabetical order.
+    Bare numbers are ratings only if 0.5 is among them: others may be class indices in alphabetical order.
     """
     matches = [re.fullmatch(r"(cdr)?[\s_=-]*(0[.,_]5|[0-3](?:[.,_]0)?)", name.strip().lower()) for name in class_names]
     if None in matches:
@@ -86,7 +86,7 @@ def _ratings(class_names: Sequence[str]) -> list[float] | None:
 
 
 def _as_given(given: str, names: Sequence[str]) -> list[str]:
-    """The class names in the order given, each once; UserError if they are not, or can be read in two ways."""
+    """The class names in the given order; raises UserError unless each occurs once and the text is unambiguous."""
     readings = list(_readings(given.strip(), frozenset(names)))
     if len(readings) == 1:
         return readings[0]
@@ -95,7 +95,7 @@ def _as_given(given: str, names: Sequence[str]) -> list[str]:
 
 
 def _readings(text: str, names: frozenset[str]) -> Iterator[list[str]]:
-    """Every way to read a text as all these names, in quotes or not, a comma between two."""
+    """All ways to parse a text as a comma-separated list of these names, quoted or not."""
     if not names:
         yield from [[]] if not text else []
         return

@@ -1,4 +1,4 @@
-"""An audit as printed lines and as a page."""
+"""The report of an audit: printed lines and the sections of an HTML page."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,50 +10,52 @@ from functions.reports.run_report import with_interval
 
 
 def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
-    """What is printed: how much there is of what, then the findings, faults first."""
+    """The printed lines: counts of slices and patients, then the findings, faults first."""
     balance, patients = numbers["balance"], numbers["patients"]
-    lines = [f"{data}: {balance['slices']:,} slices of {_people(balance)}, effective sample size {_effective(balance)}"]
-    lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} people{_unassigned(counts['unassigned'])}"
-              for name, counts in balance["classes"].items()]
+    lines = [f"{data}: {balance['slices']:,} slices of {_patients(balance)}, "
+             f"effective sample size {_effective(balance)}"]
+    lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} patients"
+              f"{_unassigned(counts['unassigned'])}" for name, counts in balance["classes"].items()]
     constant = balance["accuracy of always answering it"]
-    lines += [f"  always answering {balance['largest class']}: accuracy {constant:.1%}",
-              f"  patients known by name or table: {patients['known by name or table']:,}; from pixels alone: "
+    lines += [f"  always predicting {balance['largest class']}: accuracy {constant:.1%}",
+              f"  patients known from names or a table: {patients['known by name or table']:,}; from pixels only: "
               f"{patients['from pixels']}"]
     neighbour = numbers.get("leak", {}).get("nearest neighbour")
     if neighbour:
-        lines.append(f"  a nearest neighbour gets {neighbour['as_split'][0]:.1%} of the test slices right as split, "
-                     f"{neighbour['strangers_only'][0]:.1%} without the patient's own slices, "
+        lines.append(f"  accuracy of a nearest-neighbour classifier on the test slices: {neighbour['as_split'][0]:.1%} "
+                     f"as split, {neighbour['strangers_only'][0]:.1%} without slices of the same patient, "
                      f"always the largest class {neighbour['largest_class']:.1%}")
     ordered = sorted(findings, key=lambda finding: not finding["wrong"])
     lines += [f"{'WRONG' if finding['wrong'] else 'note '}  {finding['text']}" for finding in ordered]
-    return lines if findings else [*lines, "nothing wrong was found"]
+    return lines if findings else [*lines, "no problems found"]
 
 
 def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list[str]],
                    read: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
-    """(heading, HTML) for a page; `read` makes a gray picture of a path."""
+    """(heading, HTML) sections of the page; `read(path)` returns a gray image."""
     balance = numbers["balance"]
     ordered = sorted(findings, key=lambda finding: not finding["wrong"])
     found = html_page.items([(finding["text"], finding["wrong"]) for finding in ordered])
     classes = [[name, f"{c['slices']:,}", f"{c['patients']:,}{_unassigned(c['unassigned'])}"]
                for name, c in balance["classes"].items()]
     sections = [
-        ("Findings", found if findings else html_page.words("Nothing wrong was found.")),
-        ("Classes", html_page.table(["class", "slices", "people"], classes) + html_page.words(
-            f"{balance['slices']:,} slices of {_people(balance)}: they carry as much information as "
+        ("Findings", found if findings else html_page.paragraphs("No problems found.")),
+        ("Classes", html_page.table(["class", "slices", "patients"], classes) + html_page.paragraphs(
+            f"{balance['slices']:,} slices of {_patients(balance)}: they carry as much information as "
             f"{_effective(balance, ' independent ones')}.")),
-        ("Patients", html_page.table(["what", "value"], [[_plain(key), _short(value)] for key, value in
-                                                         numbers["patients"].items()])),
+        ("Patients", html_page.table(["quantity", "value"], [[_plain(key), _short(value)] for key, value in
+                                                             numbers["patients"].items()])),
     ]
     if "leak" in numbers:
-        rows = [[how, _short(value)] for how, value in numbers["leak"].items()]
-        sections.append(("Patients in several splits, and what it is worth", html_page.table(["how", "numbers"], rows)))
+        rows = [[name, _short(value)] for name, value in numbers["leak"].items()]
+        sections.append(("Patients in several splits, and their effect on accuracy",
+                         html_page.table(["measure", "value"], rows)))
     if numbers.get("shortcuts"):
         rows = [[s["trace"], f"{s['auroc']:.2f}", f"{s['shuffled']:.2f}", f"{max(s['apart'], 0):.0%}",
                  f"{max(s['apart_shuffled'], 0):.0%}"] for s in numbers["shortcuts"]]
-        sections.append(("Can the class be told without the brain?", html_page.table(
-            ["from the", "AUROC of the class told best", "best of the runs on shuffled labels",
-             "share of a class far from the others", "99 of 100 runs on shuffled labels stay below"], rows)))
+        sections.append(("Shortcuts: class prediction without the brain", html_page.table(
+            ["feature", "AUROC of the best predicted class", "maximum with shuffled labels",
+             "share of a class separated from the others", "99th percentile with shuffled labels"], rows)))
     for heading, paths in examples.items():
         if paths:
             thumbs = html_page.thumbnails([(read(path), "/".join(Path(path).parts[-3:])) for path in paths])
@@ -65,8 +67,8 @@ def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list
     return sections
 
 
-def _people(balance: dict) -> str:
-    return f"{balance['patients']:,} people{_unassigned(balance['slices of unknown patients'])}"
+def _patients(balance: dict) -> str:
+    return f"{balance['patients']:,} patients{_unassigned(balance['slices of unknown patients'])}"
 
 
 def _unassigned(slices: int) -> str:
@@ -75,7 +77,7 @@ def _unassigned(slices: int) -> str:
 
 def _effective(balance: dict, unit: str = "") -> str:
     size = balance["effective sample size"]
-    assumed = f"assuming that slices of one patient correlate by ICC {balance['intraclass correlation, assumed']:g}"
+    assumed = f"assuming an intraclass correlation of {balance['intraclass correlation, assumed']:g}"
     if size is None:
         return f"an unknown number of{unit}" if unit else "unknown"
     return f"about {size:,.0f}{unit} ({assumed})"

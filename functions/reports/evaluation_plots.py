@@ -1,4 +1,4 @@
-"""Figures of an evaluation: ROC, reliability, score against stage. Never shows, never saves."""
+"""Figures of an evaluation: ROC curves, reliability diagram, score by stage. Functions return figures."""
 
 from collections.abc import Sequence
 
@@ -11,28 +11,28 @@ from functions.reports.figure_text import Figure, as_written, short
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")      # Okabe and Ito
 MARKS = ("o", "s", "^", "D", "v", "P")
-COLUMNS = 4                # of panels in a figure
+COLUMNS = 4                # maximum number of panels per row
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 
 
 def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str,
              intervals: dict[str, tuple[float, float]]) -> Figure:
-    """Sensitivity against 1 - specificity of patients, a panel each (words → score, positive), with its AUROC.
+    """ROC curves, one panel per entry of `curves`, title → (score, positive), with the AUROC in the legend.
 
-    `intervals`: words → (low, high) as computed for the tables; where it is nan, none stands beside the AUROC.
+    `intervals` has the ends (low, high) for each title, as computed for the tables; nan: no interval is shown.
     """
     columns, rows = min(len(curves), COLUMNS), -(-len(curves) // COLUMNS)
     figure = Figure(figsize=(4.6 * columns, 4.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
-    for (words, (score, positive)), axis in zip(curves.items(), axes, strict=False):
+    for (name, (score, positive)), axis in zip(curves.items(), axes, strict=False):
         value = auroc(score, positive)[0]
-        low, high = intervals[words]
+        low, high = intervals[name]
         label = f"AUROC {value:.2f}" + (f" [{low:.2f} to {high:.2f}]" if np.isfinite(low) else "")
         alarms, hits, _ = roc_curve(positive, score, drop_intermediate=False)
         axis.plot(alarms, hits, color=COLOURS[0], lw=2, label=label)
         axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="chance")
         axis.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
-        axis.set_title(short(words, 44), fontsize="medium")
+        axis.set_title(short(name, 44), fontsize="medium")
         axis.grid(alpha=0.3)
         axis.legend(loc="lower right")
     for empty in axes:
@@ -42,16 +42,16 @@ def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str,
 
 
 def plot_reliability(curves: dict[str, list[tuple[float, float, int]]], title: str) -> Figure:
-    """Share right against confidence, a line each ("before", "after" a temperature); larger marks are more slices."""
+    """Reliability diagram, one line per curve ("before" and "after" temperature scaling); marker area: slice count."""
     figure = Figure(figsize=(5, 4.6), layout="constrained")
     axis = figure.subplots()
-    axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls=":", label="as often right as it says")
+    axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls=":", label="perfect calibration")
     for (name, points), colour, dash, mark in zip(curves.items(), COLOURS, DASHES, MARKS, strict=False):
-        confidence, right, count = map(np.array, zip(*points, strict=True))
-        axis.plot(confidence, right, ls=dash, color=colour, lw=2, label=name)
-        axis.scatter(confidence, right, s=12 + 120 * count / count.sum(), color=colour, marker=mark, edgecolor="black",
-                     lw=0.4)
-    axis.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.01))
+        confidence, accuracy, count = map(np.array, zip(*points, strict=True))
+        axis.plot(confidence, accuracy, ls=dash, color=colour, lw=2, label=name)
+        axis.scatter(confidence, accuracy, s=12 + 120 * count / count.sum(), color=colour, marker=mark,
+                     edgecolor="black", lw=0.4)
+    axis.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.01))
     figure.suptitle(title, fontsize="medium")
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right", fontsize="small")
@@ -59,7 +59,7 @@ def plot_reliability(curves: dict[str, list[tuple[float, float, int]]], title: s
 
 
 def plot_score_by_stage(stage: np.ndarray, labels: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
-    """Each patient's expected stage Σ_k k·p_k against the true class, stages in order; bars: medians of FEW or more."""
+    """Expected stage Σ_k k·p_k of each patient by true class, in stage order; bars are medians of at least FEW."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axis = figure.subplots()
     generator = np.random.default_rng(0)

@@ -1,7 +1,7 @@
-"""Text in figures: names come from folders and files, so they are shown as they are written, and cut where too long.
+"""Text in figures: names from folders and files are shown literally and truncated if they are too long.
 
-Every module that draws takes `Figure` from here. Matplotlib reads the user's matplotlibrc when it is first imported: a
-damaged one is the user's error, and the figures of scripts follow none.
+All plotting modules import `Figure` from here. Matplotlib reads the user's matplotlibrc on its first import; a damaged
+file is a UserError, and the figures of scripts ignore it.
 """
 
 import logging
@@ -10,7 +10,7 @@ from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import in_script
 
 log = logging.getLogger("matplotlib")
-log.setLevel(logging.CRITICAL if in_script() else log.level)      # about settings that no script follows
+log.setLevel(logging.CRITICAL if in_script() else log.level)      # warnings about settings that scripts ignore
 try:
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ LONGEST = 32      # characters of a name in a figure
 
 
 def as_written(figure: Figure) -> Figure:
-    """The figure, no text of it (title, label, tick, legend) being read as mathematics or TeX: `$` is a dollar sign."""
+    """The figure with mathtext and TeX disabled in all texts, so that `$` is a dollar sign."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         text.set_usetex(False)
@@ -34,7 +34,7 @@ def as_written(figure: Figure) -> Figure:
 
 
 def short(name: object, longest: int = LONGEST) -> str:
-    """A name that fits into a figure: printable, its middle left out where it is longer than `longest` characters."""
+    """A printable name, with its middle omitted if it is longer than `longest` characters."""
     text = printable(name)
     if len(text) <= longest:
         return text

@@ -1,4 +1,4 @@
-"""A self-contained HTML page: no network, light and dark, readable on a phone and in print."""
+"""A self-contained HTML page without network access, for light and dark mode, phones and print."""
 
 import base64
 import html
@@ -35,23 +35,23 @@ figure { margin: 1rem 0; } .figure { background: #ffffff; padding: .3rem; border
 
 
 def escaped(text: object) -> str:
-    """Text from anywhere as HTML shows it: no markup, no attribute's end, no control character or broken Unicode."""
+    """Text escaped for HTML content and attributes; control characters and broken Unicode are escaped too."""
     return html.escape(printable(text))
 
 
-def page(title: str, stamps: Sequence[str], sections: Sequence[tuple[str, str]]) -> str:
-    """The whole page: a title, stamps in a frame, then (heading, HTML) sections."""
-    marks = "".join(f'<p class="stamp">{escaped(stamp)}</p>' for stamp in stamps)
+def page(title: str, caveats: Sequence[str], sections: Sequence[tuple[str, str]]) -> str:
+    """The whole page: title, caveats in frames, then (heading, HTML) sections."""
+    frames = "".join(f'<p class="stamp">{escaped(caveat)}</p>' for caveat in caveats)
     body = "".join(f"<section><h2>{escaped(heading)}</h2>{content}</section>" for heading, content in sections)
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             f"<title>{escaped(title)}</title><style>{STYLE}</style></head>\n"
-            f"<body><h1>{escaped(title)}</h1>{marks}{body}</body></html>\n")
+            f"<body><h1>{escaped(title)}</h1>{frames}{body}</body></html>\n")
 
 
 def table(head: Sequence, rows: Sequence[Sequence]) -> str:
-    """A table that scrolls sideways where it is too wide."""
+    """A table that scrolls horizontally if it is too wide."""
     def row(cells: Sequence, tag: str) -> str:
         shown = "".join(f"<{tag}{_kind(str(cell))}>{escaped(cell)}</{tag}>" for cell in cells)
         return f"<tr>{shown}</tr>"
@@ -64,32 +64,32 @@ def _kind(cell: str) -> str:
     return " class=number" if re.fullmatch(r"[-+]?\d[\d.,]*( \[.*\])?", cell) else ""
 
 
-def words(*paragraphs: str) -> str:
+def paragraphs(*texts: str) -> str:
     """Plain paragraphs."""
-    return "".join(f"<p>{escaped(paragraph)}</p>" for paragraph in paragraphs)
+    return "".join(f"<p>{escaped(text)}</p>" for text in texts)
 
 
 def items(texts: Sequence[tuple[str, bool]]) -> str:
-    """A list; those marked True stand out."""
+    """A list of (text, highlighted)."""
     return "<ul>" + "".join(
         f'<li{" class=wrong" if wrong else ""}>{escaped(text)}</li>' for text, wrong in texts) + "</ul>"
 
 
 def png(figure: Figure) -> bytes:
-    """A matplotlib figure as the bytes of a PNG file."""
+    """A matplotlib figure as PNG bytes."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     return file.getvalue()
 
 
 def picture(content: bytes, description: str) -> str:
-    """A PNG on white, with a text for those who cannot see it."""
+    """A PNG on white with an alternative text."""
     source = _uri(content, "png")
     return f'<figure class="figure"><img alt="{escaped(description)}" src="{source}"></figure>'
 
 
 def thumbnails(pictures: Sequence[tuple[np.ndarray, str]]) -> str:
-    """Small gray pictures (H, W) uint8, each with a caption."""
+    """Thumbnails of gray images (H, W) uint8 with captions."""
     made = []
     for pixels, caption in pictures:
         file = io.BytesIO()

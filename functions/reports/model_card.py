@@ -1,19 +1,19 @@
-"""A model card after CLAIM 2024 and TRIPOD+AI: filled in from what a run knows, "not stated" where it knows nothing."""
+"""A model card after CLAIM 2024 and TRIPOD+AI, filled in from the records of a run; unknown items are "not stated"."""
 
 import pandas as pd
 
 NOT_STATED = "not stated"
 CARD = ("Items after the checklists CLAIM 2024 (Tejani et al., Radiol Artif Intell 6:e240300) and TRIPOD+AI (Collins "
-        "et al., BMJ 385:e078378). What a program cannot know is for the authors to fill in.")
+        "et al., BMJ 385:e078378). Items that a program cannot determine must be filled in by the authors.")
 
 
 def flat(value) -> str:
-    """A dict in one line."""
+    """A dict as one line of text."""
     return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 def model_card(record: dict, split: pd.DataFrame, evaluated: bool) -> list[list[str]]:
-    """(item, what is known) of a run's run.json and split.csv; `evaluated`: evaluate.py has scored it."""
+    """(item, value) rows from run.json and split.csv; `evaluated`: the run was scored by evaluate.py."""
     return [*_study(), *_data(record, split), *_model(record), *_evaluation(record, evaluated)]
 
 
@@ -31,9 +31,9 @@ def _data(record: dict, split: pd.DataFrame) -> list[list[str]]:
     known = (split["subject"] != "").all()
     both = split[split["subject"] != ""].groupby("subject")["split"].nunique().gt(1).sum()
     level = "patients unknown" if not known else (
-        f"slices: {both} patients stand in several partitions" if both else "patients: disjoint")
-    who = split["subject"].where(split["subject"] != "", split["path"])
-    sides = who.groupby(split["split"]).nunique()
+        f"slices: {both} patients are in several partitions" if both else "patients: disjoint")
+    ids = split["subject"].where(split["subject"] != "", split["path"])
+    sides = ids.groupby(split["split"]).nunique()
     phantom = "a phantom: generated brains, no patients" if record["settings"].get("demo") else NOT_STATED
     return [
         ["Data source", phantom], ["Dates and sites", NOT_STATED], ["Eligibility of patients", NOT_STATED],
@@ -41,13 +41,13 @@ def _data(record: dict, split: pd.DataFrame) -> list[list[str]]:
         ["Reference standard for the classes, who applied it, agreement of raters", NOT_STATED],
         ["Age, sex, ethnicity and comorbidity", f"{NOT_STATED}; no score is corrected for age"],
         ["Sample size", f"{len(split):,} slices of {split['subject'].replace('', pd.NA).nunique():,} known patients; "
-                        "no calculation of the size needed"],
+                        "no sample size calculation"],
         ["Partitions", ", ".join(f"{name} {count:,} {'patients' if known else 'patients or slices'}"
                                  for name, count in sides.items())],
         ["How patients were assigned", "; ".join(record.get("notes", [])) or NOT_STATED],
         ["Level at which partitions are disjoint", level],
         ["Preprocessing", flat(record.get("preprocessing") or NOT_STATED)],
-        ["Missing and unreadable data", f"{len(record.get('left_out', []))} files left out, named below if any"],
+        ["Missing and unreadable data", f"{len(record.get('left_out', []))} files left out, listed below if any"],
         ["Data availability", NOT_STATED],
     ]
 
@@ -58,17 +58,18 @@ def _model(record: dict) -> list[list[str]]:
         ["Model", f"{settings.get('model')}{_sizes(settings)}, images {settings.get('image_size')}, classes "
                   f"{', '.join(record['class_names'])}"],
         ["Initial parameters", str(weights)],
-        ["Training", f"{settings.get('optimizer')}, rate {settings.get('lr')}, {settings.get('epochs')} epochs, "
-                     f"batches of {settings.get('batch_size')}, augmentation {settings.get('augment')}, class weights "
-                     f"{settings.get('class_weights')}, seed {settings.get('seed')}"],
-        ["Selection of the final model", "the last epoch that validation patients do not clearly speak against"],
+        ["Training", f"{settings.get('optimizer')}, learning rate {settings.get('lr')}, "
+                     f"{settings.get('epochs')} epochs, batch size {settings.get('batch_size')}, augmentation "
+                     f"{settings.get('augment')}, class weights {settings.get('class_weights')}, "
+                     f"seed {settings.get('seed')}"],
+        ["Selection of the final model", "the one-standard-error rule on the validation loss of patients"],
         ["Ensembling", "none"], ["Software", flat(record.get("versions"))], ["Hardware", str(record.get("device"))],
         ["Code", f"commit {record.get('commit')}"],
     ]
 
 
 def _sizes(settings: dict) -> str:
-    """The sizes of a hand-written ViT, which may be others than its name says; nothing for a pretrained network."""
+    """The sizes of a hand-written ViT, which may differ from those of its name; "" for a pretrained network."""
     if settings.get("embedding_dim") is None:
         return ""
     return (f" with L = {settings.get('num_transformer_layer')}, D = {settings['embedding_dim']}, "
@@ -76,16 +77,16 @@ def _sizes(settings: dict) -> str:
 
 
 def _evaluation(record: dict, evaluated: bool) -> list[list[str]]:
-    later = "python evaluate.py on this run fills this in"
+    later = "filled in by python evaluate.py on this run"
     return [
-        ["Measures of performance, chance beside them", "above: accuracy, balanced accuracy, AUROC"
+        ["Performance measures and baselines", "above: accuracy, balanced accuracy, AUROC"
          + (", F1, kappa, Brier score, ECE, permutation p" if evaluated else "")],
         ["Uncertainty", "95 % intervals over patients (Wilson, MOVER, Newcombe), of this network on this split; scores "
                         "without one: docs/RESULTS.md"],
         ["Calibration", "above: reliability, and a temperature fitted on validation" if evaluated else later],
-        ["Failure analysis", "above: the worst mistakes" if evaluated else later],
+        ["Failure analysis", "above: the worst errors" if evaluated else later],
         ["Warnings", ", ".join(record["stamps"]) or "none"],
         ["External validation", NOT_STATED], ["Robustness, subgroups, fairness", NOT_STATED],
         ["Explainability", NOT_STATED], ["Clinical usefulness", NOT_STATED],
-        ["Limitations", "slices, not volumes; old age looks much like early dementia; one data set"],
+        ["Limitations", "slices, not volumes; normal ageing resembles early dementia; one data set"],
     ]

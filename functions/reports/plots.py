@@ -1,4 +1,4 @@
-"""Results → matplotlib figures. Never shows, never saves."""
+"""Matplotlib figures of results. Functions return figures; they neither show nor save them."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,50 +12,50 @@ from functions.evaluation.predictions import predict_image
 from functions.reports.figure_text import Figure, as_written, short
 from functions.runtime.errors import UserError, printable
 
-# A letter that the font lacks is drawn as a box, which the figure shows; the CSV and the page have the letter.
+# A character missing from the font is drawn as a box; the CSV and the page contain the character.
 warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
 
-# Okabe and Ito's colours: told apart by colour-blind readers, and by line style in black and white.
+# Okabe and Ito's colours, distinguishable for colour-blind readers; line styles differ for black and white.
 LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
 
 
-MOST_COUNTED = 40      # classes up to which a confusion matrix shows its counts; a larger one is coloured only
-LARGEST = 24           # inches: a figure of 1,000 classes must still be one that a file can hold
+MAX_COUNTED = 40       # maximum number of classes for which a confusion matrix shows counts
+MAX_INCHES = 24        # maximum side of a figure
 
 
-def make_title(name: str, stamps: Sequence[str]) -> str:
-    """A run's name and, a line each, what must not be overlooked; long lines are broken."""
-    return "\n".join(line for words in (name, *stamps) for line in wrap(printable(words), 44))
+def make_title(name: str, caveats: Sequence[str]) -> str:
+    """A title and the caveats, one per line; long lines are wrapped."""
+    return "\n".join(line for text in (name, *caveats) for line in wrap(printable(text), 44))
 
 
 def plot_loss_curves(results: Mapping[str, Sequence], title: str = "", best_epoch: int | None = None) -> Figure:
-    """Loss and accuracy against epoch, side by side; the best epoch is marked.
+    """Loss and accuracy against epoch, side by side, with the best epoch marked.
 
-    `results` is a run's pickle: lists under {train, val, test}_{loss, acc}; their values are numbers or, in older ones,
-    tensors of one element on any device, with or without a graph. `best_epoch` is the one the run kept (run.json names
-    it); without it, that of the lowest validation loss. The older four keys (no val) draw too, and then nothing is
-    marked, because choosing an epoch on the test set is no choice.
-    Raises UserError where there are no training curves, where a value is no number, and for a best epoch there is not.
+    `results` is the pickle of a run: lists under {train, val, test}_{loss, acc}, whose values are numbers or, in older
+    files, tensors of one element. `best_epoch` is the epoch selected by the run (see run.json); the default is that of
+    the lowest validation loss. Without validation curves (older files) no epoch is marked, because an epoch must not be
+    selected on the test set. Raises UserError if training curves are missing, a value is not a number, or the best
+    epoch does not exist.
     """
     curves = _curves(results)
     epochs = len(curves["train_loss"])
     if best_epoch and not 1 <= best_epoch <= epochs:
         raise UserError(f"the best epoch is {best_epoch}, but the curves have {epochs} epochs: they are of two runs")
     figure = Figure(figsize=(12, 4.5), layout="constrained")
-    for axis, what, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
+    for axis, metric, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
         for split, (colour, style) in LINES.items():
-            if (values := curves.get(f"{split}_{what}")) is not None:
+            if (values := curves.get(f"{split}_{metric}")) is not None:
                 marker = "o" if len(values) == 1 else None
                 axis.plot(range(1, len(values) + 1), values, style, color=colour, label=split, lw=2, marker=marker)
         if np.isfinite(curves.get("val_loss", [])).any():
             best = best_epoch or 1 + int(np.nanargmin(curves["val_loss"]))
-            why = "kept by the run" if best_epoch else "lowest val loss"
+            rule = "selected by the run" if best_epoch else "lowest val loss"
             axis.axvline(best, color="0.5", lw=1)
-            axis.plot(best, curves.get(f"val_{what}", [])[best - 1:best] or [np.nan], "o", color=LINES["val"][0], ms=8,
-                      label=f"best epoch {best} ({why})")
+            axis.plot(best, curves.get(f"val_{metric}", [])[best - 1:best] or [np.nan], "o", color=LINES["val"][0],
+                      ms=8, label=f"best epoch {best} ({rule})")
         axis.set(xlabel="epoch", ylabel=label)
         axis.locator_params(axis="x", integer=True)
-        if what == "acc":
+        if metric == "acc":
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axis.grid(alpha=0.3)
         axis.legend()
@@ -64,15 +64,15 @@ def plot_loss_curves(results: Mapping[str, Sequence], title: str = "", best_epoc
 
 
 def _curves(results: Mapping[str, Sequence]) -> dict[str, list[float]]:
-    """The curves that there are, as plain numbers."""
-    names = [f"{split}_{what}" for split in LINES for what in ("loss", "acc") if f"{split}_{what}" in results]
+    """The curves in `results` as lists of floats."""
+    names = [f"{split}_{metric}" for split in LINES for metric in ("loss", "acc") if f"{split}_{metric}" in results]
     if missing := {"train_loss", "train_acc"} - set(names):
         raise UserError(f"the curves lack {min(missing)}: is this the pickle of a run?")
     return {name: [_number(value, name) for value in results[name]] for name in names}
 
 
 def _number(value, name: str) -> float:
-    """A number, a NumPy scalar or a tensor of one element (on any device, with or without a graph) as a float."""
+    """A number, a NumPy scalar or a tensor of one element (any device, with or without gradient) as a float."""
     if hasattr(value, "detach"):
         value = value.detach().cpu().tolist()
     try:
@@ -83,19 +83,19 @@ def _number(value, name: str) -> float:
 
 def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], title: str = "",
                           few: Sequence[int] = ()) -> Figure:
-    """Counts, truth down and prediction across, coloured by the share of each true class; of `few` counts alone."""
+    """Confusion matrix: rows are true classes, coloured by the share of each row; classes in `few` show counts only."""
     confusion = np.asarray(confusion)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     shares[list(few)] = 0
-    side = min(max(4.5, 2.5 + 0.9 * len(class_names)), LARGEST)
+    side = min(max(4.5, 2.5 + 0.9 * len(class_names)), MAX_INCHES)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(confusion if len(class_names) <= MOST_COUNTED else np.zeros((0, 0))):
+    for (row, column), count in np.ndenumerate(confusion if len(class_names) <= MAX_COUNTED else np.zeros((0, 0))):
         colour = "white" if shares[row, column] > 0.5 else "black"
         share = "" if row in few else f"\n{shares[row, column]:.0%}"
         axis.text(column, row, f"{count:,}{share}", ha="center", va="center", color=colour)
-    ticks = range(0, len(class_names), 1 + len(class_names) // (2 * MOST_COUNTED))
+    ticks = range(0, len(class_names), 1 + len(class_names) // (2 * MAX_COUNTED))
     names = [short(class_names[tick]) for tick in ticks]
     axis.set_xticks(ticks, names, rotation=30, ha="right")
     axis.set_yticks(ticks, names)
@@ -107,13 +107,13 @@ def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], tit
 
 def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_names: Sequence[str],
                     truth: str | None = None, title: str = "") -> Figure:
-    """One slice (H, W) beside the probability of each class; the truth, where known, is named and hatched."""
+    """One slice (H, W) and the probability of each class; the true class, if known, is named and hatched."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(image, cmap="gray")
     left.set_axis_off()
-    guess = short(class_names[int(np.argmax(probabilities))])
-    left.set_title(f"predicted: {guess} ({max(probabilities):.0%})" + (f"\ntrue: {short(truth)}" if truth else ""))
+    predicted = short(class_names[int(np.argmax(probabilities))])
+    left.set_title(f"predicted: {predicted} ({max(probabilities):.0%})" + (f"\ntrue: {short(truth)}" if truth else ""))
     bars = right.barh(range(len(class_names)), probabilities, color=LINES["train"][0])
     right.set_yticks(range(len(class_names)), [short(name) for name in class_names])
     if truth in class_names:
@@ -133,11 +133,11 @@ def pred_and_plot_image(
     label: str | None = None,
     title: str = "",
 ) -> Figure:
-    """Predicts one image file and draws it, as the model saw it, beside the class probabilities.
+    """Predicts one image file and plots the model input and the class probabilities.
 
-    `transform` turns the file into the model's input (C, H, W): `data_setup.loading.transforms.image_reader` makes it
-    from the checkpoint's preprocessing, so that prediction and training cannot differ. `label` is the true class, if
-    known; `title` is the place for the run's name and stamps.
+    `transform` maps the file to the model input (C, H, W); `data_setup.loading.transforms.image_reader` creates it from
+    the checkpoint's preprocessing, so that prediction and training use the same. `label` is the true class, if known;
+    `title` may hold the run's name and caveats.
     """
     image = transform(image_path)
     probabilities = predict_image(model, image)

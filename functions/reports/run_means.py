@@ -1,4 +1,4 @@
-"""Means of scores over runs that differ in their seed alone, and why there is none."""
+"""Means of scores over runs that differ only in their seed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,20 +6,20 @@ import numpy as np
 
 from functions.evaluation.intervals import FEW
 
-OVER_CLASSES = {"balanced_accuracy", "macro_f1", "auroc"}      # means over the classes that a run can score
-NO_MEAN = f"no mean of runs that do not score the same classes (those of {FEW} test patients or more)"
+OVER_CLASSES = {"balanced_accuracy", "macro_f1", "auroc"}      # means over the scored classes of a run
+NO_MEAN = f"no mean over runs with different scored classes (those of {FEW} test patients or more)"
 
 
 def scored_names(counts: Mapping[str, int]) -> frozenset[str]:
-    """The classes that are scored, from the patients (where they are unknown: slices) of each."""
+    """The scored classes, from the number of patients (or slices, if patients are unknown) per class."""
     return frozenset(name for name, count in counts.items() if count >= FEW)
 
 
 def spread(name: str, values: Sequence[float | None], classes: Sequence[frozenset[str]], constant: bool = False) -> str:
-    """"mean ± SD" of the runs that have the score `name`, "(2 of 3)" where not all do; "-" where none has.
+    """"mean ± SD" over the runs that have the score `name`, with "(2 of 3)" if not all do; "-" if none does.
 
-    `classes`: which each run scores. Of a score in OVER_CLASSES the mean is "-", and why, unless they are the same in
-    all. `constant`: an SD that is 0.000 is left out.
+    `classes` are the scored classes of each run. A score in OVER_CLASSES has no mean ("-" and the reason) unless they
+    are the same in all runs. `constant`: an SD of 0.000 is omitted.
     """
     known = [(value, of) for value, of in zip(values, classes, strict=True) if value is not None and value == value]
     if not known:

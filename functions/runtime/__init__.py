@@ -1,1 +1,1 @@
-"""What everything else stands on: devices, processes, files, errors. Knows no model and no data."""
+"""Devices, processes, files and errors. Depends on no model and no data."""

@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk never leaves half of one; of several processes only process 0 writes."""
+"""Atomic file writes: a kill or a full disk never leaves a partial file. Only process 0 writes."""
 
 import contextlib
 import json
@@ -11,18 +11,18 @@ from typing import BinaryIO
 from functions.runtime.distributed import is_main
 
 
-class NotWritten(OSError):
-    """The disk refused a file: full, read-only, gone."""
+class WriteError(OSError):
+    """A file could not be written: the disk is full, read-only or missing."""
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object],
                      before_renaming: Callable[[], None] = lambda: None) -> None:
-    """Lets `write(file)` fill a temporary neighbour, flushes it to the disk, then renames it to `path`.
+    """Calls `write(file)` on a temporary file in the same folder, flushes it to disk, then renames it to `path`.
 
-    Readers see the old file or the whole new one. If writing fails the old file stands and the error goes on: an
-    OSError, one line naming the file, where the disk is the reason. `before_renaming` is called in between, when the
-    new one is safe on the disk and the old one still in place. On Windows a rename fails (PermissionError) while
-    another program holds `path` open; then, too, the old file stands.
+    Readers see either the old file or the complete new one. If writing fails, the old file is kept and the error is
+    re-raised; a disk error becomes a one-line OSError that names the file. `before_renaming` is called after the flush
+    and before the rename. On Windows the rename raises PermissionError while another program has `path` open; the old
+    file is kept in that case too.
     """
     if not is_main():
         return
@@ -39,20 +39,20 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object],
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, (OSError, RuntimeError)):
-            _name_the_file(error, path)
+            _raise_write_error(error, path)
         raise
 
 
-def _name_the_file(error: OSError | RuntimeError, path: Path) -> None:
-    """OSError, one line, if the disk refused; torch.save turns that into a RuntimeError about its own positions."""
-    refusal = error if isinstance(error, OSError) else error.__context__
-    if isinstance(refusal, OSError) and refusal.strerror:
-        what = f"{refusal.strerror}: {path} could not be written, what it held before is whole"
-        raise NotWritten(refusal.errno, what) from None
+def _raise_write_error(error: OSError | RuntimeError, path: Path) -> None:
+    """Raises WriteError for a disk error, including one that torch.save has wrapped in a RuntimeError."""
+    cause = error if isinstance(error, OSError) else error.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        message = f"{cause.strerror}: {path} could not be written; its previous content is unchanged"
+        raise WriteError(cause.errno, message) from None
 
 
 def link(source: Path, target: Path) -> None:
-    """Gives the file `source` a second name `target`, atomically; a copy where the file system has no hard links."""
+    """Creates a hard link `target` to `source` atomically, or a copy where hard links are not supported."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         temporary.unlink(missing_ok=True)
@@ -61,17 +61,17 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         with open(source, "rb") as file:
             write_atomically(target, lambda copy: shutil.copyfileobj(file, copy))
-    finally:                          # renaming one name of a file to another of its names does nothing (POSIX)
+    finally:                          # POSIX: renaming one hard link over another link of the same file does nothing
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """A text file, UTF-8, atomically."""
+    """Writes a UTF-8 text file atomically."""
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def write_json(path: str | Path, content: dict) -> None:
-    """A JSON file, indented, atomically; numbers that are not finite become null."""
+    """Writes an indented JSON file atomically; non-finite numbers become null."""
     write_text(path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

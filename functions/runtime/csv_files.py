@@ -1,8 +1,9 @@
-"""CSV files that spreadsheets cannot run and that read back exactly.
+"""CSV files that are safe against formula injection and round-trip exactly.
 
-A spreadsheet runs a cell that begins with = + - @, a tab or a line break as a formula (OWASP, "CSV injection"),
-and file and folder names may begin so. Such text gets a quote (') before it, as OWASP advises; run_tables.py and
-text_tables.py takes it away again. Text that has the quote already gets another, so that nothing is lost.
+A spreadsheet evaluates a cell that starts with = + - @, a tab or a line break as a formula (OWASP, "CSV injection"),
+and file or folder names may start with these characters. Such text is prefixed with a quote ('), as OWASP recommends;
+run_tables.py and text_tables.py remove it. Text that already has the quote gets a second one, so the escape is
+reversible.
 """
 
 import csv
@@ -30,5 +31,5 @@ def _escape(cell):
 
 
 def unescape(cell: str) -> str:
-    """A cell of a table that `to_csv` made, as it was."""
+    """The original text of a cell written by `to_csv`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -1,4 +1,4 @@
-"""Seeds, device and precision: each in one place."""
+"""Random seeds, device and precision."""
 
 import os
 import random
@@ -11,44 +11,44 @@ from functions.runtime.errors import UserError
 
 
 def set_seeds(seed: int) -> None:
-    """Seeds Python, NumPy and torch (every device) with the same number."""
+    """Seeds the generators of Python, NumPy and torch (all devices)."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that draw from the global state must be seeded too
     torch.manual_seed(seed)
 
 
 def pick_device(name: str = "auto", cores: int | None = None) -> torch.device:
-    """The device called `name`: "cpu", "cuda", "cuda:N", "mps"; "auto": CUDA where there is a GPU, else MPS, else CPU.
+    """The device `name`: "cpu", "cuda", "cuda:N", "mps", or "auto" (CUDA if available, else MPS, else CPU).
 
-    On CUDA fp32 products use TF32. Of several processes (torchrun) each takes a GPU of its own. torch uses no more
-    threads than the `cores` that this process may use. UserError for a device that is not there, and if there are fewer
-    GPUs than processes.
+    On CUDA, fp32 matrix products use TF32. With torchrun each process uses its own GPU. `cores` limits the number of
+    torch threads. Raises UserError if the device is not available, or if there are fewer GPUs than processes.
     """
     torch.set_num_threads(min(torch.get_num_threads(), cores or torch.get_num_threads()))
     kind, _, index = name.partition(":")
-    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind):
-        raise UserError(f"--device {name}: torch finds no such device here; --device auto takes the best there is")
+    available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind):
+        raise UserError(f"--device {name}: torch finds no such device; --device auto selects the best available one")
     if index and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1:
-        raise UserError(f"--device {name}, but torchrun gives each process a GPU of its own: write --device cuda")
-    if kind == "cuda" or (kind == "auto" and there["cuda"]):
+        raise UserError(f"--device {name}: with torchrun each process uses its own GPU; use --device cuda")
+    if kind == "cuda" or (kind == "auto" and available["cuda"]):
         torch.set_float32_matmul_precision("high")
         number = int(index or os.environ.get("LOCAL_RANK", 0))
         if index and number >= torch.cuda.device_count():
             raise UserError(f"--device {name}: GPUs are numbered from 0, and there are {torch.cuda.device_count()}")
         if number >= torch.cuda.device_count():
             raise UserError(f"process {number} has no GPU: there are {torch.cuda.device_count()} "
-                            "(torchrun --nproc_per_node is how many processes a machine starts)")
+                            "(torchrun --nproc_per_node sets the number of processes per machine)")
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         return device
-    return torch.device("mps" if there["mps"] and kind != "cpu" else "cpu")
+    return torch.device("mps" if available["mps"] and kind != "cpu" else "cpu")
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """"auto" → bf16 on a GPU that has it, fp16 on other GPUs, fp32 elsewhere; ValueError for what cannot run here.
+    """Resolves "auto": bf16 on a GPU that supports it, fp16 on other GPUs, fp32 elsewhere.
 
-    bf16 on a CPU without AMX is hundreds of times slower than fp32: refused. With AMX it is faster: done if asked for.
+    Raises UserError for an unsupported combination. bf16 on a CPU is accepted only with AMX; without it, bf16 is
+    hundreds of times slower than fp32.
     """
     if precision == "auto":
         if device.type != "cuda":
@@ -70,23 +70,23 @@ def _has_amx() -> bool:
 
 
 def scoring_precision(trained: str, device: torch.device) -> tuple[str, str]:
-    """(the precision to score a model in that was trained in `trained`, a note where the device has to use another).
+    """(precision for scoring a model that was trained in `trained`, note if it differs).
 
-    One rule for train.py and evaluate.py: a model is scored in the precision in which it was trained, which its
-    checkpoint holds; in fp32 on a device that cannot compute in it.
+    train.py and evaluate.py use the same rule: a model is scored in its training precision, which the checkpoint
+    records, or in fp32 if the device does not support it.
     """
     try:
         return resolve_precision(trained, device), ""
     except UserError:
-        return "fp32", f"scored in fp32: this {device.type} device lacks {trained}, in which the model was trained"
+        return "fp32", f"scored in fp32: this {device.type} device does not support {trained}, the training precision"
 
 
 def make_deterministic() -> None:
-    """Makes two runs of one seed equal bit for bit on a GPU too (--deterministic), at some cost in speed.
+    """Makes runs with the same seed bitwise identical on a GPU (--deterministic), at some cost in speed.
 
-    Before the first matrix product: cuBLAS then reads its workspace setting. cuDNN's attention has no deterministic
-    backward pass, so torch chooses another. An operation without a deterministic kernel is a RuntimeError of torch's.
-    Source: pytorch.org, "Reproducibility".
+    Must be called before the first matrix product, when cuBLAS reads its workspace setting. cuDNN attention is
+    disabled because its backward pass is not deterministic. torch raises RuntimeError for an operation without a
+    deterministic kernel. Source: pytorch.org, "Reproducibility".
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -95,21 +95,21 @@ def make_deterministic() -> None:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The context in which a forward pass runs at `precision`; weights stay fp32."""
+    """The autocast context for a forward pass at `precision`; weights stay in fp32."""
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
 
 
 def describe_device(device: torch.device) -> str:
-    """A device in words: the GPU's name, or the CPU and how many threads torch uses on it; how many processes."""
-    together = f", {world_size()} processes" if world_size() > 1 else ""
+    """The GPU's name, or the CPU and its number of torch threads, followed by the number of processes if several."""
+    processes = f", {world_size()} processes" if world_size() > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device) + together
-    return f"{device.type}, {torch.get_num_threads()} threads{together}"
+        return torch.cuda.get_device_name(device) + processes
+    return f"{device.type}, {torch.get_num_threads()} threads{processes}"
 
 
 def rng_states() -> dict:
-    """The state of every random number generator, as tensors and plain types."""
+    """The states of all random number generators, as tensors and plain types."""
     name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
     version, internal, gauss_next = random.getstate()
     return {
@@ -122,7 +122,7 @@ def rng_states() -> dict:
 
 
 def restore_rng_states(states: dict) -> None:
-    """Puts every generator back to where `rng_states` found it."""
+    """Restores the generator states returned by `rng_states`."""
     version, internal, gauss_next = states["python"]
     random.setstate((version, tuple(internal), gauss_next))
     name, keys, position, has_gauss, cached = states["numpy"]

@@ -1,8 +1,8 @@
-"""Several processes training one model, as `torchrun` starts them: each has its share of every batch.
+"""Data-parallel training over the processes that `torchrun` starts.
 
-Without torchrun there is one process, and everything here leaves its argument as it is. Shares: process r of W takes
-the images r, r + W, … of a batch; where they do not go round, the others fill theirs up with an image labelled IGNORED,
-which no loss or score counts. So all shares have one shape, and every image counts once.
+Without torchrun there is one process, and the functions here return their argument unchanged. Process r of W takes the
+images r, r + W, … of each batch. If a batch does not divide evenly, the shorter parts are padded with an image that has
+the label IGNORED and counts in no loss or score. All parts therefore have the same shape, and every image counts once.
 """
 
 import atexit
@@ -18,94 +18,95 @@ from torch.nn.parallel import DistributedDataParallel
 
 from functions.runtime.errors import UserError
 
-IGNORED = -100                 # nn.CrossEntropyLoss's own ignore_index: loss and gradient are 0
-PATIENCE = timedelta(hours=2)  # for the others: one may still be computing what the rest wait for
+IGNORED = -100                 # the default ignore_index of nn.CrossEntropyLoss: loss and gradient are 0
+TIMEOUT = timedelta(hours=2)   # of a collective: one process may compute for a long time while the others wait
 
 
 def join(device: torch.device) -> None:
-    """Joins the processes that torchrun started, over NCCL between GPUs and Gloo between CPUs; alone, nothing.
+    """Joins the process group of torchrun, over NCCL on GPUs and Gloo on CPUs; does nothing without torchrun.
 
-    All but process 0 print nothing from here on. ValueError on a device that has neither.
+    Processes other than 0 print nothing afterwards. Raises UserError on a device without a backend.
     """
-    told = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)      # some clusters set one of them
-    if told and not dist.is_initialized():
+    by_torchrun = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)  # some clusters set only one
+    if by_torchrun and not dist.is_initialized():
         if device.type not in ("cuda", "cpu"):
-            raise UserError(f"torchrun needs CUDA GPUs or CPUs, this is a {device.type} run: leave torchrun out")
-        which = {"device_id": device} if device.type == "cuda" else {}
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE, **which)
+            raise UserError(f"torchrun needs CUDA GPUs or CPUs, this is a {device.type} run: start it without torchrun")
+        options = {"device_id": device} if device.type == "cuda" else {}
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, **options)
         atexit.register(leave)
         if not is_main():
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
 
 
 def leave() -> None:
-    """Leaves the other processes."""
+    """Leaves the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def world_size() -> int:
-    """How many processes train together; 1 without torchrun."""
+    """The number of processes; 1 without torchrun."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number among them, from 0."""
+    """The rank of this process, counted from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes and prints."""
+    """Whether this is process 0, the only one that writes files and prints."""
     return rank() == 0
 
 
-def wait() -> None:
-    """Until all processes are here."""
+def barrier() -> None:
+    """Blocks until all processes have called it."""
     if world_size() > 1:
         dist.barrier()
 
 
-def share_step(batch_size: int, accumulation: int, before: int, now: int) -> tuple[int, int]:
-    """(batch size, accumulation) with which `now` processes take steps over as many images as `before` ones did.
+def split_step(batch_size: int, accumulation: int, before: int, now: int) -> tuple[int, int]:
+    """(batch size, accumulation) that keep the number of images per step when the process count changes.
 
-    Batches do not grow. ValueError where the images of a step cannot be shared out evenly.
+    `before` and `now` are process counts. The batch size does not grow. Raises UserError if the images of a step do not
+    divide evenly.
     """
     images = batch_size * accumulation * before
     if images % now:
-        raise UserError(f"this run's steps of {images} images cannot be shared out among {now} processes: "
+        raise UserError(f"this run's steps of {images} images cannot be divided evenly among {now} processes: "
                         f"resume it with {before}, or another number that divides {images}")
     mine = images // now
     parts = next(parts for parts in range(1, mine + 1) if mine % parts == 0 and mine // parts <= batch_size)
     return mine // parts, parts
 
 
-def summed(value: Tensor) -> Tensor:
-    """The sum over all processes."""
+def all_reduce_sum(value: Tensor) -> Tensor:
+    """The sum of `value` over all processes."""
     if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value)
     return value
 
 
-def lowest(value: Tensor) -> Tensor:
-    """The smallest of all processes' values."""
+def all_reduce_min(value: Tensor) -> Tensor:
+    """The minimum of `value` over all processes."""
     if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value, dist.ReduceOp.MIN)
     return value
 
 
-def from_main(value):
-    """Process 0's `value`, whatever it is."""
+def broadcast(value):
+    """The `value` of process 0; any picklable object."""
     if world_size() == 1:
         return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
+    objects = [value]
+    dist.broadcast_object_list(objects, src=0)
+    return objects[0]
 
 
-def together(rows: Tensor) -> Tensor:
-    """Every process's rows (n, …), from shares of batches, in the order of the whole: (W·n, …), fillers at the end."""
+def all_gather(rows: Tensor) -> Tensor:
+    """Gathers the rows (n, …) of all processes in the order of the data: (W·n, …), padding at the end."""
     if world_size() == 1:
         return rows
     parts = [torch.empty_like(rows) for _ in range(world_size())]
@@ -114,14 +115,14 @@ def together(rows: Tensor) -> Tensor:
 
 
 def count_images(group: list[tuple[Tensor, Tensor]], device: torch.device) -> int | Tensor:
-    """How many images a step's batches hold in all processes, fillers left out; never waits for a GPU."""
+    """The number of images in a step's batches over all processes, without padding; does not synchronise the GPU."""
     if world_size() == 1:
         return sum(len(labels) for _, labels in group)
-    return summed(sum((labels != IGNORED).sum() for _, labels in group).to(device))
+    return all_reduce_sum(sum((labels != IGNORED).sum() for _, labels in group).to(device))
 
 
-def replicated(model: nn.Module) -> nn.Module:
-    """The model, its gradients averaged over all processes while they are computed (DistributedDataParallel)."""
+def data_parallel(model: nn.Module) -> nn.Module:
+    """The model wrapped in DistributedDataParallel, which averages gradients over all processes."""
     if world_size() == 1 or is_sharded(model) or not any(p.requires_grad for p in model.parameters()):
         return model
     device = next(model.parameters()).device
@@ -129,20 +130,20 @@ def replicated(model: nn.Module) -> nn.Module:
                                    gradient_as_bucket_view=True)
 
 
-def averaging(model: nn.Module, last: bool) -> AbstractContextManager:
-    """The context of a step's batch: gradients travel between processes with its `last` one only."""
+def gradient_sync(model: nn.Module, last: bool) -> AbstractContextManager:
+    """The context for one batch of a step: gradients are synchronised only for the `last` batch."""
     if is_sharded(model):
         model.set_requires_gradient_sync(last)
     return model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext()
 
 
-def same_buffers(model: nn.Module) -> None:
-    """Running statistics (a ResNet's) become process 0's, so that all processes score with one model."""
+def broadcast_buffers(model: nn.Module) -> None:
+    """Broadcasts the buffers of process 0, such as BatchNorm statistics, so that all processes score the same model."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether each process keeps only a part of the weights (--shard)."""
-    return hasattr(model, "set_requires_gradient_sync")      # FSDPModule's; its package takes a second to load
+    """Whether the weights are sharded over the processes (--shard)."""
+    return hasattr(model, "set_requires_gradient_sync")      # FSDPModule; importing its package takes a second

@@ -1,28 +1,28 @@
-"""The one error that is shown to the user as a single line, and text that is safe to show. Imports nothing of ours."""
+"""UserError, which scripts print as one line, and text that is safe to print. Imports nothing from the project."""
 
 import os
 import stat
 
 
 class UserError(ValueError):
-    """The user's input is wrong: a flag, a file, a folder or its content.
+    """Invalid user input: a flag, a file, a folder or its content.
 
     The message is one line: what is wrong, which file or flag, and what to do. Scripts print it and exit with code 2;
-    every other exception is a bug and ends with its traceback (`functions.runtime.exits.one_line_errors`).
+    any other exception is a bug and prints a traceback (`functions.runtime.exits.one_line_errors`).
     """
 
 
 def printable(text: object) -> str:
-    r"""One line that is safe to print: control and invisible characters, line breaks too, as escapes such as `\x1b`.
+    r"""One line that is safe to print: control and invisible characters, and line breaks, become escapes like `\x1b`.
 
-    A file name, a class name or another program's message may hold terminal escape codes; a file name may hold bytes
-    that are no text (they appear as `\xff`).
+    File names, class names and messages of other programs may contain terminal escape codes. A file name may contain
+    bytes that are not text; they are printed as `\xff`.
     """
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in str(text))
 
 
 def is_decoded(text: str) -> bool:
-    """Whether a file name or an argument is text: bytes that Python could not decode stand in it as lone surrogates."""
+    """Whether a file name or an argument was decoded; Python represents undecodable bytes as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -42,7 +42,7 @@ def _escape(letter: str) -> str:
 
 
 def not_a_file(path: str | os.PathLike) -> str:
-    """Why there is no regular file to open at a path, for a message; "" if there is one. Opening a pipe would wait."""
+    """The reason, for a message, why `path` is not a regular file; "" if it is one. (Opening a pipe would block.)"""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):                 # ValueError: a NUL in the name

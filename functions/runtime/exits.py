@@ -1,4 +1,4 @@
-"""How a script ends: 0 done, 1 our fault (a traceback), 2 the user's input (one line), 130 interrupted. Torch-free."""
+"""Exit codes of scripts: 0 success, 1 bug (traceback), 2 user error (one line), 130 interrupted. No torch import."""
 
 import atexit
 import os
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functions.runtime.errors import UserError, printable
 from functions.runtime.terminal import SafeOutput
 
-CLOSED_PIPE = 128 + 13      # what a shell reports for a program that SIGPIPE ended, as coreutils are
-_signals = []     # those that came; Python drops an exception raised inside a destructor, and the signal with it
+CLOSED_PIPE = 128 + 13      # the exit code that a shell reports for a program terminated by SIGPIPE
+_signals = []     # received signals; Python drops an exception raised inside a destructor
 
 
 @dataclass
 class _Script:
-    """The script that is running: its flags (None: not known), and whether user errors show their traceback."""
+    """The running script: its flags (None: unknown), and whether user errors print a traceback."""
 
     flags: frozenset[str] | None = None
     traceback: bool = False
@@ -30,40 +30,40 @@ _script = _Script()
 
 
 def set_flags(flags: Iterable[str]) -> None:
-    """Records the flags of the running script, so that no message advises one that it lacks."""
+    """Records the flags of the running script, so that messages suggest only existing flags."""
     _script.flags = frozenset(flags)
 
 
 def show_tracebacks() -> None:
-    """From here on, user errors show their traceback, too (--traceback)."""
+    """Makes user errors print a traceback too (--traceback)."""
     _script.traceback = True
 
 
 def has_flag(flag: str) -> bool:
-    """Whether the running script has this flag; True where no script has said which it has."""
+    """Whether the running script has this flag; True if its flags are unknown."""
     return _script.flags is None or flag in _script.flags
 
 
 def in_script() -> bool:
-    """Whether a script of this project is running, and not a notebook or another program that uses its functions."""
+    """Whether a script of this project is running, not a notebook or another program."""
     return _script.running
 
 
 def interrupted() -> bool:
-    """Whether a signal came that asks the program to stop."""
+    """Whether SIGINT or SIGTERM was received."""
     return bool(_signals)
 
 
 def raise_if_interrupted() -> None:
-    """KeyboardInterrupt if a signal came whose own KeyboardInterrupt was lost; called where a run can stop."""
+    """Raises KeyboardInterrupt if a signal was received whose own KeyboardInterrupt was lost."""
     if interrupted():
         raise KeyboardInterrupt
 
 
-def _hold_signals(before: dict) -> None:
-    """Ignores a second Ctrl-C, and the end of a DataLoader's worker, which torch would make an error; for good.
+def _ignore_signals(before: dict) -> None:
+    """Ignores further SIGINT and SIGTERM, and resets SIGCHLD, for which torch raises an error when a worker exits.
 
-    `before` receives the handlers that were there. Windows has SIGINT and SIGTERM but no SIGCHLD.
+    `before` receives the previous handlers. Windows has no SIGCHLD.
     """
     for name, action in (("SIGINT", signal.SIG_IGN), ("SIGTERM", signal.SIG_IGN), ("SIGCHLD", signal.SIG_DFL)):
         if hasattr(signal, name):
@@ -71,15 +71,15 @@ def _hold_signals(before: dict) -> None:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Nothing cuts short what is done inside."""
+def signals_ignored() -> Iterator[None]:
+    """A context in which signals do not interrupt the program."""
     before = {}
     try:
-        _hold_signals(before)
+        _ignore_signals(before)
         yield
     finally:
         for number, handler in before.items():
-            if handler is not None:             # None: not Python's own
+            if handler is not None:             # None: not installed by Python
                 signal.signal(number, handler)
 
 
@@ -91,16 +91,16 @@ def _worker_died(error: BaseException) -> bool:
     return re.match(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)", str(error)) is not None
 
 
-def others_lost(error: BaseException) -> bool:
-    """Whether an exchange with the other processes failed: one is gone. NCCL's and the store's kind, or Gloo's text."""
+def peer_lost(error: BaseException) -> bool:
+    """Whether a collective failed because another process died: an error of NCCL, the store or Gloo."""
     return isinstance(error, RuntimeError) and ("gloo" in str(error) or
                                                 any(kind.__name__ == "DistError" for kind in type(error).__mro__))
 
 
-def in_one_line(error: BaseException) -> str:
-    """An error's message on one line, with what to do where the library's own message does not say.
+def one_line_message(error: BaseException) -> str:
+    """The error message on one line, with advice where the library's message has none.
 
-    Of an error in a DataLoader's worker, which brings its whole traceback as its message, the message is kept.
+    An error in a DataLoader worker has a whole traceback as its message; only the original message is used.
     """
     message = str(error)
     if caught := re.match(r"Caught (\w+) in DataLoader worker process", message):
@@ -108,9 +108,9 @@ def in_one_line(error: BaseException) -> str:
     message = " ".join(message.split()) or type(error).__name__
     if _worker_died(error):
         advice = " (try fewer --num_workers)" if has_flag("--num_workers") else ""
-        return f"a process that reads slices died, as it does where memory is full{advice}: {message[:200]}"
-    if others_lost(error):
-        return "another process of this run has died (its own message is above or below), or cannot be reached"
+        return f"a DataLoader worker died, usually because memory is full{advice}: {message[:200]}"
+    if peer_lost(error):
+        return "another process of this run has died (see its own message), or cannot be reached"
     if _out_of_memory(error):
         advice = ("try a smaller --batch_size (and --accumulation to make up for it) or a smaller model"
                   if has_flag("--batch_size") else "close other programs, or use a machine with more memory")
@@ -119,7 +119,7 @@ def in_one_line(error: BaseException) -> str:
 
 
 def _report(line: str) -> None:
-    """Prints a line to stderr, which may be closed; with --traceback, after the traceback of the current exception."""
+    """Prints a line to stderr, which may be closed; with --traceback, prints the traceback first."""
     with suppress(OSError):
         if _script.traceback:
             traceback.print_exc()
@@ -127,7 +127,7 @@ def _report(line: str) -> None:
 
 
 def _discard_output() -> None:
-    """Discards what stdout and stderr cannot write, or Python would complain about it once more on exit."""
+    """Discards output that stdout and stderr cannot write, so that Python does not report it again on exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -140,29 +140,29 @@ def _check_working_folder() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        raise UserError(f"the folder this was started in cannot be found any more ({error.strerror}): change to one "
-                        "that exists") from None
+        raise UserError(f"the working folder no longer exists ({error.strerror}): change to an existing one"
+                        ) from None
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """`_one_line_errors`, after which the signals' handlers are the earlier ones: IPython or a notebook goes on.
+    """Runs `_one_line_errors` and then restores the previous signal handlers, for IPython and notebooks.
 
-    While Python shuts down, signals are ignored again. torch's handler for the end of its workers stays away: those
-    that a signal to the whole group has ended are no error.
+    Signals are ignored while Python shuts down. torch's SIGCHLD handler stays disabled: workers terminated by a signal
+    to the process group are not an error.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    os.environ["MPLBACKEND"] = "agg"           # of matplotlib, before it is loaded: scripts write figures, show none
+    os.environ["MPLBACKEND"] = "agg"           # before matplotlib is imported: scripts write figures and show none
     _script.running = True
     try:
         with _one_line_errors():
             yield
     except SystemExit:
-        atexit.register(_hold_signals, {})
+        atexit.register(_ignore_signals, {})
         raise
     finally:
         for number, handler in before.items():
-            if handler is not None:                                         # None: not Python's own
+            if handler is not None:                                         # None: not installed by Python
                 signal.signal(number, handler)
         _signals.clear()
         _script.running = False
@@ -170,13 +170,12 @@ def one_line_errors() -> Iterator[None]:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Ends the program with one line instead of a traceback where the user's input or an interruption is the reason.
+    """Exits with one line instead of a traceback for user errors and interruptions.
 
-    What is printed meanwhile passes through `SafeOutput`: names in the user's data are no terminal codes.
-
-    SIGTERM (a cluster's notice, `kill`) counts as Ctrl-C. A terminal that lacks a character gets a question mark. A
-    reader of a pipe that has gone (`| head`) ends the program without a message, as it ends coreutils. Of the processes
-    that torchrun started, all but the first say which they are, and nothing of an interruption.
+    Output is written through `SafeOutput`, which escapes terminal codes in names from the user's data. SIGTERM is
+    handled like Ctrl-C. Characters that the terminal cannot encode are printed as question marks. If the reader of a
+    pipe exits (`| head`), the program ends without a message. With torchrun, processes other than 0 prefix their errors
+    with their rank and print nothing for an interruption.
     """
 
     def interrupt(signum, frame):
@@ -186,7 +185,7 @@ def _one_line_errors() -> Iterator[None]:
     _signals.clear()
     _script.flags, _script.traceback = None, False
     rank = os.environ.get("RANK", "0")
-    who = "" if rank == "0" else f"process {rank}: "
+    prefix = "" if rank == "0" else f"process {rank}: "
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     for stream in (sys.stdout, sys.stderr):
@@ -199,21 +198,21 @@ def _one_line_errors() -> Iterator[None]:
             yield
         finally:
             if sys.stdout is not None:
-                sys.stdout.flush()      # an output that cannot be written is noticed here, not after the exit code
+                sys.stdout.flush()      # raises here, not after the exit code is set, if the output cannot be written
     except KeyboardInterrupt as interruption:
-        _hold_signals({})
-        if not who:
+        _ignore_signals({})
+        if not prefix:
             _report(f"\ninterrupted: {printable(interruption) or 'no epoch had begun'}")
         sys.exit(130)
     except BrokenPipeError:
-        _hold_signals({})
+        _ignore_signals({})
         _discard_output()
         sys.exit(CLOSED_PIPE)
     except (UserError, OSError, RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or others_lost(error)):
+        if isinstance(error, RuntimeError) and not (_out_of_memory(error) or _worker_died(error) or peer_lost(error)):
             raise
-        _hold_signals({})
-        _report(f"{who}error: {in_one_line(error)}")
+        _ignore_signals({})
+        _report(f"{prefix}error: {one_line_message(error)}")
         _discard_output()
         sys.exit(2)
     finally:

@@ -1,4 +1,4 @@
-"""JSON files from anywhere, read strictly and checked against a dataclass: an error names the file and the key."""
+"""Strict reading of JSON files, checked against a dataclass; errors name the file and the key."""
 
 import json
 import math
@@ -10,22 +10,22 @@ from typing import get_args, get_origin, get_type_hints
 
 from functions.runtime.errors import UserError, not_a_file, text_fault
 
-MOST_NAME = 1000        # characters of a class's name or a stamp, which figures and tables show
+MAX_NAME = 1000        # characters of a class's name or a stamp, which figures and tables show
 NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null",
          dict: "an object", list: "a list"}
 
-MOST_WHOLE = 2**53      # whole numbers beyond it have no exact floating-point value, and none of ours is so large
+MAX_WHOLE = 2**53      # whole numbers beyond it have no exact floating-point value, and none of ours is so large
 
 
 def read_json(path: Path) -> dict:
-    """The object in a JSON file; errors as `parse_json` has them."""
+    """The object in a JSON file; raises like `parse_json`."""
     if why := not_a_file(path):
         raise UserError(f"{path}: {why}")
     return parse_json(path.read_bytes(), path)
 
 
 def parse_json(text: bytes, path: Path) -> dict:
-    """The object in the text of a JSON file in UTF-8.
+    """The object in the UTF-8 text of a JSON file.
 
     Raises UserError, one line, for a file that is no JSON object, repeats a key, holds NaN, an infinity or a
     whole number beyond 2**53, or a text that UTF-8 cannot hold or that holds a NUL.
@@ -39,16 +39,16 @@ def parse_json(text: bytes, path: Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({_one_line(error)})") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object")
+        raise UserError(f"{path} is damaged: it is not a JSON object")
     return content
 
 
 def check(kind, content, path: Path, key: str = "") -> None:
-    """UserError, naming file and key, unless `content` is what the type `kind` says.
+    """Raises UserError, naming file and key, unless `content` has the type `kind`.
 
-    `kind` is a dataclass (an object with its fields; those with a default may be missing, others may be there too),
-    dict[str, X], list[X], a union, int, float (finite; whole numbers too), str, bool, None or object (anything). A
-    field's JSON key is its name, or `metadata["key"]`.
+    `kind` is a dataclass (an object with its fields; fields with a default may be missing, additional keys are
+    allowed), dict[str, X], list[X], a union, int, float (finite, integers included), str, bool, None or object (any).
+    A field's JSON key is its name, or `metadata["key"]`.
     """
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     chosen = [option for option in options if _fits(option, content)]
@@ -56,7 +56,7 @@ def check(kind, content, path: Path, key: str = "") -> None:
         wanted = " or ".join(NAMES.get(get_origin(option) or option, "an object") for option in options)
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not {wanted}")
     kind = chosen[0]
-    if kind in (int, float) and type(content) is int and abs(content) >= MOST_WHOLE:
+    if kind in (int, float) and type(content) is int and abs(content) >= MAX_WHOLE:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, a whole number beyond 2**53")
     if kind is float and not abs(content) <= sys.float_info.max:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not a finite number")
@@ -82,7 +82,7 @@ def _check_values(content, path: Path, key: str = "") -> None:
     """UserError for a text, or a name, that UTF-8 cannot hold or that holds a NUL, and for too large a whole number."""
     if isinstance(content, str) and (fault := text_fault(content)):
         raise UserError(f"{path} is damaged: {_place(key)} {fault}")
-    if isinstance(content, int) and abs(content) >= MOST_WHOLE:
+    if isinstance(content, int) and abs(content) >= MAX_WHOLE:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, a whole number beyond 2**53")
     for name, value in content.items() if isinstance(content, dict) else ():
         _check_values(name, path, _below(key, name))
@@ -117,7 +117,7 @@ def _below(key: str, name: str) -> str:
 
 
 def _place(key: str) -> str:
-    return f'"{key[:200]}"' if key else "the whole"
+    return f'"{key[:200]}"' if key else "the top level"
 
 
 def _shown(content) -> str:
@@ -141,5 +141,5 @@ def _without_repeated_keys(pairs: list[tuple[str, object]]) -> dict:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" stands there twice')
+        raise ValueError(f'"{next(name for name in names if names.count(name) > 1)}" is repeated')
     return content

@@ -1,4 +1,4 @@
-"""Progress of work over images: a bar on a terminal, else a line now and then for the log."""
+"""Progress over images: a bar on a terminal, otherwise log lines at a fixed interval."""
 
 import sys
 import time
@@ -7,17 +7,17 @@ from tqdm import tqdm
 
 from functions.runtime.distributed import is_main
 
-EVERY = 20.0        # seconds between two lines of a log
+INTERVAL = 20.0     # seconds between two log lines
 
 
 class Progress:
-    """Counts images up to `total`; process 0 alone shows them.
+    """Counts images up to `total`; only process 0 shows the progress.
 
-    On a terminal (stderr) a bar. Elsewhere a line on stdout, at most one in `every` seconds and none for work that is
-    shorter: how many of how many, images a second, and the time left at that speed.
+    On a terminal (stderr) it is a bar. Otherwise it is a line on stdout at most every `every` seconds, with the count,
+    the throughput and the remaining time.
     """
 
-    def __init__(self, what: str, total: int, every: float = EVERY):
+    def __init__(self, what: str, total: int, every: float = INTERVAL):
         self.what, self.total, self.every = what, total, every
         self.done, self.started = 0, time.monotonic()
         self.printed = self.started
@@ -25,7 +25,7 @@ class Progress:
         self.lines = is_main() and not sys.stderr.isatty()
 
     def update(self, count: int) -> None:
-        """`count` images more are done."""
+        """Adds `count` processed images."""
         self.done += count
         self.bar.update(count)
         now = time.monotonic()
@@ -39,5 +39,5 @@ class Progress:
                   flush=True)
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self.bar.close()

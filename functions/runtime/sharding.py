@@ -1,4 +1,4 @@
-"""Larger models in the memory there is: activations made again instead of kept, weights spread over processes."""
+"""Activation checkpointing and FSDP sharding, for models that do not fit in memory otherwise."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,23 +15,24 @@ from functions.runtime.errors import UserError
 
 
 def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
-    """Each block keeps its input alone and computes the rest again on the way back: less memory, a third more work.
+    """Makes each block store only its input and recompute its activations in the backward pass.
 
-    Outputs, gradients, random numbers and running statistics stay as they were. Chen et al. 2016, arXiv 1604.06174.
+    This saves memory and costs about a third more computation. Outputs, gradients, random numbers and running
+    statistics do not change. Source: Chen et al. 2016, arXiv 1604.06174.
     """
     for block in blocks:
         norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-        contexts = {"context_fn": partial(_once, norms)} if norms else {}
+        contexts = {"context_fn": partial(_recompute_contexts, norms)} if norms else {}
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, **contexts)
 
 
-def _once(norms: list[_BatchNorm]) -> tuple[AbstractContextManager, AbstractContextManager]:
-    """Contexts of a block's first pass and of its second, in which a batch does not count again (a ResNet's norms)."""
-    return nullcontext(), _not_counting(norms)
+def _recompute_contexts(norms: list[_BatchNorm]) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Contexts of the forward pass and of the recomputation, in which BatchNorm statistics are not updated again."""
+    return nullcontext(), _frozen_statistics(norms)
 
 
 @contextmanager
-def _not_counting(norms: list[_BatchNorm]) -> Iterator[None]:
+def _frozen_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
         for norm in norms:
@@ -43,22 +44,22 @@ def _not_counting(norms: list[_BatchNorm]) -> Iterator[None]:
 
 
 def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32") -> None:
-    """Spreads weights, gradients and the optimiser's state over all processes (FSDP2), block by block.
+    """Shards weights, gradients and optimiser state over all processes, block by block (FSDP2).
 
-    Called before the optimizer is made. With bf16, the matrices of the blocks are all-gathered in bf16, as autocast
-    casts them; normalisation, positions, classifier and the residual stream stay in fp32: logits under autocast equal
-    those of the whole model. UserError without torchrun, and for fp16, whose scaler would see only this process's part
-    of a gradient.
+    Must be called before the optimiser is created. With bf16, the matrices of the blocks are all-gathered in bf16, as
+    autocast casts them; normalisation, positions, classifier and the residual stream stay in fp32. Logits under
+    autocast equal those of the unsharded model. Raises UserError without torchrun, and for fp16, whose gradient scaler
+    would see only one shard of each gradient.
     """
     if not dist.is_initialized():
-        raise UserError("--shard spreads the weights over several processes: start them with torchrun, or go on with "
+        raise UserError("--shard distributes the weights over several processes: start them with torchrun, or give "
                         "--no_shard")
     if precision == "fp16":
-        raise UserError("--shard needs --precision bf16 or fp32: fp16 scales by gradients that no process has whole")
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # takes a second to load
+        raise UserError("--shard needs --precision bf16 or fp32: fp16 gradient scaling needs unsharded gradients")
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # the import takes a second
 
     fp32 = MixedPrecisionPolicy()
-    # gathered in bf16, which halves what travels; gradients are summed in fp32
+    # all-gather in bf16, which halves the communication; gradients are reduced in fp32
     bf16 = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     for block in blocks:
         norms = [module for module in block.modules() if isinstance(module, (nn.LayerNorm, _BatchNorm))]
@@ -68,23 +69,23 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32"
     fully_shard(model, mp_policy=fp32)
 
 
-def whole(state, everywhere: bool = False):
-    """A state_dict, or any nest of dicts and lists, with every sharded tensor gathered on the CPU of process 0.
+def full_state(state, everywhere: bool = False):
+    """A state_dict, or any nested dicts and lists, with every sharded tensor gathered on the CPU of process 0.
 
-    All processes must call it; the others get tensors without content, unless `everywhere`. What is not sharded stays.
+    All processes must call it. The others get meta tensors unless `everywhere`. Unsharded values are unchanged.
     """
     if isinstance(state, dict):
-        return {name: whole(value, everywhere) for name, value in state.items()}
+        return {name: full_state(value, everywhere) for name, value in state.items()}
     if isinstance(state, (list, tuple)):
-        return [whole(value, everywhere) for value in state]
+        return [full_state(value, everywhere) for value in state]
     if not hasattr(state, "full_tensor"):
         return state
     gathered = state.full_tensor()
     return gathered.cpu() if everywhere or is_main() else gathered.to("meta")
 
 
-def parted(value: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor, cut up as the sharded `like` is; unchanged where `like` is whole, or no tensor of its shape."""
+def distribute_like(value: Tensor, like: Tensor) -> Tensor:
+    """A full tensor, sharded like `like`; unchanged if `like` is not sharded or has another shape."""
     if not hasattr(like, "full_tensor") or value.shape != like.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
@@ -93,9 +94,9 @@ def parted(value: Tensor, like: Tensor) -> Tensor:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
-    """`optimizer.load_state_dict` of a whole state, cut up where this run's weights are.
+    """`optimizer.load_state_dict` for a full state, sharded as the weights of this run are.
 
-    Whether its step is fused is this run's own: that hangs on the device, and on whether weights are sharded.
+    `fused` is not restored: it depends on the device and on sharding.
     """
     params = [p for group in optimizer.param_groups for p in group["params"]]
     parts = {number: {name: _laid_out(value, params[number]) for name, value in entries.items()}
@@ -110,4 +111,6 @@ def _laid_out(value: Tensor, param: Tensor) -> Tensor:
     """A moment in memory as its parameter is, by which a fused step writes it; a count of steps as it is."""
     if value.shape != param.shape:
         return value
-    return parted(value.contiguous(), param) if hasattr(param, "full_tensor") else torch.empty_like(param).copy_(value)
+    if hasattr(param, "full_tensor"):
+        return distribute_like(value.contiguous(), param)
+    return torch.empty_like(param).copy_(value)

@@ -1,4 +1,4 @@
-"""What is printed holds no terminal codes of others: file names, class names and other programs' messages are data."""
+"""Escapes terminal codes in printed text: file names, class names and messages of other programs are data."""
 
 import re
 from typing import TextIO
@@ -7,7 +7,7 @@ from functions.runtime.errors import printable
 
 
 class SafeOutput:
-    """A text stream that writes control and invisible characters as escapes (`\\x1b`); line ends and tabs stay."""
+    """A text stream that writes control and invisible characters as escapes (`\\x1b`), except line breaks and tabs."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream

@@ -1,1 +1,1 @@
-"""A run from its first step to its results: optimiser, schedule, model selection, console."""
+"""Training runs: optimiser, schedule, model selection, console output."""

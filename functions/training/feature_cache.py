@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of each image, computed once and kept on disk."""
+"""Features of a frozen backbone, computed once per image and cached on disk."""
 
 import hashlib
 import json
@@ -14,31 +14,31 @@ from torch import Tensor, nn
 
 from functions.checkpointing.checkpoint import config_to_plain, read_plain
 from functions.checkpointing.run_names import check_writable
-from functions.config.settings import in_words
+from functions.config.settings import format_value
 from functions.runtime.atomic_files import write_atomically
 from functions.runtime.device import autocast
-from functions.runtime.distributed import from_main, is_main, rank, together, world_size
+from functions.runtime.distributed import all_gather, broadcast, is_main, rank, world_size
 from functions.runtime.errors import UserError
 from functions.runtime.progress import Progress
 
 FOLDER = Path("runs/.features")
-BLOCK_SECONDS = 4.0        # what a block should take at least: longer ones cost more when the program is interrupted
+BLOCK_SECONDS = 4.0        # target time per block: an interruption loses at most one block
 
 
 def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.device, frozen: str,
                     precision: str) -> tuple[dict[str, Tensor], float]:
-    """(each split's features (n, V, D), seconds it took): from disk where they are known, else computed, once.
+    """(features (n, V, D) of each split, seconds): read from the cache, or computed and added to it.
 
     `model.features` maps images to features; `frozen` is the hash of its weights. V is 1, or `settings.views` augmented
-    views of each training slice. A view is kept for these very slices and seed: each of its batches has a seed of its
-    own, so that a view which was interrupted goes on as if it had not been.
+    views of each training slice. An augmented view is cached for its exact slices and seed. Each of its batches has its
+    own seed, so that an interrupted view resumes with the same random numbers.
     """
-    check_writable(FOLDER, "leave features unkept with --no_cache")
+    check_writable(FOLDER, "disable the cache with --no_cache")
     started, features, total, new = time.perf_counter(), {}, 0, 0
     model.eval()
     depends_on = {"weights": frozen, "model": config_to_plain(model.config), "preprocessing": data.preprocessing,
                   "precision": precision, "device": device.type, "chunk": model.chunk}
-    step = model.chunk * world_size()                                    # images a batch
+    step = model.chunk * world_size()                                    # images per batch
     for split in ("train", "val", "test"):
         batches = getattr(data, split)
         digests = batches.dataset.digests
@@ -52,8 +52,8 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
                 in_order.transform = Seeded(in_order.transform, seed, place[digests[rows[0]]])
             found = extract(model.features, in_order, device, precision)[:len(rows)]
             if not found.isfinite().all():
-                raise UserError(f"the frozen network's features are not finite: the weights, --weights "
-                                f"{in_words(settings.weights)}, make them so: begin with others, or try "
+                raise UserError(f"the features of the frozen network are not finite: the weights, --weights "
+                                f"{format_value(settings.weights)}, are the cause; use others, or try "
                                 "--precision fp32")
             return found
 
@@ -61,20 +61,20 @@ def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.d
         for view in range(settings.views if augmented else 1):
             own = {"view": view, "seed": settings.seed, "slices": digests} if augmented else {}
             own |= {"processes": world_size()} if augmented and world_size() > 1 else {}
-            what = f"features, {split}" + (f", view {view + 1} of {settings.views}" if augmented else "")
+            title = f"features, {split}" + (f", view {view + 1} of {settings.views}" if augmented else "")
             found, computed = cached_features(
                 FOLDER / f"{cache_key(**depends_on, **own)}.pt", digests,
-                partial(compute, seed=settings.seed + view if augmented else None), step, what, model.head.in_features)
+                partial(compute, seed=settings.seed + view if augmented else None), step, title, model.head.in_features)
             views.append(found)
             total, new = total + len(found), new + computed
         features[split] = torch.stack(views, dim=1)                      # (n, V, D)
     seconds = time.perf_counter() - started
-    print(f"features {new:,} of {total:,} computed in {seconds:.1f} s, the others known; all are kept in {FOLDER}")
+    print(f"features {new:,} of {total:,} computed in {seconds:.1f} s, the others read from the cache {FOLDER}")
     return features, seconds
 
 
 class Seeded(nn.Module):
-    """A transform whose random numbers in batch n, counted from `first`, follow from `seed`, n and the process."""
+    """A transform that seeds torch for batch n, counted from `first`, from `seed`, n and the process."""
 
     def __init__(self, transform: nn.Module, seed: int, first: int):
         super().__init__()
@@ -90,32 +90,31 @@ class Seeded(nn.Module):
 @torch.inference_mode()
 def extract(features: Callable[[Tensor], Tensor], dataloader: Iterable, device: torch.device,
             precision: str) -> Tensor:
-    """features(images (B, C, H, W)) → (B, D) over all batches, in their order: (n, D) float32 on the CPU.
+    """Applies features(images (B, C, H, W)) → (B, D) to all batches in order: (n, D) float32 on the CPU.
 
-    Of several processes each computes its share, and all get all rows, fillers of the last batch at the end.
+    Several processes divide each batch; all of them get all rows, with the padding of the last batch at the end.
     """
     rows = []
     for images, _ in dataloader:
         with autocast(precision, device):
             rows.append(features(images).float())
-    return together(torch.cat(rows)).cpu()
+    return all_gather(torch.cat(rows)).cpu()
 
 
 def cache_key(**parts) -> str:
-    """A name for whatever the features depend on beside the pixels: a hash of `parts`, which are plain types."""
+    """A hash of `parts` (plain types): everything that the features depend on besides the pixels."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def cached_features(file: Path, digests: Sequence[str], compute: Callable[[list[int]], Tensor], block: int = 1024,
                     what: str = "features", width: int | None = None) -> tuple[Tensor, int]:
-    """(features (n, D) of the images whose pixels have these digests, how many of them had to be computed).
+    """(features (n, D) of the images with these pixel digests, number of images computed).
 
-    The file holds every image's features under its digest, whatever set or split it came in; `compute(indices)` is
-    asked for those it lacks, each once, `block` at a time, or a multiple of it while that takes under BLOCK_SECONDS.
-    They are added at least every half minute, and when the program is interrupted: only the block being computed is
-    lost. A damaged file counts as empty, which is printed.
+    The file maps digests to features, independent of data set and split. `compute(indices)` computes the missing ones,
+    `block` images at a time; the block is doubled while it takes less than BLOCK_SECONDS. The file is saved at least
+    every 30 s and on interruption, so that only the current block is lost. A damaged file is reported and recomputed.
     """
-    known, features = from_main(_read(file, width) if is_main() else None)
+    known, features = broadcast(_read(file, width) if is_main() else None)
     place = {digest: row for row, digest in enumerate(known)}
     missing = {digest: index for index, digest in enumerate(digests) if digest not in place}
     lacking, saved, done, size = list(missing), time.monotonic(), 0, block
@@ -137,19 +136,19 @@ def cached_features(file: Path, digests: Sequence[str], compute: Callable[[list[
             if time.monotonic() - saved > 30 or done == len(lacking):
                 save()
                 known, saved = list(place), time.monotonic()
-            size = from_main(2 * size if time.monotonic() - started < BLOCK_SECONDS else size)
+            size = broadcast(2 * size if time.monotonic() - started < BLOCK_SECONDS else size)
     except KeyboardInterrupt:
         if len(features) == len(place) > len(known):
             save()
-        raise KeyboardInterrupt(f"features of {len(place):,} images are kept in {file.parent}; the same command goes "
-                                "on from there") from None
+        raise KeyboardInterrupt(f"features of {len(place):,} images are saved in {file.parent}; the same command "
+                                "continues from there") from None
     finally:
         progress.close()
     return features[[place[digest] for digest in digests]], len(missing)
 
 
 def _read(file: Path, width: int | None) -> tuple[list[str], Tensor]:
-    """(digests, features) of a file of this cache; both empty if it is not there or cannot be used."""
+    """(digests, features) of a cache file; both empty if it does not exist or is unusable."""
     empty = [], torch.empty(0)
     if not file.is_file():
         return empty
@@ -157,16 +156,16 @@ def _read(file: Path, width: int | None) -> tuple[list[str], Tensor]:
         content = read_plain(file)
         cached = CachedFeatures(**content) if isinstance(content, dict) and content.keys() == CACHED else None
         if cached is None or width not in (None, cached.features.shape[1]):
-            raise UserError("it holds other things than features of this width by digest")
+            raise UserError("it does not hold features of this width by digest")
     except UserError as error:
-        print(f"{file} cannot be used and is computed again: {error}")
+        print(f"{file} is unusable and is computed again: {error}")
         return empty
     return cached.digests, cached.features
 
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """What a file of the cache holds: features (n, D) in fp32, finite, one row for each of n different digests."""
+    """The content of a cache file: finite fp32 features (n, D), one row for each of n different digests."""
 
     digests: list[str]
     features: Tensor
@@ -174,7 +173,7 @@ class CachedFeatures:
     def __post_init__(self):
         digests, features = self.digests, self.features
         if type(digests) is not list or any(type(digest) is not str for digest in digests):
-            raise UserError("digests are not a list of texts")
+            raise UserError("digests are not a list of strings")
         if type(features) is not Tensor or features.dtype != torch.float32 or features.layout != torch.strided:
             raise UserError("features are not a tensor of float32")
         if features.ndim != 2 or len(features) != len(digests) or len(set(digests)) < len(digests):

@@ -1,4 +1,4 @@
-"""A run from its folder to its results: epochs, checkpoints, the test scores of the selected epoch."""
+"""Trains a run: epochs, checkpoints, and the test scores of the selected epoch."""
 
 from collections.abc import Callable
 
@@ -27,39 +27,39 @@ def fit(
     optimisation: Optimisation,
     available_memory: Callable[[], int],
     *,
-    stamps: list[str],
+    caveats: list[str],
     notes: list[str],
-    learner: nn.Module | None = None,
-    streams=None,
+    network: nn.Module | None = None,
+    loaders=None,
     loaded: str = "",
     frozen: str = "",
     provenance: dict | None = None,
     probe: Callable[[], np.ndarray] | None = None,
     speed: Speed | None = None,
 ) -> bool:
-    """Trains, saves each epoch, and scores the selected one on test; whether the run is finished, or paused.
+    """Trains, saves each epoch and scores the selected one on test; returns False if the run was paused.
 
-    `data` has the batches and all that is recorded of them. Where a frozen backbone was run once, `learner` is the head
-    and `streams` the batches of its features; otherwise they are the model and the data. `loaded` names weights that
-    were read, `frozen` is the hash of those that stay as they are, `provenance` what run.json says of them. `probe()`
-    gives probabilities (n, K) on test that are scored beside the network's.
+    `data` holds the dataloaders and the facts recorded about them. With cached features of a frozen backbone, `network`
+    is the head and `loaders` the batches of features; by default they are the model and the data. `loaded` names the
+    weights if they were loaded from a file, `frozen` is the hash of the frozen weights, and `provenance` is added to
+    run.json. `probe()` returns probabilities (n, K) on test, which are scored in addition to the network's.
     """
     settings, device = begun.settings, begun.device
-    learner, streams = learner or model, streams or data
+    network, loaders = network or model, loaders or data
     loss_fn, optimizer, scheduler, scaler = optimisation
-    facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": stamps,
+    facts = {"class_names": data.class_names, "preprocessing": data.preprocessing, "stamps": caveats,
              "split_hash": data.split_hash, "fingerprint": data.fingerprint, "precision": begun.precision,
              "frozen": frozen}
 
-    # The run's folder: a new one, or the one to go on in
+    # The run folder: a new one, or that of the resumed run
     folder = open_folder(begun.script, settings, begun.record, facts, begun.hardware, data.table, notes=notes,
                          left_out=data.left_out, **provenance or {})
     val, test = data.val.dataset, data.test.dataset
     run = TrainingRun(folder, model, optimizer, scheduler, scaler, facts | {"seen": data.seen},
                       patient_ids(val.subjects, val.paths), available_memory=available_memory)
-    set_seeds(settings.seed)    # whatever was drawn so far, epoch 1 begins the same
+    set_seeds(settings.seed)    # epoch 1 does not depend on random numbers drawn before
     done = run.resume()
-    print(f"run      {folder}" + (f", going on after epoch {done}" if done else ""))
+    print(f"run      {folder}" + (f", resuming after epoch {done}" if done else ""))
 
     def after_epoch(epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]]) -> bool:
         console.print_epoch(epoch, settings, scores, optimisation.last_lr, data.class_names,
@@ -69,12 +69,12 @@ def fit(
         return epoch == settings.stop_after
 
     def score_test(trained: str) -> EpochScores:
-        return engine.test_step(learner, streams.test, loss_fn, device, precision=scoring_precision(trained, device)[0])
+        return engine.test_step(network, loaders.test, loss_fn, device, precision=scoring_precision(trained, device)[0])
 
     with recorded(folder), run.writer, step_profiler(settings.profile, folder, device) as profiler:
         print(console.EPOCH_HEAD)
-        engine.train(learner, streams.train, streams.test, optimizer, loss_fn, settings.epochs, device,
-                     val_dataloader=streams.val, history=run.history, after_epoch=after_epoch,
+        engine.train(network, loaders.train, loaders.test, optimizer, loss_fn, settings.epochs, device,
+                     val_dataloader=loaders.val, history=run.history, after_epoch=after_epoch,
                      precision=begun.precision, scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
                      accumulation=settings.accumulation, last_step=getattr(settings, "steps", None),
                      after_step=profiler, loaded=str(folder / "last.pt") if done else loaded)
@@ -82,6 +82,6 @@ def fit(
             run.pause()
             return False
         scored = run.conclude(score_test, test.paths, test.subjects, data.largest_class, probe and probe())
-        console.print_end(folder, run.best["epoch"], scored, data.largest_class, data.subjects_known, stamps,
+        console.print_end(folder, run.best["epoch"], scored, data.largest_class, data.subjects_known, caveats,
                           data.left_out)
     return True

@@ -1,4 +1,4 @@
-"""Loss, optimiser, learning-rate schedule and gradient scaler of a run; which parameters weight decay may touch."""
+"""Loss, optimiser with weight decay on matrices only, learning-rate schedule and gradient scaler of a run."""
 
 from collections.abc import Mapping, Sized
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from functions.training.start import Start
 
 
 class Optimisation(NamedTuple):
-    """What a training step needs beside the model and its images."""
+    """Everything a training step needs besides the model and its images."""
 
     loss_fn: nn.Module
     optimizer: torch.optim.Optimizer
@@ -22,12 +22,12 @@ class Optimisation(NamedTuple):
 
     @property
     def last_lr(self) -> float:
-        """The learning rate of the last step, the largest of all parameter groups."""
+        """The learning rate of the last step; the largest over all parameter groups."""
         return max(self.scheduler.base_lrs) * self.scheduler.lr_lambdas[0](self.scheduler.last_epoch - 1)
 
 
 def fit_in_memory(model: nn.Module, blocks: nn.Module, begun: Start) -> None:
-    """Applies --checkpoint_activations and --shard to a model whose Transformer blocks are `blocks`."""
+    """Applies --checkpoint_activations and --shard to a model with the Transformer blocks `blocks`."""
     if begun.settings.checkpoint_activations:
         checkpoint_activations(blocks)
     if begun.settings.shard:
@@ -35,7 +35,7 @@ def fit_in_memory(model: nn.Module, blocks: nn.Module, begun: Start) -> None:
 
 
 def steps_in_an_epoch(train_batches: Sized, begun: Start) -> int:
-    """Optimiser steps an epoch; where --steps is given in place of --epochs, the epochs follow from it."""
+    """The number of optimiser steps per epoch. Sets `settings.epochs` if --steps is given instead of --epochs."""
     settings = begun.settings
     steps = -(-len(train_batches) // settings.accumulation)
     if getattr(settings, "steps", None):
@@ -45,9 +45,9 @@ def steps_in_an_epoch(train_batches: Sized, begun: Start) -> int:
 
 def make_optimisation(model: nn.Module, begun: Start, class_weights: Tensor, steps_per_epoch: int,
                       rates: Mapping[str, float] | None = None) -> Optimisation:
-    """Cross-entropy, and what the settings say of optimiser, schedule and precision.
+    """Cross-entropy, and the optimiser, schedule and gradient scaler given by the settings.
 
-    `class_weights` (K,) scale the loss; `rates` has a factor on the learning rate for each parameter's name.
+    `class_weights` (K,) scale the loss; `rates` maps parameter names to learning-rate factors.
     """
     settings, device = begun.settings, begun.device
     loss_fn = nn.CrossEntropyLoss(class_weights.to(device), reduction="none",
@@ -60,7 +60,7 @@ def make_optimisation(model: nn.Module, begun: Start, class_weights: Tensor, ste
 
 
 def decayed(name: str, parameter: nn.Parameter) -> bool:
-    """Weight decay is for matrices: not for biases and norms (one axis), positions or the class token.
+    """Whether weight decay applies: to matrices only, not to biases, norms, positions or the class token.
 
     Source: google-research/big_vision decays `.*/kernel$` only.
     """
@@ -71,9 +71,9 @@ def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float,
                    rates: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
     """AdamW ("adamw": decay lr·wd on matrices only), Adam or SGD ("adam", "sgd": L2 in every parameter's gradient).
 
-    Table 3's betas (0.9, 0.999), Table 4's momentum 0.9. "adam" is what the replicated repository uses. Frozen
-    parameters are left out; `rates` has a factor on `lr` for each name. Raises ValueError for another
-    optimiser, UserError for a decay that no weight survives.
+    Betas (0.9, 0.999) from Table 3, momentum 0.9 from Table 4. The replicated repository uses "adam". Frozen parameters
+    are omitted; `rates` maps names to factors on `lr`. Raises ValueError for an unknown optimiser, and UserError if
+    lr·wd is 1 or more.
     """
     if name not in ("adamw", "adam", "sgd"):
         raise ValueError(f'unknown optimizer "{name}"; known: adamw, adam, sgd')
@@ -86,10 +86,10 @@ def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float,
             decay = weight_decay if name != "adamw" or decayed(n, p) else 0.0
             groups.setdefault((lr * (rates[n] if rates else 1.0), decay), []).append(p)
     groups = [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
-    tested = {"cpu", "cuda"}            # one pass over all parameters: on a CPU five times as fast as a loop over them
-    fused = all(p.device.type in tested for group in groups for p in group["params"]) or None
+    fusable = {"cpu", "cuda"}           # on a CPU the fused step is five times as fast as the loop over parameters
+    fused = all(p.device.type in fusable for group in groups for p in group["params"]) or None
     if name == "sgd":
-        sharded = any(hasattr(p, "full_tensor") for p in model.parameters())       # torch has no fused SGD for those
+        sharded = any(hasattr(p, "full_tensor") for p in model.parameters())       # torch has no fused SGD for DTensors
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=None if sharded else fused)
     make = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     return make(groups, lr=lr, betas=(0.9, 0.999), fused=fused)

@@ -1,4 +1,4 @@
-"""Where a step's time goes: torch's profiler over a few training steps, a trace to look at and a table to read."""
+"""Profiling of a few training steps with torch's profiler: a trace and a table."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,15 +10,15 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from functions.runtime.atomic_files import write_text
 from functions.runtime.distributed import is_main
 
-SKIPPED = 3       # steps before the first that is recorded: they load kernels and fill caches
+SKIPPED = 3       # steps before the first recorded one: they load kernels and fill caches
 
 
 @contextmanager
 def step_profiler(steps: int | None, folder: Path, device: torch.device) -> Iterator[Callable[[], None] | None]:
-    """What to call after every step so that `steps` of them are recorded, after the first SKIPPED; None for none.
+    """A function to call after every step, which records `steps` steps after the first SKIPPED; None without `steps`.
 
-    Writes profile_trace.json (for chrome://tracing or ui.perfetto.dev) and profile.txt, the ten costliest operations,
-    into `folder`, and prints the table. Of several processes the first is recorded.
+    Writes profile_trace.json (for chrome://tracing or ui.perfetto.dev) and profile.txt, the ten slowest operations,
+    into `folder`, and prints the table. Only process 0 is recorded.
     """
     if not steps or not is_main():
         yield None
@@ -30,7 +30,7 @@ def step_profiler(steps: int | None, folder: Path, device: torch.device) -> Iter
         table = profiler.key_averages().table(sort_by=by, row_limit=10, max_name_column_width=50)
         profiler.export_chrome_trace(str(folder / "profile_trace.json"))
         write_text(folder / "profile.txt", table)
-        print(f"profile  the ten costliest operations (all of it: {folder}/profile_trace.json)\n{table}")
+        print(f"profile  the ten slowest operations (trace: {folder}/profile_trace.json)\n{table}")
         done.append(True)
 
     profiler = profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * gpu, on_trace_ready=write,
@@ -38,4 +38,4 @@ def step_profiler(steps: int | None, folder: Path, device: torch.device) -> Iter
     with profiler:
         yield profiler.step
     if not done:
-        print(f"profile  the run had no more than {SKIPPED} steps: nothing was recorded")
+        print(f"profile  nothing recorded: the run had no more than {SKIPPED} steps")

@@ -1,4 +1,4 @@
-"""What both training scripts begin with: device, processes, settings, seed, precision."""
+"""The common start of both training scripts: device, processes, settings, seed, precision."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from functions.checkpointing.run_folder import asked_device
+from functions.checkpointing.run_folder import requested_device
 from functions.config.settings import Script
 from functions.runtime.device import describe_device, make_deterministic, pick_device, resolve_precision, set_seeds
 from functions.runtime.distributed import join
@@ -14,7 +14,7 @@ from functions.training.training_run import choose_settings
 
 
 class Start(NamedTuple):
-    """A run's settings and where each came from, its device and precision; of a resumed run, run.json as `record`."""
+    """Settings of a run and their sources, its device and precision; `record` is run.json of a resumed run."""
 
     script: Script
     settings: Namespace
@@ -25,7 +25,7 @@ class Start(NamedTuple):
 
     @property
     def class_weight_power(self) -> float:
-        """The exponent of 1/n in the weight of a class of n training slices (--class_weights)."""
+        """The exponent of 1/n in the loss weight of a class with n training slices (--class_weights)."""
         return {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[self.settings.class_weights]
 
     @property
@@ -35,12 +35,12 @@ class Start(NamedTuple):
 
 
 def start(script: Script, flags: dict, is_demo: Callable[[dict], bool], cores: int) -> Start:
-    """Picks the device, joins the other processes, resolves the settings and sets every seed.
+    """Selects the device, joins the process group, resolves the settings and seeds all generators.
 
-    `is_demo` says whether flags ask for the phantom; `cores` are the CPU cores that torch may use. Raises UserError,
-    one line, for flags, a recipe or a run folder that cannot be used.
+    `is_demo(flags)` is whether the phantom is used; `cores` is the number of CPU cores that torch may use. Raises
+    UserError for invalid flags, recipes or run folders.
     """
-    device = pick_device(asked_device(flags), cores)
+    device = pick_device(requested_device(flags), cores)
     join(device)
     settings, sources, record = choose_settings(flags, is_demo, script)
     if settings.deterministic:

@@ -1,4 +1,4 @@
-"""How long an epoch will take, measured before it starts; what a step costs, and how much of the device it uses."""
+"""Throughput: time per image, FLOP per training step, and the measured peak of the device."""
 
 import copy
 import statistics
@@ -12,18 +12,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from functions.runtime.device import autocast
 from functions.runtime.distributed import world_size
 
-WARM_UP, ROUNDS, PRODUCTS = 0.5, 10, 5     # of the measured peak: seconds, timings, products each
-COUNTED = 32      # images: as many as a frozen backbone takes at once
+WARM_UP, ROUNDS, PRODUCTS = 0.5, 10, 5     # of the measured peak: seconds, timings, products per timing
+COUNTED = 32      # images in the FLOP count, the chunk size of a frozen backbone
 
 
 def seconds_per_image(model: nn.Module, images: Tensor) -> tuple[float, float]:
-    """Wall-clock seconds that (a training step, a forward pass) takes for each image of a small batch (B, C, H, W).
+    """Wall-clock seconds per image of (a training step, a forward pass) on a small batch (B, C, H, W).
 
-    Leaves weights, running statistics, gradients and random numbers as they were: everything is timed in eval mode.
+    Does not change weights, running statistics, gradients or random numbers; everything is timed in eval mode.
     """
     with torch.random.fork_rng(devices=[]):
         model.eval()
-        model(images[:1]).sum().backward()          # the first pass sets things up and would be counted
+        model(images[:1]).sum().backward()          # untimed: the first pass has set-up costs
         started = time.perf_counter()
         model(images).sum().backward()
         trained = time.perf_counter()
@@ -33,7 +33,7 @@ def seconds_per_image(model: nn.Module, images: Tensor) -> tuple[float, float]:
         return (trained - started) / len(images), (time.perf_counter() - trained) / len(images)
 
 
-def in_words(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """"45 s", "3 min 20 s", "2 h 05 min"."""
     seconds = round(seconds)
     if seconds < 60:
@@ -44,21 +44,21 @@ def in_words(seconds: float) -> str:
 
 
 class Speed(NamedTuple):
-    """What a training step costs, and what all processes' devices could do: FLOP an image, FLOP/s."""
+    """FLOP of a training step per image, and the peak FLOP/s of the devices of all processes."""
 
     flop: float
     peak: float
 
-    def used(self, images_per_second: float) -> float:
-        """Model-FLOP utilisation: the share of the measured peak (Chowdhery et al. 2022, B)."""
+    def mfu(self, images_per_second: float) -> float:
+        """Model FLOPs utilisation: the share of the measured peak (Chowdhery et al. 2022, B)."""
         return self.flop * images_per_second / self.peak
 
 
 def training_flop(model: nn.Module) -> float:
-    """FLOP of a training step for one image, forward and backward: a multiply-add is two, recomputation not counted.
+    """FLOP of a training step per image, forward and backward; a multiply-add is two, recomputation is not counted.
 
-    Counted by torch on tensors without content, so it costs neither time nor memory. Needs `model.config`; call it
-    before activations are checkpointed or weights sharded.
+    Counted by torch on meta tensors, without computation. Needs `model.config`; must be called before activation
+    checkpointing and sharding.
     """
     tensors = [*model.parameters(), *model.buffers()]
     memo = {id(t): torch.empty_like(t, device="meta") for t in tensors}
@@ -71,15 +71,15 @@ def training_flop(model: nn.Module) -> float:
 
 
 def measured_peak(device: torch.device, precision: str) -> float:
-    """FLOP/s that this device keeps up at `precision`: the median of back-to-back products of two large matrices.
+    """The sustained FLOP/s of the device at `precision`: the median over products of two large matrices.
 
-    After half a second of such products: from cold, clocks are too low, and the best of a few products is above what
-    can be kept up.
+    Measured after half a second of such products, because clocks are lower at the start; the maximum of a few products
+    would not be sustained.
     """
     side = {"cuda": 8192, "mps": 4096}.get(device.type, 1024)
     a, seconds = torch.randn(side, side, device=device), []
     with autocast(precision, device), torch.inference_mode():
-        a = a @ a / side                         # has the precision's own type
+        a = a @ a / side                         # in the dtype of the precision
         began = time.perf_counter()
         while time.perf_counter() - began < WARM_UP or len(seconds) < ROUNDS:
             _finish(device)
@@ -92,7 +92,7 @@ def measured_peak(device: torch.device, precision: str) -> float:
 
 
 def measure_speed(model: nn.Module, device: torch.device, precision: str) -> Speed:
-    """A Speed of this model and these devices."""
+    """The Speed of this model on the devices of all processes."""
     return Speed(training_flop(model), measured_peak(device, precision) * world_size())
 
 

@@ -1,4 +1,4 @@
-"""One run on disk, from its first file to its last: its epochs are saved, it is resumed, and concluded."""
+"""One run on disk: creating its folder, saving epochs, resuming, and writing the results."""
 
 import pickle
 import time
@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from functions.checkpointing.checkpoint import load_checkpoint, load_weights, make_checkpoint, restore, save_frozen
-from functions.checkpointing.retention import LAST, find_best, mend
+from functions.checkpointing.retention import LAST, find_best, recover
 from functions.checkpointing.run_folder import (
     check_split,
     claim,
@@ -34,16 +34,16 @@ from functions.evaluation.results import prediction_table, score_predictions
 from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json
-from functions.runtime.distributed import from_main, is_main, share_step, wait, world_size
+from functions.runtime.distributed import barrier, broadcast, is_main, split_step, world_size
 from functions.runtime.errors import UserError
 from functions.training.model_selection import clearly_worse, patient_losses
 
 
 def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
                     script: Script) -> tuple[Namespace, dict[str, str], dict | None]:
-    """(settings, where each came from, run.json of the run to go on with or None); `is_demo` judges a new run's flags.
+    """(settings, their sources, run.json of the resumed run or None); `is_demo(flags)` is used for a new run.
 
-    A resumed run keeps its settings and the split that it wrote down.
+    A resumed run keeps its settings and its recorded split.
     """
     if "resume" not in flags:
         check_name(flags.get("name", script.run_name))
@@ -56,19 +56,19 @@ def choose_settings(flags: dict, is_demo: Callable[[dict], bool],
     settings = from_plain(record["settings"], flags, script, flags["resume"] / "run.json")
     if "train_dir" in flags and record["settings"].get("train_dir") is None:
         keep_default_folders(settings, record["settings"])
-    settings.batch_size, settings.accumulation = share_step(
+    settings.batch_size, settings.accumulation = split_step(
         settings.batch_size, settings.accumulation, record.get("processes", 1), world_size())
     return settings, dict.fromkeys(flags, "flag"), record
 
 
 def open_folder(script: Script, settings: Namespace, record: dict | None, facts: dict, device: str,
-                split: pd.DataFrame, **told) -> Path:
-    """The folder of the run that goes on, or of a new one. ValueError if the images are not those it was trained on.
+                split: pd.DataFrame, **entries) -> Path:
+    """The folder of the resumed run, or a new one created by process 0; `entries` are added to its run.json.
 
-    Process 0 makes it and tells the others.
+    Raises UserError if the images are not those the run was trained on.
     """
     if record is None:
-        folder = from_main(is_main() and create_run(settings.name or script.run_name, provenance() | facts | told | {
+        folder = broadcast(is_main() and create_run(settings.name or script.run_name, provenance() | facts | entries | {
             "settings": to_plain(settings), "device": device, "processes": world_size(), "state": "created",
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }, split))
@@ -77,7 +77,7 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
         return folder
     if record["fingerprint"] != facts["fingerprint"]:
         raise UserError(f"the images are not those that {settings.resume} was trained on: start a new run")
-    wait()                                       # until all have read run.json: their shares follow from `processes`
+    barrier()                           # all have read `processes` in run.json before it is updated
     if is_main():
         claim(settings.resume)
         moved = write_moved_split(settings.resume, record["settings"], to_plain(settings), split)
@@ -88,10 +88,10 @@ def open_folder(script: Script, settings: Namespace, record: dict | None, facts:
 
 @dataclass
 class TrainingRun:
-    """What changes from epoch to epoch, and the folder it is kept in.
+    """The state that changes from epoch to epoch, and the folder where it is saved.
 
-    `facts` are the checkpoint's constant parts: class_names, preprocessing, split_hash, fingerprint, stamps, frozen,
-    seen; `val_subjects` says whose slice each validation image is.
+    `facts` are the constant entries of the checkpoints: class_names, preprocessing, split_hash, fingerprint, stamps,
+    frozen, seen; `val_subjects` are the patient ids of the validation images.
     """
 
     folder: Path
@@ -101,43 +101,43 @@ class TrainingRun:
     scaler: torch.amp.GradScaler
     facts: dict
     val_subjects: np.ndarray
-    available_memory: Callable[[], int]           # what copies for saving may take, in bytes
+    available_memory: Callable[[], int]           # bytes that copies for saving may take
     history: dict[str, list[float]] = field(default_factory=dict)
-    extra: list[dict] = field(default_factory=list)                       # an epoch's balanced accuracies and rate
-    best: dict = field(default_factory=dict)      # the epoch kept, and the lowest epoch's loss of each val patient
-    saving_seconds: float = 0.0                   # in which training waited for a checkpoint to be copied or written
+    extra: list[dict] = field(default_factory=list)                       # balanced accuracies and learning rate
+    best: dict = field(default_factory=dict)      # the selected epoch; per val patient, the loss of the lowest
+    saving_seconds: float = 0.0                   # time that training waited for checkpoints
 
     def __post_init__(self):
-        self.writer = CheckpointWriter(self.folder, self.available_memory)     # a context: on leaving, all is written
+        self.writer = CheckpointWriter(self.folder, self.available_memory)     # its context waits for the last write
         record = read_record(self.folder)
         self.run_id, self.losses_file = record.get("run_id", ""), losses_file(self.folder, record)
         self._epoch_began = time.perf_counter()
 
     def epoch_seconds(self) -> float:
-        """Wall-clock seconds since the last call, or since the run began: an epoch, with scoring and saving."""
+        """Wall-clock seconds since the last call or the start: one epoch with scoring and saving."""
         began, self._epoch_began = self._epoch_began, time.perf_counter()
         return self._epoch_began - began
 
     def resume(self) -> int:
-        """Goes back to the last finished epoch, if there is one; returns its number."""
+        """Restores the last finished epoch and returns its number; 0 if there is none."""
         save_frozen(self.folder, self.model, self.facts.get("frozen", ""))
         for unfinished in self.folder.glob(".*.part") if is_main() else ():
             if not unfinished.is_dir():
                 unfinished.unlink()
-        checkpoint, told = mend(self.folder, self.run_id) if is_main() else (None, [])  # the others read what it mended
-        if from_main(is_main() and checkpoint is None):
+        checkpoint, notes = recover(self.folder, self.run_id) if is_main() else (None, [])
+        if broadcast(is_main() and checkpoint is None):
             return 0
-        checkpoint = checkpoint or load_checkpoint(self.folder / LAST)
+        checkpoint = checkpoint or load_checkpoint(self.folder / LAST)      # the other processes read the same file
         try:
             self._check_patients(checkpoint["best"].get("lowest"))
             restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
         except UserError as error:
-            raise UserError(f"checkpoint {self.folder / LAST}: {error}; put this run's own checkpoint back, or start a "
+            raise UserError(f"checkpoint {self.folder / LAST}: {error}; restore this run's own checkpoint, or start a "
                             "new run") from None
         self.history, self.best, self.extra = checkpoint["history"], checkpoint["best"], checkpoint["extra"]
-        for line in told:
+        for line in notes:
             print(line)
-        self._write_curves()                 # a kill may have come between them and last.pt, or they are damaged
+        self._write_curves()                 # they may be damaged, or older than last.pt after a kill
         return checkpoint["epoch"]
 
     def _check_patients(self, lowest: list[float] | None) -> None:
@@ -147,11 +147,11 @@ class TrainingRun:
 
     def save_epoch(self, epoch: int, scores: dict[str, EpochScores], history: dict[str, list[float]],
                    lr: float) -> None:
-        """Writes the curves; gives the state to the writer. The epoch counts as finished once last.pt is written."""
+        """Writes the curves and submits a checkpoint. The epoch is finished once last.pt is written."""
         self.history = history
         self.extra.append({f"{split}_balanced_acc": result.balanced_acc for split, result in scores.items()}
                           | {"learning_rate": lr, "train_seconds": scores["train"].seconds,
-                             "train_waited": scores["train"].waited})
+                             "train_waited": scores["train"].data_wait})
         losses = patient_losses(scores["val"].probabilities.numpy(), scores["val"].labels.numpy(), self.val_subjects)
         lowest = self.best.get("lowest", losses)
         is_best = not clearly_worse(losses, lowest)
@@ -165,7 +165,7 @@ class TrainingRun:
         self._write_curves()
 
     def _write_curves(self) -> None:
-        """Loss and accuracy of every epoch, as a pickle and as a table."""
+        """Writes loss and accuracy of every epoch as a pickle and as results.csv."""
         write_atomically(self.losses_file, lambda file: pickle.dump(self.history, file))
         table = pd.DataFrame(self.history).join(pd.DataFrame(self.extra))
         table.insert(0, "epoch", range(1, self.epochs_done + 1))
@@ -176,24 +176,24 @@ class TrainingRun:
         return len(self.history.get("train_loss", []))
 
     def pause(self) -> None:
-        """Marks the run as stopped where --stop_after asked for it."""
+        """Records that the run was paused by --stop_after."""
         self.writer.wait()
         update_record(self.folder, state="paused")
-        print(f"paused after epoch {self.epochs_done}, as --stop_after asks; go on with --resume {self.folder}")
+        print(f"paused after epoch {self.epochs_done} (--stop_after); continue with --resume {self.folder}")
 
     def conclude(self, score_test: Callable[[str], EpochScores], paths: Sequence[str], subjects: Sequence[str | None],
                  largest: str, probe: np.ndarray | None = None) -> dict:
-        """Scores the best epoch on test once, writes predictions, metrics and figures; returns what was scored.
+        """Scores the selected epoch on test, writes predictions, metrics and figures; returns the scores.
 
-        `score_test(precision)` is given the precision of the best epoch. `probe` are the closed-form probe's
-        probabilities (n, K) on test, scored beside the network's.
+        `score_test(precision)` is called with the precision of the selected epoch. `probe` holds the probabilities
+        (n, K) of the closed-form probe on test, which are scored too.
         """
-        waited = time.perf_counter()
+        wait_started = time.perf_counter()
         self.writer.wait()
         started = time.perf_counter()
-        self.saving_seconds += started - waited
+        self.saving_seconds += started - wait_started
         best = find_best(self.folder, self.best["epoch"], self.run_id)[0] if is_main() else None
-        wait()                                       # for process 0 to have written the best epoch
+        barrier()                                    # process 0 has recovered best.pt
         best = best or load_checkpoint(self.folder / "best.pt")
         load_weights(self.model, best["weights"])
         result, class_names = score_test(best["precision"]), self.facts["class_names"]

@@ -1,4 +1,4 @@
-"""Pretrained weights of any library in the hand-written ViT, and the way back."""
+"""Loading pretrained weights of several libraries into the hand-written ViT, and exporting them to torchvision."""
 
 from models.pretrained.load import load_pretrained, to_torchvision
 

@@ -1,7 +1,7 @@
-"""The authors' JAX arrays → torch's axis order, under our names.
+"""The authors' JAX arrays → torch's axis order and this project's names.
 
-Flax keeps a dense kernel as (in, out), a convolution's as (height, width, in, out), and attention's kernels with the
-heads as an axis of their own: query, key and value (D, k, D/k), out (k, D/k, D).
+Flax stores a dense kernel as (in, out), a convolution's as (height, width, in, out), and attention kernels with an axis
+for the heads: query, key and value (D, k, D/k), out (k, D/k, D).
 Sources: google-research/vision_transformer, vit_jax/models_vit.py; google-research/big_vision, models/vit.py.
 """
 
@@ -18,7 +18,7 @@ SPELLINGS = [(r"/MultiHeadDotProductAttention_[01]/", "/attention/"), (r"/MlpBlo
 
 
 def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None, list[str]]:
-    """(tensors under our names, k heads, notes); what is unknown keeps its name, for the caller to refuse."""
+    """(tensors under this project's names, k heads, notes); unknown names are kept, and the caller rejects them."""
     named, notes = without_prefix(arrays)
     named = renamed("jax", named, SPELLINGS)
     tensors, blocks = {}, {}
@@ -41,7 +41,7 @@ def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int |
 
 
 def renamed(source: str, tensors: dict[str, Tensor], spellings: list[tuple[str, str]]) -> dict[str, Tensor]:
-    """The tensors under one spelling of their names; ValueError where two would get the same name."""
+    """The tensors under normalised names; UserError if two get the same name."""
     new = {}
     for name, tensor in tensors.items():
         one = name
@@ -55,7 +55,7 @@ def renamed(source: str, tensors: dict[str, Tensor], spellings: list[tuple[str, 
 
 
 def without_prefix(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """(the network's arrays without the prefix that their names share; a note if an optimiser's were left out)."""
+    """(the network's arrays without their common prefix; a note if an optimiser's were left out)."""
     prefix = next(prefix for prefix in PREFIXES if all(name.startswith((prefix, "opt/state/")) for name in arrays)
                   and any(name.startswith(prefix) for name in arrays))
     state = [name for name in arrays if name.startswith("opt/state/") and prefix == "opt/target/"]
@@ -65,12 +65,12 @@ def without_prefix(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[s
 
 def _top(name: str, array: Tensor) -> dict[str, Tensor]:
     if name == "embedding/kernel":
-        return {"patch_embedding.project.weight": _axes(name, array, 4).permute(3, 2, 0, 1).contiguous()}
+        return {"patch_embedding.project.weight": _check_ndim(name, array, 4).permute(3, 2, 0, 1).contiguous()}
     if name == "pos_embedding":                              # big_vision's: of the patches alone
-        array = _axes(name, array, 3)
+        array = _check_ndim(name, array, 3)
         return {"patch_embedding.positions": torch.cat([torch.zeros_like(array[:, :1]), array], dim=1)}
     if name in ("head/kernel", "pre_logits/kernel"):
-        array = _axes(name, array, 2).T.contiguous()
+        array = _check_ndim(name, array, 2).T.contiguous()
     plain = {"embedding/bias": "patch_embedding.project.bias", "cls": "patch_embedding.class_token",
              "Transformer/posembed_input/pos_embedding": "patch_embedding.positions",
              "Transformer/encoder_norm/scale": "norm.weight", "Transformer/encoder_norm/bias": "norm.bias",
@@ -79,13 +79,13 @@ def _top(name: str, array: Tensor) -> dict[str, Tensor]:
 
 
 def _block(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One encoder block; q, k and v one above the other, as nn.MultiheadAttention keeps them."""
+    """One encoder block; q, k and v concatenated, as nn.MultiheadAttention stores them."""
     left, tensors = dict(arrays), {}
 
     def move(theirs: str, ours: str, transposed: bool = False) -> None:
         if theirs in left:
             array = left.pop(theirs)
-            tensors[prefix + ours] = _axes(theirs, array, 2).T.contiguous() if transposed else array
+            tensors[prefix + ours] = _check_ndim(theirs, array, 2).T.contiguous() if transposed else array
 
     for theirs, ours in (("norm1", "msa_block.norm"), ("norm2", "mlp_block.norm")):
         move(f"{theirs}/scale", f"{ours}.weight")
@@ -99,31 +99,31 @@ def _block(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
             raise UserError(f"jax weights: {prefix}{missing[0]}/{what} is missing")
     _check_attention(prefix, left, qkv)
     if all(f"{part}/kernel" in left for part in qkv):        # (D, k, D/k) each
-        kernels = [_axes(f"{part}/kernel", left.pop(f"{part}/kernel"), 3).flatten(1).T for part in qkv]
+        kernels = [_check_ndim(f"{part}/kernel", left.pop(f"{part}/kernel"), 3).flatten(1).T for part in qkv]
         tensors[f"{prefix}msa_block.attention.in_proj_weight"] = torch.cat(kernels)
     if all(f"{part}/bias" in left for part in qkv):          # (k, D/k) each
         biases = [left.pop(f"{part}/bias").flatten() for part in qkv]
         tensors[f"{prefix}msa_block.attention.in_proj_bias"] = torch.cat(biases)
     if "attention/out/kernel" in left:                       # (k, D/k, D)
-        kernel = _axes("attention/out/kernel", left.pop("attention/out/kernel"), 3)
+        kernel = _check_ndim("attention/out/kernel", left.pop("attention/out/kernel"), 3)
         tensors[f"{prefix}msa_block.attention.out_proj.weight"] = kernel.flatten(0, 1).T.contiguous()
     move("attention/out/bias", "msa_block.attention.out_proj.bias")
     return tensors | {prefix + name: array for name, array in left.items()}
 
 
 def _check_attention(prefix: str, arrays: dict[str, Tensor], qkv: list[str]) -> None:
-    """One number of heads and one width of a head, k and D/k, in all of a block's attention."""
+    """UserError unless the number of heads and their dimension, k and D/k, agree in all of a block's attention."""
     if "attention/query/kernel" not in arrays:
         return
-    width, heads, deep = _axes("attention/query/kernel", arrays["attention/query/kernel"], 3).shape
+    width, heads, deep = _check_ndim("attention/query/kernel", arrays["attention/query/kernel"], 3).shape
     shapes = {"attention/out/kernel": (heads, deep, width)}
     shapes |= {f"{part}/kernel": (width, heads, deep) for part in qkv} | {f"{part}/bias": (heads, deep) for part in qkv}
     for name, shape in shapes.items():
-        if name in arrays and tuple(_axes(name, arrays[name], len(shape)).shape) != shape:
+        if name in arrays and tuple(_check_ndim(name, arrays[name], len(shape)).shape) != shape:
             raise UserError(f"jax weights: {prefix}{name} is {tuple(arrays[name].shape)}, expected {shape}")
 
 
-def _axes(name: str, array: Tensor, count: int) -> Tensor:
+def _check_ndim(name: str, array: Tensor, count: int) -> Tensor:
     if array.ndim != count:
         raise UserError(f"jax weights: {name} has {array.ndim} axes, not {count}")
     return array

@@ -1,8 +1,9 @@
-"""Whose weights are these? Every library's names and axis orders → ours, strictly: each tensor used once, none left.
+"""Maps of tensor names and axis orders from other libraries to this project's, strict: every tensor is used exactly
+once.
 
 Names and layouts: torchvision/models/vision_transformer.py; timm/models/vision_transformer.py; transformers,
-models/vit/modeling_vit.py (5.x, and the 4.x names that files on its hub still carry); the authors' in layouts_jax.py;
-fbrynpk/ViT-Dementia, and the course it follows.
+models/vit/modeling_vit.py (5.x, and the 4.x names of files on its hub); the authors' in jax_keys.py;
+fbrynpk/ViT-Dementia, and the course that it follows.
 """
 
 import re
@@ -70,7 +71,7 @@ POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
 
 @dataclass(frozen=True)
 class Converted:
-    """Weights under the names of models.vit.ViT, and what goes with their source."""
+    """Weights under the names of models.vit.ViT, with the settings of their source."""
 
     source: str                          # torchvision, timm, huggingface, jax, replicated or ours
     weights: dict[str, Tensor]           # without classifier if there was none, or none that stands on y itself
@@ -83,18 +84,19 @@ class Converted:
 
 
 def recognise(names: Iterable[str]) -> str:
-    """Whose names these are: torchvision, timm, huggingface, jax, replicated or ours; ValueError if nobody's known."""
+    """The library of these names: torchvision, timm, huggingface, jax, replicated or ours; UserError if unknown."""
     return find_network(dict.fromkeys(names, torch.empty(0)))[0]
 
 
 def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted:
-    """Anybody's tensors → ours, in fp32; `config` is that of our own checkpoints: epsilon, GELU, grid, heads.
+    """Tensors of any known library → ours, in fp32; `config` is that of our own checkpoints: epsilon, GELU, grid,
+    heads.
 
-    Raises ValueError, naming the tensor, for one that is missing, has no place, has the wrong number of axes, or holds
+    Raises UserError with the tensor's name if one is missing, unexpected, has the wrong number of axes, or holds
     anything but finite real numbers.
     """
     source, tensors, notes = find_network({name: real_numbers(name, value) for name, value in tensors.items()})
-    norm_eps, gelu, size, num_heads = _told(source, config or {})
+    norm_eps, gelu, size, num_heads = _source_settings(source, config or {})
     if source == "jax":
         tensors, num_heads, more = to_torch_layout(tensors)             # under our own names
         notes += more
@@ -118,8 +120,8 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
         tensors = {name: tensor for name, tensor in tensors.items() if name not in (*hidden, *head)}
     names, tensors, left_out, more = _without_other_heads(source, names, tensors, left_out)
     notes += more
-    if strange := sorted(set(tensors) - set(names.values())):
-        raise UserError(f"{source} weights: {strange[0]} has no place in this ViT ({len(strange)} such tensors)")
+    if unexpected := sorted(set(tensors) - set(names.values())):
+        raise UserError(f"{source} weights: {unexpected[0]} has no place in this ViT ({len(unexpected)} such tensors)")
     if missing := sorted(set(names.values()) - set(tensors)):
         raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors)")
     weights = {name: tensors[theirs] for name, theirs in names.items()}
@@ -130,7 +132,7 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
 
 
 def real_numbers(name: str, value: object) -> Tensor:
-    """A tensor of any floating-point type → fp32; whole numbers, such as a counter, stay; UserError for all else."""
+    """A tensor of any floating-point type → fp32; integers, such as a counter, are kept; UserError otherwise."""
     if not isinstance(value, Tensor):
         try:
             value = torch.as_tensor(value)
@@ -159,8 +161,8 @@ def _type(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def _told(source: str, config: dict) -> tuple[float, str, list[int] | None, int | None]:
-    """(LayerNorm's epsilon, the GELU's form, image size, heads), from our configuration where it says them."""
+def _source_settings(source: str, config: dict) -> tuple[float, str, list[int] | None, int | None]:
+    """(LayerNorm's epsilon, GELU variant, image size, heads), from our configuration if it has them."""
     norm_eps, gelu = config.get("norm_eps", FORMS[source][0]), config.get("gelu", FORMS[source][1])
     size, num_heads = config.get("image_size"), config.get("num_heads")
     if config.get("kind") == "TransferConfig" and str(config.get("model")) in VARIANTS:  # its heads go with its name
@@ -220,7 +222,7 @@ def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
 
 
 def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """W_q, W_k, W_v (D, D) one above the other, as nn.MultiheadAttention keeps them: (3D, D); biases alike."""
+    """W_q, W_k, W_v (D, D) concatenated, as nn.MultiheadAttention stores them: (3D, D); biases likewise."""
     fused = dict(tensors)
     for name in tensors:
         if (found := re.fullmatch(r"(layers\.\d+\.attention)\.[qkv]\.(weight|bias)", name)) and name in fused:

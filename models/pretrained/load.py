@@ -1,4 +1,4 @@
-"""Anybody's pretrained weights in the hand-written ViT, provably right; and the way back to torchvision."""
+"""Loads pretrained weights into the hand-written ViT, and exports them to torchvision."""
 
 import warnings
 from collections.abc import Mapping
@@ -18,12 +18,13 @@ POSITION_MODES = {"replicated": "jax", "ours": "jax"}     # the others resize th
 
 
 def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Tensor]) -> ViT:
-    """Puts the weights of torchvision, timm, Hugging Face, the authors, the replicated repository or ours into `model`.
+    """Loads weights of torchvision, timm, Hugging Face, the authors, the replicated repository or this project into
+    `model`.
 
-    Strictly: every tensor is used once and has the model's shape. LayerNorm's epsilon and the GELU's form become the
-    source's, in the modules and in `model.config`. Positions of another grid are interpolated, an RGB kernel is summed
-    for gray images, and a head of another class count is left out, the model's own staying: each is said in a
-    UserWarning. Raises ValueError, one line, and leaves the model as it was, if anything does not fit.
+    Strict: every tensor is used exactly once and must have the model's shape. LayerNorm's epsilon and the GELU variant
+    become the source's, in the modules and in `model.config`. Positions of another grid are interpolated, an RGB kernel
+    is summed for gray images, and a head with another number of classes is left out; each gives a UserWarning. Raises
+    UserError, one line, and leaves the model unchanged, if anything does not fit.
     """
     given = path_or_state_dict
     if isinstance(given, Mapping):
@@ -42,11 +43,11 @@ def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = (
     weights, config, more = adapt(converted, model.config)
     own = model.state_dict()
     weights = {name: value for name, value in own.items() if name.startswith("classifier.")} | weights
-    if strange := {name for name in own.keys() | weights.keys()
+    if unexpected := {name for name in own.keys() | weights.keys()
                    if name not in own or name not in weights or own[name].shape != weights[name].shape}:
-        raise UserError(f"{converted.source} weights do not fit this model: {min(strange)}")    # before any is copied
+        raise UserError(f"{converted.source} weights do not fit this model: {min(unexpected)}")  # before any is copied
     model.load_state_dict(weights)
-    set_forms(model, config.norm_eps, config.gelu)
+    set_eps_and_gelu(model, config.norm_eps, config.gelu)
     model.config = model.patch_embedding.config = config
     for note in (*notes, *more):
         warnings.warn(note, UserWarning, stacklevel=3)
@@ -55,10 +56,10 @@ def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = (
 
 def adapt(converted: Converted, config: ViTConfig,
           keep_head: bool = True) -> tuple[dict[str, Tensor], ViTConfig, tuple[str, ...]]:
-    """(weights for a ViT of this configuration, the configuration with the source's epsilon and GELU, what was done).
+    """(weights for a ViT of this configuration, the configuration with the source's epsilon and GELU, notes).
 
-    Without `keep_head`, or where its class count is another, the head is left out. ValueError, naming both numbers, for
-    a network of another depth, width, patch size or number of heads.
+    The head is left out without `keep_head`, or if its number of classes differs. UserError, with both numbers, for a
+    network of another depth, width, patch size or number of heads.
     """
     weights, notes = dict(converted.weights), list(converted.notes)
     source = converted.source
@@ -80,7 +81,7 @@ def adapt(converted: Converted, config: ViTConfig,
                         "(in_channels)")
     positions = weights["patch_embedding.positions"]
     same = source == "ours" and positions.shape[1] - 1 == config.num_patches
-    grid = converted.grid or (config.grid if same else grid_of(positions.shape[1] - 1, config.grid))
+    grid = converted.grid or (config.grid if same else infer_grid(positions.shape[1] - 1, config.grid))
     if grid != config.grid:
         mode = POSITION_MODES.get(source, source)
         weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, mode)
@@ -94,8 +95,8 @@ def adapt(converted: Converted, config: ViTConfig,
     return weights, replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu), tuple(notes)
 
 
-def grid_of(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
-    """The grid of `count` positions: a square, or else the wanted one if it has so many; ValueError if neither."""
+def infer_grid(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
+    """The grid of `count` positions: a square, or else the wanted one if its size matches; UserError otherwise."""
     side = round(count**0.5)
     if side**2 == count:
         return side, side
@@ -104,8 +105,8 @@ def grid_of(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
     raise UserError(f"{count} positions are no square grid, and nothing says what grid they are of")
 
 
-def set_forms(model: nn.Module, norm_eps: float, gelu: str) -> None:
-    """Gives every LayerNorm of any network this epsilon, and every GELU this form ("none": erf, "tanh")."""
+def set_eps_and_gelu(model: nn.Module, norm_eps: float, gelu: str) -> None:
+    """Sets the epsilon of every LayerNorm and the variant of every GELU ("none": erf, "tanh") in any network."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = norm_eps
@@ -131,7 +132,7 @@ def torchvision_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def to_torchvision(model: ViT) -> dict[str, Tensor]:
     """The state dict that torchvision's VisionTransformer of the same sizes loads strictly.
 
-    ValueError where its epsilon or GELU is not torchvision's, whose code has them fixed, or its images are not square:
+    UserError if the epsilon or GELU differs from torchvision's, which are fixed in its code, or images are not square:
     the logits would differ.
     """
     height, width = model.config.image_size

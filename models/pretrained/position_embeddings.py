@@ -1,4 +1,4 @@
-"""Positions learnt for one grid of patches, interpolated to another, as each library does it."""
+"""Interpolation of position embeddings to another grid of patches, as each library does it."""
 
 import torch
 from torch import Tensor
@@ -15,9 +15,9 @@ MODES = {
 
 
 def resize_positions(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int], mode: str) -> Tensor:
-    """E_pos (1, N + 1, D) of a grid (rows, columns) → of another grid; the class token's own row is kept (§3.2).
+    """E_pos (1, N + 1, D) of one grid (rows, columns) → of another; the class token's row is kept (§3.2).
 
-    `mode` is the library's whose way it is: torchvision, timm, huggingface or jax. ValueError if N is not the grid's.
+    `mode` is the library to follow: torchvision, timm, huggingface or jax. UserError if N does not match the grid.
     """
     rows, columns = old_grid
     if positions.shape[1] != rows * columns + 1:

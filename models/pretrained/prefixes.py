@@ -94,7 +94,7 @@ def other_heads(tensors: dict[str, Tensor], width: int, inside: Iterable[str] = 
     alone, without one under the library's name `beside` it.
     """
     roots, found = {}, []
-    for name, tensor in sorted(tensors.items(), key=_natural):
+    for name, tensor in sorted(tensors.items(), key=_natural_key):
         layers = roots.setdefault(re.split("[./]", name)[0], {})
         layers.setdefault(_layer(name), {})[name] = tensor
     for root, layers in sorted(roots.items()):
@@ -134,6 +134,6 @@ def _deep_head(root: str, layers: dict[str, dict[str, Tensor]]) -> tuple[str, in
     return (root, len(matrices[-1]), False) if matrices and kinds <= {"weight", "bias"} else None
 
 
-def _natural(item: tuple[str, Tensor]) -> list:
+def _natural_key(item: tuple[str, Tensor]) -> list:
     """Sorts "head.10" behind "head.9"."""
     return [int(part) if part.isdigit() else 0 for part in re.split(r"(\d+)", item[0])]

@@ -1,9 +1,9 @@
-"""How pretrained weights want their images: mean, std, crop and interpolation, and what says so.
+"""Image preprocessing of pretrained weights: mean, std, crop and interpolation, and their origin.
 
-A file of weights rarely says it. In this order: our own checkpoint's preprocessing; a configuration beside the file
-(Hugging Face's preprocessor_config.json, timm's config.json); torchvision's and DeiT's files, known by their hash; the
-file's name (DeiT, DINO, MAE, … have timm's names for their tensors, but ImageNet's mean and std); else what the library
-usually does, which is an assumption and is called one.
+Weight files rarely state it. It is taken, in this order, from: our own checkpoint's preprocessing; a configuration
+beside the file (Hugging Face's preprocessor_config.json, timm's config.json); torchvision's and DeiT's files, known by
+their hash; the file's name (DeiT, DINO, MAE, … have timm's tensor names, but ImageNet's mean and std); else the
+library's usual values, which are reported as an assumption.
 Sources: timm/models/vision_transformer.py and deit.py, `_cfg`; transformers, ViTImageProcessor; vit_jax,
 input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, util/datasets.py.
 """
@@ -29,14 +29,14 @@ PRESETS = {      # frame, share kept, interpolation, (mean, std)
 DEIT = {"a1311bcf": 224 / 256, "cd65a155": 224 / 256, "b5f2ef4d": 224 / 256, "8de9b5d1": 1.0}      # SHA-256 → share
 IMAGENET_NAMES = r"deit|dino|mae(?![a-z])|moco|ibot|msn|beit|teacher|student|base_encoder|momentum_encoder"
 PIL = {2: "bilinear", 3: "bicubic"}
-LEAST_SHARE = 0.1        # of the side that a crop keeps: below it the whole image would be resized to gigabytes
-LARGEST = 1e6            # mean or std: images are between 0 and 1, or 0 and 255
-WORDS = {"crop": "cropped", "stretch": "stretched", "fit": "fitted"}
+MIN_SHARE = 0.1          # of the side that a crop keeps; smaller shares would resize the whole image to gigabytes
+MAX_VALUE = 1e6          # of mean and std; pixel values are between 0 and 1, or 0 and 255
+MODE_NAMES = {"crop": "cropped", "stretch": "stretched", "fit": "fitted"}
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """What an image goes through before it meets the weights, and in words what says so."""
+    """The preprocessing of images for some weights, and its origin."""
 
     frame: dict                          # mode, share, interpolation
     mean: list[float]
@@ -44,46 +44,46 @@ class ImageSettings:
     origin: str
     described: dict | None = None        # the frame as our own checkpoint describes it, in place of `frame`
 
-    def words(self, size: tuple[int, int]) -> str:
+    def summary(self, size: tuple[int, int]) -> str:
         """One line: size, crop, interpolation, mean, std, origin."""
         if self.described:
             frame = ", ".join(str(self.described[name]) for name in ("fit", "interpolation") if name in self.described)
         else:
             share = f" ({self.frame['share']:.3g} of the side)" if self.frame["mode"] == "crop" else ""
-            frame = f"{WORDS[self.frame['mode']]}{share}, {self.frame['interpolation']}"
+            frame = f"{MODE_NAMES[self.frame['mode']]}{share}, {self.frame['interpolation']}"
         mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
         return f"images {size[0]}x{size[1]}, {frame}, mean {mean}, std {std} ({self.origin})"
 
 
 def find_image_settings(model: str, source: str, path: Path, digest: str, where: str, known: WeightsEnum | None,
                         native: tuple[int, int], preprocessing: dict | None = None) -> ImageSettings | None:
-    """The settings of a file of weights, mean and std for three channels; None if nothing is known of such files.
+    """The settings for a file of weights, mean and std for three channels; None if they are unknown.
 
     `where` are the containers and prefixes that the tensors were found in, `preprocessing` our own checkpoint's.
     """
     if preprocessing is not None:
-        return _of_our_checkpoint(preprocessing)
+        return _from_checkpoint(preprocessing)
     if known:
         what = "name" if known.url.endswith(f"/{path.name}") else "hash"
-        return of_preset(known, f"torchvision's {known.name}, by the file's {what}")
-    if found := _beside(path):
+        return from_preset(known, f"torchvision's {known.name}, by the file's {what}")
+    if found := _from_config_file(path):
         return found
     if source == "timm" and digest[:8] in DEIT:
-        return replace(_of("ImageNet", "DeiT's, by the file's hash"),
+        return replace(_from_preset("ImageNet", "DeiT's, by the file's hash"),
                        frame={"mode": "crop", "share": DEIT[digest[:8]], "interpolation": "bicubic"})
     if source in ("timm", "huggingface") and (name := re.search(IMAGENET_NAMES, f"{path.name} {where}".lower())):
-        return _of("ImageNet", f'ImageNet\'s, by the name "{name[0]}"; --mean and --std say otherwise')
+        return _from_preset("ImageNet", f'ImageNet\'s, by the name "{name[0]}"; --mean and --std say otherwise')
     if source == "torchvision":
         sizes = {tuple(w.transforms().crop_size * 2)[:2]: w for w in reversed(get_model_weights(model))}
         preset = sizes.get(native) or get_model_weights(model).DEFAULT
-        return of_preset(preset, f"assumed: torchvision's {preset.name}; --mean and --std say otherwise")
+        return from_preset(preset, f"assumed: torchvision's {preset.name}; --mean and --std say otherwise")
     if source not in PRESETS:
         return None
-    return _of(source, f"assumed: what {source} does with most of its ViTs; those of DeiT, DINO and MAE have "
+    return _from_preset(source, f"assumed: what {source} does with most of its ViTs; those of DeiT, DINO and MAE have "
                "ImageNet's mean and std: --mean and --std say otherwise")
 
 
-def of_preset(known: WeightsEnum, origin: str) -> ImageSettings:
+def from_preset(known: WeightsEnum, origin: str) -> ImageSettings:
     """torchvision's own transforms of these weights."""
     preset = known.transforms()
     frame = {"mode": "crop", "share": preset.crop_size[0] / preset.resize_size[0],
@@ -93,26 +93,27 @@ def of_preset(known: WeightsEnum, origin: str) -> ImageSettings:
 
 def for_channels(settings: ImageSettings, in_channels: int, mean: Sequence[float] | None,
                  std: Sequence[float] | None) -> ImageSettings:
-    """The settings with what flags say in place of mean and std, one value a channel; gray images get the average."""
+    """The settings with mean and std from flags, one value per channel; gray images get the average."""
     flags = {"mean": mean, "std": std}
     given = [f"--{name}" for name, values in flags.items() if values]
     origin = f"{' and '.join(given)}; the rest: {settings.origin}" if given else settings.origin
-    chosen = {name: _each(list(values or getattr(settings, name)), in_channels) for name, values in flags.items()}
+    chosen = {name: _per_channel(list(values or getattr(settings, name)), in_channels)
+              for name, values in flags.items()}
     return replace(settings, origin=origin, **chosen)
 
 
-def _each(values: list[float], in_channels: int) -> list[float]:
+def _per_channel(values: list[float], in_channels: int) -> list[float]:
     if len(values) == in_channels:
         return values
     return [sum(values) / len(values)] * in_channels
 
 
-def _of(name: str, origin: str) -> ImageSettings:
+def _from_preset(name: str, origin: str) -> ImageSettings:
     mode, share, interpolation, (mean, std) = PRESETS[name]
     return ImageSettings({"mode": mode, "share": share, "interpolation": interpolation}, list(mean), list(std), origin)
 
 
-def _of_our_checkpoint(preprocessing: dict) -> ImageSettings:
+def _from_checkpoint(preprocessing: dict) -> ImageSettings:
     mean, std = (_values(preprocessing, name, name, "the checkpoint's preprocessing") for name in ("mean", "std"))
     if missing := [name for name in ("fit", "interpolation") if name not in preprocessing]:
         raise UserError(f"the checkpoint's preprocessing: {missing[0]} is missing, which says how images are resized")
@@ -120,21 +121,21 @@ def _of_our_checkpoint(preprocessing: dict) -> ImageSettings:
     return ImageSettings({}, mean, std, "the checkpoint's own preprocessing", described)
 
 
-def _beside(path: Path) -> ImageSettings | None:
+def _from_config_file(path: Path) -> ImageSettings | None:
     """What a configuration in the file's folder says, whatever layout the weights have."""
     if (file := path.parent / "preprocessor_config.json").exists():
         found = _read_json(file)
         if "image_mean" in found or found.get("do_normalize") is False:
-            return _of_processor(found, file)
+            return _from_processor(found, file)
     if (file := path.parent / "config.json").exists():
         found = _read_json(file)
         found = found["pretrained_cfg"] if isinstance(found.get("pretrained_cfg"), dict) else found
         if "mean" in found and "std" in found:
-            return _of_timm(found, file)
+            return _from_timm(found, file)
     return None
 
 
-def _of_processor(found: dict, file: Path) -> ImageSettings:
+def _from_processor(found: dict, file: Path) -> ImageSettings:
     """Hugging Face's image processor."""
     mean, std = ([0.0], [1.0]) if found.get("do_normalize") is False else (
         _values(found, key, name, str(file)) for key, name in (("image_mean", "mean"), ("image_std", "std")))
@@ -145,18 +146,18 @@ def _of_processor(found: dict, file: Path) -> ImageSettings:
     cropped = found.get("do_center_crop") is True
     shortest = isinstance(found.get("size"), dict) and "shortest_edge" in found["size"]
     share = min(crop / size, 1.0) if cropped and crop and size else 1.0
-    if share < LEAST_SHARE:
-        raise UserError(f"{file}: crop_size {crop} is {share:.2g} of size {size}, less than {LEAST_SHARE}")
+    if share < MIN_SHARE:
+        raise UserError(f"{file}: crop_size {crop} is {share:.2g} of size {size}, less than {MIN_SHARE}")
     frame = {"mode": "crop" if cropped or shortest else "stretch", "share": share, "interpolation": PIL[resample]}
     return ImageSettings(frame, mean, std, f"{file.name} beside the file")
 
 
-def _of_timm(found: dict, file: Path) -> ImageSettings:
+def _from_timm(found: dict, file: Path) -> ImageSettings:
     """timm's configuration of pretrained weights."""
     mean, std = (_values(found, name, name, str(file)) for name in ("mean", "std"))
     share, interpolation = found.get("crop_pct", 0.9), found.get("interpolation", "bicubic")
-    if type(share) not in (int, float) or not LEAST_SHARE <= share <= 1:
-        raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {LEAST_SHARE} to 1")
+    if type(share) not in (int, float) or not MIN_SHARE <= share <= 1:
+        raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {MIN_SHARE} to 1")
     if interpolation not in PIL.values():
         raise UserError(f"{file}: interpolation is {str(interpolation)[:40]}: images are resized bilinear or bicubic")
     return ImageSettings({"mode": "crop", "share": float(share), "interpolation": interpolation}, mean, std,
@@ -178,8 +179,8 @@ def _values(found: dict, key: str, name: str, where: str) -> list[float]:
     values = found.get(key)
     values = [values] if type(values) in (int, float) else values
     if not isinstance(values, (list, tuple)) or len(values) not in (1, 3) or any(
-            type(value) not in (int, float) or not abs(value) <= LARGEST for value in values):
-        raise UserError(f"{where}: {key} is {str(values)[:60]}, not one or three finite numbers up to {LARGEST:g}")
+            type(value) not in (int, float) or not abs(value) <= MAX_VALUE for value in values):
+        raise UserError(f"{where}: {key} is {str(values)[:60]}, not one or three finite numbers up to {MAX_VALUE:g}")
     if name == "std" and min(values) <= 0:
         raise UserError(f"{where}: {key} is {str(values)[:60]}: a standard deviation is above 0")
     return [float(value) for value in values]

@@ -1,4 +1,4 @@
-"""Where pretrained weights come from, what they expect of an image, and how they get into a TransferModel."""
+"""Sources of pretrained weights, their preprocessing, and loading them into a TransferModel."""
 
 import sys
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from models.config import VARIANTS
 from models.pretrained.key_maps import Converted, convert, real_numbers
 from models.pretrained.load import adapt, torchvision_names
 from models.pretrained.prefixes import other_heads, without_prefix
-from models.pretrained.preprocessing import ImageSettings, find_image_settings, for_channels, of_preset
+from models.pretrained.preprocessing import ImageSettings, find_image_settings, for_channels, from_preset
 from models.pretrained.weight_files import file_hash, read_weights
 from models.transfer import MODELS, RESNETS, TransferConfig, TransferModel
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights ready for a model, and what must be known of them: file, SHA-256, how they want images, notes."""
+    """Weights ready for a model: configuration, source, SHA-256, preprocessing, notes."""
 
     config: TransferConfig               # num_classes is not known yet
     weights: dict[str, Tensor] | None    # of the backbone; None: random
@@ -43,31 +43,30 @@ class Pretrained:
 
     @property
     def mean(self) -> list[float]:
-        """One value a channel."""
+        """One value per channel."""
         return self.images.mean
 
     @property
     def std(self) -> list[float]:
-        """One value a channel."""
+        """One value per channel."""
         return self.images.std
 
 
 def find_pretrained(model: str, source: str | Path, backbone: str, image_size: tuple[int, int] | None,
                     in_channels: int, mean: Sequence[float] | None = None,
                     std: Sequence[float] | None = None) -> Pretrained:
-    """The weights that `source` names: "random", "DEFAULT" or another name of torchvision's, or a file.
+    """The weights that `source` names: "random", "DEFAULT" or another of torchvision's names, or a file.
 
-    `mean` and `std`, one value or one a channel, replace those that go with the weights. ValueError, one line, for a
-    name that torchvision lacks, a download that fails, and a file that is damaged, not what its name says, or of
-    another network.
+    `mean` and `std`, one value or one per channel, replace those of the weights. UserError, one line, for a name
+    unknown to torchvision, a failed download, and a file that is damaged, of another type, or of another network.
     """
     config = TransferConfig(model, backbone, in_channels=in_channels,     # a first check, before any download
                             image_size=image_size or (VARIANTS[model].image_size if model in VARIANTS else (224, 224)))
     if source == "random":
         default = get_model_weights(model).DEFAULT
         size = image_size or tuple(default.transforms().crop_size * 2)[:2]
-        images = for_channels(of_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
-        return Pretrained(replace(config, image_size=size), None, "random", None, images, (images.words(size),))
+        images = for_channels(from_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
+        return Pretrained(replace(config, image_size=size), None, "random", None, images, (images.summary(size),))
     source = Path(source) if Path(source).is_file() else source           # a file whose name looks like torchvision's
     named = _named(model, source) if isinstance(source, str) else None
     path = _download(named) if named else Path(source)
@@ -97,11 +96,11 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         ours = f"; a run of ours is a start if its sizes are those of {', '.join(MODELS)}" if file.config else ""
         raise UserError(f"{path} for --model {model}: {error}{ours}") from None
     images = for_channels(images, in_channels, mean, std)
-    return Pretrained(config, weights, words, digest, images, (*file.notes, *notes, images.words(config.image_size)))
+    return Pretrained(config, weights, words, digest, images, (*file.notes, *notes, images.summary(config.image_size)))
 
 
 def load_transfer(pretrained: Pretrained, num_classes: int) -> TransferModel:
-    """The network with its weights and a new head of zeros; strictly: every tensor given, none left over."""
+    """The network with its weights and a head of zeros; strict: every tensor given, none unused."""
     config = replace(pretrained.config, num_classes=num_classes)
     if pretrained.weights is None:
         return TransferModel(config)

@@ -1,8 +1,8 @@
-"""Reading a file of torch.save without running code: checksums, plain data, tensors, inert stand-ins for a few types.
+"""Reads torch.save files without running code: checksums, plain data, tensors, inert placeholders for a few types.
 
 `torch.load(weights_only=True)` builds only the types that PyTorch lists as safe. Checkpoints of other projects often
 hold settings of other types beside the tensors (argparse.Namespace, NumPy scalars). With `foreign=True` these few
-types, by name, are read as objects that do nothing and hold nothing; the types themselves are never imported or called.
+types, by name, are read as empty placeholder objects; the types themselves are never imported or called.
 """
 
 import pickle
@@ -18,7 +18,7 @@ from functions.runtime.errors import UserError
 
 
 class Ignored:
-    """Stands for an object of another project: takes any arguments and any state, and keeps none of it."""
+    """Placeholder for an object of another project: accepts any arguments and state, and keeps none."""
 
     def __new__(cls, *_, **__):
         return super().__new__(cls)
@@ -31,7 +31,7 @@ class Ignored:
 
 
 class PlainDict:
-    """Makes an empty OrderedDict in place of another project's kind of dictionary; its items are then put into it."""
+    """Replaces another project's dictionary type by an empty OrderedDict, which then receives its items."""
 
     def __new__(cls, *_, **__):
         return OrderedDict()

@@ -1,6 +1,6 @@
-"""A file of weights, whoever wrote it → tensors by name, without running anything that it holds.
+"""Reads weight files of any origin → tensors by name, without running code in them.
 
-The content decides what kind of file it is; the ending of its name does not.
+The file type is determined by the content, not by the extension.
 """
 
 import hashlib
@@ -32,7 +32,8 @@ KINDS = {      # the first bytes of what people pass by mistake
 
 
 class Weights(NamedTuple):
-    """Tensors by name, on the CPU; what our own checkpoints say of them (None elsewhere); what was left out."""
+    """Tensors by name, on the CPU; settings of our own checkpoints (None for other files); notes on what was left out.
+    """
 
     tensors: dict[str, Tensor]
     config: dict | None = None

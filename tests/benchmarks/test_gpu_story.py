@@ -186,7 +186,7 @@ def test_the_quick_story_runs(tmp_path, monkeypatch, capsys):
         for fact in ("benchmarks gpu_story run", "torch ", "CUDA ", "cuDNN ", "torchvision ", "commit "):
             assert fact in text
     assert "compile+residual+all_tokens+patches" in texts["3_variants"]
-    assert "going on after epoch 1" in (tmp_path / "records" / "run" / "11.txt").read_text()
+    assert "resuming after epoch 1" in (tmp_path / "records" / "run" / "11.txt").read_text()
     assert "start-up" in texts["5_loop"]
     state = json.loads((tmp_path / "state.json").read_text())
     assert {name: entry["state"] for name, entry in state.items()} == dict.fromkeys(
@@ -251,7 +251,7 @@ def test_what_blocks_the_loop_is_the_saving_alone(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(TrainingRun, "save_epoch", lambda *_: now.__setitem__(0, now[0] + 8))
-    scores = {"train": SimpleNamespace(seconds=4.0, waited=1.0, images_per_second=50.0),
+    scores = {"train": SimpleNamespace(seconds=4.0, data_wait=1.0, images_per_second=50.0),
               "val": SimpleNamespace(seconds=0.5), "test": SimpleNamespace(seconds=1.5)}
     with gpu_loop.epochs_recorded(TableFile(tmp_path / "t.md", *gpu_loop.HEAD), flops=2.0, peak=400.0) as moments:
         now[0] += 6

@@ -98,7 +98,7 @@ def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(ca
         assert "simulated GPU, fp16" in done(call_train(*arguments, "--epochs", "1"))
     run = tmp_path / "runs" / "ViTModel"
     assert load_checkpoint(run / "best.pt")["precision"] == "fp16"
-    assert "scored in fp32: this cpu device lacks fp16" in done(call_script(evaluate.main, run))
+    assert "scored in fp32: this cpu device does not support fp16" in done(call_script(evaluate.main, run))
 
 
 LEFT_IN_TRAINING = {          # a tensor → module and function, the text that moves it to the device, its replacement

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from data_setup.loading.batches import Batches
-from data_setup.loading.distributed_batches import pass_number
+from data_setup.loading.distributed_batches import epoch_seed
 from functions import engine
 from functions.checkpointing.checkpoint import frozen_digest, load_checkpoint, make_checkpoint, restore, save_checkpoint
-from functions.epoch_metrics import Sums
+from functions.epoch_metrics import EpochSums
 from functions.runtime import distributed
 from functions.runtime.device import autocast, set_seeds
 from functions.runtime.errors import UserError
-from functions.runtime.sharding import shard, whole
+from functions.runtime.sharding import full_state, shard
 from functions.training.optimisation import make_optimizer
 from functions.training.schedules import make_schedule
 from models import ViT, ViTConfig
@@ -82,10 +82,10 @@ def sharded_and_resumed(file):
                                                   class_names=["a", "b", "c"], preprocessing=GRAY, split_hash="",
                                                   fingerprint="", stamps=[],
                                                   frozen=digest))
-            distributed.wait()
+            distributed.barrier()
             torch.manual_seed(99)                    # from here on nothing is left of the first two epochs
             after = small_vit()
-            after.load_state_dict(whole(model.state_dict(), everywhere=True))
+            after.load_state_dict(full_state(model.state_dict(), everywhere=True))
             with torch.no_grad():
                 for part in (after.encoder, after.norm, after.classifier):
                     for p in part.parameters():
@@ -95,8 +95,8 @@ def sharded_and_resumed(file):
             restore(load_checkpoint(file), model, *parts[1:])
         one_pass(model, *parts)
         one_pass(model, *parts)
-        ended.append(whole(model.state_dict(), everywhere=True))
-    seen = distributed.together(torch.tensor([float(frozen_digest(model) == digest)]))
+        ended.append(full_state(model.state_dict(), everywhere=True))
+    seen = distributed.all_gather(torch.tensor([float(frozen_digest(model) == digest)]))
     return {name: (value, ended[1][name]) for name, value in ended[0].items()}, seen
 
 
@@ -129,7 +129,7 @@ def sharded_in_bf16():
     nn.init.normal_(model.classifier.weight)
     pictures = Pictures(4)
     with autocast("bf16", CPU):
-        whole = model(pictures.pixels).detach()
+        expected = model(pictures.pixels).detach()
     shard(model, model.encoder, "bf16")
     model.encoder[0].mlp_block.register_forward_pre_hook(lambda block, _: seen.append(block.mlp[0].weight.dtype))
     model.encoder[0].mlp_block.norm.register_forward_pre_hook(lambda norm, _: seen.append(norm.weight.dtype))
@@ -138,7 +138,7 @@ def sharded_in_bf16():
     loss = nn.functional.cross_entropy(logits.float(), pictures.labels)
     loss.backward()
     outside = {p.dtype for p in model.parameters()} | {p.grad.dtype for p in model.parameters()}
-    return seen == [torch.bfloat16, torch.float32], outside == {torch.float32}, torch.equal(logits, whole)
+    return seen == [torch.bfloat16, torch.float32], outside == {torch.float32}, torch.equal(logits, expected)
 
 
 def talk():
@@ -146,8 +146,8 @@ def talk():
     me = distributed.rank()
     norm = nn.BatchNorm1d(1)
     norm.running_mean.fill_(me + 5.0)
-    distributed.same_buffers(norm)
-    sums = Sums(CPU, "training")
+    distributed.broadcast_buffers(norm)
+    sums = EpochSums(CPU, "training")
     sums.first_bad_step.fill_(7.0 - me)
     try:
         sums.add(torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor(1.0 + me), step=0)
@@ -155,12 +155,12 @@ def talk():
     except UserError as error:
         bad = float(str(error).split("step ")[1].split()[0])
     torch.manual_seed(me)
-    number = pass_number(CPU)
+    number = epoch_seed(CPU)
     torch.manual_seed(3)
-    after = pass_number(CPU), torch.rand(()).item()
-    known = {"buffer": norm.running_mean.item(), "value": distributed.from_main(me + 5), "bad": bad, "number": number,
+    after = epoch_seed(CPU), torch.rand(()).item()
+    known = {"buffer": norm.running_mean.item(), "value": distributed.broadcast(me + 5), "bad": bad, "number": number,
              "same": after[0], "drawn": after[1]}
-    return {name: distributed.together(torch.tensor([value], dtype=torch.float64)) for name, value in known.items()}
+    return {name: distributed.all_gather(torch.tensor([value], dtype=torch.float64)) for name, value in known.items()}
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def test_the_data_wait_is_that_of_all_steps(images, labels, monkeypatch):
 
     model, data = make_model(), Slow(batches(images, labels, 2))
     result = engine.train_step(model, data, nn.CrossEntropyLoss(), sgd(model), CPU, accumulation=2, after_step=step)
-    assert (result.waited, result.seconds) == (12.0, 27.0)
+    assert (result.data_wait, result.seconds) == (12.0, 27.0)
     assert result.images_per_second == pytest.approx(11 / 27)
 
 
@@ -284,7 +284,7 @@ class SpoiltInEpoch:
         return iter(spoilt)
 
 
-@pytest.mark.parametrize(("epoch", "complaint"), [(1, "those that it began with, w.pth, make it so"),
+@pytest.mark.parametrize(("epoch", "complaint"), [(1, "the initial weights, w.pth, are the cause"),
                                                   (2, "step 1 of this epoch's training: try a lower --lr")])
 def test_weights_that_were_read_are_named_where_the_very_first_loss_is_not_finite(images, labels, epoch, complaint):
     model, data = make_model(), batches(images, labels, 2)

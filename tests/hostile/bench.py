@@ -19,8 +19,8 @@ from tests.conftest import TINY, make_slices
 from tests.forkserver import fork_context
 
 SECONDS = 60  # an input that takes longer has hung
-MOST_RSS = 3 * 2**20  # KiB: torch and a tiny run take 0.6 GiB
-MOST_MEMORY = 24 * 2**30  # of address space: a bomb ends as MemoryError, not with the machine
+MAX_RSS = 3 * 2**20  # KiB: torch and a tiny run take 0.6 GiB
+MAX_MEMORY = 24 * 2**30  # of address space: a bomb ends as MemoryError, not with the machine
 PROGRAMS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile"}
 WRITES = {
     "os.mkdir",
@@ -105,7 +105,7 @@ class Bench:
         before = _listing(self.root, folder)
         code, out, err, events, rss = self._fork(case, folder)
         outcome, why = judge(case, code, out, err, words)
-        if rss > MOST_RSS:
+        if rss > MAX_RSS:
             outcome, why = FAILED, f"took {rss / 2**20:.1f} GiB of memory"
         if events:
             outcome, why = FAILED, "; ".join(events[:3])
@@ -211,7 +211,7 @@ def _supervise(script: str, arguments: list[str], folder: Path, files: list[Path
 def _child(script: str, arguments: list[str], folder: Path, out: Path, err: Path, events: Path) -> None:
     """What the forked process does: the script's main, watched by an audit hook; never returns."""
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for file, number in ((out, 1), (err, 2)):
         os.dup2(os.open(file, os.O_WRONLY), number)

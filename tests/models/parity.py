@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from models import VARIANTS, ViT
-from models.pretrained.load import load_pretrained, set_forms
+from models.pretrained.load import load_pretrained, set_eps_and_gelu
 from tests.models import jax_reference
 
 SHAPES = {"b/16": "vit_b_16", "b/32": "vit_b_32", "l/16": "vit_l_16"}
@@ -92,11 +92,11 @@ def permute_heads(model):
 
 
 def other_epsilon(model):
-    set_forms(model, 1e-5, model.config.gelu)
+    set_eps_and_gelu(model, 1e-5, model.config.gelu)
 
 
 def other_gelu(model):
-    set_forms(model, model.config.norm_eps, "none" if model.config.gelu == "tanh" else "tanh")
+    set_eps_and_gelu(model, model.config.norm_eps, "none" if model.config.gelu == "tanh" else "tanh")
 
 
 MUTANTS = {"q and k swapped": swap_q_and_k, "one square matrix not transposed": forget_to_transpose,

@@ -6,7 +6,7 @@ from torch import nn
 from models import VARIANTS
 from models.config import ViTConfig
 from models.pretrained.load import torchvision_names
-from models.transfer import TransferConfig, TransferModel, layer_rates
+from models.transfer import TransferConfig, TransferModel, layer_lr_factors
 from models.vit import ViT
 
 TINY = ViTConfig(patch_size=4, num_layers=3, embedding_dim=12, num_heads=3, mlp_size=20)
@@ -133,7 +133,7 @@ def test_more_blocks_than_there_are_is_refused():
 @pytest.mark.parametrize("backbone", ["torchvision", "ours"])
 def test_each_block_learns_slower_than_the_one_above_it(backbone):
     model = make(backbone=backbone)
-    rates = layer_rates(model, 0.5)
+    rates = layer_lr_factors(model, 0.5)
     assert set(rates) == set(dict(model.named_parameters()))
     assert rates["head.weight"] == 1
     by_block = {0: set(), 1: set(), 2: set()}
@@ -150,7 +150,7 @@ def test_each_block_learns_slower_than_the_one_above_it(backbone):
 
 
 def test_a_resnets_stages_are_its_blocks():
-    rates = layer_rates(make("resnet18"), 0.5)
+    rates = layer_lr_factors(make("resnet18"), 0.5)
     assert rates["backbone.layer4.1.bn2.weight"] == 0.5
     assert rates["backbone.conv1.weight"] == 0.5**5
 

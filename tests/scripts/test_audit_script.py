@@ -26,7 +26,7 @@ def call_audit(call_script):
 def test_a_leak_is_printed_written_and_makes_strict_fail(call_audit, leaky, tmp_path):
     code, out, err = call_audit(leaky, "--strict")
     assert code == 1
-    assert "WRONG  40 of 40 patients stand in more than one split, by name" in out
+    assert "WRONG  40 of 40 patients are in more than one split, by name" in out
     report = tmp_path / "runs" / "audit-leaky"
     found = json.loads((report / "audit.json").read_text())
     assert found["leak"]["by name"]["in several splits"] == 40

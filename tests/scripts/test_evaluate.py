@@ -51,7 +51,7 @@ def test_a_best_checkpoint_of_another_run_is_refused(run, call_train, call_evalu
 def test_patients_who_were_trained_on_are_refused_by_name_and_by_pixels(run, call_evaluate, slices, tmp_path):
     code, _, err = call_evaluate("runs/ViTModel", "--data", slices)
     assert code == 2
-    assert "18 of 24 slices are of patients, by their ids" in err
+    assert "18 of 24 slices are of patients (by id)" in err
     assert "was trained on: give slices of other patients, or --allow_seen" in err
     assert err.count("\n") == 1
     renamed = tmp_path / "renamed"
@@ -59,7 +59,7 @@ def test_patients_who_were_trained_on_are_refused_by_name_and_by_pixels(run, cal
         target = renamed / path.parent.name / f"{number:04d}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    assert "show slices, by their pixels, that runs/ViTModel/best.pt was trained on" in call_evaluate(
+    assert "are copies of slices (by pixels), that runs/ViTModel/best.pt was trained on" in call_evaluate(
         "runs/ViTModel", "--data", renamed)[2]
     code, out, _ = call_evaluate("runs/ViTModel", "--data", renamed, "--allow_seen", "--out", tmp_path / "seen")
     assert code == 0
@@ -81,7 +81,7 @@ def test_new_patients_are_scored_without_the_runs_folder(run, call_evaluate, tmp
     shutil.copy(run / "best.pt", tmp_path / "alone.pt")
     code, out, err = call_evaluate("alone.pt", "--data", "new", "--order", "CN,AD")
     assert (code, err) == (0, "")
-    assert "per patient, 12 of them" in out
+    assert "per patient, n = 12" in out
     assert (tmp_path / "evaluation-new/metrics.json").is_file()
 
 
@@ -107,7 +107,7 @@ def test_another_hospitals_patients_may_have_the_same_ids_and_an_archives_may_no
     assert "PATIENTS SEEN" not in out
     assert json.loads((tmp_path / "runs/ViTModel/evaluation-other/metrics.json").read_text())["stamps"] == []
     sorted((tmp_path / "other/AD").iterdir())[0].rename(tmp_path / "other/AD/sub-ADNI003S0002_ses-M00_T1w_z3.png")
-    assert "1 of 24 slices are of patients, by their ids" in call_evaluate("runs/ViTModel", "--data", "other")[2]
+    assert "1 of 24 slices are of patients (by id)" in call_evaluate("runs/ViTModel", "--data", "other")[2]
 
 
 def test_a_leaky_run_is_refused_too(call_train, call_evaluate, arguments, tmp_path):
@@ -161,7 +161,7 @@ def without(checkpoint_file, name):
 def test_an_old_checkpoint_is_told_by_its_split_or_stamped(run, call_evaluate, slices):
     without(run / "best.pt", "seen")
     assert call_evaluate("runs/ViTModel")[:1] == (0,)
-    assert "18 of 24 slices are of patients, by their ids" in call_evaluate("runs/ViTModel", "--data", slices)[2]
+    assert "18 of 24 slices are of patients (by id)" in call_evaluate("runs/ViTModel", "--data", slices)[2]
     assert "NOT KNOWN WHO WAS TRAINED ON" in call_evaluate("runs/ViTModel/best.pt", "--data", slices)[1]
 
 
@@ -175,7 +175,7 @@ def test_new_slices_of_a_run_keep_its_temperature_and_neighbours(run, call_evalu
     code, out, err = call_evaluate("runs/ViTModel", "--data", "neue Köpfe")
     assert (code, err) == (0, "")
     for words in ("PATIENTS UNKNOWN", "temperature", "nearest pixel neighbour", "not scored",
-                  "per slice, 1 of them", "1 files or folders are left out"):
+                  "per slice, n = 1", "1 files or folders are left out"):
         assert words in out, words
     assert "nan" not in out
     assert "per patient" not in out
@@ -206,9 +206,9 @@ def test_a_damaged_run_is_one_line_and_exit_code_2(run, call_evaluate):
     """Each file of the run damaged or lost in turn; then everything put back, and it works."""
     for name, content, complaint in (
             ("run.json", "{", "run.json is damaged"), ("run.json", None, "no run.json"),
-            ("split.csv", "path,class\n", "missing subject"), ("split.csv", None, "no split.csv"),
+            ("split.csv", "path,class\n", "missing or repeated columns: subject"), ("split.csv", None, "no split.csv"),
             ("metrics.json", "{}", "metrics.json is damaged"), ("metrics.json", None, "no metrics.json"),
-            ("results.csv", "epoch\n1\n", "missing train_loss"), ("results.csv", None, "no results.csv"),
+            ("results.csv", "epoch\n1\n", "columns: train_loss"), ("results.csv", None, "no results.csv"),
             ("best.pt", "x", "is damaged"),
             ("best.pt", None, "no such file")):
         kept = (run / name).read_bytes()
@@ -241,7 +241,7 @@ def test_a_runs_folder_is_no_place_for_an_evaluation(run, call_evaluate, tmp_pat
     for out in ("runs/ViTModel", "other"):
         code, _, err = call_evaluate("runs/ViTModel", "--out", out)
         assert (code, err.count("\n")) == (2, 1)
-        assert f"--out {out} is a run's folder" in err
+        assert f"--out {out} is a run folder" in err
         assert (tmp_path / out / "metrics.json").read_bytes() == before
 
 

@@ -48,7 +48,7 @@ def test_two_epochs_and_two_more_equal_four(call_train, arguments, tmp_path, who
     assert json.loads((tmp_path / "runs/ViTModel/run.json").read_text())["state"] == "paused"
     code, out, _ = call_train("--resume", "runs/ViTModel")
     assert code == 0
-    assert "going on after epoch 2" in out
+    assert "resuming after epoch 2" in out
     assert_same(tmp_path / "runs/ViTModel", whole)
 
 

@@ -30,7 +30,7 @@ def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_p
 
     split = pd.read_csv(run / "split.csv")
     assert (split.groupby("subject")["split"].nunique() == 1).all()
-    assert "24 of 24 patients stand in both train and test: pooled and split again by patient" in out
+    assert "24 of 24 patients are in both train and test: pooled and split again by patient" in out
     predictions = pd.read_csv(run / "predictions.csv")
     assert list(predictions.columns) == ["path", "subject", "label", "AD", "CN"]
     assert set(predictions["path"]) == set(split.loc[split["split"] == "test", "path"])
@@ -81,7 +81,8 @@ def test_a_recipe_that_collapses_is_warned_about(call_train, arguments):
     """At a rate of zero nothing moves: the zero classifier answers one class for everybody."""
     code, out, _ = call_train("--epochs", 2, "--lr", "0", "--warmup_share", "0", *arguments)
     assert code == 0
-    assert "WARNING  one class swallows the predictions: 100% of validation is called" in out
+    assert "WARNING  predicts " in out
+    assert " for 100% of validation slices (true share " in out
     assert "Likely cause" in out
 
 
@@ -241,8 +242,8 @@ def test_a_summary_changes_no_number_of_the_run(call_train, arguments, tmp_path)
 def test_an_error_about_settings_of_a_recipe_names_its_file_and_the_key(call_train, arguments, tmp_path):
     for line, complaint in (("patch_size: 5", "not a multiple of the patch size 5 ("),
                             ("model: vit_x", "unknown model"),
-                            ("subject_pattern: (", "no regular expression"), ("split: none.csv", "no such CSV file"),
-                            ("subject_pattern: (?P<subject>none)", "gives no subject to any of"),
+                            ("subject_pattern: (", "not a regular expression"), ("split: none.csv", "no such CSV file"),
+                            ("subject_pattern: (?P<subject>none)", "assigns no subject to any of"),
                             ("num_classes: 5", "the data has 2 classes")):
         name = line.split(":")[0]
         (tmp_path / "mine.yaml").write_text(line)

@@ -97,7 +97,7 @@ def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
     assert all(len(v) == 3 and all(type(x) is float for x in v) for v in curves.values())
     split = pd.read_csv(run / "split.csv")
     assert (split.groupby("subject")["split"].nunique() == 1).all()
-    assert "24 of 24 patients stand in both train and test: pooled and split again by patient" in out
+    assert "24 of 24 patients are in both train and test: pooled and split again by patient" in out
     record = json.loads((run / "run.json").read_text())
     assert record["state"] == "finished"
     assert record["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
@@ -106,7 +106,7 @@ def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
     assert {"test", "probe"} <= set(metrics)
     assert "closed-form probe" in out
     assert "26 trained (head)" in out
-    assert "the weights' own crop shows the middle" in out
+    assert "the crop of the pretrained weights shows the middle" in out
 
 
 def test_what_is_scored_is_the_best_checkpoint_with_its_frozen_weights(call, flags, tmp_path):
@@ -168,7 +168,7 @@ def test_more_than_the_head_can_be_trained_and_resumed(call, flags, tmp_path, pa
     call("--epochs", 3, *flags, "--train", part, "--augment", "--name", "two", "--stop_after", 1)
     code, out, _ = call("--resume", "runs/two")
     assert code == 0
-    assert "going on after epoch 1" in out
+    assert "resuming after epoch 1" in out
     assert_same(tmp_path / "runs/two", tmp_path / "runs/ViTModelTransferLearning")
     before = torch.load(tmp_path / "runs/two/last.pt", weights_only=True)["weights"]
     assert ("backbone.conv_proj.weight" in before) == (part == "all")
@@ -241,7 +241,7 @@ def test_the_papers_recipe_takes_steps_not_epochs(call, flags, tmp_path):
     assert checkpoint["optimizer"]["param_groups"][0]["momentum"] == 0.9
     code, _, err = call(*flags, "--steps", 7, "--epochs", 2)
     assert (code, err.count("\n")) == (2, 1)
-    assert "--epochs and --steps exclude each other" in err
+    assert "--epochs and --steps are mutually exclusive" in err
 
 
 def test_a_backbone_that_is_run_once_is_not_spread_over_processes(call, flags):

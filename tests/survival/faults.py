@@ -18,7 +18,7 @@ from functions import engine
 from functions.checkpointing import writer as checkpoint_writer
 from functions.checkpointing.writer import THREAD
 
-PHASES = {"create_run": "start-up", "train_step": "epoch", "keep": "checkpoint", "conclude": "results"}
+PHASES = {"create_run": "start-up", "train_step": "epoch", "retain": "checkpoint", "conclude": "results"}
 
 
 def kill_at(call, number=signal.SIGKILL, group=False, writing=False, pause=0.0):
@@ -200,16 +200,16 @@ def files_of_at_most(epoch, size):
 
 
 def _at_checkpoint(epoch, act):
-    keep, seen = checkpoint_writer.keep, 0
+    retain, seen = checkpoint_writer.retain, 0
 
     def spoiled(*arguments):
         nonlocal seen
         seen += 1
         if seen == epoch:
             act()
-        return keep(*arguments)
+        return retain(*arguments)
 
-    checkpoint_writer.keep = spoiled
+    checkpoint_writer.retain = spoiled
 
 
 def as_nobody():

@@ -78,8 +78,8 @@ def test_the_epoch_before_takes_the_place_of_a_damaged_last_one(copy, whole, com
     assert (ended.code, ended.err) == (0, "")
     [line] = [line for line in ended.out.splitlines() if " is damaged" in line]
     assert "last.pt" in line
-    assert "previous.pt, of epoch 2, instead" in line
-    assert "going on after epoch 2" in ended.out
+    assert "previous.pt (epoch 2) instead" in line
+    assert "resuming after epoch 2" in ended.out
     runs.assert_same(copy, whole)
 
 

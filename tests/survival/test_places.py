@@ -33,7 +33,7 @@ def test_a_folder_of_another_user_is_one_line_before_anything_is_read(tmp_path, 
         pytest.skip("this user cannot become another")
     if "not permitted" in ended.err:
         pytest.skip("this user cannot become another")
-    runs.one_line(ended, 2, f"{tmp_path / 'runs'} cannot be written to", "start from another folder")
+    runs.one_line(ended, 2, f"{tmp_path / 'runs'} is not writable", "start from another folder")
     assert "slices as" not in ended.out
 
 
@@ -45,7 +45,7 @@ def test_a_disk_that_is_read_only_is_one_line_for_a_new_run_and_for_one_that_goe
         assert runs.mount("-o", "remount,ro,bind", tmp_path / "runs") == ""
         for arguments in (command, ["--resume", runs.RUN]):
             ended = runs.run(tmp_path, *arguments)
-            runs.one_line(ended, 2, "cannot be written to (Read-only file system)")
+            runs.one_line(ended, 2, "is not writable (Read-only file system)")
             assert "slices as" not in ended.out
     finally:
         subprocess.run(["umount", "-l", "runs"], cwd=tmp_path, check=True)

@@ -45,14 +45,14 @@ def test_runs_stand_beside_guessing_and_four_numbers_on_the_same_people(call_tra
     difference = [ours - float(theirs) for ours, theirs in zip(values, brightness_tells, strict=True)]
     shown = [float(cell) for cell in row(out, "ViT - four numbers accuracy")[:2]]
     assert shown == pytest.approx(difference, abs=2e-3)
-    assert re.search(r"test people: \d+, \d+", out)
+    assert re.search(r"test patients: \d+, \d+", out)
 
 
 def test_leaky_runs_are_not_compared_per_patient_with_four_numbers(call_train, call_compare, arguments):
     call_train("--epochs", 1, "--split", "folder", *arguments)
     code, _, err = call_compare("runs/ViTModel")
     assert code == 2
-    assert "stamped LEAKY SPLIT" in err
+    assert "has the caveats LEAKY SPLIT" in err
     code, out, _ = call_compare("runs/ViTModel", "--no_four_numbers")
     assert code == 0
     assert out.startswith("ViTModel: LEAKY SPLIT")
@@ -128,22 +128,22 @@ def test_which_classes_a_run_scores_is_read_from_its_patients(call_train, call_c
     _, out, _ = call_compare("runs/ViTModel", "runs/ViTModel-2", "--no_four_numbers")
     for name in ("ViT balanced_accuracy", "ViT slice balanced_accuracy"):
         assert row(out, name)[:3] == ["0.500", "0.500", "- (1 or 2 classes)"]
-    assert out.splitlines()[-1].startswith("- (… classes): no mean of runs")
+    assert out.splitlines()[-1].startswith("- (… classes): no mean over runs")
 
 
 def test_a_run_is_not_counted_twice(call_compare):
     code, _, err = call_compare("runs/x", "runs/../runs/x")
     assert (code, err.count("\n")) == (2, 1)
-    assert "is named twice" in err
+    assert "is given twice" in err
 
 
 @pytest.mark.parametrize(("content", "complaint"), [
-    ("path,class,subject,split\n", "no rows"), ("path,class\n", "missing subject"), ("\x80", "no rows|missing"),
-    ("path,class,subject,split\na,AD,,train\nb,CN,P,test\n", "does not say of every slice whose it is"),
+    ("path,class,subject,split\n", "no rows"), ("path,class\n", "columns: subject"), ("\x80", "no rows|missing"),
+    ("path,class,subject,split\na,AD,,train\nb,CN,P,test\n", "has slices of unknown patients"),
     ("path,class,subject,split\na,AD,Q,train\nb,XX,P,test\n", 'class "XX" is none of AD, CN'),
     ("path,class,subject,split\na,AD,Q,train\nb,CN,P,test\n", "fewer than two classes"),
     ("path,class,subject,split\na,AD,Q,train\nb,CN,P,train\n", "no test slices"),
-    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,val\nc,CN,R,test\n", "3 of 3 slices of .* are not where"),
+    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,val\nc,CN,R,test\n", "3 of 3 slices of .* do not exist"),
 ])
 def test_a_split_that_four_numbers_cannot_use_is_one_line(content, complaint, tmp_path):
     (tmp_path / "split.csv").write_text(content)

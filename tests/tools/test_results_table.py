@@ -33,12 +33,13 @@ def test_a_group_is_its_spread_every_interval_every_verdict_and_chance():
     assert lines[2].startswith("| `mri_cpu` | `--split auto` | - | **mean ± SD of 3 seeds** | **0.650 ± 0.050** |")
     assert "| 95 % interval of each | 0.50 to 0.70; 0.60 to 0.80; 0.55 to 0.75 |" in lines[3]
     assert lines[4].endswith("| better: 2 of 3; not shown to be better: 1 of 3 |")
-    assert "| nearest picture | 0.400 |" in lines[5]
+    assert "| nearest image | 0.400 |" in lines[5]
     assert "| always CN | 0.500 |" in lines[6]
     assert lines[7].startswith("| `memorise` | `--split slice` | LEAKY SPLIT | **seed 0** | **0.870** |")
     assert "| verdict | better | better | better |" in lines[9]
     assert len({line.count("|") for line in lines[:-2]}) == 1
-    assert lines[-1] == "Test patients: 32; trained at commit 0123456, scored at fedcba9."
+    assert lines[-1] == ("Test patients: 32; trained at commit 0123456, scored at fedcba9. Better: permutation p below "
+                         "0.05 and the whole 95 % interval above the constant prediction.")
 
 
 def test_seeds_that_score_other_classes_have_no_mean_over_classes():
@@ -49,7 +50,7 @@ def test_seeds_that_score_other_classes_have_no_mean_over_classes():
     assert lines[2].endswith("| **0.650 ± 0.071** | **- (2 or 3 classes)** | **0.650 ± 0.071** |")
     assert "; 0.60 to 0.80" in lines[3].split("|")[6], "every seed's interval stays"
     assert lines[5].split("|")[5:8] == [" 0.400 ", " - (2 or 3 classes) ", " 0.400 "]
-    assert lines[-1].endswith("- (… classes): no mean of runs that do not score the same classes (those of 5 test "
+    assert lines[-1].endswith("- (… classes): no mean over runs with different scored classes (those of 5 test "
                               "patients or more).")
     assert "(… classes)" not in table(group([run(0.6), run(0.7, seed=1)]))[-1]
 
@@ -139,7 +140,7 @@ def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_pat
 
 def test_a_file_that_is_no_text_is_one_line(tmp_path):
     (tmp_path / "R.md").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="not a UTF-8 text"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         write_between(tmp_path / "R.md", BEGIN, END, ["x"])
 
 
@@ -149,5 +150,5 @@ def test_a_figure_replaces_no_file_that_is_none(tmp_path):
     check_figure(tmp_path / "f.png", None)
     check_figure(tmp_path / "new.png", tmp_path / "R.md")
     for figure, table_file in ((tmp_path / "run.json", None), (tmp_path, None), (tmp_path / "x", tmp_path / "x")):
-        with pytest.raises(UserError, match="exists and is no PNG|is a folder"):
+        with pytest.raises(UserError, match="exists and is not a PNG|is a folder"):
             check_figure(figure, table_file)

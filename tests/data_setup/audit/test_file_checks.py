@@ -16,13 +16,13 @@ def test_every_file_is_read_once_and_what_is_unusual_is_said(tmp_path):
     files = read_files([str(tmp_path / f"{name}.png") for name in "abcde"],
                        lambda work, total: (seen.append(total), work)[1])
     assert seen == [5]
-    assert files.odd == {1: "of mode RGBA", 2: "all black", 3: "of one flat colour"}
+    assert files.unusual == {1: "of mode RGBA", 2: "all black", 3: "of one colour"}
     assert list(files.unreadable) == [4]
     assert str(tmp_path / "e.png") in files.unreadable[4]
     assert files.digests[0] == files.digests[1] != files.digests[2], "pixels count, not bytes"
     assert files.digests[4] == ""
     assert files.sizes == [(30, 24), (30, 24), (30, 24), (20, 20), None]
-    np.testing.assert_array_equal(files.pictures[0], sound)
+    np.testing.assert_array_equal(files.images[0], sound)
 
 
 def test_many_pictures_are_kept_small(tmp_path, monkeypatch):
@@ -30,5 +30,5 @@ def test_many_pictures_are_kept_small(tmp_path, monkeypatch):
     for name in "ab":
         Image.fromarray(np.full((208, 176), 99, np.uint8)).save(tmp_path / f"{name}.png")
     files = read_files([str(tmp_path / f"{name}.png") for name in "ab"])
-    assert files.pictures[0].shape == (104, 88)
+    assert files.images[0].shape == (104, 88)
     assert files.sizes[0] == (208, 176)

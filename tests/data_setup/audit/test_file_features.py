@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_setup.audit.file_features import BANDS, traces
+from data_setup.audit.file_features import BANDS, file_features
 
 
 @pytest.fixture
@@ -10,7 +10,7 @@ def tell(tmp_path):
     """What a picture in a file of its own tells, by kind."""
     def of(picture, name="sub-01.png", **options):
         Image.fromarray(picture).save(tmp_path / name, **options)
-        return traces(tmp_path / name, picture)
+        return file_features(tmp_path / name, picture)
     return of
 
 
@@ -74,14 +74,14 @@ def test_pictures_of_nothing_tell_numbers(tell, picture):
 
 def test_of_a_large_image_the_middle_is_looked_at(tmp_path, monkeypatch):
     """Time and memory stay bounded: no spectrum of 20 million pixels is taken."""
-    monkeypatch.setattr("data_setup.audit.file_features.MOST", 64)
+    monkeypatch.setattr("data_setup.audit.file_features.MAX_SIDE", 64)
     generator = np.random.default_rng(0)
     picture = np.zeros((300, 200), np.uint8)
     picture[118:182, 68:132] = middle = generator.integers(0, 256, (64, 64), dtype=np.uint8)
     found = {}
     for name, pixels in (("large", picture), ("small", middle)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-        found[name] = traces(tmp_path / f"{name}.png", pixels)
+        found[name] = file_features(tmp_path / f"{name}.png", pixels)
     large, small = found["large"], found["small"]
     for kind in ("spectrum", "noise", "grey levels", "upsampling grid"):
         assert large[kind] == small[kind], kind
@@ -95,9 +95,9 @@ def test_the_border_is_the_two_outermost_pixels_of_every_side(tmp_path):
     inside, ring = pixels.copy(), pixels + 40
     inside[2:-2, 2:-2] = 200
     ring[2:-2, 2:-2] = 0
-    assert traces(tmp_path / "a.png", inside)["border"] == [0, 0, 0]
-    assert traces(tmp_path / "a.png", ring)["border"] == [40, 0, 1]
+    assert file_features(tmp_path / "a.png", inside)["border"] == [0, 0, 0]
+    assert file_features(tmp_path / "a.png", ring)["border"] == [40, 0, 1]
     for side in np.s_[:2, :], np.s_[-2:, :], np.s_[:, :2], np.s_[:, -2:]:
         one = pixels.copy()
         one[side] = 90
-        assert traces(tmp_path / "a.png", one)["border"][0] > 15
+        assert file_features(tmp_path / "a.png", one)["border"][0] > 15

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from data_setup.audit.leakage_effect import leak_worth as leak_worth_of
+from data_setup.audit.leakage_effect import leakage_effect as measure
 from data_setup.similarity.neighbours import find_neighbours
 
 
-def leak_worth(pictures, *others):
-    return leak_worth_of(find_neighbours(pictures), *others)
+def leakage_effect(pictures, *others):
+    return measure(find_neighbours(pictures), *others)
 
 
 def brains(people, slices, generator, spread=25):
@@ -29,19 +29,19 @@ def test_where_labels_mean_nothing_the_leak_is_the_whole_score():
     pictures, people = brains(30, 6, generator)
     labels = generator.integers(0, 2, 30)[people]
     test = np.tile(np.arange(6) >= 4, 30)
-    worth = leak_worth(pictures, labels, people, test)
-    assert worth.as_split[0] > 0.97
-    assert 0.25 < worth.strangers_only[0] < 0.75
-    assert worth.gap[0] == pytest.approx(worth.as_split[0] - worth.strangers_only[0])
-    assert worth.gap[1] > 0.1
-    assert worth.people == 30
+    effect = leakage_effect(pictures, labels, people, test)
+    assert effect.as_split[0] > 0.97
+    assert 0.25 < effect.strangers_only[0] < 0.75
+    assert effect.gap[0] == pytest.approx(effect.as_split[0] - effect.strangers_only[0])
+    assert effect.gap[1] > 0.1
+    assert effect.people == 30
 
 
 def test_with_patients_apart_nothing_changes():
     generator = np.random.default_rng(1)
     pictures, people = brains(34, 4, generator)
     labels = (people % 2).astype(int)
-    worth = leak_worth(pictures, labels, people, people >= 14)
+    worth = leakage_effect(pictures, labels, people, people >= 14)
     assert worth.gap == (0, 0, 0)
     assert worth.as_split == worth.strangers_only
     assert worth.people == 20
@@ -52,12 +52,12 @@ def test_intervals_are_over_patients_not_slices():
     generator = np.random.default_rng(2)
     pictures, people = brains(34, 2, generator)
     labels, test = generator.integers(0, 2, 34)[people], people >= 12
-    few = leak_worth(pictures, labels, people, test)
-    many = leak_worth(pictures * 3, np.tile(labels, 3), np.tile(people, 3), np.tile(test, 3))
+    few = leakage_effect(pictures, labels, people, test)
+    many = leakage_effect(pictures * 3, np.tile(labels, 3), np.tile(people, 3), np.tile(test, 3))
     assert many.as_split[2] - many.as_split[1] == pytest.approx(few.as_split[2] - few.as_split[1], abs=0.02)
 
 
 def test_nobody_to_compare_with():
     pictures, people = brains(3, 2, np.random.default_rng(0))
-    assert leak_worth(pictures, people, people, np.zeros(6, bool)) is None
-    assert leak_worth(pictures, people, np.zeros(6, int), people > 0) is None
+    assert leakage_effect(pictures, people, people, np.zeros(6, bool)) is None
+    assert leakage_effect(pictures, people, np.zeros(6, int), people > 0) is None

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from data_setup.audit.file_features import hash_of
+from data_setup.audit.file_features import text_hash
 from data_setup.audit.shortcuts import Shortcut, _auroc, find_shortcuts
 
 
@@ -37,7 +37,7 @@ def test_a_trace_that_goes_with_the_person_is_not_one_that_goes_with_the_class(c
     """Every person has a scanner of its own: learnt by heart it says nothing of new people."""
     rows, labels, people = cohort
     for row, person in zip(rows, people, strict=True):
-        row["file size"] = [float(hash_of(str(person)))]
+        row["file size"] = [float(text_hash(str(person)))]
     assert found(rows, labels, people) == set()
 
 
@@ -65,8 +65,8 @@ def test_some_of_one_class_that_are_like_nobody_else_are_found(cohort):
     for row, label, person in zip(rows, labels, people, strict=True):
         row["noise"] = row["file size"] + [5.0 - 9 * (label == 1 and person % 6 == 1)]
     noise = next(s for s in find_shortcuts(rows.__getitem__, labels, people) if s.trace == "noise")
-    assert noise.stands_apart
-    assert not noise.told
+    assert noise.has_outliers
+    assert not noise.separates_classes
     assert noise.apart == pytest.approx(1 / 3)
 
 
@@ -106,7 +106,7 @@ def test_a_trace_of_the_person_tells_no_class_of_new_people(cohort):
     """Folds hold whole people: with slices of one person on both sides the AUROC would be near one."""
     rows, labels, people = cohort
     for row, person in zip(rows, people, strict=True):
-        row["file size"] = [float(hash_of(str(person)))]
+        row["file size"] = [float(text_hash(str(person)))]
     [own] = [s for s in find_shortcuts(rows.__getitem__, labels, people) if s.trace == "file size"]
     assert own.auroc < 0.7
     assert own.shuffled < 0.75

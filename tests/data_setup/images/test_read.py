@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from data_setup.images import read as images
-from data_setup.images.read import DEPTH_RULE, _Picture, read_gray, read_image
+from data_setup.images.read import DEPTH_RULE, _DecodedImage, read_gray, read_image
 from data_setup.listing.file_types import IMAGE_SUFFIXES
 from functions.runtime.errors import UserError
 
@@ -149,7 +149,7 @@ def test_print_and_video_colours_come_back_close(tmp_path):
 def test_hsv_which_no_file_format_holds_is_converted(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", RGB)
     hsv = Image.fromarray(np.full((H, W, 3), (0, 255, 200), np.uint8), "HSV")
-    monkeypatch.setattr("data_setup.images.read._decode", lambda *_: _Picture(hsv, None, 1))
+    monkeypatch.setattr("data_setup.images.read._decode", lambda *_: _DecodedImage(hsv, None, 1))
     np.testing.assert_array_equal(read_image(path, 3)[0, 0], (200, 0, 0))
 
 
@@ -253,7 +253,7 @@ def test_a_large_image_is_reduced_as_the_mean_of_blocks(tmp_path, mode, monkeypa
         image = Image.fromarray(np.rint(smooth).astype(np.uint8)).convert(mode)
     path = save(tmp_path / ("a.tif" if mode == "F" else "a.png"), image)
     whole = read_image(path, 3).astype(float)
-    monkeypatch.setattr(images, "MOST_PIXELS", 12_000)
+    monkeypatch.setattr(images, "MAX_PIXELS", 12_000)
     monkeypatch.setattr(images, "STRIP", 1000)
     monkeypatch.setattr(images, "LARGE", 100)
     small = read_image(path, 3)
@@ -267,7 +267,7 @@ def test_a_large_images_orientation_is_applied(tmp_path, monkeypatch):
     exif = Image.Exif()
     exif[274] = 6
     path = save(tmp_path / "a.png", np.repeat(np.repeat(RAMP, 2, axis=0), 2, axis=1), exif=exif)
-    monkeypatch.setattr(images, "MOST_PIXELS", H * W)
+    monkeypatch.setattr(images, "MAX_PIXELS", H * W)
     np.testing.assert_array_equal(read_image(path, 1)[:, :, 0], np.rot90(RAMP, -1))
 
 
@@ -276,7 +276,7 @@ def test_no_second_image_of_the_size_of_a_large_one_is_held(tmp_path, monkeypatc
     path = save(tmp_path / "a.png", np.dstack([RGB, RAMP]).repeat(8, axis=0).repeat(8, axis=1))
     sizes, flatten = [], images._flatten
     monkeypatch.setattr(images, "_flatten", lambda image: (sizes.append(image.width * image.height), flatten(image))[1])
-    monkeypatch.setattr(images, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
     monkeypatch.setattr(images, "STRIP", 2000)
     read_image(path, 3)
     assert sum(sizes) == H * W * 64

@@ -97,8 +97,8 @@ def test_a_train_dir_that_holds_split_folders_stands_for_them():
      "D holds test/ but no folder for train: name the split folders with --train_dir"),
     (("D/train", "E/val"), ("D", "E", None), "E holds val/ but no folder for test"),
     (("D/train", "D/Training"), ("D", None, None), 
-     "both names stand for train: name the split folders with --train_dir"),
-    (("data/train", "data/valid", "data/validation"), (None, None, None), "both names stand for val"),
+     "both are names of train: name the split folders with --train_dir"),
+    (("data/train", "data/valid", "data/validation"), (None, None, None), "both are names of val"),
 ])
 def test_split_folders_that_are_ambiguous_or_missing_are_refused(folders, named, message):
     make(*folders)
@@ -110,9 +110,9 @@ def test_split_folders_of_images_without_classes_are_no_classes():
     for name in ("D/train", "D/test", "data/train"):
         Path(name).mkdir(parents=True)
         Path(name, "1.png").touch()
-    with pytest.raises(UserError, match="D/test is called as the test split is, but holds images and no class folders"):
+    with pytest.raises(UserError, match="D/test is named like the test split, but holds images and no class folders"):
         find_folders(Path("D"), None, None, demo=False)
-    with pytest.raises(UserError, match="data/train is called as the train split is"):
+    with pytest.raises(UserError, match="data/train is named like the train split"):
         is_demo({})
 
 

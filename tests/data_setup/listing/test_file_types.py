@@ -5,12 +5,12 @@ import pytest
 from data_setup.listing.file_types import (
     DICOM_WITHOUT_ENDING,
     NO_ENDING,
+    conversion_advice,
     ending,
-    in_words,
+    format_counts,
     is_document,
     is_image,
     is_litter,
-    what_to_do,
 )
 
 
@@ -39,6 +39,6 @@ def test_dicom_is_known_by_its_content(tmp_path):
 
 def test_the_commonest_ending_is_named_first_and_advised_on():
     endings = Counter({".txt": 1, ".dcm": 1200, ".zip": 3})
-    assert in_words(endings) == ".dcm 1,200, .zip 3, .txt 1"
-    assert "DICOM" in what_to_do(endings)
-    assert "PNG" in what_to_do({".heic": 1})
+    assert format_counts(endings) == ".dcm 1,200, .zip 3, .txt 1"
+    assert "DICOM" in conversion_advice(endings)
+    assert "PNG" in conversion_advice({".heic": 1})

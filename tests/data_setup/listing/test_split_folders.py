@@ -34,10 +34,10 @@ def test_class_folders_are_no_split_folders(tmp_path):
 
 
 @pytest.mark.parametrize(("files", "message"), [
-    (("train/AD/1.png", "Training/AD/1.png"), r"holds Training/ and train/, and both names stand for train: advice"),
+    (("train/AD/1.png", "Training/AD/1.png"), r"holds Training/ and train/, and both are names of train: advice"),
     (("train/AD/1.png", "val/AD/1.png", "valid/AD/1.png"), r"val/ and valid/"),
-    (("train/1.png", "test/2.png"), r"(train|test) is called as the (train|test) split is, but holds images.*advice"),
-    (("Control/1.png", "Test/2.png"), r"Test is called as the test split is.*if it is a class, rename it"),
+    (("train/1.png", "test/2.png"), r"(train|test) is named like the (train|test) split, but holds images.*advice"),
+    (("Control/1.png", "Test/2.png"), r"Test is named like the test split.*if it is a class, rename it"),
 ])
 def test_ambiguous_names_are_refused(tmp_path, files, message):
     make(tmp_path, *files)

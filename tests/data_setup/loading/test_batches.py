@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from data_setup.loading import batches as module
-from data_setup.loading.batches import Batches, one_ahead
+from data_setup.loading.batches import Batches, prefetch
 from data_setup.loading.distributed_batches import IGNORED
 from tests.functions.several import Pictures
 
@@ -44,7 +44,7 @@ def test_the_shares_of_three_are_the_batches_of_one(monkeypatch, from_disk):
     [whole] = passes(Batches(Pictures(11), 12, True, nn.Identity(), CPU))
     parts = []
     for rank in range(3):
-        monkeypatch.setattr(module, "place", lambda rank=rank: (rank, 3))
+        monkeypatch.setattr(module, "rank_and_world_size", lambda rank=rank: (rank, 3))
         share = Batches(OnDisk(11) if from_disk else Pictures(11), 4, True, nn.Identity(), CPU, from_disk=from_disk)
         assert len(share) == 1
         [[(images, labels)]] = passes(share)
@@ -65,7 +65,7 @@ def test_a_pass_takes_one_number_of_the_global_generator():
 
 
 def test_labels_of_the_data_set_survive_the_fillers(monkeypatch):
-    monkeypatch.setattr(module, "place", lambda: (1, 2))
+    monkeypatch.setattr(module, "rank_and_world_size", lambda: (1, 2))
     pictures = Pictures(5)
     before = pictures.labels.clone()
     passes(Batches(pictures, 3, False, nn.Identity(), CPU))
@@ -80,9 +80,9 @@ def test_one_ahead_asks_for_the_next_before_it_gives_one_out():
             asked.append(number)
             yield number
 
-    given = one_ahead(items(3))
+    given = prefetch(items(3))
     assert next(given) == 0
     assert asked == [0, 1]
     assert list(given) == [1, 2]
-    assert list(one_ahead(items(0))) == []
-    assert list(one_ahead(items(1))) == [0]
+    assert list(prefetch(items(0))) == []
+    assert list(prefetch(items(1))) == [0]

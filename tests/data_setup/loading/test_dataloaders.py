@@ -9,7 +9,7 @@ from PIL import Image
 
 import data_setup
 from data_setup.loading.dataloaders import create_dataloaders
-from data_setup.loading.transforms import RandomBrain
+from data_setup.loading.transforms import RandomAugment
 from functions.runtime.errors import UserError
 
 CPU = torch.device("cpu")
@@ -40,14 +40,14 @@ def test_patients_on_both_sides_are_split_again_and_stay_apart(folders):
     sides = data.table.groupby("subject")["split"].nunique()
     assert len(sides) == 16
     assert (sides == 1).all()
-    assert any("16 of 16 patients stand in both train and test" in note for note in data.notes)
-    assert data.stamps == []
+    assert any("16 of 16 patients are in both train and test" in note for note in data.notes)
+    assert data.caveats == []
     assert len(data.train.dataset) + len(data.val.dataset) + len(data.test.dataset) == 64
 
 
 def test_folders_kept_as_they_are_carry_the_stamp(folders):
     data = load(folders, split="folder")
-    assert data.stamps == ["LEAKY SPLIT"]
+    assert data.caveats == ["LEAKY SPLIT"]
     assert {path.split("/")[-3] for path in data.test.dataset.paths} == {"test"}
 
 
@@ -68,7 +68,7 @@ def test_test_slices_that_are_training_slices_are_a_leak_even_of_unknown_patient
         for number, path in enumerate(sorted(folders.glob("test/*/*.png"))):
             path.rename(path.with_name(f"copy{number}.png"))
     data = load(folders)
-    assert data.stamps == ["LEAKY SPLIT", "PATIENTS UNKNOWN"]
+    assert data.caveats == ["LEAKY SPLIT", "PATIENTS UNKNOWN"]
     assert any("64 of 64 slices have a slice with the same pixels in another split" in note for note in data.notes)
 
 
@@ -78,7 +78,7 @@ def test_blank_slices_of_unknown_patients_are_no_leak_and_twins_in_train_stay_on
         Image.fromarray(np.zeros((12, 10), np.uint8)).save(folders / split / "AD" / "900.png")
     for number, path in enumerate(sorted(folders.glob("train/*/*.png"))):
         shutil.copy(path, path.with_name(f"twin{number}.png"))
-    assert load(folders).stamps == ["PATIENTS UNKNOWN"]
+    assert load(folders).caveats == ["PATIENTS UNKNOWN"]
 
 
 def test_unknown_patients_come_with_a_remedy(folders):
@@ -121,9 +121,9 @@ def test_every_slice_comes_once_an_epoch_shuffled_in_training_ordered_in_scoring
 
 def test_augmentation_is_for_training_only(folders):
     data = load(folders)
-    assert any(isinstance(step, RandomBrain) for step in data.train.transform)
+    assert any(isinstance(step, RandomAugment) for step in data.train.transform)
     for batches in (data.val, data.test):
-        assert not any(isinstance(step, RandomBrain) for step in batches.transform)
+        assert not any(isinstance(step, RandomAugment) for step in batches.transform)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -163,7 +163,7 @@ def test_a_split_that_was_written_down_is_taken_to_the_letter(folders):
 def test_unknown_patients_are_stamped(folders):
     for i, path in enumerate(sorted(folders.rglob("*.png"))):
         path.rename(path.with_name(f"{i}.png"))
-    assert load(folders).stamps == ["PATIENTS UNKNOWN"]
+    assert load(folders).caveats == ["PATIENTS UNKNOWN"]
 
 
 def test_fingerprint_follows_pixels_not_places(folders, tmp_path):
@@ -249,7 +249,7 @@ def test_where_a_split_was_written_down_pixels_are_not_asked_again(folders, kind
         file.write_text(file.read_text().replace(str(path), str(new)))
     monkeypatch.setattr("data_setup.loading.dataloaders.subjects_from_pixels", None)
     data = load(folders, split=kind(file), subjects="auto")
-    assert data.stamps == ["PATIENTS UNKNOWN"]
+    assert data.caveats == ["PATIENTS UNKNOWN"]
 
 
 def test_seen_are_the_patients_and_pixels_of_training_and_validation_and_no_others(folders):
@@ -289,5 +289,5 @@ def test_how_many_rows_of_the_subject_table_name_no_patient_is_said(folders):
     rows = [f"{path},{'-' if number < 6 else path.name[:7]}\n" for number, path in enumerate(paths)]
     (folders / "s.csv").write_text("path,subject\n" + "".join(rows))
     data = load(folders, subjects=folders / "s.csv")
-    assert any('s.csv: 6 of 64 rows name no patient ("-")' in note for note in data.notes)
+    assert any('s.csv: 6 of 64 rows have no patient ("-")' in note for note in data.notes)
     assert data.table["subject"].isna().sum() == 6

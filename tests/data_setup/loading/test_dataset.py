@@ -101,5 +101,5 @@ def test_flat_training_images_are_refused(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 77).save(path)
     decoded = decode([str(p) for p in sorted(tmp_path.rglob("*.png"))], Frame((8, 8)), 1, keep=True)
-    with pytest.raises(ValueError, match="one flat colour"):
+    with pytest.raises(ValueError, match="of one colour"):
         decoded.mean_and_std(np.array([0, 1]), 64)

@@ -20,14 +20,14 @@ def test_a_data_sets_test_folder_is_scored_and_seen_patients_are_counted(slices)
     assert len(rows.test) == 24
     assert all(Path(path).parts[-3] == "test" for path in rows.test["path"])
     assert rows.notes == [f"the slices of {slices / 'test'}"]
-    assert rows.met(CHECKPOINT | {"seen": {"subjects": ["sub-AD00"], "digests": ["x"]}}) == (1, 0)
+    assert rows.count_seen(CHECKPOINT | {"seen": {"subjects": ["sub-AD00"], "digests": ["x"]}}) == (1, 0)
     assert rows.nearest_neighbour() is None
 
 
 def test_an_old_checkpoint_knows_nobody_it_was_trained_on(slices):
     rows = rows_to_score(None, slices, CHECKPOINT, None, None)
-    assert rows.met({name: value for name, value in CHECKPOINT.items() if name != "seen"}) is None
-    assert rows.met(CHECKPOINT | {"seen": {"subjects": [], "digests": []}}) is None
+    assert rows.count_seen({name: value for name, value in CHECKPOINT.items() if name != "seen"}) is None
+    assert rows.count_seen(CHECKPOINT | {"seen": {"subjects": [], "digests": []}}) is None
 
 
 def other_hospital(root):
@@ -45,11 +45,11 @@ def other_hospital(root):
 def test_another_hospitals_ids_are_not_the_training_patients(slices, tmp_path):
     seen = {"subjects": ["sub-AD00", "sub-CN01"], "digests": ["x"], "folders": [str(slices / "train")]}
     rows = rows_to_score(None, other_hospital(tmp_path / "B"), CHECKPOINT, None, None)
-    assert rows.met(CHECKPOINT | {"seen": seen}, None) == (0, 0)
-    assert "2 patients here have ids of training patients (sub-AD00, sub-CN01) and count as others" in rows.notes[-1]
+    assert rows.count_seen(CHECKPOINT | {"seen": seen}, None) == (0, 0)
+    assert "2 patients here have ids of training patients (sub-AD00, sub-CN01) and count as other" in rows.notes[-1]
     rows = rows_to_score(None, slices, CHECKPOINT, None, None)
-    assert rows.met(CHECKPOINT | {"seen": seen}, None) == (2, 0)          # the same set's test folder
-    assert rows.met(CHECKPOINT | {"seen": seen | {"folders": []}}, None) == (2, 0)      # an older checkpoint
+    assert rows.count_seen(CHECKPOINT | {"seen": seen}, None) == (2, 0)          # the same set's test folder
+    assert rows.count_seen(CHECKPOINT | {"seen": seen | {"folders": []}}, None) == (2, 0)      # an older checkpoint
 
 
 def test_an_old_checkpoints_data_set_is_that_of_its_runs_split(slices, tmp_path):
@@ -59,12 +59,13 @@ def test_an_old_checkpoints_data_set_is_that_of_its_runs_split(slices, tmp_path)
         f"{path},{path.parent.name},{path.name[:8]},train\n" for path in sorted(slices.glob("train/*/*.png"))))
     checkpoint = CHECKPOINT | {"seen": {"subjects": ["sub-AD00"], "digests": ["x"]}}
     rows = rows_to_score(run, other_hospital(tmp_path / "B"), checkpoint, None, None)
-    assert rows.met(checkpoint, run) == (0, 0)
-    assert rows_to_score(run, slices, checkpoint, None, None).met(checkpoint, run) == (1, 0)
+    assert rows.count_seen(checkpoint, run) == (0, 0)
+    assert rows_to_score(run, slices, checkpoint, None, None).count_seen(checkpoint, run) == (1, 0)
     without = {name: value for name, value in CHECKPOINT.items() if name != "seen"}
-    assert rows.met(without, run) == (0, 0)
-    assert rows_to_score(None, slices, checkpoint, None, None).met(without, run)[0] == 24     # a rival: its own split
-    assert rows.met(without, None) is None
+    assert rows.count_seen(without, run) == (0, 0)
+    other = rows_to_score(None, slices, checkpoint, None, None)
+    assert other.count_seen(without, run)[0] == 24     # another run: its own split
+    assert rows.count_seen(without, None) is None
 
 
 def test_a_table_of_slices_brings_its_patients(slices, tmp_path):
@@ -94,7 +95,7 @@ def test_a_test_folder_alone_fewer_classes_and_hidden_folders_are_fine(slices, t
     rows = rows_to_score(None, tmp_path / "new é", CHECKPOINT, None, None)
     assert set(rows.test["label"]) == {1}
     assert len(rows.test) == 12
-    assert ".hidden holds images, but is left out for its name" in rows.notes[1]
+    assert ".hidden holds images, but is left out because of its name" in rows.notes[1]
     assert "2 files or folders are left out" in rows.notes[2]
 
 
@@ -107,14 +108,14 @@ def test_a_table_of_slices_is_scored_by_its_test_rows(slices):
 
 
 def test_classes_the_model_has_not_are_refused(slices):
-    with pytest.raises(ValueError, match=r'class "AD", of .*png, is none of the model'):
+    with pytest.raises(ValueError, match=r'class "AD", of .*png, is not a class of the model'):
         rows_to_score(None, slices, CHECKPOINT | {"class_names": ["CN", "MCI"]}, None, None)
 
 
 def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(ValueError, match="needs --data"):
         rows_to_score(None, None, CHECKPOINT, None, None)
-    with pytest.raises(ValueError, match="there is no --data"):
+    with pytest.raises(ValueError, match="--data is missing"):
         rows_to_score(tmp_path, None, CHECKPOINT, tmp_path / "x.csv", None)
     with pytest.raises(ValueError, match="holds no class folders"):
         rows_to_score(None, tmp_path, CHECKPOINT, None, None)
@@ -131,7 +132,7 @@ def test_the_test_folder_is_found_under_any_usual_name_and_the_others_are_named(
 
 def test_slices_for_training_are_not_scored_silently(slices, tmp_path):
     shutil.copytree(slices / "train", tmp_path / "d" / "train")
-    with pytest.raises(UserError, match=r"d holds train/ but no test folder: score \S+d/train with --data"):
+    with pytest.raises(UserError, match=r"d holds train/ but no test folder: to score \S+d/train, give --data"):
         rows_to_score(None, tmp_path / "d", CHECKPOINT, None, None)
     path = sorted((slices / "train" / "AD").iterdir())[0]
     (tmp_path / "x.csv").write_text(f"path,class,split\n{path},AD,train\n")
@@ -189,5 +190,5 @@ def test_how_many_slices_a_table_leaves_without_a_patient_is_said(slices, tmp_pa
         f"{path},CN,test,{mark}\n" for path, mark in zip(paths, marks, strict=True)))
     data, subjects = (tmp_path / "t.csv", None) if own else (slices / "test", tmp_path / "t.csv")
     rows = rows_to_score(None, data, CHECKPOINT, subjects, None)
-    assert f'{tmp_path / "t.csv"}: 3 of 12 rows name no patient ("?", "unknown")' in " ".join(rows.notes)
+    assert f'{tmp_path / "t.csv"}: 3 of 12 rows have no patient ("?", "unknown")' in " ".join(rows.notes)
     assert not {"?", "unknown"} & set(rows.test["subject"])

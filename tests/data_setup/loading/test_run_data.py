@@ -31,7 +31,7 @@ def test_pretrained_weights_bring_frame_mean_and_std(settings):
     images, _ = next(iter(data.test))
     assert images.shape == (5, 1, 8, 8)
     assert images.min() >= (0 - 0.4) / 0.3
-    assert any("crop shows the middle 38% of the height and 50% of the width of a slice of 16x12" in note
+    assert any("weights shows the middle 38% of the height and 50% of the width of a slice of 16x12" in note
                for note in data.notes)
 
 

@@ -3,7 +3,7 @@ import torch
 from torchvision.transforms import InterpolationMode, v2
 
 from data_setup.images.resize import Frame
-from data_setup.loading.transforms import RandomBrain, affine, describe_preprocessing, image_reader, make_transforms
+from data_setup.loading.transforms import RandomAugment, affine, describe_preprocessing, image_reader, make_transforms
 
 
 def smooth_image(height=40, width=30):
@@ -40,7 +40,7 @@ def test_flip_mirrors_before_anything_else():
 def test_every_slice_of_a_batch_is_moved_by_itself():
     torch.manual_seed(0)
     image = smooth_image()
-    moved = RandomBrain()(image.repeat(8, 1, 1, 1))
+    moved = RandomAugment()(image.repeat(8, 1, 1, 1))
     assert moved.shape == (8, 1, 40, 30)
     for i in range(8):
         for j in range(i):
@@ -54,7 +54,7 @@ def test_half_of_the_slices_are_mirrored():
     torch.manual_seed(0)
     image = torch.zeros(400, 1, 40, 30)
     image[:, :, 8:32, 4:15] = 0.8
-    moved = RandomBrain()(image)
+    moved = RandomAugment()(image)
     crossed = moved[..., 15:].sum(dim=(1, 2, 3)) > moved[..., :15].sum(dim=(1, 2, 3))
     assert 0.4 < crossed.float().mean() < 0.6
 
@@ -63,7 +63,7 @@ def test_the_background_stays_black():
     torch.manual_seed(0)
     image = torch.zeros(16, 1, 40, 30)
     image[:, :, 10:30, 8:22] = 0.6
-    moved = RandomBrain()(image)
+    moved = RandomAugment()(image)
     assert (moved[:, :, 0, :] == 0).all()
     assert (moved[:, :, :, 0] == 0).all()
 
@@ -73,7 +73,7 @@ def test_same_random_state_same_augmentation():
     results = []
     for _ in range(2):
         torch.manual_seed(5)
-        results.append(RandomBrain()(image))
+        results.append(RandomAugment()(image))
     assert torch.equal(*results)
 
 
@@ -84,8 +84,8 @@ def test_train_and_eval_share_one_mean_and_std():
     torch.testing.assert_close(evaluation(pixels), (pixels / 255 - mean) / std)
     assert training[-1] is evaluation[-1]
     plain, _ = make_transforms([0.3], [0.2], augment=False)
-    assert not any(isinstance(step, RandomBrain) for step in plain)
-    assert any(isinstance(step, RandomBrain) for step in training)
+    assert not any(isinstance(step, RandomAugment) for step in plain)
+    assert any(isinstance(step, RandomAugment) for step in training)
 
 
 def test_a_file_read_for_prediction_is_what_evaluation_saw(tmp_path):

@@ -44,7 +44,7 @@ def test_the_axes_are_those_of_the_ellipse():
     assert (axes.y, axes.x) == pytest.approx((60, 50), abs=1)
     assert axes.area == pytest.approx(np.pi * 42 * 28, rel=0.03)
     assert abs(axes.angle) < 0.02
-    assert axes.length == pytest.approx((42 / 28) ** 2, rel=0.05)
+    assert axes.elongation == pytest.approx((42 / 28) ** 2, rel=0.05)
 
 
 def test_round_brains_are_not_turned():

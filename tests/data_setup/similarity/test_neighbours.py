@@ -34,11 +34,12 @@ def test_the_nearest_are_those_of_all_pairs_best_first():
     plain, turned = x @ x.T, x @ mirrored.T
     similar = np.maximum(plain, turned)
     np.fill_diagonal(similar, -np.inf)
-    near = find_neighbours(pictures)
-    assert near.places.shape == (70, 60)
-    np.testing.assert_allclose(np.take_along_axis(similar, near.places, axis=1), -np.sort(-similar)[:, :60], atol=1e-5)
-    np.testing.assert_array_equal(near.mirrored, np.take_along_axis(turned > plain, near.places, axis=1))
-    _, values = nearest(near.even, near.odd, 3)
+    neighbours = find_neighbours(pictures)
+    assert neighbours.indices.shape == (70, 60)
+    found = np.take_along_axis(similar, neighbours.indices, axis=1)
+    np.testing.assert_allclose(found, -np.sort(-similar)[:, :60], atol=1e-5)
+    np.testing.assert_array_equal(neighbours.mirrored, np.take_along_axis(turned > plain, neighbours.indices, axis=1))
+    _, values = nearest(neighbours.even, neighbours.odd, 3)
     np.testing.assert_allclose(values, -np.sort(-similar)[:, :3], atol=1e-5)
 
 
@@ -49,18 +50,18 @@ def test_of_many_pictures_fewer_numbers_tell_nearly_the_same(monkeypatch):
     monkeypatch.setattr("data_setup.similarity.neighbours.SAMPLE", 250)
     cut = find_neighbours(pictures)
     assert cut.even.shape == (250, COMPONENTS)
-    assert (cut.places[:, 0] == exact.places[:, 0]).mean() > 0.97
+    assert (cut.indices[:, 0] == exact.indices[:, 0]).mean() > 0.97
     np.testing.assert_allclose((cut.even**2).sum(1) + (cut.odd**2).sum(1), 1, atol=0.02)
 
 
 def test_a_mirrored_copy_is_the_nearest_and_mirrored():
     pictures = blobs(50, np.random.default_rng(2))
-    near = find_neighbours([*pictures, pictures[7][:, ::-1]])
-    assert near.places[50, 0] == 7
-    assert near.mirrored[50, 0]
-    assert near.places[7, 0] == 50
+    neighbours = find_neighbours([*pictures, pictures[7][:, ::-1]])
+    assert neighbours.indices[50, 0] == 7
+    assert neighbours.mirrored[50, 0]
+    assert neighbours.indices[7, 0] == 50
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_pictures_have_as_many_neighbours_as_there_are(count):
-    assert find_neighbours([np.zeros((20, 20), np.uint8)] * count).places.shape == (count, max(count - 1, 0))
+    assert find_neighbours([np.zeros((20, 20), np.uint8)] * count).indices.shape == (count, max(count - 1, 0))

@@ -6,21 +6,21 @@ import pytest
 from PIL import Image
 
 from data_setup.phantom.generate import make_phantom
-from data_setup.splits.seen_in_training import compare, in_data_set, split_folders, training_copies
+from data_setup.splits.seen_in_training import count_seen, data_set_folders, in_data_set, training_copies
 
 OURS = {"subjects": ["sub-001", "003_S_0002", "pixels-0000", "ND003"], "digests": ["x", "y"]}
 
 
 def test_an_archives_patient_is_seen_wherever_and_however_written():
     for name in ("ADNI_003_S_0002", "sub-ADNI003S0002", "003_s_0002"):
-        assert compare(["/else/1.png"], [name], ["z"], OURS, ["/data/train"]) == (1, 0, [])
-        assert compare(["/else/1.png"], ["003_S_0002"], ["z"], OURS | {"subjects": [name]}, ["/data/train"])[0] == 1
+        assert count_seen(["/else/1.png"], [name], ["z"], OURS, ["/data/train"]) == (1, 0, [])
+        assert count_seen(["/else/1.png"], ["003_S_0002"], ["z"], OURS | {"subjects": [name]}, ["/data/train"])[0] == 1
 
 
 @pytest.mark.parametrize("subject", ["sub-001", "pixels-0000", "ND003"])
 def test_another_id_means_a_patient_only_within_its_data_set(subject):
     def seen(path, digest="z", folders=("/data/train",)):
-        return compare([path, "/else/9.png"], [subject, None], [digest, None], OURS, folders)
+        return count_seen([path, "/else/9.png"], [subject, None], [digest, None], OURS, folders)
 
     assert seen("/else/AD/1.png") == (0, 0, [subject])
     assert seen("/data/train/AD/1.png") == (1, 0, [])
@@ -31,11 +31,11 @@ def test_another_id_means_a_patient_only_within_its_data_set(subject):
 
 
 def test_the_kaggle_sets_own_names_mean_one_patient_everywhere():
-    assert compare(["/else/NonDemented/27 (3).jpg"], ["ND003"], ["z"], OURS, ["/data/train"]) == (1, 0, [])
+    assert count_seen(["/else/NonDemented/27 (3).jpg"], ["ND003"], ["z"], OURS, ["/data/train"]) == (1, 0, [])
 
 
 def test_a_blank_slice_is_nobodys():
-    assert compare(["/else/1.png"], [None], [None], OURS | {"digests": ["", None]}, ["/data"]) == (0, 0, [])
+    assert count_seen(["/else/1.png"], [None], [None], OURS | {"digests": ["", None]}, ["/data"]) == (0, 0, [])
 
 
 def test_links_lead_to_the_data_set(tmp_path):
@@ -48,7 +48,7 @@ def test_links_lead_to_the_data_set(tmp_path):
 def test_the_folders_of_a_split():
     table = pd.DataFrame([("/a/b/AD/x/1.png", "AD"), ("/c/CN/2.png", "CN"), ("/c/CN/3.png", "CN"), ("/d/4.png", "CN")],
                          columns=["path", "class"])
-    assert split_folders(table) == ["/a/b", "/c"]
+    assert data_set_folders(table) == ["/a/b", "/c"]
 
 
 def test_copies_of_training_slices_are_recognised_whatever_was_done_to_them(tmp_path):

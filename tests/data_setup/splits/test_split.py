@@ -163,7 +163,7 @@ def test_no_patient_on_two_sides_and_every_slice_once(counts, mode, folders, by_
         return
     split = apply_split(table, mode, seed)
     assert disjoint(split.table)
-    assert split.stamps == ()
+    assert split.caveats == ()
     columns = ["path", "class", "subject"]
     pd.testing.assert_frame_equal(split.table[columns], table[columns], check_dtype=False)     # and in its order
     assert set(split.table["split"]) <= {"train", "val", "test"}
@@ -190,7 +190,7 @@ def test_auto_pools_folders_that_share_a_patient_and_says_why():
     table.loc[table.index % 4 == 0, "split"] = "test"               # two of every patient's eight slices
     split = apply_split(table, "auto")
     counts = count_table(split.table)
-    assert split.notes[0] == ("80 of 80 patients stand in both train and test: "
+    assert split.notes[0] == ("80 of 80 patients are in both train and test: "
                               "pooled and split again by patient (60 train, 20 test)")
     assert counts.loc["(all)", ("test", "patients")] == 20            # the folders' own share, a quarter
     assert split.notes[1].startswith("val is cut from train by patient: ")
@@ -204,7 +204,7 @@ def test_auto_pools_for_one_shared_patient_in_train_and_val():
     row = table.index[table["split"] == "train"][0]
     table.loc[row, "split"] = "val"
     split = apply_split(table, "auto")
-    assert split.notes[0].startswith("1 of 40 patients stand in more than one of train and val and test: pooled")
+    assert split.notes[0].startswith("1 of 40 patients are in more than one of train and val and test: pooled")
     assert disjoint(split.table)
     assert set(split.table["split"]) == {"train", "val", "test"}
 
@@ -219,16 +219,16 @@ def test_pooled_folders_keep_their_shares():
 def test_folder_keeps_the_folders_and_is_stamped():
     table = people_table([20, 20], (8, 8), folders=("train", "test"), by_person=False)
     split = apply_split(table, "folder")
-    assert split.stamps == ("LEAKY SPLIT",)
+    assert split.caveats == ("LEAKY SPLIT",)
     both = sides(split.table).map(len).gt(1).sum()
     assert both > 30
-    assert split.notes[-1] == f"LEAKY SPLIT: {both} of 40 patients stand in more than one split"
+    assert split.notes[-1] == f"LEAKY SPLIT: {both} of 40 patients are in more than one split"
     was_test = table["split"] == "test"
     assert ((split.table["split"] == "test") == was_test).all()
     assert disjoint(split.table[~was_test])                         # validation still shares nobody with train
     assert (split.table["split"] == "val").any()
     clean = people_table([20, 20], (8, 8), folders=("train", "test"))
-    assert apply_split(clean, "folder").stamps == ()
+    assert apply_split(clean, "folder").caveats == ()
 
 
 def test_patient_splits_again_even_where_the_folders_are_disjoint():
@@ -249,12 +249,12 @@ def test_unknown_patients_are_stamped():
     table = people_table([20, 20], (5, 5), unknown=0.3, folders=("train", "test"))
     unknown = table["subject"].isna().sum()
     split = apply_split(table, "auto")
-    assert split.stamps == ("PATIENTS UNKNOWN",)
-    assert split.notes[-1] == f"PATIENTS UNKNOWN: nobody can tell whose {unknown} of 200 slices are"
+    assert split.caveats == ("PATIENTS UNKNOWN",)
+    assert split.notes[-1] == f"PATIENTS UNKNOWN: the patient of {unknown} of 200 slices is unknown"
     assert all(subject is None or isinstance(subject, str) for subject in split.table["subject"])
     assert split_hash(apply_split(table.sample(frac=1, random_state=0), "auto").table) == split_hash(split.table)
     nobody = table.assign(subject=None)
-    assert apply_split(nobody, "auto").stamps == ("PATIENTS UNKNOWN",)
+    assert apply_split(nobody, "auto").caveats == ("PATIENTS UNKNOWN",)
     with pytest.raises(ValueError, match=r"no patient is known; give --subjects FILE\.csv or --subject_pattern"):
         apply_split(nobody, "patient")
 
@@ -263,28 +263,28 @@ def test_identical_slices_of_unknown_patients_are_held_out_together():
     table = people_table([60], (1, 1), unknown=1).assign(digest=[f"d{i // 2}" for i in range(60)])
     table.loc[:9, "digest"] = None                                   # blank slices: alike, and nobody's copies
     split = apply_split(table)
-    assert split.stamps == ("PATIENTS UNKNOWN",)
+    assert split.caveats == ("PATIENTS UNKNOWN",)
     assert list(split.table.columns) == ["path", "class", "subject", "split"]
     sides = split.table["split"].groupby(table["digest"]).nunique()
     assert len(sides) == 25
     assert (sides == 1).all()
     linked = pd.concat([table.assign(split=side, path=table["path"] + side) for side in ("train", "test")])
-    assert apply_split(linked).stamps == ("LEAKY SPLIT", "PATIENTS UNKNOWN")
+    assert apply_split(linked).caveats == ("LEAKY SPLIT", "PATIENTS UNKNOWN")
     known = linked.assign(subject=[f"{i}" for i in range(120)])      # renamed copies
-    assert apply_split(known).stamps == ("LEAKY SPLIT",)
+    assert apply_split(known).caveats == ("LEAKY SPLIT",)
 
 
 def test_a_class_that_a_split_lacks_is_named():
     split = apply_split(people_table([20, 1], (5, 5)))
     assert "class1 is not in val and test (1 known patients)" in split.notes
     lonely = apply_split(people_table([1], (5, 5)))
-    assert lonely.notes[1:3] == tuple(f"{name} stays empty: too few patients in train to hold one out"
+    assert lonely.notes[1:3] == tuple(f"{name} is empty: train has too few patients to hold one out"
                                       for name in ("test", "val"))
 
 
 def test_input_that_cannot_be_split():
     table = people_table([5, 5], (2, 2))
-    with pytest.raises(ValueError, match="stands in the data twice"):
+    with pytest.raises(ValueError, match="is in the data twice"):
         apply_split(pd.concat([table, table.assign(split="test")]))
     with pytest.raises(ValueError, match="no training slices among 20"):
         apply_split(table.assign(split="test"))
@@ -314,8 +314,8 @@ def test_the_hash_tells_splits_apart_but_not_machines():
 def test_slice_mode_scatters_patients_on_purpose_keeps_the_shares_and_is_stamped():
     table = people_table([20, 30], (8, 8), folders=("train", "test"), by_person=False, seed=1)
     split = apply_split(table, "slice", seed=0)
-    assert split.stamps == ("LEAKY SPLIT",)
-    assert "slice by slice, patients not kept apart" in split.notes[0]
+    assert split.caveats == ("LEAKY SPLIT",)
+    assert "slice by slice, patients are not kept apart" in split.notes[0]
     assert len(sides(split.table)) == 50
     assert sum(len(where) > 1 for where in sides(split.table)) > 45
     share = (table["split"] == "test").mean()

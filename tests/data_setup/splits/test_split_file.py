@@ -26,8 +26,8 @@ def test_a_split_that_is_written_down_is_used_again(tmp_path):
     again = apply_split(TABLE, file, seed=5)
     pd.testing.assert_frame_equal(again.table, first.table)
     assert split_hash(again.table) == split_hash(first.table)
-    assert again.stamps == ()
-    assert again.notes[0] == f"the split is the one of {file}"
+    assert again.caveats == ()
+    assert again.notes[0] == f"the split is read from {file}"
 
 
 def test_a_split_of_another_machine_is_used_again(tmp_path):
@@ -40,13 +40,13 @@ def test_a_split_of_another_machine_is_used_again(tmp_path):
 def test_leaks_and_unknown_patients_of_a_csv_are_stamped_and_validation_is_cut(tmp_path):
     leaky = TABLE.assign(split=["test" if i % 3 == 0 else "train" for i in range(60)])
     split = apply_split(TABLE, write(tmp_path, leaky))
-    assert split.stamps == ("LEAKY SPLIT",)
+    assert split.caveats == ("LEAKY SPLIT",)
     assert (split.table["split"] == "val").any()
     assert split.table.loc[leaky["split"] == "test", "split"].eq("test").all()
     nobody = leaky.assign(subject="")
-    assert apply_split(TABLE, write(tmp_path, nobody)).stamps == ("LEAKY SPLIT",)       # we know them
+    assert apply_split(TABLE, write(tmp_path, nobody)).caveats == ("LEAKY SPLIT",)       # we know them
     split = apply_split(TABLE.assign(subject=None), write(tmp_path, nobody))
-    assert split.stamps == ("PATIENTS UNKNOWN",)
+    assert split.caveats == ("PATIENTS UNKNOWN",)
 
 
 def test_a_split_written_by_other_programs_is_used(tmp_path):
@@ -63,18 +63,18 @@ def test_a_split_written_by_other_programs_is_used(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda t: t.assign(split=0), "60 splits are none of train, val, test, the first 0"),
-    (lambda t: t.assign(split=None), "60 splits are none of train, val, test"),
+    (lambda t: t.assign(split=0), "60 splits are not one of train, val, test, the first 0"),
+    (lambda t: t.assign(split=None), "60 splits are not one of train, val, test"),
     (lambda t: pd.concat([t, t[["split"]]], axis=1), "two columns for split"),
     (lambda t: t.iloc[3:], "3 slices of the data are not in it, the first /d/train/A/0-0.png"),
     (lambda t: pd.concat([t, t.iloc[:2].assign(path=["/d/new/1.png", "/d/new/2.png"])]),
      "2 of its slices are not in the data, the first /d/new/1.png"),
     (lambda t: t.assign(split=["trian", "Test"] + t["split"].tolist()[2:]),
-     "2 splits are none of train, val, test, the first trian"),
+     "2 splits are not one of train, val, test, the first trian"),
     (lambda t: t.assign(**{"class": ["B"] + t["class"].tolist()[1:]}),
      "1 classes differ from the folder, the first B for /d/train/A/0-0.png"),
-    (lambda t: t.assign(split="train"), "no slice is for test"),
-    (lambda t: t.assign(split="val"), "no slice is for train"),
+    (lambda t: t.assign(split="train"), "no slice has split test"),
+    (lambda t: t.assign(split="val"), "no slice has split train"),
     (lambda t: t.drop(columns="class"), "missing class"),
     (lambda t: pd.concat([t, t.iloc[:1].assign(split="test")]), "two rows for /d/train/A/0-0.png"),
     (lambda t: t.iloc[:0], "has no rows"),
@@ -88,7 +88,7 @@ def test_a_wrong_csv_is_refused_in_one_line(tmp_path, change, message):
 
 
 def test_a_mode_that_is_neither_a_word_nor_a_file():
-    with pytest.raises(ValueError, match="--split atuo: no such CSV file, and not auto, folder, patient or slice"):
+    with pytest.raises(ValueError, match="--split atuo: no such CSV file; expected a CSV file, auto, folder"):
         apply_split(TABLE, "atuo")
 
 
@@ -106,5 +106,5 @@ def test_rows_whose_patient_is_called_unknown_are_no_patient_and_are_counted(tmp
     again, _ = read_split(file, TABLE.assign(subject=None))
     assert again["subject"].tolist() == [None] * 4 + given["subject"].tolist()[4:]
     split = apply_split(TABLE.assign(subject=None), file)
-    assert f'{file}: 4 of 60 rows name no patient ("{mark}")' in " ".join(split.notes)
+    assert f'{file}: 4 of 60 rows have no patient ("{mark}")' in " ".join(split.notes)
     assert "rows name no patient" not in " ".join(apply_split(TABLE, WrittenSplit(file)).notes), "the run's own"

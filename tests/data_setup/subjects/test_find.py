@@ -219,9 +219,9 @@ def test_a_table_comes_before_every_guess(tmp_path):
 @pytest.mark.parametrize(("rows", "header", "message"), [
     (["train/A/OAS1_0001_1.png,p1"], "path,who", "missing subject"),
     (["train/A/OAS1_0001_1.png,p1", "train/A/OAS1_0001_1.png,p2"], "path,subject", "two rows for"),
-    (["elsewhere/1.png,p1"], "path,subject", "none of its 1 rows means one of the 3 paths"),
-    (["OAS1_0001_1.png,p1"], "path,subject", "means both /x/train/A/OAS1_0001_1.png and /x/test"),
-    (["train/A/OAS1_0001_1.png,"], "path,subject", "gives no subject to any of 3 paths"),
+    (["elsewhere/1.png,p1"], "path,subject", "none of its 1 rows matches any of the 3 paths"),
+    (["OAS1_0001_1.png,p1"], "path,subject", "matches both /x/train/A/OAS1_0001_1.png and /x/test"),
+    (["train/A/OAS1_0001_1.png,"], "path,subject", "assigns no subject to any of 3 paths"),
 ])
 def test_a_wrong_table_is_refused_in_one_line(tmp_path, rows, header, message):
     with pytest.raises(ValueError, match=message) as caught:
@@ -236,11 +236,11 @@ def test_a_pattern_comes_before_every_guess():
 
 
 @pytest.mark.parametrize(("pattern", "message"), [
-    ("(?P<subject>", "is no regular expression"),
+    ("(?P<subject>", "is not a regular expression"),
     (r"OAS1_(\d+)", "has no group named subject"),
-    ("(?P<subject>OAS9)", "gives no subject to any of 3 paths"),
-    ("(" * 5000 + "(?P<subject>a)" + ")" * 5000, "is no regular expression"),
-    ("(?P<subject>a{99999999999999})", "is no regular expression"),
+    ("(?P<subject>OAS9)", "assigns no subject to any of 3 paths"),
+    ("(" * 5000 + "(?P<subject>a)" + ")" * 5000, "is not a regular expression"),
+    ("(?P<subject>a{99999999999999})", "is not a regular expression"),
 ])
 def test_a_wrong_pattern_is_refused(pattern, message):
     with pytest.raises(ValueError, match=message):
@@ -269,7 +269,7 @@ def test_how_many_rows_name_no_patient_is_said_in_one_line(tmp_path):
     file = table(tmp_path, "1.png,p1", "2.png,?", "3.png,?", "4.png,", "5.png,unknown")
     paths = [f"/x/{number}.png" for number in range(1, 6)]
     assert subjects_and_notes(paths, file)[1] == [
-        f'{file}: 4 of 5 rows name no patient ("?", empty, "unknown"): these slices count as those of unknown '
+        f'{file}: 4 of 5 rows have no patient ("?", empty, "unknown"): these slices count as those of unknown '
         "patients, not of one"]
     assert subjects_and_notes(paths, table(tmp_path, "1.png,p1"))[1] == []
     assert subjects_and_notes(paths, None)[1] == []

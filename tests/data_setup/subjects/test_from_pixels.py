@@ -8,7 +8,7 @@ from sklearn.metrics import completeness_score, homogeneity_score
 
 from data_setup.phantom.generate import make_phantom
 from data_setup.similarity.neighbours import Neighbours, nearest
-from data_setup.subjects.from_pixels import ALPHA, FEWEST, group_by_pixels
+from data_setup.subjects.from_pixels import ALPHA, MIN_SLICES, group_by_pixels
 
 REAL = Path(__file__).resolve().parents[4] / "shared/data/alzheimer_mri_4class"
 
@@ -47,7 +47,7 @@ def test_slices_of_one_scan_are_put_together_whatever_was_done_to_copies(phantom
     assert purity > 0.995
     assert completeness > 0.7
     assert found.false_link_rate < 0.1
-    assert "people by their pixels" in found.verdict
+    assert "patients found from pixels" in found.verdict
 
 
 def test_the_order_of_files_does_not_matter(phantom):
@@ -64,7 +64,7 @@ def test_one_slice_a_person_cannot_be_told(phantom):
     pictures, people = phantom
     found = group_by_pixels([pictures[np.flatnonzero(people == k)[10]] for k in range(50)])
     assert (found.groups == -1).all()
-    assert found.verdict.startswith("cannot tell")
+    assert found.verdict.startswith("undetermined")
 
 
 def test_noise_cannot_be_told():
@@ -87,7 +87,7 @@ def test_the_stated_share_of_false_links_is_no_promise_too_much(tmp_path, seed):
 
 
 def test_too_few_slices_and_empty_pictures_do_no_harm():
-    assert (group_by_pixels([np.zeros((20, 20), np.uint8)] * (FEWEST - 1)).groups == -1).all()
+    assert (group_by_pixels([np.zeros((20, 20), np.uint8)] * (MIN_SLICES - 1)).groups == -1).all()
     assert (group_by_pixels([np.zeros((20, 20), np.uint8)] * 60).groups == -1).all()
 
 
@@ -119,8 +119,8 @@ def made_up(people, size):
 
 def test_a_slice_between_two_people_does_not_join_them():
     """It is near to both, but their own slices are nearer to each other: a link needs both sides."""
-    near, people = made_up(140, 6)
-    groups = group_by_pixels([None] * len(people), near).groups
+    neighbours, people = made_up(140, 6)
+    groups = group_by_pixels([None] * len(people), neighbours).groups
     for person in range(140):
         assert len(set(groups[people == person])) == 1
     assert len(set(groups[people >= 0])) == 140
@@ -128,7 +128,7 @@ def test_a_slice_between_two_people_does_not_join_them():
 
 def test_a_slice_that_is_as_near_to_sixteen_strangers_is_nobodys():
     """Seen from the stack it stands out; seen from itself many are as near: the worse side counts."""
-    near, people = made_up(30, 8)
-    groups = group_by_pixels([None] * len(people), near).groups
+    neighbours, people = made_up(30, 8)
+    groups = group_by_pixels([None] * len(people), neighbours).groups
     assert len(set(groups[people >= 0])) == 30
     assert (groups[people < 0] == -1).all()

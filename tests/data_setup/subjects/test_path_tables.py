@@ -70,7 +70,7 @@ def test_a_row_means_the_path_it_ends(rows, found):
 
 
 def test_a_row_that_means_several_paths_is_refused():
-    with pytest.raises(ValueError, match=r"t\.csv: the row 1\.png means both .*A/1\.png and .*B/1\.png"):
+    with pytest.raises(ValueError, match=r"t\.csv: the row 1\.png matches both .*A/1\.png and .*B/1\.png"):
         match_paths(DATA, ["1.png"], "t.csv")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from data_setup.subjects.find import find_subjects
-from data_setup.subjects.proposed_patterns import agreement, propose_patterns, remedy
+from data_setup.subjects.proposed_patterns import agreement, propose_patterns, subject_advice
 
 FORMS = ["{n:03d}_{z:02d}.png", "img_p{n}_s{z}.png", "z{z:02d}_p{n:03d}.png", "{c}{n:02d}-{z}.png", "{n:03d}/{z}.png",
          "{n:03d}/scan/{z}.png", "{c}-x.y+{n}-{z}.png"]
@@ -34,7 +34,7 @@ def same_groups(ours, truth):
 @pytest.mark.parametrize("form", FORMS)
 def test_the_advised_pattern_is_the_one_that_the_pixels_confirm(form):
     paths, classes, patients = layout(form)
-    advice = remedy(paths, classes, pictures(patients), auto=True)
+    advice = subject_advice(paths, classes, pictures(patients), auto=True)
     assert "--subjects FILE.csv" in advice
     assert "--subjects auto" in advice
     assert "12 patients" in advice
@@ -58,11 +58,11 @@ def test_names_and_pixels_that_say_nothing_give_no_pattern():
                   [f"/d/{'AB'[i % 2]}/x{i * 7 % 60}_{i * 11 % 60}.png" for i in range(60)], ["/d/A/1.png"]):
         classes = [path.split("/")[2] for path in paths]
         assert propose_patterns(paths, classes) == []
-        assert remedy(paths, classes) == "give --subjects FILE.csv or --subject_pattern REGEX"
+        assert subject_advice(paths, classes) == "give --subjects FILE.csv or --subject_pattern REGEX"
     paths, classes, _ = layout(FORMS[0])
     noise = torch.from_numpy(generator.normal(128, 40, (len(paths), 1, 8, 8)))
-    assert "finds" not in remedy(paths, classes, noise)
-    assert "if that is what the names mean" in remedy(paths, classes)
+    assert "finds" not in subject_advice(paths, classes, noise)
+    assert "if the file names mean this" in subject_advice(paths, classes)
 
 
 def test_agreement_is_one_where_the_nearest_is_the_same_patients_and_zero_by_chance():

@@ -158,7 +158,7 @@ def test_frozen_weights_of_another_run_are_refused(tmp_path):
     digest = frozen_digest(run[0])
     checkpoint = make_checkpoint(*run, epoch=1, history=curves(1), best={"epoch": 1}, **FACTS | {"frozen": digest})
     save_checkpoint(tmp_path / "best.pt", checkpoint)
-    with pytest.raises(ValueError, match="not those that this run began with"):
+    with pytest.raises(ValueError, match="not those of this run"):
         restore(load_checkpoint(tmp_path / "best.pt"), *other)
     with pytest.raises(ValueError, match="frozen.pt: no such file"):
         load_model(tmp_path / "best.pt")
@@ -168,9 +168,9 @@ def test_frozen_weights_of_another_run_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value", "complaint"), [
-    ("patch_embedding.class_token", torch.ones(1, 1, 12), "not those that the run began with"),
+    ("patch_embedding.class_token", torch.ones(1, 1, 12), "not those of this run"),
     ("patch_embedding.class_token", torch.full((1, 1, 12), float("nan")), "not finite"),
-    ("surplus", torch.ones(2), "not those that the run began with")])
+    ("surplus", torch.ones(2), "not those of this run")])
 def test_frozen_weights_that_were_changed_under_the_same_name_are_refused(tmp_path, name, value, complaint):
     run = frozen_run()
     digest = frozen_digest(run[0])
@@ -221,7 +221,7 @@ def test_a_checkpoint_of_another_model_names_the_size_that_differs(tmp_path):
     save_checkpoint(tmp_path / "last.pt", checkpoint_of(run, 1))
     checkpoint = load_checkpoint(tmp_path / "last.pt")
     checkpoint["config"]["mlp_size"] = 7
-    with pytest.raises(ValueError, match=r"config.mlp_size is 7, the settings in run.json make it"):
+    with pytest.raises(ValueError, match=r"config.mlp_size is 7, but the settings in run.json give"):
         restore(checkpoint, *run)
 
 

@@ -4,7 +4,7 @@ import shutil
 import pytest
 import torch
 
-from functions.checkpointing.retention import find_best, find_last, keep
+from functions.checkpointing.retention import find_best, find_last, retain
 from tests.functions.plain import plain_checkpoint
 
 BEST_EPOCHS = {1, 2, 5, 6}      # of seven; best at once, again, not for two epochs, again, ...
@@ -16,7 +16,7 @@ def checkpoint(epoch):
 
 
 def save(folder, epoch):
-    keep(folder, checkpoint(epoch), epoch in BEST_EPOCHS)
+    retain(folder, checkpoint(epoch), epoch in BEST_EPOCHS)
 
 
 def flip(path, position=0.5):
@@ -108,24 +108,24 @@ def test_what_was_used_instead_is_told_in_one_line_that_names_both(saved):
     flip(saved[4] / "last.pt")
     last, told = find_last(saved[4])
     assert last["epoch"] == 3
-    for words in ("last.pt is damaged", "previous.pt, of epoch 3"):
+    for words in ("last.pt is damaged", "previous.pt (epoch 3)"):
         assert words in told
     assert "\n" not in told
     assert find_last(saved[4])[1] == "", "it has taken its place"
     cut(saved[6] / "best.pt")
     best, told = find_best(saved[6], 6)
     assert best["epoch"] == 6
-    for words in ("best.pt is damaged", "last.pt, which is of the same epoch 6"):
+    for words in ("best.pt is damaged", "last.pt, which holds the same epoch 6"):
         assert words in told
 
 
 def test_where_nothing_is_left_it_is_said_what_to_do(saved):
     cut(saved[4] / "best.pt")
-    with pytest.raises(ValueError, match=r"best\.pt is damaged.*best epoch, 2: put a copy.*or start a new run"):
+    with pytest.raises(ValueError, match=r"best\.pt is damaged.*best epoch, 2: restore a copy.*or start a new run"):
         find_best(saved[4], 2)
     for path in saved[5].glob("*.pt"):
         cut(path)
-    with pytest.raises(ValueError, match=r"last\.pt is damaged.*previous\.pt is damaged.*put a copy"):
+    with pytest.raises(ValueError, match=r"last\.pt is damaged.*previous\.pt is damaged.*restore a copy"):
         find_last(saved[5])
     for path in saved[6].glob("*.pt"):
         path.unlink()

@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 
 from functions.checkpointing.run_folder import (
-    HOLDER,
     LOCK,
-    asked_device,
+    PID_FILE,
     check_split,
     claim,
     create_run,
@@ -19,6 +18,7 @@ from functions.checkpointing.run_folder import (
     read_record,
     recorded,
     release,
+    requested_device,
     this_command,
     update_record,
     write_table,
@@ -135,12 +135,12 @@ def test_a_reader_of_the_output_that_has_gone_interrupts_a_run(tmp_path):
 def test_the_device_of_a_run_that_goes_on_is_its_own_unless_a_flag_names_one(tmp_path):
     run = create_run("ViTModel", RECORD | {"settings": {"device": "cuda:3"}}, SPLIT, tmp_path)
     old = create_run("ViTModel", RECORD, SPLIT, tmp_path)
-    assert [asked_device(flags) for flags in ({}, {"device": "mps"}, {"resume": run}, {"resume": old},
+    assert [requested_device(flags) for flags in ({}, {"device": "mps"}, {"resume": run}, {"resume": old},
                                               {"resume": run, "device": "cpu"})] == [
         "auto", "mps", "cuda:3", "auto", "cpu"]
     update_record(run, settings={"device": "gpu"})
     with pytest.raises(ValueError, match="run.json: settings: device"):
-        asked_device({"resume": run})
+        requested_device({"resume": run})
 
 
 def test_the_curves_are_named_when_a_run_is_made(tmp_path):
@@ -177,7 +177,7 @@ def test_a_record_that_is_no_file_is_not_opened(kind, make, tmp_path):
 @pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
 def test_a_split_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "split.csv")
-    with pytest.raises(UserError, match=f"split.csv is {kind}.*: put it back"):
+    with pytest.raises(UserError, match=f"split.csv is {kind}.*: restore it"):
         check_split(tmp_path, {})
 
 
@@ -187,11 +187,11 @@ def test_links_and_pipes_in_place_of_a_runs_small_files_are_neither_followed_nor
     run = create_run("run", RECORD, SPLIT, tmp_path / "runs")
     mine = tmp_path / "precious.txt"
     mine.write_text("precious")
-    (run / HOLDER).symlink_to(mine)
+    (run / PID_FILE).symlink_to(mine)
     claim(run)
     release(run)
     assert mine.read_text() == "precious"
-    os.mkfifo(run / HOLDER)
+    os.mkfifo(run / PID_FILE)
     claim(run)
     release(run)
     (run / LOCK).symlink_to(mine)

@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("functions.checkpointing.run_names.tempfile.TemporaryFile", refuse)
-    with pytest.raises(ValueError, match=re.escape(f"{tmp_path} cannot be written to (Permission denied)")):
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path} is not writable (Permission denied)")):
         check_writable(tmp_path / "runs")
 
 
@@ -65,7 +65,7 @@ def test_a_file_where_a_folder_belongs_and_a_folder_that_cannot_be_made_are_line
     make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     if os.path.isdir("/proc/self"):
-        with pytest.raises(UserError, match="/proc cannot be written to.*--out"):
+        with pytest.raises(UserError, match="/proc is not writable.*--out"):
             make_folder(Path("/proc/none"))
 
 
@@ -73,9 +73,9 @@ def test_a_link_to_nothing_where_a_folder_belongs_is_a_line(tmp_path):
     (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name in ("runs", "loop"):
-        with pytest.raises(UserError, match=rf"{name} is a link to nothing.*move it away"):
+        with pytest.raises(UserError, match=rf"{name} is a broken link.*move it away"):
             check_writable(tmp_path / name)
-        with pytest.raises(UserError, match=rf"{name} is a link to nothing.*move it away"):
+        with pytest.raises(UserError, match=rf"{name} is a broken link.*move it away"):
             make_folder(tmp_path / name / "x")
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_written_is_named_with_its_flag(tmp_path):
     check_file_writable(tmp_path / "file", "--figure")
     check_file_writable(tmp_path / "new.png", "--figure")
     for file in (tmp_path, tmp_path / "no" / "x.png", tmp_path / "file" / "x.png"):
-        with pytest.raises(UserError, match=re.escape(f"--figure {file} ") + ".*name a file in a folder that exists"):
+        with pytest.raises(UserError, match=re.escape(f"--figure {file} ") + ".*name a file in an existing folder"):
             check_file_writable(file, "--figure")
 
 

@@ -60,7 +60,7 @@ def test_an_entry_of_every_run_must_be_there(tmp_path, key):
     b'{"a": "\xe9"}', b"\0" * 100,
     b'{"state": "created", "state": "finished"}'])
 def test_what_is_no_json_object_of_finite_numbers_is_a_line(tmp_path, text):
-    with pytest.raises(UserError, match=r"run\.json is damaged( \(|: it holds no JSON object)") as error:
+    with pytest.raises(UserError, match=r"run\.json is damaged( \(|: it is not a JSON object)") as error:
         parse_record(text, tmp_path / "run.json")
     assert "\n" not in str(error.value)
 

@@ -24,17 +24,17 @@ def test_a_split_is_text(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "complaint"), [
-    ("", "missing epoch"), (HEAD, "no rows"), (CURVE.replace("val_acc", "x"), "missing val_acc"),
-    (CURVE.replace("learning_rate", "train_loss"), "missing train_loss, which must be there once"),
-    (CURVE.replace("\n2,0.5", "\n2"), "row 3 has not as many fields"),
-    (CURVE.replace("\n2,0.5", "\n2,0.5,0.5"), "row 3 has not as many fields"),
+    ("", "columns: epoch"), (HEAD, "no rows"), (CURVE.replace("val_acc", "x"), "columns: val_acc"),
+    (CURVE.replace("learning_rate", "train_loss"), "repeated columns: train_loss"),
+    (CURVE.replace("\n2,0.5", "\n2"), "row 3 does not have 8 fields"),
+    (CURVE.replace("\n2,0.5", "\n2,0.5,0.5"), "row 3 does not have 8 fields"),
     (CURVE.replace("\n2,0.5", "\n2,nan"), "row 3, train_loss is 'nan', not a finite number"),
     (CURVE.replace("\n2,0.5", "\n2,inf"), "row 3, train_loss is 'inf'"),
     (CURVE.replace("\n2,0.5", "\n2,"), "row 3, train_loss is ''"),
     (CURVE.replace("\n2,0.5", "\n2,=1+1"), "row 3, train_loss is '=1+1'"),
     (CURVE.replace("\n2,", "\n3,"), "its epochs are not 1, 2, … 2"), (CURVE.replace("\n2,", "\n1,"), "epochs are not"),
-    (CURVE[:-5] + ',"', "no CSV"), (b"\xff\xfe" + CURVE.encode("utf-16-le"), "no CSV in UTF-8"),
-    (b"\x80\x04\x95\x0f", "no CSV in UTF-8"), ("x" * 200_000, "no CSV"),
+    (CURVE[:-5] + ',"', "not a CSV"), (b"\xff\xfe" + CURVE.encode("utf-16-le"), "not a CSV in UTF-8"),
+    (b"\x80\x04\x95\x0f", "not a CSV in UTF-8"), ("x" * 200_000, "not a CSV"),
 ])
 def test_damaged_curves_are_one_line(content, complaint, tmp_path):
     path = tmp_path / "results.csv"
@@ -47,8 +47,9 @@ def test_damaged_curves_are_one_line(content, complaint, tmp_path):
 
 
 @pytest.mark.parametrize(("content", "complaint"), [
-    ("path,class,subject\na,b,c\n", "missing split"), (SPLIT.replace(",test", ",tset"), "row 3, split is 'tset'"),
-    (SPLIT.replace("a/2", "a\0/2"), "row 3, path holds a NUL"), (SPLIT.replace("P1,", ""), "row 2 has not as many"),
+    ("path,class,subject\na,b,c\n", "columns: split"), (SPLIT.replace(",test", ",tset"), "row 3, split is 'tset'"),
+    (SPLIT.replace("a/2", "a\0/2"), "row 3, path holds a NUL"),
+    (SPLIT.replace("P1,", ""), "row 2 does not have 4 fields"),
 ])
 def test_a_damaged_split_is_one_line(content, complaint, tmp_path):
     path = tmp_path / "split.csv"

@@ -42,7 +42,7 @@ def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):
     ("weights/classifier.bias", torch.ones(2, dtype=torch.complex64), "weights.classifier.bias holds complex"),
     ("weights/classifier.bias", torch.ones(2, dtype=torch.int8), "weights.classifier.bias holds int8"),
     ("weights/classifier.bias", [1.0, 2.0], "weights.classifier.bias is list"),
-    ("weights/classifier.bias", torch.ones(2).to_sparse(), "weights.classifier.bias is no plain"),
+    ("weights/classifier.bias", torch.ones(2).to_sparse(), "weights.classifier.bias is not a plain"),
     ("weights/classifier.bias", torch.ones(()).expand(10**9), "more numbers than the file holds"),
     ("preprocessing/std", [0], "preprocessing.std is .0."), ("preprocessing/std", [-1.0], "preprocessing.std"),
     ("preprocessing/std", [NAN], "preprocessing.std"), ("preprocessing/std", ..., "preprocessing.std"),
@@ -116,7 +116,7 @@ def test_an_entry_that_does_not_fit_is_one_line_with_file_and_key(tmp_path, path
 @pytest.mark.parametrize(("path", "value", "complaint"), [
     ("config/num_layers", 10**9, "config.num_layers is 1000000000, the file holds"),
     ("config/num_layers", 3, "weights.encoder.2.* is missing"),
-    ("config/num_layers", 1, "weights.encoder.1.* is no part of the model"),
+    ("config/num_layers", 1, "weights.encoder.1.* is not part of the model"),
     ("config/image_size", [10**6, 10**6], "image_size"), ("config/embedding_dim", 10**9, "embedding_dim"),
     ("config/embedding_dim", 24, "weights.* the model in config has"), ("config/mlp_size", 10**15, "mlp_size"),
     ("config/num_heads", 5, "num_heads"), ("config/patch_size", 0, "patch_size"), ("config/gelu", [1], "gelu"),
@@ -127,7 +127,7 @@ def test_an_entry_that_does_not_fit_is_one_line_with_file_and_key(tmp_path, path
                 "image_size": [8, 12]}, "config: image size 8x12"),
     ("weights/classifier.bias", ..., "weights.classifier.bias is missing"),
     ("weights/classifier.bias", torch.ones(3), r"weights.classifier.bias is \(3,\)"),
-    ("weights/surplus", torch.ones(2), "weights.surplus is no part"),
+    ("weights/surplus", torch.ones(2), "weights.surplus is not part"),
     ("weights/classifier.bias", torch.tensor(3), "weights.classifier.bias is"),
 ])
 def test_a_configuration_is_compared_with_the_tensors_before_a_model_is_built(tmp_path, path, value, complaint):

@@ -6,7 +6,7 @@ import torch
 
 from functions.checkpointing import writer as checkpoint_writer
 from functions.checkpointing.checkpoint import load_checkpoint
-from functions.checkpointing.retention import find_best, find_last, keep
+from functions.checkpointing.retention import find_best, find_last, retain
 from functions.checkpointing.writer import CheckpointWriter, copied, tensor_bytes
 from tests.functions.plain import curves, plain_checkpoint
 
@@ -16,11 +16,11 @@ def checkpoint(epoch, best):
 
 
 class SlowDisk:
-    """`keep` that waits for a permit before it writes, and remembers what it wrote."""
+    """`retain` that waits for a permit before it writes, and remembers what it wrote."""
 
     def __init__(self, monkeypatch):
         self.permits, self.written, self.refused = threading.Semaphore(0), [], set()
-        monkeypatch.setattr(checkpoint_writer, "keep", self)
+        monkeypatch.setattr(checkpoint_writer, "retain", self)
         monkeypatch.setattr(checkpoint_writer, "SECONDS", 0.0)
 
     def __call__(self, folder, state, is_best):
@@ -28,7 +28,7 @@ class SlowDisk:
         self.written.append((state["epoch"], is_best, threading.current_thread().name))
         if state["epoch"] in self.refused:
             raise OSError(28, "No space left on device")
-        keep(folder, state, is_best)
+        retain(folder, state, is_best)
         last = find_last(folder)[0]                         # what a kill at this moment would leave
         assert find_best(folder, last["best"]["epoch"])[0]["epoch"] == last["best"]["epoch"]
 
@@ -62,7 +62,7 @@ def test_epochs_that_end_while_the_disk_is_busy(tmp_path, disk, best, expected):
     writer = CheckpointWriter(tmp_path, lambda: 2**40)
     for epoch in range(1, 6):
         writer.submit(checkpoint(epoch, max(b for b in best if b <= epoch)), epoch in best)
-        while epoch == 1 and writer.waiting:                # until the thread has taken the first
+        while epoch == 1 and writer.pending:                # until the thread has taken the first
             pass
     for _ in range(5):
         disk.permits.release()
@@ -138,7 +138,7 @@ def test_the_selected_and_the_newest_epoch_are_written_together(tmp_path, disk, 
     while not (tmp_path / "last.pt").exists():
         pass
     waits = []
-    monkeypatch.setattr(writer.hurry, "wait", lambda seconds: waits.append(seconds > 0))
+    monkeypatch.setattr(writer.flush, "wait", lambda seconds: waits.append(seconds > 0))
     writer.submit(checkpoint(2, 2), True)
     writer.submit(checkpoint(3, 2), False)
     disk.permits.release()
@@ -161,7 +161,7 @@ def test_a_failed_write_is_raised_in_the_loops_own_thread(tmp_path, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_writer, "keep", full)
+    monkeypatch.setattr(checkpoint_writer, "retain", full)
     writer = CheckpointWriter(tmp_path, lambda: 2**40)
     writer.submit(checkpoint(1, 1), True)
     with pytest.raises(OSError, match="No space left"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from data_setup.audit.leakage_effect import leak_worth
+from data_setup.audit.leakage_effect import leakage_effect
 from data_setup.similarity.neighbours import find_neighbours
 from functions.evaluation import intervals
 from functions.evaluation.intervals import (
@@ -10,7 +10,7 @@ from functions.evaluation.intervals import (
     mean_of_clusters,
     mean_of_positives,
     mean_of_proportions,
-    recovered,
+    mover_interval,
     share_of_clusters,
     wilson,
 )
@@ -107,14 +107,14 @@ def test_the_mean_of_proportions_recovers_their_variances():
 
 def test_correlated_estimates_have_a_wider_mean():
     ends = np.array([0.5, 0.7]), np.array([0.4, 0.6]), np.array([0.6, 0.8])
-    apart, together = (recovered(*ends, np.array([[1, r], [r, 1]])) for r in (0.0, 1.0))
+    apart, together = (mover_interval(*ends, np.array([[1, r], [r, 1]])) for r in (0.0, 1.0))
     assert together == pytest.approx((0.5, 0.7))
     assert apart == pytest.approx((0.6 - 0.1 / np.sqrt(2), 0.6 + 0.1 / np.sqrt(2)))
 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What leak_worth asked the function for: (shape of the draws, patients, strata)."""
+    """What leakage_effect asked the function for: (shape of the draws, patients, strata)."""
     calls = []
 
     def spy(draws, patients, strata=1):
@@ -128,7 +128,7 @@ def asked(monkeypatch):
 def test_the_leaks_worth_is_widened_for_few_patients(asked):
     generator = np.random.default_rng(0)
     pictures, people = brains(30, 4, generator)
-    worth = leak_worth(find_neighbours(pictures), generator.integers(0, 2, 30)[people], people, people >= 10, 333)
+    worth = leakage_effect(find_neighbours(pictures), generator.integers(0, 2, 30)[people], people, people >= 10, 333)
     assert asked == [((333, 3), 20, 1)]
     assert worth.strangers_only[1] <= worth.strangers_only[0] <= worth.strangers_only[2]
 
@@ -136,7 +136,7 @@ def test_the_leaks_worth_is_widened_for_few_patients(asked):
 @pytest.mark.parametrize("tested", [1, 19])
 def test_the_leaks_worth_on_fewer_than_20_patients_has_no_interval(tested):
     pictures, people = brains(24, 4, np.random.default_rng(0))
-    worth = leak_worth(find_neighbours(pictures), people % 2, people, people < tested)
+    worth = leakage_effect(find_neighbours(pictures), people % 2, people, people < tested)
     assert worth.people == tested
     assert np.isnan([*worth.as_split[1:], *worth.gap[1:]]).all()
 

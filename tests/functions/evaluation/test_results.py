@@ -69,7 +69,7 @@ def test_an_interval_without_width_is_not_shown_as_certainty(predictions):
     two = predictions[predictions["subject"].isin(["P0", "P1"])]
     text = "\n".join(result_lines(score_predictions(two, CLASSES, "NonDemented"), "NonDemented", patients_known=True))
     assert "[" not in text.splitlines()[2]
-    assert "fewer than 5 patients, hence not scored" in text
+    assert "fewer than 5 patients, not scored" in text
     assert "MildDemented (1), NonDemented (1)" in text
 
 

@@ -147,7 +147,7 @@ def test_the_verdict_follows_how_much_a_network_knows(signal, verdict):
      ({"value": 1.00, "low": float("nan"), "p": 0.001}, evaluation.NO_VERDICT),     # a mean of few patients' AUROCs
      ({"value": 0.70, "low": 0.55, "p": float("nan")}, evaluation.NO_VERDICT),
      ({"value": float("nan"), "low": 0.55, "p": 0.01}, "not scored"),
-     ({"value": 0.70, "low": 0.55, "p": 0.010, "met": True}, "better, on patients it was trained on")],
+     ({"value": 0.70, "low": 0.55, "p": 0.010, "seen": True}, "better, on patients it was trained on")],
 )
 def test_the_verdict_needs_permutations_and_interval_and_distrusts_what_nobody_reaches(given, words):
     assert evaluation.verdict(**{"constant": 0.5, "disease": True} | given) == words

@@ -27,18 +27,18 @@ def test_faults_come_first_and_nothing_is_left_out():
     lines = audit_lines(FINDINGS, NUMBERS, Path("data"))
     assert lines[-2:] == ["WRONG  3 of 10 patients stand in more than one split, by name", "note   AD has four people"]
     text = "\n".join(lines)
-    for words in ("40 slices of 10 people", "AD: 16 slices, 4 people", "accuracy 60.0%", "cannot tell: too few",
-                  "90.0% of the test slices right"):
+    for words in ("40 slices of 10 patients", "AD: 16 slices, 4 patients", "accuracy 60.0%", "cannot tell: too few",
+                  "test slices: 90.0%"):
         assert words in text
-    assert audit_lines([], NUMBERS, Path("data"))[-1] == "nothing wrong was found"
+    assert audit_lines([], NUMBERS, Path("data"))[-1] == "no problems found"
 
 
 def test_the_assumption_behind_the_effective_sample_size_is_said():
     """Ten patients of four slices: 40 / (1 + 3 ICC) = 11.8 with the assumed ICC."""
-    assumed = "about 11 (assuming that slices of one patient correlate by ICC 0.8)"
+    assumed = "about 11 (assuming an intraclass correlation of 0.8)"
     assert assumed in audit_lines(FINDINGS, NUMBERS, Path("data"))[0]
     shown = " ".join(read(html_page.page("x", [], audit_sections([], NUMBERS, {}, None))).text)
-    assert "11 independent ones (assuming that slices of one patient correlate by ICC 0.8)" in shown
+    assert "11 independent ones (assuming an intraclass correlation of 0.8)" in shown
 
 
 def test_an_interval_that_cannot_be_given_is_left_out():

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from functions.reports.evaluation_report import evaluate_all, figures, write
-from functions.reports.evaluation_words import lines
+from functions.reports.evaluation_text import lines
 from tests.functions.evaluation.test_scores import cohort
 from tests.functions.reports.test_html_page import read
 
@@ -99,8 +99,8 @@ def test_figures_show_no_shares_of_classes_with_few_people():
         shown = [text.get_text() for text in figures(found, [])[name][0].axes[0].texts]
         assert ["%" in text for text in shown] == [True] * 6 + [False] * 3
     text = "\n".join(lines(found, [], "x.pt", ""))
-    assert re.search(r"VeryMildDemented +3 people  counts alone: fewer than 5 people", text)
-    assert "not scored, fewer than 5 people, and in no mean over classes: VeryMildDemented 3" in text
+    assert re.search(r"VeryMildDemented +3 patients  counts only: fewer than 5 patients", text)
+    assert "not scored, fewer than 5 patients, and excluded from means over classes: VeryMildDemented 3" in text
 
 
 def roc_labels(found):
@@ -124,9 +124,10 @@ def test_the_curve_shows_the_interval_of_the_table_and_none_where_that_has_none(
 
 def test_it_is_printed_and_written(result, tmp_path):
     text = "\n".join(lines(result, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
-    for words in ("LEAKY SPLIT", "per patient, 40 of them", "better than always answering NonDemented",
-                  "its floor is 1/2001", "minus runs/y, per patient", "always: answering NonDemented", "temperature",
-                  "shuffled", "nearest"):
+    for words in ("LEAKY SPLIT", "per patient, n = 40",
+                  "better than always predicting NonDemented",
+                  "its minimum is 1/2001", "minus runs/y, per patient", "always: always predicting NonDemented",
+                  "temperature", "permuted", "nearest"):
         assert words in text, words
     write(tmp_path / "out", result, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((20, 16), np.uint8), None)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -136,7 +137,7 @@ def test_it_is_printed_and_written(result, tmp_path):
     assert metrics["stamps"] == ["LEAKY SPLIT"]
     assert metrics["patient"]["scores"]["accuracy"]["value"] == result["patient"]["scores"]["accuracy"]["value"]
     shown = " ".join(read((tmp_path / "out/report.html").read_text()).text)
-    for words in ("LEAKY SPLIT", "Worst mistakes", "better than always answering NonDemented", "sensitivity",
+    for words in ("LEAKY SPLIT", "Worst errors", "better than always predicting NonDemented", "sensitivity",
                   "runs/x/best.pt"):
         assert words in shown
     predictions = pd.read_csv(tmp_path / "out/predictions.csv")

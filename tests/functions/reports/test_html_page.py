@@ -46,7 +46,7 @@ def test_a_page_is_whole_needs_no_network_and_shows_everything():
         ("List", html_page.items([("fine", False), ("bad <b>", True)])),
         ("Figure", html_page.picture(html_page.png(figure), "a line")),
         ("Small", html_page.thumbnails([(np.zeros((300, 200), np.uint8), "slice 1")])),
-        ("Words", html_page.words("one", "two")),
+        ("Words", html_page.paragraphs("one", "two")),
     ])
     reader = read(text)
     shown = " ".join(reader.text)
@@ -68,7 +68,8 @@ HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onm
 def test_no_text_becomes_markup_wherever_it_stands(text):
     """Class names, patients, file names, stamps, whatever metrics.json and audit.json hold."""
     figure = Figure()
-    made = html_page.page(text, [text], [(text, html_page.table([text], [[text, {"a": text}]]) + html_page.words(text)
+    made = html_page.page(text, [text], [(text, html_page.table([text], [[text, {"a": text}]])
+                                          + html_page.paragraphs(text)
                                           + html_page.items([(text, True), (text, False)])
                                           + html_page.picture(html_page.png(figure), text)
                                           + html_page.thumbnails([(np.zeros((9, 9), np.uint8), text)]))])

@@ -31,7 +31,7 @@ def test_plain_names_stay_as_they_are():
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "missing.md", "."):
-        with pytest.raises(UserError, match="is no file that holds the lines"):
+        with pytest.raises(UserError, match="is not a file with the lines"):
             write_between(tmp_path / name, "<!-- a -->", "<!-- b -->", ["x"])
 
 

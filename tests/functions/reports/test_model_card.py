@@ -17,7 +17,7 @@ def test_the_card_says_at_which_level_partitions_are_disjoint():
     level = "Level at which partitions are disjoint"
     assert card()[level] == "patients: disjoint"
     assert card(SPLIT.assign(subject=""))[level] == "patients unknown"
-    assert card(SPLIT.assign(subject="1"))[level] == "slices: 1 patients stand in several partitions"
+    assert card(SPLIT.assign(subject="1"))[level] == "slices: 1 patients are in several partitions"
     assert card()["Partitions"] == "test 1 patients, train 1 patients"
 
 

@@ -35,7 +35,7 @@ def test_loss_and_accuracy_stand_side_by_side_with_the_best_epoch_marked(tmp_pat
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
     figure.savefig(io.BytesIO(), format="png")
     marked = [label for label in lines_of(plot_loss_curves(CURVES, best_epoch=3).axes[0]) if "best" in label]
-    assert marked == ["best epoch 3 (kept by the run)"]
+    assert marked == ["best epoch 3 (selected by the run)"]
 
 
 def test_older_pickles_with_four_keys_draw_too():

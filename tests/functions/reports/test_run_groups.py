@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.reports.run_groups import group_runs, network_name, recipe_name, refuse_repeats, seeds_in_words
+from functions.reports.run_groups import describe_seeds, group_runs, network_name, recipe_name, refuse_repeats
 from functions.runtime.errors import UserError
 
 
@@ -28,8 +28,8 @@ def test_networks_are_called_what_they_are():
 
 
 def test_runs_of_one_seed_are_not_called_seeds():
-    assert seeds_in_words([record(0), record(1)]) == "2 seeds"
-    assert seeds_in_words([record(0), record(0)]) == "2 runs, not all of another seed"
+    assert describe_seeds([record(0), record(1)]) == "2 seeds"
+    assert describe_seeds([record(0), record(0)]) == "2 runs, some with the same seed"
 
 
 def test_a_run_that_is_named_twice_is_refused(tmp_path):
@@ -37,7 +37,7 @@ def test_a_run_that_is_named_twice_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     refuse_repeats([tmp_path / "a", tmp_path / "b"])
     for again in (tmp_path / "a", Path(f"{tmp_path}/b/../a"), tmp_path / "link"):
-        with pytest.raises(UserError, match="is named twice"):
+        with pytest.raises(UserError, match="is given twice"):
             refuse_repeats([tmp_path / "a", again])
 
 

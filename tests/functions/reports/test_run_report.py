@@ -30,7 +30,7 @@ def test_the_report_of_a_training_says_what_was_run_on_whom_and_how_it_went(run)
     shown = " ".join(read(text).text)
     record = json.loads((run / "run.json").read_text())
     for words in ("LEAKY SPLIT", "Run ViTModel", record["command"], record["fingerprint"], "balanced accuracy",
-                  "always", "not stated", "slices: 24 patients stand in several partitions", "label_smoothing"):
+                  "always", "not stated", "slices: 24 patients are in several partitions", "label_smoothing"):
         assert words in shown, words
     assert all(source.startswith("data:") for source in read(text).sources)
 
@@ -78,7 +78,7 @@ def test_a_run_that_is_not_finished_has_no_report(run):
     check_reportable(run)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"state": "paused"}))
-    with pytest.raises(ValueError, match="is paused, not finished: go on with python train.py --resume"):
+    with pytest.raises(ValueError, match="is paused, not finished: continue with python train.py --resume"):
         check_reportable(run)
 
 

@@ -71,7 +71,7 @@ def test_a_model_is_scored_in_the_precision_of_its_training_or_in_fp32_with_a_no
     assert runtime.scoring_precision("fp32", CPU) == ("fp32", "")
     precision, note = runtime.scoring_precision("fp16", CPU)
     assert precision == "fp32"
-    assert "lacks fp16" in note
+    assert "does not support fp16" in note
 
 
 def test_deterministic_means_everything_torch_asks_for(monkeypatch):
@@ -134,7 +134,7 @@ def test_a_device_that_is_not_there_is_refused(machine, gpus, name, complaint):
 def test_one_gpu_by_its_number_is_no_choice_for_several_processes(machine, monkeypatch):
     machine(2)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="write --device cuda"):
+    with pytest.raises(UserError, match="use --device cuda"):
         runtime.pick_device("cuda:1")
     assert runtime.pick_device("cuda") == torch.device("cuda:0")
 

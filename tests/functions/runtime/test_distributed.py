@@ -109,12 +109,12 @@ def test_both_sides_mean_the_same_label():
     ((32, 1, 2, 1), (32, 2)),     # fewer processes: more batches a step, none larger
     ((32, 1, 1, 2), (16, 1)), ((32, 4, 1, 2), (32, 2)), ((10, 1, 3, 2), (5, 3)), ((32, 2, 4, 4), (32, 2))])
 def test_a_step_keeps_its_images_when_processes_come_or_go(given, expected):
-    assert distributed.share_step(*given) == expected
+    assert distributed.split_step(*given) == expected
 
 
 def test_a_step_that_cannot_be_shared_out_is_refused():
-    with pytest.raises(ValueError, match="steps of 10 images cannot be shared out among 3 processes"):
-        distributed.share_step(5, 1, 2, 3)
+    with pytest.raises(ValueError, match="steps of 10 images cannot be divided evenly among 3 processes"):
+        distributed.split_step(5, 1, 2, 3)
 
 
 def test_a_device_that_processes_cannot_talk_from_is_refused(monkeypatch):
@@ -126,7 +126,7 @@ def test_a_device_that_processes_cannot_talk_from_is_refused(monkeypatch):
 
 def test_alone_nothing_is_changed():
     value = torch.ones(3)
-    assert distributed.summed(value) is value
-    assert distributed.together(value) is value
+    assert distributed.all_reduce_sum(value) is value
+    assert distributed.all_gather(value) is value
     model = torch.nn.Linear(2, 2)
-    assert distributed.replicated(model) is model
+    assert distributed.data_parallel(model) is model

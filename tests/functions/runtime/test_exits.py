@@ -12,7 +12,7 @@ from torch._utils import ExceptionWrapper
 
 from functions.runtime import exits
 from functions.runtime.errors import UserError, not_a_file
-from functions.runtime.exits import in_one_line, one_line_errors, raise_if_interrupted, signals_held
+from functions.runtime.exits import one_line_errors, one_line_message, raise_if_interrupted, signals_ignored
 from tests.conftest import ROOT
 
 
@@ -38,7 +38,7 @@ def end_of(error):
         (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
         (MemoryError(), 2, "error: MemoryError\n"),
         (UserError("a\x1b[31m\x07.png"), 2, "error: a\\x1b[31m\\x07.png\n"),
-        (KeyboardInterrupt("go on with --resume runs/x"), 130, "\ninterrupted: go on with --resume runs/x\n"),
+        (KeyboardInterrupt("continue with --resume runs/x"), 130, "\ninterrupted: continue with --resume runs/x\n"),
         (KeyboardInterrupt(), 130, "\ninterrupted: no epoch had begun\n"),
     ],
 )
@@ -78,7 +78,7 @@ def test_full_memory_says_what_to_do_and_our_own_bugs_keep_their_traceback(capsy
     full = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
     assert end_of(full) == 2
     assert "--batch_size" in capsys.readouterr().err
-    assert "--batch_size" not in in_one_line(RuntimeError("mat1 and mat2"))
+    assert "--batch_size" not in one_line_message(RuntimeError("mat1 and mat2"))
     for bug in (RuntimeError("mat1 and mat2"), KeyError("x"), AssertionError()):
         with pytest.raises(type(bug)), one_line_errors():
             raise bug
@@ -159,19 +159,19 @@ def test_an_output_that_is_full_is_an_error_with_its_line():
 def test_of_an_error_in_a_reading_process_the_last_line_is_told():
     text = ("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
             "  File x, line 3\nValueError: inner\n\nThe above ...\nValueError: a.png has changed: put it back\n")
-    assert in_one_line(ValueError(text)) == "a.png has changed: put it back"
+    assert one_line_message(ValueError(text)) == "a.png has changed: put it back"
 
 
 def test_a_reading_process_that_died_is_no_fault_of_ours(capsys):
     for text in ("DataLoader worker (pid 7) is killed by signal: Killed. ",
                  "DataLoader worker (pid(s) 7, 8) exited unexpectedly"):
         assert end_of(RuntimeError(text)) == 2
-        assert "a process that reads slices died" in capsys.readouterr().err
+        assert "a DataLoader worker died" in capsys.readouterr().err
 
 
 def test_a_second_signal_does_not_cut_short_what_the_first_one_began():
     before = signal.getsignal(signal.SIGINT)
-    with signals_held():
+    with signals_ignored():
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
         time.sleep(0.05)
@@ -273,7 +273,7 @@ def test_a_folder_that_was_removed_under_the_script_is_a_line(tmp_path, monkeypa
         raise AssertionError("nothing of the script is run")
     monkeypatch.chdir(tmp_path)
     assert end.value.code == 2
-    assert "the folder this was started in cannot be found any more" in capsys.readouterr().err
+    assert "the working folder no longer exists" in capsys.readouterr().err
 
 
 def test_what_stands_in_a_files_place_is_called_what_it_is(tmp_path, monkeypatch):

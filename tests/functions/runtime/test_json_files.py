@@ -62,7 +62,7 @@ def test_what_fits_is_accepted(tmp_path):
     (changed("two words", to="3"), "\"two words\" is '3', not a whole number"),
     (changed("inner", "a", "count", to=10**400), '"inner.a.count" is 1000'),
     (changed("inner", "a", "count", to=-2**53), '"inner.a.count" is -9007199254740992, a whole number beyond 2**53'),
-    ([], "the whole is [], not an object"),
+    ([], "the top level is [], not an object"),
 ])
 def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp_path):
     with pytest.raises(UserError) as error:
@@ -73,8 +73,9 @@ def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
-    ("", "Expecting value"), ("[]", "no JSON object"), ("3", "no JSON object"), ('{"a": NaN}', "NaN is not a number"),
-    ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', '"a" stands there twice'),
+    ("", "Expecting value"), ("[]", "not a JSON object"), ("3", "not a JSON object"),
+    ('{"a": NaN}', "NaN is not a number"),
+    ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', '"a" is repeated'),
     ("[" * 200_000, "nested too deeply"), ('{"a":' * 100_000, "nested too deeply"),
     ('{"a": 1' + "0" * 5000 + "}", "digits"),
     (r'{"a": [{"b": "x\ud800"}]}', '"a[0].b" holds a lone surrogate'), (r'{"a": "\u0000"}', '"a" holds a NUL'),

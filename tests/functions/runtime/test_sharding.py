@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from functions.runtime.sharding import checkpoint_activations, load_optimizer, parted, shard, whole
+from functions.runtime.sharding import checkpoint_activations, distribute_like, full_state, load_optimizer, shard
 from tests.functions.test_engine import make_model
 
 
@@ -78,10 +78,10 @@ def test_what_is_whole_stays_what_it_is():
     gradients(model, torch.randn(2, 1, 8, 8))
     optimizer.step()
     state = optimizer.state_dict()
-    assert whole(state)["state"][3]["exp_avg"] is state["state"][3]["exp_avg"]
-    assert parted(state["state"][3]["exp_avg"], model.classifier.weight) is state["state"][3]["exp_avg"]
+    assert full_state(state)["state"][3]["exp_avg"] is state["state"][3]["exp_avg"]
+    assert distribute_like(state["state"][3]["exp_avg"], model.classifier.weight) is state["state"][3]["exp_avg"]
     other = torch.optim.AdamW(model.parameters(), lr=0.5)
-    load_optimizer(other, whole(state))
+    load_optimizer(other, full_state(state))
     assert other.param_groups[0]["lr"] == 1e-3
     fused = torch.optim.AdamW(model.parameters(), fused=True)
     load_optimizer(fused, state)

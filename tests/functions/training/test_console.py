@@ -16,10 +16,10 @@ def warning(capsys, slices, per_epoch, **settings):
 
 def test_few_steps_are_warned_of_with_both_numbers_and_the_flag(capsys):
     assert warning(capsys, 85, 2) == (
-        "WARNING  85 training slices in batches of 64 (--batch_size) make 2 steps an epoch, 20 in all: next to nothing "
-        "is learnt in so few; try --batch_size 6 or a larger --epochs\n")
+        "WARNING  85 training slices in batches of 64 (--batch_size) give 2 steps per epoch, 20 in total, too few to "
+        "learn from; try --batch_size 6 or a larger --epochs\n")
     text = warning(capsys, 85, 1, accumulation=16)
-    assert "16 of them a step (--accumulation)" in text
+    assert "16 batches per step (--accumulation)" in text
     assert "try --accumulation 1 or" in text
     assert "try a larger --epochs" in warning(capsys, 5, 5, batch_size=1)
 
@@ -31,7 +31,7 @@ def test_enough_steps_are_no_reason_for_a_warning(capsys, settings):
 
 
 def test_few_steps_by_their_own_setting_are_too_few(capsys):
-    assert "20 in all" in warning(capsys, 85, 2, steps=20, epochs=999)
+    assert "20 in total" in warning(capsys, 85, 2, steps=20, epochs=999)
 
 
 @pytest.mark.parametrize("script", [SCRATCH, TRANSFER], ids=lambda script: script.run_name)

@@ -147,7 +147,7 @@ def test_an_interruption_loses_only_the_block_being_computed(tmp_path):
             raise KeyboardInterrupt
         return compute(rows)
 
-    with pytest.raises(KeyboardInterrupt, match="features of [1-4] images are kept in"):
+    with pytest.raises(KeyboardInterrupt, match="features of [1-4] images are saved in"):
         cached_features(file, names(8), interrupted, block=1)
     found, new = cached_features(file, names(8), compute, block=1)
     assert 4 <= new < 8
@@ -172,7 +172,7 @@ def test_a_file_that_holds_anything_else_is_computed_again_and_that_is_said(tmp_
     found, new = cached_features(file, names(4), computed_by([]), width=3)
     assert new == 4
     assert torch.equal(found, IMAGES[:4] * 10)
-    assert f"{file} cannot be used and is computed again" in capsys.readouterr().out
+    assert f"{file} is unusable and is computed again" in capsys.readouterr().out
 
 
 def test_a_flipped_bit_is_noticed_and_computed_again(tmp_path, capsys):
@@ -219,6 +219,6 @@ def test_features_that_are_not_finite_name_the_weights_and_are_not_kept(slices, 
     data = create_dataloaders(slices / "train", slices / "test", 16, image_size=size, channels=1,
                               device=torch.device("cpu"), preprocessing=PREPARED, augment=False)
     settings = Namespace(augment=False, views=1, seed=0, weights=tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"features are not finite: the weights, --weights .*w\.pth, make them so"):
+    with pytest.raises(UserError, match=r"are not finite: the weights, --weights .*w\.pth, are the cause"):
         frozen_features(model, data, settings, torch.device("cpu"), frozen_digest(model), "fp32")
     assert not (tmp_path / "kept").exists()

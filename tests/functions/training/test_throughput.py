@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from functions.training import throughput as speed
-from functions.training.throughput import Speed, in_words, measured_peak, seconds_per_image, training_flop
+from functions.training.throughput import Speed, format_seconds, measured_peak, seconds_per_image, training_flop
 from models import ViT, ViTConfig, build
 from models.transfer import TransferConfig, TransferModel
 from tests.functions.test_engine import make_model
@@ -33,7 +33,7 @@ def test_measuring_leaves_running_statistics_alone():
     ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )
 def test_durations_in_words(seconds, words):
-    assert in_words(seconds) == words
+    assert format_seconds(seconds) == words
 
 
 def test_flop_of_a_step_are_those_of_the_formula():
@@ -62,7 +62,7 @@ def test_counting_leaves_the_model_alone():
 
 
 def test_the_share_of_the_peak_that_is_used():
-    assert Speed(flop=100e9, peak=50e12).used(images_per_second=250) == pytest.approx(0.5)
+    assert Speed(flop=100e9, peak=50e12).mfu(images_per_second=250) == pytest.approx(0.5)
 
 
 class Clock(torch.overrides.TorchFunctionMode):

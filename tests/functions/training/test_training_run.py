@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_run_of_equal_sizes_is_not_gone_on_from(run, tmp
     for file in run.folder.glob("*.pt"):
         file.unlink()
         shutil.copy(tmp_path / "theirs.pt", file)
-    with pytest.raises(UserError, match=r"last\.pt was written by another run than .*run\.json.*put a copy"):
+    with pytest.raises(UserError, match=r"last\.pt was written by another run than .*run\.json.*restore a copy"):
         run.resume()
 
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_that_does_not_fit_the_settings_is_named(run):
     train(run, [[0.9] * 4])
     run.writer.wait()
     run.optimizer = torch.optim.SGD(run.model.parameters(), lr=0.1, momentum=0.9)
-    with pytest.raises(UserError, match=r"^checkpoint .*last\.pt: optimizer.*put this run's own checkpoint back"):
+    with pytest.raises(UserError, match=r"^checkpoint .*last\.pt: optimizer.*restore this run's own checkpoint"):
         run.resume()
 
 

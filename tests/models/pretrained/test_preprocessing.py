@@ -7,7 +7,7 @@ from torchvision.models import ViT_B_16_Weights
 
 from functions.runtime.errors import UserError
 from models import VARIANTS
-from models.pretrained.preprocessing import IMAGENET, _beside
+from models.pretrained.preprocessing import IMAGENET, _from_config_file
 from models.pretrained.sources import find_pretrained
 from tests.conftest import NO_FILES
 from tests.functions.plain import HOSTILE, json_variants, places, refusal, with_value
@@ -161,7 +161,7 @@ def test_any_value_in_a_configuration_beside_the_file_is_a_line_or_is_read(tmp_p
     for name, content in (("config.json", timm), ("preprocessor_config.json", processor)):
         for text in json_variants(content):
             (tmp_path / name).write_text(text)
-            line = refusal(lambda: _beside(tmp_path / "w.pth") and _beside(tmp_path / "w.pth").words((8, 8)))
+            line = refusal(lambda: _from_config_file(tmp_path / "w.pth") and _from_config_file(tmp_path / "w.pth").summary((8, 8)))
             assert not line or f"{name}" in line
         (tmp_path / name).unlink()
 
@@ -194,4 +194,4 @@ def test_random_weights_and_resnets_take_the_flags_too(tmp_path):
 def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "config.json")
     with pytest.raises(UserError, match=f"config.json, which would say .*, is {kind}"):
-        _beside(tmp_path / "w.pth")
+        _from_config_file(tmp_path / "w.pth")

@@ -6,7 +6,7 @@ import pytest
 from functions.evaluation.auroc import auroc_interval
 from functions.evaluation.scores import TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
 from functions.reports.evaluation_report import evaluate_all
-from functions.reports.evaluation_words import answer, floor, lines, notes, page_sections
+from functions.reports.evaluation_text import headline, lines, notes, page_sections, smallest_p
 from functions.reports.html_page import page
 from tests.functions.reports.test_evaluation_report import NAMES, parts, result  # noqa: F401
 from tests.functions.reports.test_html_page import read
@@ -17,12 +17,12 @@ def test_the_page_begins_with_the_answer_and_holds_tables_and_the_comparison(res
     headings = [heading for heading, _ in sections]
     assert headings[:5] == ["Result", "Scores per patient", "Classes, per patient", "Scores per slice",
                             "Classes, per slice"]
-    assert "Minus the other run, on the same patients" in headings
+    assert "Difference to the other run, on the same patients" in headings
     assert re.search(r"40 patients, AUROC, diseased or not 0\.\d+ \[0\.\d+ to 0\.\d+\], p = 0\.0005: better than "
-                     "always answering NonDemented", sections[0][1])
+                     "always predicting NonDemented", sections[0][1])
     shown = " ".join(read(page("x", [], sections)).text)
-    for words in (*NAMES, "nearest picture", "shuffled labels", "majority of slices", "its floor is 1/2001 = 0.0005",
-                  "They do not hold what another split or seed would change"):
+    for words in (*NAMES, "nearest image", "permuted labels", "majority of slices", "its minimum is 1/2001 = 0.0005",
+                  "They do not include the variation between splits and seeds"):
         assert words in shown, words
     worst = dict(sections)[headings[-1]]
     shown = re.findall(r"<figcaption>[^<]*, ([^<,]*)</figcaption>", worst)
@@ -37,7 +37,7 @@ def test_a_score_that_is_not_defined_is_said_to_be_so(result):  # noqa: F811
     assert "not scored, fewer than 5 patients" in first
     assert "not scored" in content
     assert "nan" not in content
-    assert floor(broken) == 1 / 2001
+    assert smallest_p(broken) == 1 / 2001
 
 
 def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
@@ -46,7 +46,7 @@ def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
     assert few["patient"]["scores"]["auroc_disease"]["p"] == 1 / 50
     shown = " ".join(read(page("x", [], page_sections(few, "", lambda path: np.zeros((9, 9), np.uint8)))).text)
     for text in ("\n".join(lines(few, [], "x.pt", "")), shown):
-        assert "its floor is 1/50 = 0.02" in text
+        assert "its minimum is 1/50 = 0.02" in text
         assert "0.0005" not in text
         assert "2,000" not in text
 
@@ -59,8 +59,8 @@ def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
 def test_the_verdict_is_one_sentence_beside_its_p_value(result, verdict, words):  # noqa: F811
     score = result["patient"]["scores"]["auroc_disease"] | {"verdict": verdict, "p": 0.008}
     judged = result | {"patient": result["patient"] | {"scores": {"auroc_disease": score}}}
-    assert answer(judged).endswith(
-        "p = 0.008: " + words.replace("ALWAYS", "always answering NonDemented"))
+    assert headline(judged).endswith(
+        "p = 0.008: " + words.replace("ALWAYS", "always predicting NonDemented"))
     assert any("the interval begins above 0.94" in note for note in notes(judged)) == verdict.startswith("too good")
 
 
@@ -70,7 +70,7 @@ def test_the_notes_say_from_how_many_patients_too_good_is_possible(result):  # n
     assert auroc_interval(1.0, 20, 82)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 21, 82)[0]
     assert 67 <= TOO_GOOD_PATIENTS <= 75
     [note] = [note for note in notes(result) if "its absence says nothing about a leak" in note]
-    assert "takes about 70 patients" in note
+    assert "requires about 70 patients" in note
     mean = {"auroc": result["patient"]["scores"]["auroc"] | {"verdict": "better"}}
     nobody_healthy = result | {"primary": "auroc", "patient": result["patient"] | {"scores": mean}}
     assert not any("absence" in note for note in notes(nobody_healthy))
@@ -85,6 +85,6 @@ def test_one_note_says_where_the_number_of_slices_follows_the_class(times, said)
     rows = np.repeat(np.arange(len(table)), np.where(table["label"] == 1, times, 1))
     tables = {"test": table.iloc[rows].reset_index(drop=True)}
     found = evaluate_all({"test": probabilities["test"][rows]}, tables, NAMES, [1, 2, 0], 1, resamples=19)
-    said_so = [note for note in notes(found) if "neither p-value nor interval holds" in note]
+    said_so = [note for note in notes(found) if "neither p-value nor interval is valid" in note]
     assert len(said_so) == said
-    assert all("10 of healthy and 5 of diseased" in note for note in said_so)
+    assert all("10 of healthy, 5 of diseased" in note for note in said_so)
