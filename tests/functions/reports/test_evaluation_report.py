@@ -107,7 +107,8 @@ def test_it_is_printed_and_written(result, tmp_path):
     text = "\n".join(lines(result, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
     for words in ("LEAKY SPLIT", "per patient, n = 40",
                   "better than always predicting NonDemented",
-                  "its minimum is 1/2001", "minus runs/y, per patient", "always: always predicting NonDemented", "temperature",
+                  "its minimum is 1/2001", "minus runs/y, per patient", "always: always predicting NonDemented",
+                  "temperature",
                   "permuted", "nearest"):
         assert words in text, words
     write(tmp_path / "out", result, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((20, 16), np.uint8), None)
