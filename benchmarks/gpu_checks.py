@@ -72,7 +72,7 @@ def augmentation(sizes: Sizes, device: torch.device) -> Findings:
 
 
 def epoch_sums(sizes: Sizes, device: torch.device) -> Findings:
-    """What the epoch's sums add to each batch."""
+    """The cost per batch of the epoch's metric sums."""
     sums, loss = Sums(device, "training"), torch.ones((), device=device)
     logits, labels = torch.randn(sizes.batch, 4, device=device), torch.randint(4, (sizes.batch,), device=device)
     seconds = median_seconds(lambda: sums.add(logits, labels, loss, 0), device)
@@ -97,7 +97,7 @@ def affine_precision(sizes: Sizes, device: torch.device) -> Findings:
 
 
 def snapshots(sizes: Sizes, device: torch.device) -> Findings:
-    """Whether a checkpoint's copy holds what the weights were, though the next step overwrites them at once."""
+    """Whether a checkpoint snapshot equals the weights at that time, although the next step overwrites them."""
     weights = torch.zeros(sizes.batch, 1024, 64, device=device)
     work = torch.randn(2048 if device.type == "cuda" else 32, 2048 if device.type == "cuda" else 32, device=device)
     wrong = 0
