@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks import coverage
 from benchmarks.cohorts import BY_CLASS, PATIENTS, SEVERAL, SKEWED, SLICES, Cell, cells, draw, truth
-from functions import evaluation
+from functions.evaluation import scores as evaluation
 
 
 def rows(text):
