@@ -12,7 +12,7 @@ OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, pyth
 
 
 def main() -> None:
-    """The command line, then one row after the other, each written as soon as it is there."""
+    """Parses the command line and runs the rows; each is written as soon as it is finished."""
     if sys.argv[1:2] == ["gpu_story"]:
         from benchmarks import gpu_story
 
@@ -94,7 +94,7 @@ def peer_versions() -> dict[str, str]:
 
 
 def function_of(row: str):
-    """A row's function; its imports come with it."""
+    """The function of a row; its module is imported here."""
     if row in ("step", "gpu"):
         from benchmarks import steps
 

@@ -1,4 +1,4 @@
-"""How long audit.py takes and how much memory it fills on many slices: benchmarks/audit_scale.py [--slices N ...]
+"""Time and peak memory of audit.py on many slices: benchmarks/audit_scale.py [--slices N ...]
 
 Each set is made anew in a temporary folder: people with 32 slices each, 128x112 JPEG files, two fifths of them in test.
 A person is one of 100 phantom heads, bent smoothly by a field of its own, under its own noise. Prints a row of a table

@@ -1,4 +1,4 @@
-"""Does the audit find what is wrong, and nothing where nothing is? benchmarks/audit_seeds.py [--seeds N ...]
+"""Sensitivity and false alarms of the audit on phantoms with planted faults: benchmarks/audit_seeds.py [--seeds N ...]
 
 For each seed a phantom without faults and one with each fault, audited by names and pixels; the clean one and the one
 with synthetic images once more with every file renamed to a number, so that nothing but pixels can tell. Prints a line

@@ -1,4 +1,4 @@
-"""Simulated cohorts of patients whose true scores are known: what benchmarks/coverage.py counts on."""
+"""Simulated cohorts of patients with known true scores, for benchmarks/coverage.py."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the statistics promise, counted on simulated cohorts: python -m benchmarks coverage
+"""Coverage of intervals and error rates of tests on simulated cohorts: python -m benchmarks coverage
 
 Tables: the coverage of each 95 % interval; how often a difference is found between equally good networks, and how often
 the interval covers that of unequal ones; how often p-values and verdicts are wrong; how often each patient is tested.
@@ -55,7 +55,7 @@ def main(given: list[str]) -> None:
 
 
 def tables(cohorts: int, seeds: int) -> Iterator[str]:
-    """Each table under its heading, as soon as it is there."""
+    """Each table under its heading, as soon as it is finished."""
     unchecked = partial(sklearn.set_config, assume_finite=True, skip_parameter_validation=True)       # faster
     with ProcessPoolExecutor(initializer=unchecked) as pool:
         for signal in (1.0, 1.8):
@@ -95,7 +95,7 @@ def share(found: list[tuple[int, bool]]) -> str:
 
 
 def grid(which: list[Cell], counts, names: tuple[str, ...], cohorts: int) -> str:
-    """The table of the cells' shares."""
+    """A table of the shares per cell."""
     rows = []
     for cell, found in zip(which, counts, strict=True):
         given = {name: len({cohort for cohort, _ in found[name]}) for name in names}
@@ -104,12 +104,12 @@ def grid(which: list[Cell], counts, names: tuple[str, ...], cohorts: int) -> str
 
 
 def _generator(table: int, cell: Cell) -> np.random.Generator:
-    """Random numbers of its own for each cell of each table."""
+    """An independent random generator for each cell of each table."""
     return np.random.default_rng([table, crc32(" ".join([*cell.words, str(cell.signal)]).encode())])
 
 
 def covered(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
-    """score → (cohort, whether the interval held the truth), of a class's scores for each class that has it.
+    """score → (cohort, whether the interval covers the true value), for class scores once per class.
 
     "rarest class": the sensitivity of the scored class of fewest patients.
     """

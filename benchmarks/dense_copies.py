@@ -1,4 +1,4 @@
-"""Which altered copies are found among neighbours that are nearly equal? benchmarks/dense_copies.py [--seeds N ...]
+"""Detection rate of altered copies among nearly equal neighbouring slices: benchmarks/dense_copies.py [--seeds N ...]
 
 Phantoms of 24 slices a head, and copies of every seventh slice, each altered in one of six ways, by turns. Prints a row
 for each way: copies named of all; then how many pairs beside them were named.

@@ -1,4 +1,4 @@
-"""What a ViT must compute, by formula; `training_flop` in functions/training/throughput.py counts any network."""
+"""FLOP of a ViT by formula; `training_flop` in functions/training/throughput.py counts any network."""
 
 from models import ViTConfig
 
@@ -28,7 +28,7 @@ def skipped_flops(config: ViTConfig) -> int:
 def training_flops(config: ViTConfig) -> int:
     """Three times the forward pass: each product has two gradients, of its weight and of its input.
 
-    The patches have one only, since nobody wants the image's gradient.
+    The patch projection has one only, since the gradient of the image is not needed.
     """
     patches = 2 * config.num_patches * config.patch_size**2 * config.in_channels * config.embedding_dim
     return 3 * forward_flops(config) - patches

@@ -21,7 +21,7 @@ from benchmarks.gpu_timing import Sizes, TableFile, choose_sizes, median_seconds
 from benchmarks.timing import synchronise
 from data_setup.loading.transforms import affine, make_transforms
 from functions.checkpointing.writer import snapshot
-from functions.epoch_metrics import Sums
+from functions.epoch_metrics import EpochSums
 from functions.runtime.device import autocast, make_deterministic, pick_device, set_seeds
 from functions.training.optimisation import make_optimizer
 from functions.training.throughput import measured_peak
@@ -72,11 +72,11 @@ def augmentation(sizes: Sizes, device: torch.device) -> Findings:
 
 
 def epoch_sums(sizes: Sizes, device: torch.device) -> Findings:
-    """What the epoch's sums add to each batch."""
-    sums, loss = Sums(device, "training"), torch.ones((), device=device)
+    """The cost per batch of the epoch's metric sums."""
+    sums, loss = EpochSums(device, "training"), torch.ones((), device=device)
     logits, labels = torch.randn(sizes.batch, 4, device=device), torch.randint(4, (sizes.batch,), device=device)
     seconds = median_seconds(lambda: sums.add(logits, labels, loss, 0), device)
-    yield "Sums.add of a batch", f"{1e3 * seconds:.3f} ms"
+    yield "EpochSums.add of a batch", f"{1e3 * seconds:.3f} ms"
 
 
 def affine_precision(sizes: Sizes, device: torch.device) -> Findings:
@@ -97,7 +97,7 @@ def affine_precision(sizes: Sizes, device: torch.device) -> Findings:
 
 
 def snapshots(sizes: Sizes, device: torch.device) -> Findings:
-    """Whether a checkpoint's copy holds what the weights were, though the next step overwrites them at once."""
+    """Whether a checkpoint snapshot equals the weights at that time, although the next step overwrites them."""
     weights = torch.zeros(sizes.batch, 1024, 64, device=device)
     work = torch.randn(2048 if device.type == "cuda" else 32, 2048 if device.type == "cuda" else 32, device=device)
     wrong = 0

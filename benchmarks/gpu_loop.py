@@ -1,4 +1,4 @@
-"""The whole training loop on a GPU: train.py on generated slices, with what each epoch spends on what.
+"""The whole training loop on a GPU: train.py on generated slices, with the time of each part of an epoch.
 
     python -m benchmarks.gpu_loop eager|compile --out FILE [--quick]
 

@@ -1,4 +1,4 @@
-"""The parts of `python -m benchmarks gpu_story`: what each asks, its commands, the seconds that it should take."""
+"""The parts of `python -m benchmarks gpu_story`: purpose, commands and expected seconds of each."""
 
 import importlib.util
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Everything that only a GPU can answer about this project, in one command: does it run, how exactly, how fast.
+"""All GPU checks of this project in one command: correctness, numerical precision and speed.
 
     python -m benchmarks gpu_story [PART ...] [--budget SECONDS] [--again] [--quick] [--out FOLDER]
 

@@ -36,7 +36,7 @@ SMALL = replace(VARIANTS["vit_ti_16"], image_size=(96, 80), num_layers=4, embedd
 
 
 class Waited:
-    """Batches as they are; `seconds` adds up what the loop waited for them, `total` what whole passes took."""
+    """A wrapper of batches; `seconds` sums the time waited for them, `total` the time of whole passes."""
 
     def __init__(self, batches: Iterable):
         self.batches, self.seconds, self.total = batches, 0.0, 0.0

@@ -63,7 +63,7 @@ def measure(case: dict) -> float | None:
 
 
 def row_memory(options: Namespace) -> str:
-    """Peak memory of a step, ViT-L/16; on a GPU no more than 16 GB may be had, and what needs more is said."""
+    """Peak memory of a step of ViT-L/16; on a GPU memory is limited to 16 GB, and cases that exceed it are marked."""
     cuda, rows = options.device.type == "cuda", []
     batches = options.batch_size or ([1, 8, 16, 32, 64, 128, 256] if cuda else [1, 2, 4, 8])
     cases = [(batch, 1, checkpointing) for batch, checkpointing in product(batches, (False, True))]

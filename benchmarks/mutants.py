@@ -68,7 +68,7 @@ def read_list(path: Path) -> list[Mutant]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file with a time stamp of its own: compiled files are told by whole seconds and sizes alone."""
+    """Writes a file with a unique time stamp: .pyc files are validated by whole seconds and size only."""
     path.write_text(text, encoding="utf-8")
     os.utime(path, (second := next(_seconds), second))
 

@@ -1,4 +1,4 @@
-"""Row saving: what a checkpoint after every epoch costs, written in the loop and by a thread beside it."""
+"""Row saving: cost of a checkpoint after every epoch, written synchronously and by a thread."""
 
 import tempfile
 from argparse import Namespace
@@ -47,7 +47,7 @@ class Job:
                                split_hash="", fingerprint="", stamps=[])
 
     def without(self) -> None:
-        """The epochs alone."""
+        """Epochs without checkpoints."""
         for _ in range(EPOCHS):
             self.epoch()
 

@@ -1,4 +1,4 @@
-"""The faults that benchmarks/survival.py plants: each breaks a small run as told and asserts that nothing was lost.
+"""The faults that benchmarks/survival.py plants: each breaks a small run and asserts that nothing is lost.
 
 Most of them are the tests of tests/survival, on draws of their own.
 """
@@ -168,6 +168,6 @@ class Bench:
 
 
 def full_disk_line(ended, folder):
-    """The line of a full disk, and no half of a file."""
+    """Asserts the message of a full disk, and that no partial file is left."""
     runs.one_line(ended, 2, "could not be written", "--resume runs/ViTModel")
     assert not list((folder / runs.RUN).glob("*.part"))

@@ -1,4 +1,4 @@
-"""Parties timed in turn in one process, so that whatever slows the machine down slows all of them."""
+"""Alternating timing of several implementations in one process, so that slow phases of the machine affect all."""
 
 import statistics
 import time
@@ -29,7 +29,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits until the device has done what it was given; a CPU always has."""
+    """Waits until the device has finished all work; does nothing on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -58,7 +58,7 @@ def ratios(seconds: Mapping[str, Sequence[float]], name: str, to: str) -> Summar
 
 
 def fastest_peer(seconds: Mapping[str, Sequence[float]]) -> str:
-    """Whoever has the lowest median but ours."""
+    """The implementation with the lowest median, except ours."""
     return min((name for name in seconds if name != "ours"), key=lambda name: summarise(seconds[name]).median)
 
 

@@ -14,59 +14,59 @@ from functions.runtime.exits import one_line_errors
 FEWEST = 3       # slices that the baseline needs for two nearest neighbours
 
 
-def copies(pictures: list, generator) -> dict:
+def copies(images: list, generator) -> dict:
     """name → (rows kept, images): typical modifications of redistributed data sets, of gray images (n, H, W)."""
     import io
 
     import numpy as np
     from PIL import Image
 
-    n, everyone = len(pictures), np.arange(len(pictures))
+    n, everyone = len(images), np.arange(len(images))
     bilinear = Image.Resampling.BILINEAR
 
-    def jpeg(picture):
+    def jpeg(image):
         file = io.BytesIO()
-        Image.fromarray(picture).resize((128, 128), bilinear).save(file, "JPEG", quality=60)
+        Image.fromarray(image).resize((128, 128), bilinear).save(file, "JPEG", quality=60)
         return np.asarray(Image.open(file))
 
-    def relit(picture, brightness, contrast):
-        bright = picture * brightness
+    def relight(image, brightness, contrast):
+        bright = image * brightness
         return np.clip((bright - bright.mean()) * contrast + bright.mean(), 0, 255).astype(np.uint8)
 
-    def turned(degrees):
+    def rotated(degrees):
         angles = generator.uniform(-degrees, degrees, n)
-        return [np.asarray(Image.fromarray(p).rotate(a, bilinear)) for p, a in zip(pictures, angles, strict=True)]
+        return [np.asarray(Image.fromarray(p).rotate(a, bilinear)) for p, a in zip(images, angles, strict=True)]
 
-    def shifted(picture, dy, dx):
-        moved = Image.fromarray(picture).transform(picture.shape[::-1], Image.Transform.AFFINE, (1, 0, -dx, 0, 1, -dy))
+    def shifted(image, dy, dx):
+        moved = Image.fromarray(image).transform(image.shape[::-1], Image.Transform.AFFINE, (1, 0, -dx, 0, 1, -dy))
         return np.asarray(moved)
 
     light, mirrored = generator.uniform(0.7, 1.3, (n, 2)), generator.random(n) < 0.5
     moves, order = generator.integers(-10, 11, (n, 2)).tolist(), generator.permutation(n)
     return {
-        "nothing else": (everyone, pictures),
-        "128x128 JPEG 60": (everyone, [jpeg(p) for p in pictures]),
-        "brightness and contrast ±30 %": (everyone, [relit(p, *by) for p, by in zip(pictures, light, strict=True)]),
-        "half of them mirrored": (everyone, [p[:, ::-1] if m else p for p, m in zip(pictures, mirrored, strict=True)]),
-        "turned by ±5°": (everyone, turned(5)),
-        "turned by ±15°": (everyone, turned(15)),
-        "shifted by ±10 pixels": (everyone, [shifted(p, *by) for p, by in zip(pictures, moves, strict=True)]),
+        "nothing else": (everyone, images),
+        "128x128 JPEG 60": (everyone, [jpeg(p) for p in images]),
+        "brightness and contrast ±30 %": (everyone, [relight(p, *by) for p, by in zip(images, light, strict=True)]),
+        "half of them mirrored": (everyone, [p[:, ::-1] if m else p for p, m in zip(images, mirrored, strict=True)]),
+        "rotated by ±5°": (everyone, rotated(5)),
+        "rotated by ±15°": (everyone, rotated(15)),
+        "shifted by ±10 pixels": (everyone, [shifted(p, *by) for p, by in zip(images, moves, strict=True)]),
         "every second slice": (everyone, None),
         "every third slice": (everyone, None),
-        "a random half": (np.sort(order[:n // 2]), pictures),
-        "a random quarter": (np.sort(order[:n // 4]), pictures),
+        "a random half": (np.sort(order[:n // 2]), images),
+        "a random quarter": (np.sort(order[:n // 4]), images),
     }
 
 
-def plain(pictures: list):
+def plain(images: list):
     """Baseline labels: 52x44 pixels, mean removed, unit norm, mutual two nearest neighbours, connected components."""
     import numpy as np
     from PIL import Image
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    small = [Image.fromarray(picture).resize((44, 52), Image.Resampling.BOX) for picture in pictures]
-    x = np.stack([np.asarray(picture, np.float32).ravel() for picture in small])
+    small = [Image.fromarray(image).resize((44, 52), Image.Resampling.BOX) for image in images]
+    x = np.stack([np.asarray(image, np.float32).ravel() for image in small])
     x -= x.mean(axis=1, keepdims=True)
     x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
     similar = x @ x.T
@@ -105,23 +105,23 @@ def main() -> None:
         if min(len(table) // 4, *thinned) < FEWEST:
             raise UserError(f"{arguments.table}: a quarter of the slices, those of even numbers and those of numbers "
                             f"divisible by three must each be {FEWEST} or more: name more slices")
-        pictures = [read_image(arguments.data / path, 1)[:, :, 0] for path in table["path"]]
-        people, levels = pd.factorize(table["subject"])[0], table["slice"].astype(int).to_numpy()
+        images = [read_image(arguments.data / path, 1)[:, :, 0] for path in table["path"]]
+        subjects, levels = pd.factorize(table["subject"])[0], table["slice"].astype(int).to_numpy()
 
         def cell(labels, truth) -> str:
             alone = np.where(labels < 0, labels.max() + 1 + np.arange(len(labels)), labels)
             return f"{homogeneity_score(truth, alone):.3f} / {completeness_score(truth, alone):.3f}"
 
-        print("| copies with names destroyed and | plain method: purity / completeness | ours | cannot tell | links | "
-              "expected between strangers, at most | seconds |\n|---|---|---|---|---|---|---|")
-        for name, (rows, changed) in copies(pictures, np.random.default_rng(0)).items():
+        print("| modification (names removed) | baseline: purity / completeness | ours | unassigned | links | "
+              "expected false links, at most | seconds |\n|---|---|---|---|---|---|---|")
+        for name, (rows, changed) in copies(images, np.random.default_rng(0)).items():
             if changed is None:
-                rows, changed = np.flatnonzero(levels % (2 if "second" in name else 3) == 0), pictures
+                rows, changed = np.flatnonzero(levels % (2 if "second" in name else 3) == 0), images
             chosen = [changed[row] for row in rows]
             started = time.perf_counter()
             found = group_by_pixels(chosen)
             seconds = time.perf_counter() - started
-            print(f"| {name} | {cell(plain(chosen), people[rows])} | {cell(found.groups, people[rows])} | "
+            print(f"| {name} | {cell(plain(chosen), subjects[rows])} | {cell(found.groups, subjects[rows])} | "
                   f"{(found.groups < 0).mean():.1%} | {found.links:,} | {found.false_link_rate:.1%} | {seconds:.0f} |",
                   flush=True)
 

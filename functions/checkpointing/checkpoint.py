@@ -210,7 +210,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         checkpoint = load_checkpoint(path)
     except UserError as error:
-        raise UserError(f"{error}; if it belongs to a run, --resume of its training script recovers it from "
+        raise UserError(f"{error}; if it belongs to a run, its training script's --resume recovers it from "
                         "another checkpoint, if there is one") from None
     try:
         weights = checkpoint["weights"]

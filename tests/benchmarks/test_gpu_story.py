@@ -230,7 +230,7 @@ def test_a_failed_check_and_a_failed_variant_are_rows_and_the_others_go_on(tmp_p
     assert gpu_checks.run_checks(choose_sizes(True, CPU), CPU, out) == ["broken"]
     rows = (tmp_path / "checks.md").read_text().splitlines()
     assert rows[3] == "| broken | FAILED | RuntimeError: no kernel |"
-    assert "Sums.add" in rows[4]
+    assert "EpochSums.add" in rows[4]
 
     measure = gpu_variants.measure
     monkeypatch.setattr(gpu_variants, "measured_peak", lambda *_: 1e12)

@@ -69,8 +69,8 @@ def test_where_nothing_can_be_written_is_said_before_the_work(call_audit, leaky,
     for out in ("file", "file/x"):
         code, printed, err = call_audit(leaky, "--out", out)
         assert (code, printed) == (2, "")
-        assert err == ("error: file is a file, and a folder of that name is needed: move it away, or name "
-                       "another folder with --out\n")
+        assert err == ("error: file is a file, but must be a folder: move it away, or name another folder with "
+                       "--out\n")
 
 
 def test_a_report_names_the_data_wherever_it_is_read(call_audit, slices, tmp_path):

@@ -55,7 +55,7 @@ def test_a_renamed_run_on_moved_data_goes_on_bit_for_bit(call_train, call_evalua
     code, out, err = call_evaluate(run, *moved, "--device", "cpu")
     assert (code, err) == (0, "")
     assert "nearest pixel neighbour" in out, "train slices are found, too"
-    assert "no run folder" in call_evaluate(run / "best.pt", *moved)[2]
+    assert "only valid for a run folder" in call_evaluate(run / "best.pt", *moved)[2]
 
 
 def test_a_kill_while_the_split_is_written_anew_loses_nothing(call_train, arguments, slices, tmp_path, monkeypatch):
@@ -94,7 +94,7 @@ def test_the_precision_that_was_asked_for_is_kept_and_the_sizes_are_the_models_o
     config = load_checkpoint(tmp_path / "runs/ViTModel/best.pt")["config"]
     assert [config[name] for name in ("patch_size", "num_layers", "embedding_dim", "mlp_size", "num_heads")] == sizes
     assert "L = 12, D = 192" in (tmp_path / "runs/ViTModel/report.html").read_text()
-    assert "make 1 steps an epoch, 1 in all" in out
+    assert "give 1 steps per epoch, 1 in total" in out
 
 
 def make_recipe(folder):

@@ -45,7 +45,7 @@ def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_p
     for line in ("accuracy", "balanced accuracy", "AUROC, mean over classes", "AUROC, diseased or not"):
         assert f"\n{line} " in out
     assert "always largest" in out
-    assert "s an epoch" in out
+    assert "s per epoch" in out
 
 
 def test_what_is_scored_at_the_end_is_the_best_checkpoint(call_train, arguments, tmp_path):

@@ -89,7 +89,7 @@ def test_a_damaged_best_one_is_taken_from_the_last_where_that_is_the_same_epoch(
     cut(run / "best.pt", random.Random(1))
     ended = runs.go_on(copy, command)
     assert (ended.code, ended.err) == (0, "")
-    assert re.search(r"best\.pt is damaged.*: using .*last\.pt, which is of the same epoch 3", ended.out)
+    assert re.search(r"best\.pt is damaged.*: using .*last\.pt, which holds the same epoch 3", ended.out)
     runs.assert_same(copy, whole)
 
 

@@ -41,7 +41,7 @@ def test_a_picture_that_vanished_or_changed_is_named(tmp_path, whole, command, s
     fault = partial(faults.read_from_disk, partial(faults.at_epoch, 2, act, paths[0], *more))
     ended = runs.run(tmp_path, *command, *folders, "--num_workers", workers, fault=fault)
     what = "No such file" if act is faults.remove else "has changed since the run began"
-    stopped_in_epoch_2(tmp_path, ended, 2, str(paths[0]), what, "continue with --resume")
+    stopped_in_epoch_2(tmp_path, ended, 2, str(paths[0]), what, "with --resume")
     paths[0].with_name(f"{paths[0].name}.away").rename(paths[0])
     ended = runs.go_on(tmp_path, command)
     assert (ended.code, ended.err) == (0, "")
