@@ -147,13 +147,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments=None):
-    parser = Parser(prog="phantom", description="Write a set of generated brain slices whose true answer is known.")
+    parser = Parser(prog="phantom", description="Write a set of generated brain slices with known labels.")
     parser.add_argument("out", type=Path, help="folder to write; it must not exist")
     parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--slices", type=int, default=8, help="slices per person")
+    parser.add_argument("--slices", type=int, default=8, help="slices per patient")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fault", action="append", default=[], help=f"plant a fault (repeatable): {', '.join(FAULTS)}")
-    parser.add_argument("--contact_sheet", type=Path, metavar="FILE", help="also save a picture of some people")
+    parser.add_argument("--contact_sheet", type=Path, metavar="FILE", help="also save an image of some patients")
     args = parser.parse_args(arguments)
     try:
         out = make_phantom(args.out, args.people, args.slices, args.seed, args.fault)
@@ -164,10 +164,10 @@ def main(arguments=None):
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "phantom: interrupted, nothing was written\n")
-    print(f"{out}: {args.people} people, {args.slices} slices each, faults: {', '.join(args.fault) or 'none'}")
+    print(f"{out}: {args.people} patients, {args.slices} slices each, faults: {', '.join(args.fault) or 'none'}")
     print(
-        f"best possible per person: balanced accuracy {best['balanced_accuracy']:.1%} (on these {best['test_people']} "
-        f"test people {best['test_balanced_accuracy']:.1%}), accuracy {best['accuracy']:.1%}, "
+        f"best possible per patient: balanced accuracy {best['balanced_accuracy']:.1%} (on these {best['test_people']} "
+        f"test patients {best['test_balanced_accuracy']:.1%}), accuracy {best['accuracy']:.1%}, "
         f"macro AUROC {best['macro_auroc']:.3f}"
     )
     return 0

@@ -420,7 +420,7 @@ def test_command_line(tmp_path, capsys):
     command = [str(tmp_path / "set"), "--people", "10", "--slices", "3", "--fault", "leak", "--fault", "damaged"]
     assert main([*command, "--contact_sheet", str(tmp_path / "sheet.png")]) == 0
     said = capsys.readouterr().out
-    assert "10 people" in said
+    assert "10 patients" in said
     assert "leak, damaged" in said
     assert "balanced accuracy 69" in said
     assert pixels_of(tmp_path / "sheet.png").shape == (3 * (14 + 3 * 96), 3 * 80)
