@@ -89,7 +89,7 @@ def upright(images: Sequence[np.ndarray], axes: Axes, size: tuple[int, int], rot
 
     Scaled by the square root of the area, and smoothed over as many input pixels as one output pixel covers.
     """
-    pictures = np.zeros((len(images), *size), np.float32)
+    aligned = np.zeros((len(images), *size), np.float32)
     step = np.sqrt(axes.area / (FILL * size[0] * size[1]))               # input pixels per output pixel
     for rows in _blocks(images):
         rows, block = np.array(rows), np.stack([images[row] for row in rows])
@@ -102,8 +102,8 @@ def upright(images: Sequence[np.ndarray], axes: Axes, size: tuple[int, int], rot
                 smooth = functional.avg_pool2d(smooth, width, stride=1)
             grid = _grid(axes.select(same_width), step[same_width], block.shape[1:], size, rotate)
             moved = functional.grid_sample(smooth, grid, padding_mode="border", align_corners=True)
-            pictures[same_width] = moved[:, 0].numpy()
-    return pictures
+            aligned[same_width] = moved[:, 0].numpy()
+    return aligned
 
 
 def _grid(axes: Axes, step: np.ndarray, shape: tuple[int, int], size: tuple[int, int], rotate: bool) -> torch.Tensor:

@@ -76,10 +76,10 @@ def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]
 
     with ThreadPoolExecutor(available_cores()) as pool:
         images = list(pool.map(one, paths))
-    good = [row for row, picture in enumerate(images) if picture is not None]
-    found = group_by_pixels([images[row] for row in good])
+    readable = [row for row, image in enumerate(images) if image is not None]
+    found = group_by_pixels([images[row] for row in readable])
     ids: list[str | None] = [None] * len(paths)
-    for row, group in zip(good, found.groups, strict=True):
+    for row, group in zip(readable, found.groups, strict=True):
         ids[row] = f"{PREFIX}{group:04d}" if group >= 0 else None
     return ids, found.verdict
 

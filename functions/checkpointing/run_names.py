@@ -22,7 +22,7 @@ def check_name(name: str, max_bytes: int = 150) -> None:
     windows = name.rstrip(". ") == name and name.partition(".")[0].rstrip().upper() not in DEVICES
     if not name or not plain or not windows or len(name.encode()) > max_bytes:
         raise UserError(f"run name {name!r:.60} is not a plain folder name of at most {max_bytes} bytes, valid on "
-                        'every system including Windows: no <>:"/\\|?*, no dot or space at the end, not CON, NUL, COM1, …')
+                        'every system including Windows: no <>:"/\\|?*, no dot or space at the end, not CON, NUL, …')
 
 
 def check_writable(folder: Path, advice: str = "start from another folder") -> None:

@@ -1,8 +1,8 @@
-"""The Vision Transformer inside a larger file: which tensors are its own, and under which prefix.
+"""Finds the Vision Transformer inside a larger file: its tensors, and their prefix.
 
-Training code wraps a network in others: DataParallel ("module."), torch.compile ("_orig_mod."), Lightning ("model."),
-a class with a backbone and a head ("backbone."), self-supervised methods with two encoders ("base_encoder.",
-"momentum_encoder."). The network is found by a tensor that every ViT of its library has; its prefix is taken off.
+Training code wraps a network in others: DataParallel ("module."), torch.compile ("_orig_mod."), Lightning ("model."), a
+class with a backbone and a head ("backbone."), self-supervised methods with two encoders ("base_encoder.",
+"momentum_encoder."). The network is found by a tensor that every ViT of its library has, and its prefix is removed.
 """
 
 import re
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from functions.runtime.errors import UserError
 
-# A tensor that tells a library's ViT by its name, at the end of it.
+# The end of a tensor name that identifies a library's ViT.
 MARKS = {"torchvision": "conv_proj.weight", "timm": "patch_embed.proj.weight", "ours": "patch_embedding.class_token",
          "huggingface": "embeddings.cls_token", "replicated": "class_embedding", "jax": "embedding/kernel"}
-# Of two networks in one file, the one that its authors evaluate: averaged, or not the one that only gives targets.
+# Preference among several networks in one file: the one that its authors evaluate, such as the averaged one.
 PREFERRED = ("ema", "model_ema", "ema_model", "teacher", "base_encoder", "encoder_q", "online_encoder",
              "target_encoder", "model", "backbone", "encoder", "vit")
 HEADS = {"torchvision": "heads.head.", "timm": "head.", "ours": "classifier.", "huggingface": "classifier.",
@@ -24,9 +24,9 @@ HEAD_NAMES = {"head", "heads", "fc", "classifier", "mlp_head", "cls_head", "clas
 
 
 def find_network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], list[str]]:
-    """(the library whose names these are, the network's tensors without prefix, notes on what was left out).
+    """(the library of these tensor names, the network's tensors without prefix, notes on what was left out).
 
-    UserError if no ViT is known by these names, or several are and nothing tells which is meant.
+    UserError if no known ViT has these names, or if several do and the choice is ambiguous.
     """
     found = [(source, name.removesuffix(mark)) for source, mark in MARKS.items() for name in tensors
              if name == mark or name.endswith((f".{mark}", f"/{mark}"))]

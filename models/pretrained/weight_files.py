@@ -24,7 +24,7 @@ CONTAINERS = (*AVERAGED, "state_dict", "model_state_dict", "model_state", "model
               "weights", "params", "model_weights", "student", "encoder", "backbone")
 PREFIXES = ("module.", "_orig_mod.")                                               # of DataParallel, of torch.compile
 FROZEN = "frozen.pt"                                                               # beside our own checkpoints
-KINDS = {      # the first bytes of what people pass by mistake
+KINDS = {      # first bytes of files passed by mistake
     b"version https://git-lfs": "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`",
     b"\x1f\x8b": "gzip: unpack it first", b"\xfd7zXZ": "xz: unpack it first", b"BZh": "bzip2: unpack it first",
     b"\x89HDF": "HDF5, such as Keras writes", b"<": "a web page", b"{": "a text in JSON",

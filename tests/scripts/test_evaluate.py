@@ -192,7 +192,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run, call_evaluate, tmp_path):
             (["runs/none"], "no such file"), ([mine, "--order", "AD"], "--order"),
             ([mine, "--order", "AD,CN,X"], "once"),
             ([mine, "--data", "nowhere"], "nowhere"), ([mine, "--against", "runs/none"], "no such file"),
-            ([f"{mine}/best.pt"], "needs --data"), ([mine, "--subjects", "x.csv"], "there is no --data"),
+            ([f"{mine}/best.pt"], "needs --data"), ([mine, "--subjects", "x.csv"], "--data is missing"),
             ([mine, "--data", "empty"], "holds no class folders"), ([mine, "--out", "file/x"], "file"),
             ([mine, "--data", "runs"], 'class "ViTModel", of runs/ViTModel/'), ([], "RUN_OR_CHECKPOINT")):
         code, _, err = call_evaluate(*given)

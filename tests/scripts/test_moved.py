@@ -32,7 +32,7 @@ def test_a_renamed_run_on_moved_data_goes_on_bit_for_bit(call_train, call_evalua
 
     code, _, err = call_train("--resume", run)
     assert (code, err.count("\n")) == (2, 1)
-    assert "say where they are now: --train_dir DIR" in err
+    assert "give their new folder: --train_dir DIR" in err
     moved = ["--train_dir", "new/Trainingsdaten", "--test_dir", "new/Rest"]
     code, _, err = call_train("--resume", run, *moved, "--precision", "fp32", "--device", "cpu", "--num_workers", 0)
     assert (code, err) == (0, "")

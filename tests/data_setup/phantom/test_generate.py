@@ -421,7 +421,7 @@ def test_command_line(tmp_path, call_script):
     command = [str(tmp_path / "set"), "--people", "10", "--slices", "3", "--fault", "leak", "--fault", "damaged"]
     code, said, err = call_script(main, *command, "--contact_sheet", str(tmp_path / "sheet.png"))
     assert (code, err) == (0, "")
-    assert "10 people" in said
+    assert "10 patients" in said
     assert "leak, damaged" in said
     assert "balanced accuracy 69" in said
     assert pixels_of(tmp_path / "sheet.png").shape == (3 * (14 + 3 * 96), 3 * 80)

@@ -161,7 +161,7 @@ def test_any_value_in_a_configuration_beside_the_file_is_a_line_or_is_read(tmp_p
     for name, content in (("config.json", timm), ("preprocessor_config.json", processor)):
         for text in json_variants(content):
             (tmp_path / name).write_text(text)
-            line = refusal(lambda: _from_config_file(tmp_path / "w.pth") and _from_config_file(tmp_path / "w.pth").summary((8, 8)))
+            line = refusal(lambda: (settings := _from_config_file(tmp_path / "w.pth")) and settings.summary((8, 8)))
             assert not line or f"{name}" in line
         (tmp_path / name).unlink()
 
