@@ -24,7 +24,7 @@ def cases(bench: Bench) -> Iterator[Case]:
     yield from runs(bench)
     for script in ("tools.compare", "tools.results_table", "tools.grouping_table"):
         for given in ([], ["nowhere"], ["/dev/null"], ["."], [""], ["x" * 300], ["--nonsense"], ["nowhere", "x.csv"]):
-            yield Case("tools' flags", f"{script} {' '.join(given)[:40]!r}", script, given, must="refuse",
+            yield Case("tools' flags", f"{script} {str(given)[:40]}", script, given, must="refuse",
                        names=("RUN", "DATA", "TABLE", "run folder", "File name too long", "an argument", "error: . "))
     for number, text in enumerate(TABLES):
         def write(bench, folder, text=text):
