@@ -33,10 +33,10 @@ def main() -> None:
         if sheet:
             contact_sheet(out).save(sheet, format="PNG", optimize=True)
         best = ceiling(out)
-        print(f"{printable(out)}: {arguments.people} people, {arguments.slices} slices each, faults: "
+        print(f"{printable(out)}: {arguments.people} patients, {arguments.slices} slices each, faults: "
               f"{', '.join(arguments.fault) or 'none'}")
-        print(f"best possible per person: balanced accuracy {best['balanced_accuracy']:.1%} (on these "
-              f"{best['test_people']} test people {best['test_balanced_accuracy']:.1%}), accuracy "
+        print(f"best possible per patient: balanced accuracy {best['balanced_accuracy']:.1%} (on these "
+              f"{best['test_people']} test patients {best['test_balanced_accuracy']:.1%}), accuracy "
               f"{best['accuracy']:.1%}, macro AUROC {best['macro_auroc']:.3f}")
 
 

@@ -31,7 +31,6 @@ from functions.runtime.json_files import MAX_NAME
 
 FORMAT = 1
 MT19937 = 624        # numbers in the state of Python's and NumPy's generators
-CUDA_BYTES = 16      # of the state of a GPU's generator: a seed, and an offset that is a multiple of 4
 MAX_STAMPS = 100
 EPOCH_FACTS = (*(f"{split}_balanced_acc" for split in ("train", "val", "test")), "learning_rate", "train_waited")
 SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
@@ -211,8 +210,6 @@ def _check_generators(rng: dict) -> None:
         dense(f"rng.{name}", state)
         if state.dtype != torch.uint8 or state.ndim != 1:
             raise UserError(f"rng.{name} is not the state of a generator: bytes")
-    if any(len(state) != CUDA_BYTES or int(state[8]) % 4 for state in cuda):
-        raise UserError("rng.cuda is not a list of the states of GPUs' generators")
     try:
         torch.Generator().set_state(here)
     except (RuntimeError, TypeError):

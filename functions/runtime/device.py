@@ -122,13 +122,16 @@ def rng_states() -> dict:
 
 
 def restore_rng_states(states: dict) -> None:
-    """Restores the generator states returned by `rng_states`."""
+    """Restores the generator states returned by `rng_states`; UserError for a state that the device refuses."""
     version, internal, gauss_next = states["python"]
     random.setstate((version, tuple(internal), gauss_next))
     name, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(states["torch"])
-    for number, state in enumerate(states["cuda"][:torch.cuda.device_count()]):    # another machine may have fewer
-        torch.cuda.set_rng_state(state, number)
-    if states.get("mps") is not None and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(states["mps"])
+    try:
+        for number, state in enumerate(states["cuda"][:torch.cuda.device_count()]):    # another machine may have fewer
+            torch.cuda.set_rng_state(state, number)
+        if states.get("mps") is not None and torch.backends.mps.is_available():
+            torch.mps.set_rng_state(states["mps"])
+    except RuntimeError as error:
+        raise UserError(f"rng: no state of this device's generator ({' '.join(str(error).split())[:100]})") from None

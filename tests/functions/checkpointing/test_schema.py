@@ -94,7 +94,6 @@ def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):
     ("rng/python", [torch.tensor(3), [1] * 625, None], "rng.python"),
     ("rng/numpy", ["MT19937", [1] * 624, torch.tensor(0), 0, 0.0], "rng.numpy"),
     ("rng/numpy", ["MT19937", [1] * 624, 0, torch.tensor(0), 0.0], "rng.numpy"),
-    ("rng/cuda", [torch.ones(16, dtype=torch.uint8)], "rng.cuda"),
     ("optimizer/param_groups", [{"lr": NAN, "params": [0]}], "optimizer.param_groups"),
     ("optimizer/param_groups", [{"params": [0, 0]}], "optimizer.param_groups"),
     ("optimizer/param_groups", [{"params": "x"}], "optimizer.param_groups"),

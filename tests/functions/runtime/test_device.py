@@ -43,6 +43,16 @@ def test_a_gpus_random_numbers_go_on_though_another_machine_had_more_gpus(monkey
     assert restored == {0: "first"}
 
 
+def test_a_state_that_a_gpu_refuses_is_one_line(monkeypatch):
+    def refuse(state, number):
+        raise RuntimeError("RNG state is wrong size\nat x.cpp")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", refuse)
+    with pytest.raises(UserError, match=r"^rng: no state of this device's generator \(RNG state is wrong size at x"):
+        runtime.restore_rng_states(runtime.rng_states() | {"cuda": [torch.ones(3, dtype=torch.uint8)]})
+
+
 def test_autocast_is_off_at_fp32():
     with runtime.autocast("fp32", CPU):
         assert not torch.is_autocast_enabled("cpu")
