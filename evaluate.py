@@ -35,7 +35,8 @@ def evaluate_checkpoint(arguments) -> None:
     from data_setup.loading.predict_data import rows_to_score
     from data_setup.resources import available_cores
     from functions.checkpointing.run_names import check_no_input, make_folder
-    from functions.evaluation.predictions import predict_batches
+    from functions.evaluation.evaluate import evaluate
+    from functions.evaluation.predictions import Predictions, predict_batches
     from functions.evaluation.stages import order_hint, stage_order
     from functions.reports import evaluation_report, evaluation_text
     from functions.reports.run_report import check_reportable
@@ -84,12 +85,15 @@ def evaluate_checkpoint(arguments) -> None:
                      for part in ("test", "val") if part in rows.parts}
     if arguments.against:
         other = predict(rival, theirs, rival_file, "test")
-    result = evaluation_report.evaluate_all(
-        probabilities, rows.parts, checkpoint["class_names"], order, rows.largest, other, rows.nearest_neighbour(),
-        seen=evaluation_report.SEEN in caveats)
+    names = checkpoint["class_names"]
+    test, *val = [Predictions(rows.parts[part]["path"].tolist(), rows.parts[part]["subject"].tolist(),
+                              rows.parts[part]["label"].to_numpy(), probabilities[part], names)
+                  for part in probabilities]
+    result = evaluate(test, names[rows.largest], order, val=val[0] if val else None, other=other,
+                      nearest=rows.nearest_neighbour(), seen=evaluation_report.SEEN in caveats)
     for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file), str(arguments.against))):
         print(printable(line))
-    evaluation_report.write(out, result, caveats, str(checkpoint_file), rows.thumbnail,
+    evaluation_report.write(out, result, test, caveats, str(checkpoint_file), rows.thumbnail,
                             folder if arguments.data is None else None)
     print(f"{out} holds predictions.csv, metrics.json, figures and report.html")
 

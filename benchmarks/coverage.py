@@ -19,9 +19,10 @@ import sklearn
 
 from benchmarks.cohorts import BY_CLASS, SEVERAL, SKEWED, Cell, Cohort, cells, draw, truth
 from benchmarks.timing import table
-from functions.evaluation import scores as evaluation
+from functions.evaluation import evaluate, scores
 from functions.evaluation.auroc import auroc_interval
-from functions.evaluation.metrics import scored_classes
+from functions.evaluation.comparison import paired
+from functions.evaluation.patients import scored_classes
 
 ORDER, HEALTHY, PERMUTATIONS = [0, 1, 2], 0, 199
 SCORES = ("accuracy", "balanced_accuracy", "brier", "sensitivity", "rarest class", "specificity", "class AUROC",
@@ -123,7 +124,7 @@ def covered(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
     for number in range(cohorts):
         [cohort] = draw(cell, generator)
         classes = scored_classes(cohort.y, cohort.who)
-        spans = evaluation.score_intervals(cohort.p, cohort.y, cohort.who, HEALTHY, classes)
+        spans = scores.score_intervals(cohort.p, cohort.y, cohort.who, HEALTHY, classes)
         targets = {"accuracy": known["accuracy"], "brier": known["brier"], "auroc_disease": known["auroc_disease"]}
         if classes:
             targets |= {"balanced_accuracy": known["sensitivity"][classes].mean(),
@@ -131,16 +132,16 @@ def covered(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
         for name, span in spans.items():
             if name in targets:
                 note(number, name, *span, targets[name])
-        rows = evaluation.by_class(cohort.p, cohort.y, cohort.who, "abc")
-        scored = [k for k, row in enumerate(rows) if "sensitivity" in row]
+        rows = evaluate.by_class(cohort.p, cohort.y, cohort.who, "abc")
+        scored = [k for k, row in enumerate(rows) if row.sensitivity]
         for k in scored:
             for what in ("sensitivity", "specificity", "auroc"):
-                note(number, "class AUROC" if what == "auroc" else what, rows[k][what]["low"],
-                     rows[k][what]["high"], known[what][k])
-        for k in sorted(scored, key=lambda k: (rows[k]["people"], -k))[:1]:
-            one = rows[k]["sensitivity"]
-            note(number, "rarest class", one["low"], one["high"], known["sensitivity"][k])
-        span = evaluation.slice_intervals(cohort.q, cohort.labels, cohort.owner)
+                score = getattr(rows[k], what)
+                note(number, "class AUROC" if what == "auroc" else what, score.low, score.high, known[what][k])
+        for k in sorted(scored, key=lambda k: (rows[k].patients, -k))[:1]:
+            one = rows[k].sensitivity
+            note(number, "rarest class", one.low, one.high, known["sensitivity"][k])
+        span = scores.slice_intervals(cohort.q, cohort.labels, cohort.owner)
         note(number, "slice accuracy", *span["accuracy"], known["slice accuracy"])
     return found
 
@@ -150,9 +151,9 @@ def differing(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
     generator, found = _generator(2, cell), {name: [] for name in DIFFERENCES}
     for number in range(cohorts):
         first, second = draw(cell, generator, (cell.signal, cell.signal))
-        for name, row in evaluation.paired(first.p, second.p, first.y, first.who, HEALTHY).items():
-            if name in found and np.isfinite(row["low"]):
-                found[name].append((number, bool(row["low"] > 0 or row["high"] < 0)))
+        for name, row in paired(first.p, second.p, first.y, first.who, HEALTHY).items():
+            if name in found and np.isfinite(row.low):
+                found[name].append((number, bool(row.low > 0 or row.high < 0)))
     return found
 
 
@@ -163,12 +164,12 @@ def unequal(cell: Cell, cohorts: int) -> dict[str, list[tuple[int, bool]]]:
     for number in range(cohorts):
         first, second = draw(cell, generator, (cell.signal, RIVAL))
         classes = scored_classes(first.y, first.who)
-        for name, row in evaluation.paired(first.p, second.p, first.y, first.who, HEALTHY).items():
-            if name in found and np.isfinite(row["low"]):
+        for name, row in paired(first.p, second.p, first.y, first.who, HEALTHY).items():
+            if name in found and np.isfinite(row.low):
                 of = "sensitivity" if name == "balanced_accuracy" else name
                 gap = ours[of] - theirs[of]
                 gap = gap[classes].mean() if np.ndim(gap) else gap
-                found[name].append((number, bool(row["low"] <= gap <= row["high"])))
+                found[name].append((number, bool(row.low <= gap <= row.high)))
     return found
 
 
@@ -181,14 +182,14 @@ def false_alarms(part: str, cohorts: int) -> list[list[str]]:
     of = f"{patients} patients, classes {prevalence}, slices {slices}"
     if signal:
         value = truth(prevalence, slices, signal)["auroc_disease"]
-        found = share([(number, score["verdict"] == evaluation.TOO_GOOD) for number, score in enumerate(judged)])
-        if auroc_interval(1.0, patients // 2, patients - patients // 2)[0] <= evaluation.TOO_GOOD_AUROC:
+        found = share([(number, score["verdict"] == evaluate.TOO_GOOD) for number, score in enumerate(judged)])
+        if auroc_interval(1.0, patients // 2, patients - patients // 2)[0] <= evaluate.TOO_GOOD_AUROC:
             found = "cannot occur"
-        return [[f"{part}: {of}, true AUROC {value:.3f}", f'called "{evaluation.TOO_GOOD}"', found, "5 or less"]]
+        return [[f"{part}: {of}, true AUROC {value:.3f}", f'called "{evaluate.TOO_GOOD}"', found, "5 or less"]]
     defined = [(number, score["p"] < 0.05) for number, score in enumerate(judged) if np.isfinite(score["p"])]
     better = [(number, score["verdict"].startswith("better")) for number, score in enumerate(judged)]
     judgements = {score["verdict"] for score in judged}
-    found = "no verdict is given" if judgements <= {evaluation.NO_VERDICT, "not scored"} else share(better)
+    found = "no verdict is given" if judgements <= {evaluate.NO_VERDICT, "not scored"} else share(better)
     return [[f"{part}: {of}", "p < 0.05", share(defined), "5 or less"],
             [f"{part}: {of}", 'verdict "better"', found, "5 or less"]]
 
@@ -203,7 +204,7 @@ ALARMS = {      # name → prevalence, patients, slices, signal
 
 
 def _judge(cohort: Cohort, number: int) -> dict:
-    return evaluation.evaluate_patients(cohort.p, cohort.y, cohort.who, ORDER, 0, HEALTHY, PERMUTATIONS,
+    return evaluate.evaluate_patients(cohort.p, cohort.y, cohort.who, ORDER, 0, HEALTHY, PERMUTATIONS,
                                         number)["auroc_disease"]
 
 

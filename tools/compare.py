@@ -27,7 +27,8 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     from sklearn.preprocessing import StandardScaler
 
     from data_setup.audit.baseline_features import patient_table
-    from functions.evaluation import metrics
+    from functions.evaluation.patients import scored_classes
+    from functions.evaluation.scores import points
 
     sides = []
     for rows in (split[split["split"] != "test"], split[split["split"] == "test"]):
@@ -38,7 +39,8 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     probabilities = np.zeros((len(new), len(class_names)))
     probabilities[:, [class_names.index(name) for name in model.classes_]] = model.predict_proba(new)
     labels = np.array([class_names.index(name) for name in new_labels])
-    return metrics.scores(probabilities, labels, healthy, metrics.scored_classes(labels, subjects), subjects)
+    classes = scored_classes(labels, subjects)
+    return points(probabilities, labels, range(len(class_names)), healthy, classes, subjects)
 
 
 def four_number_split(run: Path, record: dict):
@@ -74,25 +76,22 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     """(run.json, {(kind, score): value}) of a finished run; raises UserError if it is not finished, or damaged."""
     import numpy as np
 
-    from data_setup.splits.warnings import UNKNOWN
     from functions.checkpointing.run_folder import read_record
-    from functions.evaluation import metrics
+    from functions.evaluation.stages import healthy_stage
     from functions.reports.run_means import scored_names
     from functions.reports.run_report import check_reportable, read_results
 
     check_reportable(run)
-    record, scored = read_record(run), read_results(run)[0]["test"]
-    known = UNKNOWN not in record["stamps"]                # otherwise each slice would count as a patient
-    found = {"people": scored["patient"]["count"] if known else "unknown",
-             "scored": scored_names(scored["patient" if known else "slice"]["classes"])}
+    record, test = read_record(run), read_results(run)[0].test
+    found = {"patients": test.patient.count if test.patient else "unknown", "scored": scored_names(test)}
     for kind, unit, key in (("network", "patient", "value"), ("network slice", "slice", "value"),
-                             ("constant", "patient", "constant")):
-        values = ((scored[unit].get(name) or {}).get(key) if known or unit == "slice" else None for name in NAMES)
-        found |= {(kind, name): np.nan if value is None else value for name, value in zip(NAMES, values, strict=True)}
+                            ("constant", "patient", "constant")):
+        scores = test.units[unit].scores if unit in test.units else {}
+        found |= {(kind, name): getattr(scores[name], key) if name in scores else np.nan for name in NAMES}
     if four_numbers:
         split = four_number_split(run, record)
         try:
-            four = four_number_scores(split, record["class_names"], metrics.healthy_class(record["class_names"]))
+            four = four_number_scores(split, record["class_names"], healthy_stage(record["class_names"]))
         except UserError as error:
             raise UserError(f"{run}: {error} (--no_four_numbers compares such runs)") from None
         found |= {("four numbers", name): four.get(name, np.nan) for name in NAMES}
@@ -146,7 +145,7 @@ def main() -> None:
         lines = table(arguments.runs, records, rows)
         print("\n".join(lines))
         four = "" if arguments.no_four_numbers else "; four numbers: fitted on training and validation patients"
-        patients = ", ".join(str(found["people"]) for found in rows)
+        patients = ", ".join(str(found["patients"]) for found in rows)
         print(f"\ntest patients: {patients}; scores per patient, except rows with 'slice'{four}")
         if any("classes)" in line for line in lines[2:]):
             print(f"- (… classes): {NO_MEAN}")

@@ -23,47 +23,42 @@ BEGIN, END = "<!-- results: written by tools/results_table.py -->", "<!-- end of
 
 
 def read(run: Path) -> dict:
-    """run.json with evaluate.py's metrics under "evaluation"; raises UserError if the run has not been evaluated."""
+    """run.json with evaluate.py's metrics under "metrics"; raises UserError if the run has not been evaluated."""
     from functions.checkpointing.run_folder import read_record
-    from functions.evaluation.metrics_file import read_evaluation
+    from functions.evaluation.evaluation import read_metrics
 
     path, again = run / "evaluation" / "metrics.json", f"python evaluate.py {shlex.quote(str(run))}"
     if not path.exists():
         raise UserError(f"{run} has not been evaluated: {again}")
-    evaluation = read_evaluation(path, again)
-    return read_record(run) | {"evaluation": evaluation}
-
-
-def group(runs: list[dict]) -> list[list[dict]]:
-    """Groups of runs that differ only in their seed, in the given order."""
-    return [[runs[number] for number in numbers] for numbers in group_runs(runs)]
+    return read_record(run) | {"metrics": read_metrics(path, again)}
 
 
 def table(groups: list[list[dict]]) -> list[str]:
     """For each group: mean ± SD over seeds, intervals, counts of verdicts, nearest neighbour, constant prediction."""
-    from functions.evaluation.scores import SIGNIFICANT
+    from functions.evaluation.evaluate import SIGNIFICANT
     from functions.reports.run_means import NO_MEAN
 
     lines = ["| recipe | split | caveats | | " + " | ".join(title for _, _, title in COLUMNS) + " |",
              "|" + "---|" * (len(COLUMNS) + 4)]
     for runs in groups:
-        first, settings = runs[0]["evaluation"], runs[0]["settings"]
+        first, settings = runs[0]["metrics"], runs[0]["settings"]
         head = [code(recipe_name(runs[0])), code(f"--split {settings.get('split')}"),
-                cell(", ".join(first["stamps"])) or "-"]
+                cell(", ".join(first.caveats)) or "-"]
         seeds = f"mean ± SD of {describe_seeds(runs)}" if len(runs) > 1 else f"seed {cell(settings.get('seed'))}"
         rows = {f"**{seeds}**": [f"**{_spread(runs, unit, name, 'value')}**" for unit, name, _ in COLUMNS],
                 "95 % interval" + " of each" * (len(runs) > 1): [_intervals(runs, unit, name)
                                                                   for unit, name, _ in COLUMNS],
                 "verdict": [_verdicts(runs, unit, name) for unit, name, _ in COLUMNS],
                 "nearest image": [_spread(runs, unit, name, "nearest") for unit, name, _ in COLUMNS],
-                f"always {cell(first['largest'])}": [
+                f"always {cell(first.test.largest)}": [
                     _spread(runs, unit, name, "constant") for unit, name, _ in COLUMNS]}
         for number, (name, cells) in enumerate(rows.items()):
             lines.append(row([*(head if number == 0 else [""] * 3), name, *cells]))
     all_runs = [run for runs in groups for run in runs]
-    tested = sorted({(run["evaluation"].get("patient") or {}).get("count") or 0 for run in all_runs})
-    trained, scored = ({re.sub(r"^(\w{7})\w*", r"\1", str(run.get("commit"))) for run in part} for part in (
-        all_runs, [run["evaluation"] for run in all_runs]))
+    tests = [run["metrics"].test for run in all_runs]
+    tested = sorted({test.patient.count if test.patient else 0 for test in tests})
+    trained, scored = ({re.sub(r"^(\w{7})\w*", r"\1", str(commit)) for commit in commits} for commits in (
+        [run.get("commit") for run in all_runs], [run["metrics"].commit for run in all_runs]))
     rule = (f" Better: permutation p below {SIGNIFICANT} and the whole 95 % interval above the constant prediction."
             if any(_verdicts(runs, unit, name) != "-" for runs in groups for unit, name, _ in COLUMNS) else "")
     no_mean = f" - (… classes): {NO_MEAN}." if any("classes)**" in line for line in lines[2:]) else ""
@@ -75,25 +70,28 @@ def _spread(runs: list[dict], unit: str, name: str, what: str) -> str:
     """mean ± SD over the runs that have the score, if they score the same classes."""
     from functions.reports.run_means import scored_names, spread
 
-    rows = [(run["evaluation"].get("patient") or run["evaluation"]["slice"])["classes"] for run in runs]
-    return spread(name, [score.get(what) for score in _scores(runs, unit, name)],
-                  [scored_names({row["class"]: row["people"] for row in each}) for each in rows], constant=True)
+    return spread(name, [getattr(score, what) for score in _scores(runs, unit, name)],
+                  [scored_names(run["metrics"].test) for run in runs], constant=True)
 
 
-def _scores(runs: list[dict], unit: str, name: str) -> list[dict]:
-    return [(run["evaluation"].get(unit) or {"scores": {}})["scores"].get(name) or {} for run in runs]
+def _scores(runs: list[dict], unit: str, name: str) -> list:
+    """The score of each run; nan if a run does not have it."""
+    from functions.evaluation.evaluation import Score
+
+    units = (run["metrics"].test.units.get(unit) for run in runs)
+    return [scored.scores.get(name, Score(float("nan"))) if scored else Score(float("nan")) for scored in units]
 
 
 def _intervals(runs: list[dict], unit: str, name: str) -> str:
     """The interval of each run, in order."""
-    ends = [(score.get("low"), score.get("high")) for score in _scores(runs, unit, name)]
-    shown = ["-" if None in pair else f"{pair[0]:.2f} to {pair[1]:.2f}" for pair in ends]
+    scores = _scores(runs, unit, name)
+    shown = [f"{score.low:.2f} to {score.high:.2f}" if score.low == score.low else "-" for score in scores]
     return "-" if set(shown) == {"-"} else "; ".join(shown)
 
 
 def _verdicts(runs: list[dict], unit: str, name: str) -> str:
     """The number of runs with each verdict."""
-    found = Counter(score["verdict"] for score in _scores(runs, unit, name) if score.get("verdict"))
+    found = Counter(score.verdict for score in _scores(runs, unit, name) if score.verdict)
     if len(runs) == 1 or not found:
         return cell(next(iter(found), "-"))
     return "; ".join(f"{cell(verdict)}: {count} of {len(runs)}" for verdict, count in found.most_common())
@@ -113,22 +111,22 @@ def draw(groups: list[list[dict]]):
     figure = Figure(figsize=(8, 1.2 + 0.9 * len(groups)), layout="constrained")
     axis = figure.subplots()
     for place, runs in enumerate(groups):
-        scores = [run["evaluation"]["slice"]["scores"]["accuracy"] for run in runs]
+        scores = [run["metrics"].test.slice.scores["accuracy"] for run in runs]
         labels = LABELS if place == 0 else dict.fromkeys(LABELS)
         for number, score in enumerate(scores):
-            span = None if None in (score["low"], score["high"]) else [
-                [max(score["value"] - score["low"], 0)], [max(score["high"] - score["value"], 0)]]
+            ends = [[max(score.value - score.low, 0)], [max(score.high - score.value, 0)]]
+            span = ends if score.high >= score.low else None
             offset = 0.1 * (number - (len(scores) - 1) / 2)
-            axis.errorbar(score["value"], place + offset, xerr=span, fmt="o", ms=4, color="#0072B2", capsize=2, lw=1,
+            axis.errorbar(score.value, place + offset, xerr=span, fmt="o", ms=4, color="#0072B2", capsize=2, lw=1,
                           label=labels["network"] if number == 0 else None)
-        nearest = [score["nearest"] for score in scores if score.get("nearest") is not None]
-        constant = [score["constant"] for score in scores if score["constant"] is not None]
+        nearest = [score.nearest for score in scores if score.nearest == score.nearest]
+        constant = [score.constant for score in scores if score.constant == score.constant]
         for values, mark, colour, label in ((nearest, "s", "#D55E00", "nearest"), (constant, "|", "0.2", "constant")):
             if values:
                 axis.plot(sum(values) / len(values), place, mark, color=colour, mfc="none", ms=12, label=labels[label])
     axis.set_yticks(range(len(groups)), ["\n".join([
         f"{short(recipe_name(runs[0]))}, --split {short(runs[0]['settings'].get('split'))}",
-        *map(short, runs[0]["evaluation"]["stamps"])]) for runs in groups])
+        *map(short, runs[0]["metrics"].caveats)]) for runs in groups])
     axis.set(xlim=(min(0.3, axis.dataLim.x0 - 0.02), 1.02), ylim=(len(groups) - 0.5, -0.5),
              xlabel="accuracy of test slices")
     axis.grid(alpha=0.3, axis="x")
@@ -147,7 +145,8 @@ def main() -> None:
         refuse_repeats(arguments.runs)
         if arguments.figure:
             check_figure(arguments.figure, arguments.write)
-        groups = group([read(run) for run in arguments.runs])
+        runs = [read(run) for run in arguments.runs]
+        groups = [[runs[number] for number in numbers] for numbers in group_runs(runs)]
         lines = table(groups)
         print("\n".join(lines))
         if arguments.write:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from functions.evaluation.confusion_scores import from_counts
-
 
 def permuted(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int], healthy: int | None,
              classes: Sequence[int], repeats: int, seed: int) -> dict[str, np.ndarray]:
@@ -59,3 +57,43 @@ def _permutations(y: np.ndarray, subjects: np.ndarray, repeats: int, generator: 
         for repeat in range(repeats):
             labels[repeat, places] = y[places[generator.permutation(len(places))]]
     return labels
+
+
+def from_counts(confusion: np.ndarray, seen: np.ndarray, order: Sequence[int]) -> dict[str, np.ndarray]:
+    """Accuracy, balanced accuracy, macro F1 and quadratic-weighted kappa (R,) of R confusion matrices at once.
+
+    `confusion` (R, K, K) counts, with true classes as rows; means are over the classes `seen`; `order` ranks the
+    classes for kappa = 1 - Σ d² observed / Σ d² expected, nan for a single class. nan where a denominator is 0.
+    """
+    total = confusion.sum(axis=(1, 2))
+    truth, called = confusion.sum(axis=2), confusion.sum(axis=1)                      # (R, K)
+    hit = np.diagonal(confusion, axis1=1, axis2=2)
+    rank = np.argsort(order)
+    distance = (rank[:, None] - rank[None]) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = hit / truth
+        expected = truth[:, :, None] * called[:, None, :] / total[:, None, None]
+        agreement = 1 - (confusion * distance).sum(axis=(1, 2)) / (expected * distance).sum(axis=(1, 2))
+        return {
+            "accuracy": hit.sum(axis=1) / total,
+            "balanced_accuracy": mean_of_known(sensitivity[:, seen]),
+            "macro_f1": mean_of_known((2 * hit / (truth + called))[:, seen]),
+            "kappa": agreement if len(seen) > 1 else np.full(len(confusion), np.nan),
+        }
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """The mean along the last axis without nan; nan if all values are nan."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
+
+
+def p_value(value: float, null: np.ndarray) -> float:
+    """(1 + #{null ≥ value}) / (1 + #null), one-sided: 1 of a network that answers everybody alike; nan where the value
+    or a permutation's is nan. Undefined, too, where no label can move (`permutation.can_move`; patients of several
+    labels who can exchange them with nobody), which the caller sees.
+    """
+    if not (np.isfinite(value) and np.isfinite(null).all()):
+        return np.nan
+    return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))

@@ -1,13 +1,69 @@
-"""Class probabilities predicted by a trained model."""
+"""Class probabilities predicted by a trained model, and the table of them (predictions.csv)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from functions.evaluation.patients import by_patient
 from functions.runtime.device import autocast
 from functions.runtime.errors import UserError
+
+OTHER_COLUMNS = {"path", "subject", "label", "stamps"}      # of predictions.csv
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Slices: paths, patient ids (None: unknown), labels (n,) as class indices, class probabilities (n, K)."""
+
+    paths: Sequence[str]
+    given_subjects: Sequence[str | None]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: list[str]
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether all patients are known."""
+        return not pd.isna(pd.Series(list(self.given_subjects), dtype=object)).any()
+
+    @cached_property
+    def subjects(self) -> np.ndarray:
+        """The patient id of each slice (n,); a slice of an unknown patient gets its path as id."""
+        return patient_ids(self.given_subjects, self.paths)
+
+    def rows(self, unit: str, probabilities: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(probabilities, labels, ids), one row per slice or per patient; also of other `probabilities` (n, K)."""
+        p = self.probabilities if probabilities is None else probabilities
+        slices = p, self.labels, self.subjects
+        return by_patient(*slices) if unit == "patient" else slices
+
+    def table(self) -> pd.DataFrame:
+        """One row per slice: path, subject, label (class name), and one probability column per class."""
+        table = pd.DataFrame({"path": list(self.paths), "subject": list(self.given_subjects),
+                              "label": [self.class_names[k] for k in self.labels]})
+        columns = probability_columns(self.class_names)
+        return table.join(pd.DataFrame(self.probabilities.astype(float), columns=columns, index=table.index))
+
+
+def patient_ids(subjects: Sequence[str | None], paths: Sequence[str]) -> np.ndarray:
+    """The patient id of each image; a slice of an unknown patient gets its path as id."""
+    return np.array([path if pd.isna(subject) else subject for subject, path in zip(subjects, paths, strict=True)])
+
+
+def probability_columns(class_names: Sequence[str]) -> list[str]:
+    """The names of the probability columns: the class names, or e.g. "class path" if the name is already a column."""
+    columns: list[str] = []
+    for name in class_names:
+        column = name
+        while column in OTHER_COLUMNS or (column != name and column in class_names) or column in columns:
+            column = f"class {column}"
+        columns.append(column)
+    return columns
 
 
 @torch.inference_mode()

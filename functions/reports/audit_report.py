@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from functions.evaluation.evaluation import Score
 from functions.reports import html_page
-from functions.reports.run_report import with_interval
+from functions.reports.evaluation_text import with_interval
 
 
 def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
@@ -91,5 +92,5 @@ def _short(value) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{_plain(key)}: {_short(part)}" for key, part in value.items())
     if isinstance(value, (tuple, list)):
-        return with_interval(dict(zip(("value", "low", "high"), value, strict=True)))
+        return with_interval(Score(*value))
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from functions.evaluation.auroc import auroc
+from functions.evaluation.evaluation import Score
 from functions.evaluation.intervals import FEW
+from functions.reports.evaluation_text import with_interval
 from functions.reports.figure_text import Figure, as_written, short
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")      # Okabe and Ito
@@ -15,19 +16,16 @@ COLUMNS = 4                # maximum number of panels per row
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
 
 
-def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], title: str,
-             intervals: dict[str, tuple[float, float]]) -> Figure:
-    """ROC curves, one panel per entry of `curves`, title → (score, positive), with the AUROC in the legend.
+def plot_roc(curves: dict[str, tuple[np.ndarray, np.ndarray, Score]], title: str) -> Figure:
+    """ROC curves, one panel per entry of `curves`, with the AUROC and its interval in the legend.
 
-    `intervals` has the ends (low, high) for each title, as computed for the tables; nan: no interval is shown.
+    `curves` maps the title of a panel to (score, positive, AUROC as in the tables).
     """
     columns, rows = min(len(curves), COLUMNS), -(-len(curves) // COLUMNS)
     figure = Figure(figsize=(4.6 * columns, 4.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
-    for (name, (score, positive)), axis in zip(curves.items(), axes, strict=False):
-        value = auroc(score, positive)[0]
-        low, high = intervals[name]
-        label = f"AUROC {value:.2f}" + (f" [{low:.2f} to {high:.2f}]" if np.isfinite(low) else "")
+    for (name, (score, positive, area)), axis in zip(curves.items(), axes, strict=False):
+        label = f"AUROC {with_interval(area)}"
         alarms, hits, _ = roc_curve(positive, score, drop_intermediate=False)
         axis.plot(alarms, hits, color=COLOURS[0], lw=2, label=label)
         axis.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="chance")

@@ -1,166 +1,206 @@
 """The text of an evaluation: printed lines and the sections of an HTML page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from functions.evaluation.evaluate import SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
+from functions.evaluation.evaluation import OF_CLASS, ClassScores, Evaluation, Score
 from functions.evaluation.intervals import FEW
-from functions.evaluation.scores import OF_CLASS, SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
+from functions.evaluation.predictions import Predictions
+from functions.evaluation.scores import SCORE_NAMES
 from functions.reports import html_page
-from functions.reports.run_report import number, with_interval
 
-SCORE_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
-         "auroc": "AUROC, mean over classes", "auroc_disease": "AUROC, diseased or not",
-         "kappa": "kappa, quadratic weights", "brier": "Brier (0 to 2, lower is better)",
-               "ece": "ECE (lower is better)"}
 UNLIKE = 2.0         # ratio of median numbers of slices, from which patients of the two sides are not exchangeable
+MAIN = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease")      # the scores of the summary
 COUNTS_ONLY = f"counts only: fewer than {FEW} patients in this class or in the others"
 
 
-def lines(result: dict, caveats: list[str], checkpoint: str, rival: str) -> list[str]:
-    """The printed lines, the verdict on the primary score first."""
-    out = [f"{checkpoint}: {', '.join(caveats)}" if caveats else checkpoint, headline(result)]
-    for unit in units(result):
-        head = f"per {unit}, n = {result[unit]['count']:,}"
+def number(value: float) -> str:
+    """Three decimals; - if undefined."""
+    return f"{value:.3f}" if np.isfinite(value) else "-"
+
+
+def with_interval(score: Score) -> str:
+    """0.812 [0.770 to 0.850]; an interval without width is not shown."""
+    if not np.isfinite(score.value):
+        return "not scored"
+    return number(score.value) + (f" [{number(score.low)} to {number(score.high)}]" if score.high > score.low else "")
+
+
+def score_lines(evaluation: Evaluation) -> list[str]:
+    """The main scores in lines, per patient (if known) and per slice, with those of the constant prediction."""
+    units, always = evaluation.units, f"always {evaluation.largest}"
+    wide = max(len(always), 6) + 2
+    lines = [f"{'':26}" + "".join(f"{f'per {unit}':>26}{always:>{wide}}" for unit in units)]
+    for name in (name for name in MAIN if name in evaluation.slice.scores):
+        cells = "".join(f"{with_interval(scored.scores[name]):>26}{number(scored.scores[name].constant):>{wide}}"
+                        for scored in units.values())
+        lines.append(f"{SCORE_NAMES[name]:26}{cells}")
+    return lines
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """The verdict, the main scores, the test patients per class and the classes with too few of them."""
+    known = evaluation.patient is not None
+    counts = {row.name: row.patients for row in evaluation.first.classes if row.patients}
+    kind = ("[95 % intervals] over patients, of this network on this split" if known
+            else "patients unknown: no intervals")
+    lines = [headline(evaluation), *score_lines(evaluation),
+             f"test {_unit(evaluation)}: {', '.join(f'{name} {n}' for name, n in counts.items())}; {kind}"]
+    if few := _few(evaluation):
+        lines.append(f"fewer than {FEW} {_unit(evaluation)}, not scored and excluded from means: {few}")
+    return lines
+
+
+def _few(evaluation: Evaluation) -> str:
+    """The classes that are not scored, with their counts."""
+    return ", ".join(f"{row.name} {row.patients}" for row in evaluation.first.classes if 0 < row.patients < FEW)
+
+
+def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str, rival: str) -> list[str]:
+    """The printed lines of evaluate.py, the verdict on the primary score first."""
+    out = [f"{checkpoint}: {', '.join(caveats)}" if caveats else checkpoint, headline(evaluation)]
+    for unit, scored in evaluation.units.items():
+        head = f"per {unit}, n = {scored.count:,}"
         out.append(f"{head:34}{'value [95 % interval]':25}{'always':>7}{'permuted':>10}{'nearest':>9}")
-        for name, score in result[unit]["scores"].items():
-            out.append(f"  {SCORE_NAMES[name]:32}{with_interval(score):25}{_number(score['constant']):>7}"
-                       f"{_number(score.get('null')):>10}{_number(score.get('nearest')):>9}")
-    out += [f"  ({note})" for note in notes(result)]
-    for row in result[units(result)[0]]["classes"]:
-        out.append(f"  {row['class']:22}{row['people']:4} {_unit(result)}  " + (
-            ", ".join(f"{'AUROC' if name == 'auroc' else name} {with_interval(row[name])}" for name in OF_CLASS)
-            if "auroc" in row else COUNTS_ONLY))
-    if nearest := result["nearest neighbour"]:
-        split, others = (nearest[condition]["slice"]["accuracy"] for condition in ("as split", "among strangers"))
+        for name, score in scored.scores.items():
+            out.append(f"  {SCORE_NAMES[name]:32}{with_interval(score):25}{number(score.constant):>7}"
+                       f"{number(score.null):>10}{number(score.nearest):>9}")
+    out += [f"  ({note})" for note in notes(evaluation)]
+    for row in evaluation.first.classes:
+        shown = (", ".join(f"{'AUROC' if name == 'auroc' else name} {cell}" for name, cell in _of_class(row).items())
+                 if row.auroc else COUNTS_ONLY)
+        out.append(f"  {row.name:22}{row.patients:4} {_unit(evaluation)}  {shown}")
+    if nearest := evaluation.nearest_neighbour:
+        split, others = (nearest[condition]["slice"]["accuracy"] for condition in ("as split", "other patients"))
         out.append(f"  nearest pixel neighbour, slice accuracy: {split:.3f} as split, {others:.3f} without slices of "
                    "the same patient")
-    if calibration := result.get("calibration"):
-        out.append(f"  temperature {calibration['temperature']:.2f}, fitted on validation: ECE of slices "
-                   f"{calibration['ece before']:.3f} → {calibration['ece after']:.3f}")
-    for method, scores in result.get("aggregation", {}).items():
+    if calibration := evaluation.calibration:
+        out.append(f"  temperature {calibration.temperature:.2f}, fitted on validation: ECE of slices "
+                   f"{calibration.ece_before:.3f} → {calibration.ece_after:.3f}")
+    for method, scores in evaluation.aggregation.items():
         out.append(f"  patients by {method}: balanced accuracy {with_interval(scores['balanced_accuracy'])}, "
                    f"AUROC {with_interval(scores['auroc'])}")
-    return out + [f"  minus {rival}, per patient, {name}: {value}" for name, value in _paired(result)]
+    return out + [f"  minus {rival}, per patient, {name}: {value}" for name, value in _paired(evaluation)]
 
 
-def headline(result: dict) -> str:
+def _of_class(row: ClassScores) -> dict[str, str]:
+    """The one-vs-rest scores of a class as text."""
+    scores = {name: getattr(row, name) for name in OF_CLASS}
+    return {name: with_interval(score) if score else COUNTS_ONLY for name, score in scores.items()}
+
+
+def headline(evaluation: Evaluation) -> str:
     """The primary patient score with its interval, p-value and verdict."""
-    if "patient" not in result:
+    if evaluation.patient is None:
         return "no verdict: the patients are unknown"
-    score, name = result["patient"]["scores"][result["primary"]], SCORE_NAMES[result["primary"]]
-    if score["verdict"] == "not scored":
+    score, name = evaluation.patient.scores[evaluation.primary], SCORE_NAMES[evaluation.primary]
+    if not np.isfinite(score.value):
         return f"{name}: not scored, fewer than {FEW} patients on a side or in all classes but one"
-    constant = f"always predicting {result['largest']}"
-    if score["verdict"].startswith("no verdict"):
-        return f"{result['patient']['count']} patients, {name} {with_interval(score)}: {score['verdict']}"
+    text = f"{evaluation.patient.count} patients, {name} {with_interval(score)}"
+    if not score.verdict:                        # none was computed: a file of version 1
+        return text
+    if score.verdict.startswith("no verdict"):
+        return f"{text}: {score.verdict}"
+    constant = f"always predicting {evaluation.largest}"
     full = {"better": f"better than {constant}", "not shown to be better": f"not shown to be better than {constant}"}
-    verdict = score["verdict"].split(",")[0]
-    text = score["verdict"].replace(verdict, full.get(verdict, verdict), 1)
-    return f"{result['patient']['count']} patients, {name} {with_interval(score)}, p = {score['p']:.2g}: {text}"
+    verdict = score.verdict.split(",")[0]
+    return f"{text}, p = {score.p:.2g}: {score.verdict.replace(verdict, full.get(verdict, verdict), 1)}"
 
 
-def units(result: dict) -> list[str]:
-    """The units of the result: patients (if known), then slices."""
-    return [unit for unit in ("patient", "slice") if unit in result]
+def _unit(evaluation: Evaluation) -> str:
+    return "patients" if evaluation.patient else "slices"
 
 
-def smallest_p(result: dict) -> float:
-    """The smallest p-value that the permutations can give; the identity is one of them."""
-    return 1 / (result["resamples"] + 1)
-
-
-def _unit(result: dict) -> str:
-    return "patients" if result["patients known"] else "slices"
-
-
-def notes(result: dict) -> list[str]:
+def notes(evaluation: Evaluation) -> list[str]:
     """Notes on the table of scores: its columns, the intervals, and the rule behind p-value and verdict."""
-    rows = result[units(result)[0]]["classes"]
-    few = [f"{row['class']} {row['people']}" for row in rows if 0 < row["people"] < FEW]
-    found = [f"always: always predicting {result['largest']}; permuted: mean over permutations of the patients' "
+    found = [f"always: always predicting {evaluation.largest}; permuted: mean over permutations of the patients' "
              "labels; nearest: the class of the nearest image in training or validation"]
-    if result["patients known"]:
-        primary = SCORE_NAMES[result["primary"]]
-        found += ["intervals are 95 %, over patients: where this one trained network's score over all patients of this "
-                  "population lies. They do not include the variation between splits and seeds. Simulated for 20 to "
-                  "120 patients (AUROC of diseased or not from 10), three classes, one kind of network; scores without "
-                  "an interval have no method with enough coverage",
-                  "p: the share of permutations of the patients' labels that score at least as well, one-sided; its "
-                  f"minimum is 1/{result['resamples'] + 1} = {smallest_p(result):.2g}. Better: p below {SIGNIFICANT} "
-                  f"and the whole interval above always predicting {result['largest']}; p between 0.025 and 0.05 is "
-                  f"rarely sufficient. Only {primary} has a verdict, to avoid multiple testing"]
-        if result["primary"] == "auroc_disease":
-            found.append(f'"{TOO_GOOD}" requires about {TOO_GOOD_PATIENTS} patients, more if few are diseased or few '
-                         "healthy: with fewer not even an AUROC of 1 has an interval that begins above "
-                         f"{TOO_GOOD_AUROC}; its absence says nothing about a leak")
-        if _unlike(result.get("_slices", (1, 1))):
-            healthy, diseased = result["_slices"]
-            found.append(f"the median number of slices is {healthy:g} of healthy, {diseased:g} of diseased patients: "
-                         "where it follows the class neither p-value nor interval is valid")
-        if result["patient"]["scores"][result["primary"]]["verdict"] == TOO_GOOD:
-            found.append(f"too good: the interval begins above {TOO_GOOD_AUROC}, the highest value known to us for "
-                         "Alzheimer's disease against controls, cross-validated in ADNI (Bron et al. 2021)")
-    else:
+    if evaluation.patient is None:
         found.append("the patients are unknown: no interval, no p-value and no verdict, because slices of one patient "
                      "are not independent")
-    if few:
-        found.append(f"not scored, fewer than {FEW} {_unit(result)}, and excluded from means over classes: "
-                     f"{', '.join(few)}")
+    else:
+        found += _patient_notes(evaluation, evaluation.patient.scores[evaluation.primary])
+    if few := _few(evaluation):
+        found.append(f"not scored, fewer than {FEW} {_unit(evaluation)}, and excluded from means over classes: {few}")
     return found
 
 
-def _unlike(medians: tuple[float, float]) -> bool:
-    """Whether the patients of one side have UNLIKE times as many slices as those of the other."""
-    return max(medians) >= UNLIKE * min(medians)
+def _patient_notes(evaluation: Evaluation, primary: Score) -> list[str]:
+    """What intervals, p-value and verdict mean, and where they are not valid."""
+    smallest = 1 / (evaluation.permutations + 1)
+    found = ["intervals are 95 %, over patients: where this one trained network's score over all patients of this "
+             "population lies. They do not include the variation between splits and seeds. Simulated for 20 to 120 "
+             "patients (AUROC of diseased or not from 10), three classes, one kind of network; scores without an "
+             "interval have no method with enough coverage"]
+    if evaluation.permutations:
+        found.append("p: the share of permutations of the patients' labels that score at least as well, one-sided; its "
+                     f"minimum is 1/{evaluation.permutations + 1} = {smallest:.2g}. Better: p below {SIGNIFICANT} and "
+                     f"the whole interval above always predicting {evaluation.largest}; p between 0.025 and 0.05 is "
+                     f"rarely sufficient. Only {SCORE_NAMES[evaluation.primary]} has a verdict, to avoid multiple "
+                     "testing")
+    if evaluation.primary == "auroc_disease":
+        found.append(f'"{TOO_GOOD}" requires about {TOO_GOOD_PATIENTS} patients, more if few are diseased or few '
+                     "healthy: with fewer not even an AUROC of 1 has an interval that begins above "
+                     f"{TOO_GOOD_AUROC}; its absence says nothing about a leak")
+    medians = evaluation.slices_per_patient
+    if medians and max(medians) >= UNLIKE * min(medians):
+        found.append(f"the median number of slices is {medians[0]:g} of healthy, {medians[1]:g} of diseased patients: "
+                     "where it follows the class neither p-value nor interval is valid")
+    if primary.verdict == TOO_GOOD:
+        found.append(f"too good: the interval begins above {TOO_GOOD_AUROC}, the highest value known to us for "
+                     "Alzheimer's disease against controls, cross-validated in ADNI (Bron et al. 2021)")
+    return found
 
 
-def _number(value) -> str:
-    return "-" if value is None or value != value else number(value)
-
-
-def _paired(result: dict) -> list[tuple[str, str]]:
+def _paired(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """(score, difference with its interval) for each defined difference; the primary score's also with p."""
     rows = []
-    for name, row in result.get("against", {}).items():
-        if row["difference"] == row["difference"]:
-            interval = f" [{row['low']:+.3f} to {row['high']:+.3f}]" if row["high"] > row["low"] else ""
-            tested = name == result["primary"] and np.isfinite(row.get("p", np.nan))
-            p_value = f", p = {row['p']:.2g}" if tested else ""
-            rows.append((SCORE_NAMES[name], f"{row['difference']:+.3f}{interval}{p_value}"))
+    for name, gap in evaluation.against.items():
+        if np.isfinite(gap.value):
+            interval = f" [{gap.low:+.3f} to {gap.high:+.3f}]" if gap.high > gap.low else ""
+            p_value = f", p = {gap.p:.2g}" if name == evaluation.primary and np.isfinite(gap.p) else ""
+            rows.append((SCORE_NAMES[name], f"{gap.value:+.3f}{interval}{p_value}"))
     return rows
 
 
-def page_sections(result: dict, figures: str, picture: Callable[[str], np.ndarray],
-                  rival: str = "the other run") -> list[tuple[str, str]]:
+def page_sections(evaluation: Evaluation, figures: str, predictions: Predictions,
+                  picture: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
     """(heading, HTML) sections of an evaluation; `figures` is HTML, `picture(path)` returns a gray image."""
-    sections = [("Result", html_page.paragraphs(headline(result)))]
-    for unit in units(result):
-        rows = [[SCORE_NAMES[name], with_interval(s), _number(s["constant"]), _number(s.get("null")),
-                 _number(s.get("nearest"))] for name, s in result[unit]["scores"].items()]
-        sections.append((f"Scores per {unit}", html_page.table(
-            [f"{result[unit]['count']:,} {unit}s", "value [95 % interval over patients]", f"always {result['largest']}",
-             "permuted labels", "nearest image"], rows)
-            + html_page.items([(note, False) for note in notes(result)])))
-        rows = [[row["class"], row["people"], row["rows"],
-                 *(with_interval(row[name]) if name in row else COUNTS_ONLY for name in OF_CLASS)]
-                for row in result[unit]["classes"]]
-        sections.append((f"Classes, per {unit}", html_page.table(
-            ["class", _unit(result), f"{unit}s", "sensitivity", "specificity", "AUROC, one-vs-rest"], rows)))
-    if "aggregation" in result:
+    sections = score_sections(evaluation)
+    if evaluation.aggregation:
         rows = [[method, *(with_interval(score) for score in scores.values())]
-                for method, scores in result["aggregation"].items()]
+                for method, scores in evaluation.aggregation.items()]
         sections.append(("Aggregation of slices to patients", html_page.table(
             ["method", "accuracy", "balanced accuracy", "AUROC"], rows)))
-    if "against" in result:
-        sections.append((f"Difference to {rival}, on the same patients", html_page.table(
-            ["score", "difference [95 % interval over patients]"], _paired(result))))
+    if evaluation.against:
+        sections.append(("Difference to the other run, on the same patients", html_page.table(
+            ["score", "difference [95 % interval over patients]"], _paired(evaluation))))
     sections.append(("Figures", f'<div class="figures">{figures}</div>'))
-    p, table = result["_p"], result["_table"]
-    wrong = np.flatnonzero(p.argmax(axis=1) != table["label"])
-    wrong = wrong[np.argsort(p[wrong, table["label"].to_numpy()[wrong]])]
-    worst = wrong[np.sort(np.unique(table["who"].to_numpy().astype(str)[wrong], return_index=True)[1])][:12]
-    thumbs = [(picture(table["path"][row]), f"{table['class'][row]} predicted as "
-               f"{result['classes'][p[row].argmax()]} ({p[row].max():.0%}), {table['who'][row]}") for row in worst]
+    p, y = predictions.probabilities, predictions.labels
+    wrong = np.flatnonzero(p.argmax(axis=1) != y)
+    wrong = wrong[np.argsort(p[wrong, y[wrong]])]
+    worst = wrong[np.sort(np.unique(predictions.subjects[wrong], return_index=True)[1])][:12]
+    names = predictions.class_names
+    thumbs = [(picture(predictions.paths[row]), f"{names[y[row]]} predicted as {names[p[row].argmax()]} "
+               f"({p[row].max():.0%}), {predictions.subjects[row]}") for row in worst]
     sections.append((f"Worst errors, one per patient ({len(wrong):,} of {len(p):,} slices are misclassified)",
                      html_page.thumbnails(thumbs)))
+    return sections
+
+
+def score_sections(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """(heading, HTML): the result, and for each unit the scores and those of the classes."""
+    sections = [("Result", html_page.paragraphs(headline(evaluation)))]
+    for unit, scored in evaluation.units.items():
+        rows = [[SCORE_NAMES[name], with_interval(s), number(s.constant), number(s.null), number(s.nearest)]
+                for name, s in scored.scores.items()]
+        sections.append((f"Scores per {unit}", html_page.table(
+            [f"{scored.count:,} {unit}s", "value [95 % interval over patients]", f"always {evaluation.largest}",
+             "permuted labels", "nearest image"], rows)
+            + html_page.items([(note, False) for note in notes(evaluation)])))
+        rows = [[row.name, row.patients, row.rows, *_of_class(row).values()] for row in scored.classes]
+        sections.append((f"Classes, per {unit}", html_page.table(
+            ["class", _unit(evaluation), f"{unit}s", "sensitivity", "specificity", "AUROC, one-vs-rest"], rows)))
     return sections

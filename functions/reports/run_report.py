@@ -8,17 +8,14 @@ import pandas as pd
 
 from functions.checkpointing.run_folder import read_record, resume_command
 from functions.checkpointing.run_tables import read_curves, read_split
-from functions.evaluation.intervals import FEW
-from functions.evaluation.metrics_file import read_run_metrics
-from functions.evaluation.results import SCORE_NAMES
+from functions.evaluation.evaluation import Metrics, read_metrics
 from functions.reports import html_page
+from functions.reports.evaluation_text import score_sections
 from functions.reports.model_card import CARD, flat, model_card
 from functions.reports.plots import make_title, plot_loss_curves
 from functions.runtime.atomic_files import write_text
 from functions.runtime.errors import UserError, not_a_file
 from functions.runtime.json_files import check, read_json
-
-UNKNOWN = "PATIENTS UNKNOWN"
 
 
 def check_reportable(run: Path) -> None:
@@ -33,12 +30,12 @@ def check_reportable(run: Path) -> None:
     read_results(run)
 
 
-def read_results(run: Path) -> tuple[dict, pd.DataFrame, dict[str, list[float]]]:
+def read_results(run: Path) -> tuple[Metrics, pd.DataFrame, dict[str, list[float]]]:
     """metrics.json, split.csv and results.csv of a finished run, checked; reading them never runs code."""
-    metrics = read_run_metrics(run / "metrics.json")
+    metrics = read_metrics(run / "metrics.json")
     split, curves = read_split(run / "split.csv"), read_curves(run / "results.csv")
-    if not 1 <= metrics["best_epoch"] <= len(curves["train_loss"]):
-        raise UserError(f'{run / "metrics.json"} is damaged: "best_epoch" is {metrics["best_epoch"]}, but results.csv '
+    if not 1 <= (metrics.best_epoch or 0) <= len(curves["train_loss"]):
+        raise UserError(f'{run / "metrics.json"} is damaged: "best_epoch" is {metrics.best_epoch}, but results.csv '
                         f"has {len(curves['train_loss'])} epochs")
     return metrics, split, curves
 
@@ -49,10 +46,10 @@ def write_report(run: Path, more: Sequence[tuple[str, str]] = (), caveats: Seque
     metrics, split, curves = read_results(run)
     caveats = record["stamps"] if caveats is None else caveats
     sections = [
-        *(more or [("Result", _scores(metrics, UNKNOWN not in caveats))]),
+        *(more or score_sections(metrics.test)),
         ("Audit findings", _audited(run, record, split)),
         ("Loss and accuracy", html_page.picture(
-            html_page.png(plot_loss_curves(curves, make_title("", caveats), metrics["best_epoch"])),
+            html_page.png(plot_loss_curves(curves, make_title("", caveats), metrics.best_epoch)),
             "loss and accuracy of every epoch on train, val and test")),
         ("Data and split", _split(split) + html_page.items([(note, False) for note in record.get("notes", [])])),
         ("Provenance", html_page.table(["item", "value"], [
@@ -60,7 +57,7 @@ def write_report(run: Path, more: Sequence[tuple[str, str]] = (), caveats: Seque
             ["commit", record.get("commit")], ["device", record.get("device")],
             ["started", record.get("started")], ["versions", flat(record.get("versions"))],
             ["weights", record.get("weights", "from scratch")], ["fingerprint of the images", record["fingerprint"]],
-            ["selected epoch", metrics["best_epoch"]]])),
+            ["selected epoch", metrics.best_epoch]])),
         ("Settings", html_page.table(["setting", "value"], sorted(record["settings"].items()))),
         ("Model card", html_page.paragraphs(CARD) + html_page.table(
             ["item", "value"], model_card(record, split, bool(more)))),
@@ -111,43 +108,6 @@ def _audited_data(audit: Path, data: str) -> Path:
         return (audit.resolve().parent.parent.parent / data).resolve()
     except ValueError as error:               # a NUL or a lone surrogate
         raise UserError(f'{audit} is damaged: "data" is not a path ({error})') from None
-
-
-def score_rows(scored: dict, unit: str) -> list[list[str]]:
-    """One row per score: name, value with interval, score of the constant prediction."""
-    rows = []
-    for key, name in SCORE_NAMES.items():
-        if key in scored[unit]:
-            score = scored[unit][key]
-            rows.append([name, with_interval(score), number(score["constant"])])
-    return rows
-
-
-def with_interval(score: dict) -> str:
-    """0.812 [0.770 to 0.850]; an interval without width is not shown."""
-    if score["value"] is None or score["value"] != score["value"]:
-        return "not scored"
-    low, high = score["low"], score["high"]
-    if low is None or high is None or not high > low:
-        return number(score["value"])
-    return f"{number(score['value'])} [{number(low)} to {number(high)}]"
-
-
-def number(value) -> str:
-    """Three decimals; ? if unknown."""
-    return f"{value:.3f}" if isinstance(value, (int, float)) and value == value else "?"
-
-
-def _scores(metrics: dict, patients_known: bool) -> str:
-    parts = []
-    for unit in ("patient", "slice") if patients_known else ("slice",):
-        rows = score_rows(metrics["test"], unit)
-        parts.append(html_page.table([f"per {unit}, n = {metrics['test'][unit]['count']}", "value [95 % interval]",
-                                      f"always {metrics['largest']}"], rows))
-    return "".join(parts) + html_page.paragraphs(
-        f"Intervals are 95 %, over patients, of this network on this split. A class with fewer than {FEW} patients is "
-        "not scored and is excluded from means."
-        if patients_known else "The patients are unknown: no intervals.")
 
 
 def _split(split: pd.DataFrame) -> str:

@@ -47,8 +47,8 @@ def check(kind, content, path: Path, key: str = "") -> None:
     """Raises UserError, naming file and key, unless `content` has the type `kind`.
 
     `kind` is a dataclass (an object with its fields; fields with a default may be missing, additional keys are
-    allowed), dict[str, X], list[X], a union, int, float (finite, integers included), str, bool, None or object (any).
-    A field's JSON key is its name, or `metadata["key"]`.
+    allowed), dict[str, X], list[X], a union, int, float (finite, integers included; null: nan), str, bool, None or
+    object (any).
     """
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     chosen = [option for option in options if _fits(option, content)]
@@ -58,7 +58,7 @@ def check(kind, content, path: Path, key: str = "") -> None:
     kind = chosen[0]
     if kind in (int, float) and type(content) is int and abs(content) >= MAX_WHOLE:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, a whole number beyond 2**53")
-    if kind is float and not abs(content) <= sys.float_info.max:
+    if kind is float and content is not None and not abs(content) <= sys.float_info.max:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not a finite number")
     if is_dataclass(kind):
         _check_fields(kind, content, path, key)
@@ -68,6 +68,24 @@ def check(kind, content, path: Path, key: str = "") -> None:
     elif get_origin(kind) is list:
         for index, value in enumerate(content):
             check(get_args(kind)[0], value, path, f"{key}[{index}]")
+
+
+def build(kind, content):
+    """An instance of the dataclass `kind`, and of those in it, from `content` that `check` has passed.
+
+    null is nan for a float; entries that are no field are dropped.
+    """
+    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    kind = next(option for option in options if _fits(option, content))
+    if is_dataclass(kind):
+        kinds = get_type_hints(kind)
+        return kind(**{field.name: build(kinds[field.name], content[field.name]) for field in fields(kind)
+                       if field.name in content})
+    if get_origin(kind) is dict:
+        return {name: build(get_args(kind)[1], value) for name, value in content.items()}
+    if get_origin(kind) is list:
+        return [build(get_args(kind)[0], value) for value in content]
+    return math.nan if kind is float and content is None else content
 
 
 def check_lengths(content: dict, most: dict[str, int], path: Path) -> None:
@@ -99,17 +117,16 @@ def _fits(kind, content) -> bool:
         return True
     if isinstance(content, bool):
         return plain is bool
-    return isinstance(content, (int, float) if plain is float else plain)
+    return isinstance(content, (int, float, NoneType) if plain is float else plain)
 
 
 def _check_fields(kind, content: dict, path: Path, key: str) -> None:
     kinds = get_type_hints(kind)
     for field in fields(kind):
-        name = field.metadata.get("key", field.name)
-        if name in content:
-            check(kinds[field.name], content[name], path, _below(key, name))
+        if field.name in content:
+            check(kinds[field.name], content[field.name], path, _below(key, field.name))
         elif field.default is MISSING and field.default_factory is MISSING:
-            raise UserError(f"{path} is damaged: {_place(_below(key, name))} is missing")
+            raise UserError(f"{path} is damaged: {_place(_below(key, field.name))} is missing")
 
 
 def _below(key: str, name: str) -> str:

@@ -9,7 +9,8 @@ from torch import nn
 from functions.config.recipes import describe
 from functions.config.settings import SCRATCH, TRANSFER, Script
 from functions.epoch_metrics import EpochScores
-from functions.evaluation.results import result_lines, score_lines
+from functions.evaluation.evaluation import Metrics
+from functions.reports.evaluation_text import score_lines, summary_lines
 from functions.runtime.device import autocast
 from functions.runtime.errors import printable
 from functions.training.collapse import collapse_warning
@@ -136,16 +137,15 @@ def print_epoch(epoch: int, settings: Namespace, scores: dict[str, EpochScores],
         print(f"WARNING  {warning}")
 
 
-def print_end(folder: Path, best_epoch: int, scored: dict, largest: str, patients_known: bool, caveats: list[str],
-              left_out: list[str]) -> None:
+def print_end(folder: Path, metrics: Metrics, caveats: list[str], left_out: list[str]) -> None:
     """Prints the test scores of the selected epoch with intervals, the run folder, and the files left out."""
-    probe = [] if "probe" not in scored else [
+    probe = [] if metrics.probe is None else [
         "", "closed-form probe on the frozen features (regularised least squares, the paper's few-shot protocol)",
-        *score_lines(scored["probe"], patients_known)]
+        *score_lines(metrics.probe)]
     for line in (
         *frame(caveats),
-        f"test, epoch {best_epoch} (selected by the one-standard-error rule on validation loss)",
-        *result_lines(scored["test"], largest, patients_known),
+        f"test, epoch {metrics.best_epoch} (selected by the one-standard-error rule on validation loss)",
+        *summary_lines(metrics.test),
         *probe,
         f"{folder} holds the curves, predictions, metrics and checkpoints",
         *([f"{len(left_out)} files were left out:"] if left_out else []),

@@ -9,7 +9,7 @@ from functions import engine
 from functions.checkpointing.run_folder import recorded
 from functions.config.settings import SCRATCH
 from functions.epoch_metrics import EpochScores
-from functions.evaluation.results import patient_ids
+from functions.evaluation.predictions import patient_ids
 from functions.runtime.device import scoring_precision, set_seeds
 from functions.runtime.exits import raise_if_interrupted
 from functions.training import console
@@ -81,7 +81,6 @@ def fit(
         if run.epochs_done < settings.epochs:
             run.pause()
             return False
-        scored = run.conclude(score_test, test.paths, test.subjects, data.largest_class, probe and probe())
-        console.print_end(folder, run.best["epoch"], scored, data.largest_class, data.subjects_known, caveats,
-                          data.left_out)
+        metrics = run.conclude(score_test, test.paths, test.subjects, data.largest_class, probe and probe())
+        console.print_end(folder, metrics, caveats, data.left_out)
     return True

@@ -4,7 +4,7 @@ import pickle
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,10 @@ from functions.checkpointing.writer import CheckpointWriter
 from functions.config.recipes import from_plain, keep_default_folders, resolve, to_plain
 from functions.config.settings import Script
 from functions.epoch_metrics import EpochScores
-from functions.evaluation.results import prediction_table, score_predictions
+from functions.evaluation.evaluate import evaluate
+from functions.evaluation.evaluation import Metrics, metrics_content
+from functions.evaluation.predictions import Predictions
+from functions.evaluation.stages import stage_order
 from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves
 from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json
@@ -182,11 +185,11 @@ class TrainingRun:
         print(f"paused after epoch {self.epochs_done} (--stop_after); continue with --resume {self.folder}")
 
     def conclude(self, score_test: Callable[[str], EpochScores], paths: Sequence[str], subjects: Sequence[str | None],
-                 largest: str, probe: np.ndarray | None = None) -> dict:
-        """Scores the selected epoch on test, writes predictions, metrics and figures; returns the scores.
+                 largest: str, probe: np.ndarray | None = None) -> Metrics:
+        """Evaluates the selected epoch on test, writes predictions, metrics and figures; returns the metrics.
 
         `score_test(precision)` is called with the precision of the selected epoch. `probe` holds the probabilities
-        (n, K) of the closed-form probe on test, which are scored too.
+        (n, K) of the closed-form probe on test, which are evaluated too, without p-value and verdict.
         """
         wait_started = time.perf_counter()
         self.writer.wait()
@@ -197,21 +200,20 @@ class TrainingRun:
         best = best or load_checkpoint(self.folder / "best.pt")
         load_weights(self.model, best["weights"])
         result, class_names = score_test(best["precision"]), self.facts["class_names"]
-        labels, probabilities = result.labels.numpy(), result.probabilities.numpy()
-        predictions = prediction_table(paths, subjects, labels, probabilities, class_names)
-        scored = {"test": score_predictions(predictions, class_names, largest)}
-        if probe is not None:
-            table = prediction_table(paths, subjects, labels, probe, class_names)
-            scored["probe"] = score_predictions(table, class_names, largest)
+        predictions = Predictions(paths, subjects, result.labels.numpy(), result.probabilities.numpy(), class_names)
+        order = stage_order(class_names)
+        metrics = Metrics(
+            evaluate(predictions, largest, order), self.facts["stamps"], best_epoch=self.best["epoch"],
+            probe=None if probe is None else evaluate(replace(predictions, probabilities=probe), largest, order,
+                                                      permutations=0))
         if is_main():
-            self._write_results(predictions, scored, result.confusion, largest, started)
-        return scored
+            self._write_results(predictions.table(), metrics, result.confusion, started)
+        return metrics
 
-    def _write_results(self, predictions: pd.DataFrame, scored: dict, confusion: torch.Tensor, largest: str,
+    def _write_results(self, predictions: pd.DataFrame, metrics: Metrics, confusion: torch.Tensor,
                        started: float) -> None:
         write_table(self.folder / "predictions.csv", predictions)
-        write_json(self.folder / "metrics.json", scored | {"best_epoch": self.best["epoch"], "largest": largest,
-                                                           "stamps": self.facts["stamps"]})
+        write_json(self.folder / "metrics.json", metrics_content(metrics))
         title, class_names = make_title(self.folder.name, self.facts["stamps"]), self.facts["class_names"]
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", plot_confusion_matrix(confusion, class_names, title))):

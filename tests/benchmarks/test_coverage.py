@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks import coverage
 from benchmarks.cohorts import BY_CLASS, PATIENTS, SEVERAL, SKEWED, SLICES, Cell, cells, draw, truth
-from functions.evaluation import scores as evaluation
+from functions.evaluation import evaluate
+from functions.evaluation.comparison import paired
+from functions.evaluation.evaluation import Score
 
 
 def rows(text):
@@ -57,16 +61,14 @@ def test_a_share_has_the_error_of_its_cohorts():
 
 def test_the_rarest_scored_class_has_its_own_column(monkeypatch):
     """Its intervals alone are made wrong: class 2, of fewest patients."""
-    real = evaluation.by_class
+    real = evaluate.by_class
 
     def wrong(p, y, who, names):
         made = real(p, y, who, names)
-        for row in made:
-            if "sensitivity" in row:
-                row["sensitivity"] |= {"low": -2.0, "high": -1.0 if row["class"] == "c" else 2.0}
-        return made
+        return [replace(row, sensitivity=Score(0.5, -2.0, -1.0 if row.name == "c" else 2.0)) if row.sensitivity else row
+                for row in made]
 
-    monkeypatch.setattr(evaluation, "by_class", wrong)
+    monkeypatch.setattr(evaluate, "by_class", wrong)
     found = coverage.covered(Cell("16/12/4", 200, "8 each", 1.0), 4)
     assert [hit for _, hit in found["rarest class"]] == [False] * 4
     assert sum(hit for _, hit in found["sensitivity"]) == 8
@@ -92,8 +94,8 @@ def test_the_second_of_two_unequal_networks_is_the_worse(monkeypatch):
     cell = Cell("equal", 2000, "8 each", coverage.BETTER)
     monkeypatch.setattr("benchmarks.cohorts.POPULATION", 20_000)
     first, second = draw(cell, np.random.default_rng(0), (coverage.BETTER, coverage.RIVAL))
-    gap = evaluation.paired(first.p, second.p, first.y, first.who, 0)
-    assert gap["auroc_disease"]["difference"] > 0.2
+    gap = paired(first.p, second.p, first.y, first.who, 0)
+    assert gap["auroc_disease"].value > 0.2
     found = coverage.unequal(Cell("equal", 60, "8 each", coverage.BETTER), 40)
     assert all(len(found[name]) == 40 for name in coverage.DIFFERENCES)
     assert all(sum(hit for _, hit in found[name]) >= 34 for name in coverage.DIFFERENCES)

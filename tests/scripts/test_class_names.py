@@ -40,7 +40,7 @@ def test_odd_names_work_from_training_to_the_report(call_train, call_script, sli
     assert set(NAMES) < set(predictions.columns)
     assert set(predictions["label"]) == set(NAMES)
     metrics = json.loads((tmp_path / "runs/ViTModel/evaluation/metrics.json").read_text())
-    assert metrics["order"] == list(reversed(NAMES))
+    assert metrics["test"]["order"] == list(reversed(NAMES))
 
 
 @pytest.mark.parametrize("name", [" Mild", "stamps", "(all)", "path", "a\nb", "\x1b[31m", os.fsdecode(b"M\xe9d")])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from functions.evaluation.evaluation import read_metrics
 from tests.conftest import NO_FILES
 
 
@@ -29,9 +30,10 @@ def test_a_runs_own_test_patients_give_its_own_predictions_again(run, call_evalu
     ours = pd.read_csv(run / "evaluation/predictions.csv").set_index("path")
     theirs = pd.read_csv(run / "predictions.csv").set_index("path")
     np.testing.assert_allclose(ours.loc[theirs.index, ["AD", "CN"]], theirs[["AD", "CN"]], atol=1e-5)
-    metrics = json.loads((run / "evaluation/metrics.json").read_text())
-    final = json.loads((run / "metrics.json").read_text())["test"]
-    assert metrics["patient"]["scores"]["accuracy"]["value"] == pytest.approx(final["patient"]["accuracy"]["value"])
+    evaluated = read_metrics(run / "evaluation/metrics.json").test
+    trained = read_metrics(run / "metrics.json").test
+    for name, score in trained.patient.scores.items():
+        assert evaluated.patient.scores[name].value == pytest.approx(score.value, abs=1e-5, nan_ok=True), name
     assert "nearest pixel neighbour" in out
     assert "temperature" in out
     assert "Scores per patient" in (run / "report.html").read_text()
@@ -65,7 +67,7 @@ def test_patients_who_were_trained_on_are_refused_by_name_and_by_pixels(run, cal
     assert code == 0
     assert "PATIENTS SEEN IN TRAINING" in out
     assert "PATIENTS SEEN IN TRAINING" in (tmp_path / "seen/report.html").read_text()
-    assert json.loads((tmp_path / "seen/metrics.json").read_text())["stamps"] == [
+    assert json.loads((tmp_path / "seen/metrics.json").read_text())["caveats"] == [
         "PATIENTS UNKNOWN", "PATIENTS SEEN IN TRAINING"]
     assert not (run / "evaluation").exists()
 
@@ -105,7 +107,7 @@ def test_another_hospitals_patients_may_have_the_same_ids_and_an_archives_may_no
     assert (code, err) == (0, "")
     assert "24 patients here have ids of training patients (sub-AD00, sub-AD01, sub-AD02, …)" in out
     assert "PATIENTS SEEN" not in out
-    assert json.loads((tmp_path / "runs/ViTModel/evaluation-other/metrics.json").read_text())["stamps"] == []
+    assert json.loads((tmp_path / "runs/ViTModel/evaluation-other/metrics.json").read_text())["caveats"] == []
     sorted((tmp_path / "other/AD").iterdir())[0].rename(tmp_path / "other/AD/sub-ADNI003S0002_ses-M00_T1w_z3.png")
     assert "1 of 24 slices are of patients (by id)" in call_evaluate("runs/ViTModel", "--data", "other")[2]
 
@@ -116,8 +118,8 @@ def test_a_leaky_run_is_refused_too(call_train, call_evaluate, arguments, tmp_pa
     code, out, _ = call_evaluate("runs/ViTModel", "--allow_seen")
     assert code == 0
     assert "LEAKY SPLIT, PATIENTS SEEN IN TRAINING" in out
-    metrics = json.loads((tmp_path / "runs/ViTModel/evaluation/metrics.json").read_text())
-    judged = [score["verdict"] for score in metrics["patient"]["scores"].values() if "verdict" in score]
+    test = read_metrics(tmp_path / "runs/ViTModel/evaluation/metrics.json").test
+    judged = [score.verdict for score in test.patient.scores.values() if score.verdict]
     assert judged == ["better, on patients it was trained on"]
     for page in ("report.html", "evaluation/report.html"):
         assert "PATIENTS SEEN IN TRAINING" in (tmp_path / "runs/ViTModel" / page).read_text()
@@ -144,11 +146,11 @@ def test_a_rival_is_scored_with_its_own_weights_and_its_own_preprocessing(run, c
     split = pd.read_csv(run / "split.csv")
     split[split["split"] == "test"].to_csv(tmp_path / "test.csv", index=False)
     call_evaluate("runs/ViTModel/rival.pt", "--data", "test.csv", "--out", "rival")
-    both, theirs = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("both", "rival"))
-    for name, row in both["against"].items():
-        ours, other = (found["patient"]["scores"][name]["value"] for found in (both, theirs))
-        assert row["difference"] == pytest.approx(ours - other, abs=1e-6), name
-    assert abs(both["against"]["brier"]["difference"]) > 0.01
+    both, theirs = (read_metrics(tmp_path / name / "metrics.json").test for name in ("both", "rival"))
+    for name, row in both.against.items():
+        ours, other = (found.patient.scores[name].value for found in (both, theirs))
+        assert row.value == pytest.approx(ours - other, abs=1e-6), name
+    assert abs(both.against["brier"].value) > 0.01
 
 
 def without(checkpoint_file, name):
@@ -180,7 +182,7 @@ def test_new_slices_of_a_run_keep_its_temperature_and_neighbours(run, call_evalu
     assert "nan" not in out
     assert "per patient" not in out
     metrics = json.loads((run / "evaluation-neue Köpfe/metrics.json").read_text())
-    assert metrics["slice"]["scores"]["auroc"]["value"] is None
+    assert metrics["test"]["slice"]["scores"]["auroc"]["value"] is None
     assert "nan" not in (run / "evaluation-neue Köpfe/report.html").read_text().split("data:image")[0]
 
 
@@ -231,7 +233,7 @@ def test_stamps_of_training_stay_on_other_slices_but_that_of_its_own_split(run, 
     split = pd.read_csv(run / "split.csv")
     split[split["split"] == "test"].to_csv(tmp_path / "test.csv", index=False)
     call_evaluate("runs/ViTModel/stamped.pt", "--data", "test.csv", "--out", "out")
-    assert json.loads((tmp_path / "out/metrics.json").read_text())["stamps"] == ["RANDOM WEIGHTS"]
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["caveats"] == ["RANDOM WEIGHTS"]
 
 
 def test_a_runs_folder_is_no_place_for_an_evaluation(run, call_evaluate, tmp_path):
@@ -241,7 +243,7 @@ def test_a_runs_folder_is_no_place_for_an_evaluation(run, call_evaluate, tmp_pat
     for out in ("runs/ViTModel", "other"):
         code, _, err = call_evaluate("runs/ViTModel", "--out", out)
         assert (code, err.count("\n")) == (2, 1)
-        assert f"--out {out} is a run folder" in err
+        assert f"--out {out} is a run's folder" in err
         assert (tmp_path / out / "metrics.json").read_bytes() == before
 
 

@@ -103,7 +103,7 @@ def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
     assert record["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
     assert "vit.pth" in record["weights"]
     metrics = json.loads((run / "metrics.json").read_text())
-    assert {"test", "probe"} <= set(metrics)
+    assert metrics["probe"]["slice"]["scores"]["accuracy"]["value"] >= 0
     assert "closed-form probe" in out
     assert "26 trained (head)" in out
     assert "the crop of the pretrained weights shows the middle" in out
@@ -323,5 +323,5 @@ def test_weights_that_make_the_first_loss_nan_are_named_and_not_the_rate(call, f
     code, _, err = call("--epochs", 1, *flags, "--weights", "huge.pth", *extra)
     assert (code, err.count("\n")) == (2, 1)
     assert "huge.pth" in err
-    assert "make" in err
+    assert "are the cause" in err
     assert "--lr" not in err

@@ -33,7 +33,7 @@ def test_runs_stand_beside_guessing_and_four_numbers_on_the_same_people(call_tra
     assert (code, err) == (0, "")
     values = []
     for name in ("ViTModel", "ViTModel-2"):
-        scored = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())["test"]["patient"]
+        scored = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())["test"]["patient"]["scores"]
         values.append(scored["accuracy"]["value"])
     mean = sum(values) / 2
     cells = row(out, "ViT accuracy")
@@ -74,11 +74,11 @@ def test_a_damaged_run_is_refused_in_one_line(call_train, call_compare, argument
     (tmp_path / "runs/ViTModel/metrics.json").write_text("{}")
     code, _, err = call_compare("runs/ViTModel")
     assert (code, err.count("\n")) == (2, 1)
-    assert "metrics.json is damaged" in err
+    assert 'metrics.json is damaged: "test" is missing' in err
 
 
 def found(value, **more):
-    return {"people": 8, "scored": frozenset(("AD", "CN")), ("network", "accuracy"): value,
+    return {"patients": 8, "scored": frozenset(("AD", "CN")), ("network", "accuracy"): value,
             ("constant", "accuracy"): 0.5, ("network - four numbers", "accuracy"): value - 0.4} | more
 
 
@@ -120,10 +120,10 @@ def test_which_classes_a_run_scores_is_read_from_its_patients(call_train, call_c
     for few, run in enumerate(("ViTModel", "ViTModel-2")):
         file = tmp_path / "runs" / run / "metrics.json"
         metrics = json.loads(file.read_text())
-        names = list(metrics["test"]["patient"]["classes"])
-        metrics["test"]["patient"]["classes"] = dict.fromkeys(names, 9) | ({names[0]: 4} if few else {})
+        for number, one in enumerate(metrics["test"]["patient"]["classes"]):
+            one["patients"] = 4 if few and number == 0 else 9
         for unit in ("slice", "patient"):
-            metrics["test"][unit]["balanced_accuracy"]["value"] = 0.5
+            metrics["test"][unit]["scores"]["balanced_accuracy"]["value"] = 0.5
         file.write_text(json.dumps(metrics))
     _, out, _ = call_compare("runs/ViTModel", "runs/ViTModel-2", "--no_four_numbers")
     for name in ("ViT balanced_accuracy", "ViT slice balanced_accuracy"):
@@ -170,7 +170,7 @@ def test_every_score_stands_in_its_own_row(call_train, call_compare, arguments, 
         for name in ("auroc_disease", "balanced_accuracy", "accuracy"):
             for what in ("value", "constant"):
                 number += 0.01
-                metrics["test"][unit][name][what] = number
+                metrics["test"][unit]["scores"][name] |= {what: number, "low": None, "high": None}
     file.write_text(json.dumps(metrics))
     _, out, _ = call_compare("runs/ViTModel", "--no_four_numbers")
     for name in ("auroc_disease", "balanced_accuracy", "accuracy"):
@@ -179,7 +179,7 @@ def test_every_score_stands_in_its_own_row(call_train, call_compare, arguments, 
             [shown] = [line for line in out.splitlines()
                        if line.startswith("|") and line.split("|")[1].strip().endswith(f"{title} {name}")
                        and ("slice" in line) == (title == " slice") and ("constant" in line) == (title == "constant")]
-            assert f"{metrics['test'][unit][name][what]:.3f}" in shown
+            assert f"{metrics['test'][unit]['scores'][name][what]:.3f}" in shown
 
 
 def test_the_four_numbers_learn_from_validation_too_and_keep_each_patients_class(tmp_path):

@@ -1,24 +1,42 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from functions.evaluation.evaluation import ClassScores, Evaluation, Metrics, Score, UnitScores, metrics_content
 from functions.reports.markdown_text import write_between
+from functions.reports.run_groups import group_runs
+from functions.runtime.atomic_files import write_json
 from functions.runtime.errors import UserError
-from tools.results_table import BEGIN, END, check_figure, draw, group, main, read, table
+from tools.results_table import BEGIN, END, check_figure, draw, main, read, table
 
 
 def run(value, stamps=(), seed=0, recipe="mri_cpu", split="auto", **settings):
-    score = {"value": value, "low": value - 0.1, "high": value + 0.1, "constant": 0.5, "nearest": 0.4,
-             "verdict": "better"}
-    classes = [{"class": "AD", "people": 12}, {"class": "CN", "people": 16}, {"class": "MCI", "people": 4}]
-    evaluation = {"stamps": list(stamps), "slice": {"scores": {"accuracy": score}, "classes": classes}, "largest": "CN",
-                  "nearest neighbour": {}, "commit": "fedcba9876",
-                  "patient": {"count": 32, "scores": {"balanced_accuracy": score, "auroc_disease": score},
-                              "classes": classes}}
+    score = Score(value, value - 0.1, value + 0.1, constant=0.5, nearest=0.4, verdict="better")
+    classes = [ClassScores("AD", 12, 12), ClassScores("CN", 16, 16), ClassScores("MCI", 4, 4)]
+    test = Evaluation(["AD", "CN", "MCI"], "CN", "auroc_disease", UnitScores(96, {"accuracy": score}, classes),
+                      UnitScores(32, {"balanced_accuracy": score, "auroc_disease": score}, classes))
     settings |= {"recipe": f"recipes/{recipe}.yaml", "split": split, "seed": seed, "name": f"x{seed}"}
     return {"settings": settings, "commit": "0123456789", "fingerprint": "f", "state": "finished", "stamps": [],
-            "class_names": ["AD", "CN"], "evaluation": evaluation}
+            "class_names": ["AD", "CN"],
+            "metrics": Metrics(test, list(stamps), commit="fedcba9876")}
+
+
+def group(runs):
+    return [[runs[number] for number in numbers] for numbers in group_runs(runs)]
+
+
+def with_test(run, **changes):
+    """The run with another evaluation."""
+    return run | {"metrics": replace(run["metrics"], test=replace(run["metrics"].test, **changes))}
+
+
+def with_score(run, name, **changes):
+    """The run with another patient score."""
+    patient = run["metrics"].test.patient
+    score = replace(patient.scores[name], **changes)
+    return with_test(run, patient=replace(patient, scores=patient.scores | {name: score}))
 
 
 def test_runs_that_differ_in_their_seed_alone_are_one_group():
@@ -28,7 +46,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group():
 
 def test_a_group_is_its_spread_every_interval_every_verdict_and_chance():
     runs = [run(0.6), run(0.7, seed=1), run(0.65, seed=2), run(0.87, ["LEAKY SPLIT"], recipe="memorise", split="slice")]
-    runs[1]["evaluation"]["patient"]["scores"]["auroc_disease"] |= {"verdict": "not shown to be better"}
+    runs[1] = with_score(runs[1], "auroc_disease", verdict="not shown to be better")
     lines = table(group(runs))
     assert lines[2].startswith("| `mri_cpu` | `--split auto` | - | **mean ± SD of 3 seeds** | **0.650 ± 0.050** |")
     assert "| 95 % interval of each | 0.50 to 0.70; 0.60 to 0.80; 0.55 to 0.75 |" in lines[3]
@@ -45,7 +63,8 @@ def test_a_group_is_its_spread_every_interval_every_verdict_and_chance():
 def test_seeds_that_score_other_classes_have_no_mean_over_classes():
     """4 patients of MCI in seed 0, 5 in seed 1: means of two classes and of three."""
     runs = [run(0.6), run(0.7, seed=1)]
-    runs[1]["evaluation"]["patient"]["classes"] = [{"class": name, "people": 5} for name in ("AD", "CN", "MCI")]
+    classes = [ClassScores(name, 5, 5) for name in ("AD", "CN", "MCI")]
+    runs[1] = with_test(runs[1], patient=replace(runs[1]["metrics"].test.patient, classes=classes))
     lines = table(group(runs))
     assert lines[2].endswith("| **0.650 ± 0.071** | **- (2 or 3 classes)** | **0.650 ± 0.071** |")
     assert "; 0.60 to 0.80" in lines[3].split("|")[6], "every seed's interval stays"
@@ -56,8 +75,7 @@ def test_seeds_that_score_other_classes_have_no_mean_over_classes():
 
 
 def test_where_nobody_knows_the_patients_their_cells_are_empty():
-    unknown = run(0.6)
-    del unknown["evaluation"]["patient"]
+    unknown = with_test(run(0.6), patient=None)
     assert table([[unknown]])[2].endswith("| **0.600** | **-** | **-** |")
 
 
@@ -88,12 +106,12 @@ def test_a_run_that_was_not_evaluated_is_refused(call_script, tmp_path):
         read(folder)
     assert call_script(main, "runs/x")[0] == 2
     made = run(0.6)
-    (folder / "run.json").write_text(json.dumps({k: v for k, v in made.items() if k != "evaluation"}))
-    (folder / "evaluation/metrics.json").write_text("{}")
+    (folder / "run.json").write_text(json.dumps({k: v for k, v in made.items() if k != "metrics"}))
+    (folder / "evaluation/metrics.json").write_text('{"slice": {}}')
     code, _, err = call_script(main, "runs/x")
     assert (code, err.count("\n")) == (2, 1)
-    assert "older version" in err
-    (folder / "evaluation/metrics.json").write_text(json.dumps(made["evaluation"]))
+    assert "older version: python evaluate.py runs/x" in err
+    write_json(folder / "evaluation/metrics.json", metrics_content(made["metrics"]))
     (tmp_path / "R.md").write_text(f"{BEGIN}{END}")
     code, out, _ = call_script(main, "runs/x", "--figure", tmp_path / "f.png", "--write", "R.md")
     assert code == 0
@@ -105,7 +123,8 @@ def test_a_run_that_was_not_evaluated_is_refused(call_script, tmp_path):
 def test_names_from_runs_end_no_cell_and_no_mark():
     """Recipe, split, stamps, class and commit come from files that anybody may have written."""
     bad = run(0.6, ["a|b <b>"], recipe=f"x|{END}", split="p|q`")
-    bad["evaluation"] |= {"largest": "C|N\n<script>", "commit": "|"}
+    bad = with_test(bad, largest="C|N\n<script>")
+    bad["metrics"] = replace(bad["metrics"], commit="|")
     lines = table([[bad]])
     assert len({len(re.split(r"(?<!\\)\|", line)) for line in lines[:-2]}) == 1
     assert "<" not in "".join(lines)
@@ -114,25 +133,24 @@ def test_names_from_runs_end_no_cell_and_no_mark():
 
 def test_a_score_that_some_seeds_lack_says_how_many_have_it():
     lacking = run(0.7, seed=1)
-    lacking["evaluation"]["patient"]["scores"] = {}
+    lacking = with_test(lacking, patient=replace(lacking["metrics"].test.patient, scores={}))
     assert "**0.600 (1 of 2)**" in table(group([run(0.6), lacking]))[2]
 
 
 def test_a_low_accuracy_and_one_without_interval_are_in_the_figure():
-    single = run(0.1)
-    single["evaluation"]["slice"]["scores"]["accuracy"] |= {"low": None, "high": None, "constant": None}
+    single = with_test(run(0.1), slice=UnitScores(96, {"accuracy": Score(0.1)}, []))
     axis = draw([[single], [run(0.2, split="slice")]]).axes[0]
     assert axis.get_xlim()[0] < 0.1
 
 
-@pytest.mark.parametrize(("key", "value"), [("slice", {"scores": {}}), ("slice", {"scores": {"accuracy": 1}}),
-                                            ("stamps", "LEAKY"), ("largest", None), ("commit", [])])
+@pytest.mark.parametrize(("key", "value"), [("test", {"slice": {}}), ("test", None), ("caveats", "LEAKY"),
+                                            ("probe", 3), ("commit", [])])
 def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_path, key, value):
     folder = tmp_path / "runs" / "x"
     (folder / "evaluation").mkdir(parents=True)
     made = run(0.6)
-    (folder / "run.json").write_text(json.dumps({k: v for k, v in made.items() if k != "evaluation"}))
-    (folder / "evaluation/metrics.json").write_text(json.dumps(made["evaluation"] | {key: value}))
+    (folder / "run.json").write_text(json.dumps({k: v for k, v in made.items() if k != "metrics"}))
+    write_json(folder / "evaluation/metrics.json", metrics_content(made["metrics"]) | {key: value})
     code, _, err = call_script(main, "runs/x")
     assert (code, err.count("\n")) == (2, 1)
     assert f'evaluation/metrics.json is damaged: "{key}' in err

@@ -95,7 +95,7 @@ def test_where_no_patient_is_known_there_is_no_effective_sample_size(tmp_path):
     found, _ = findings(tmp_path / "d")
     assert found.numbers["balance"]["patients"] == 0
     assert found.numbers["balance"]["effective sample size"] is None
-    assert "20 slices of 0 people and 20 slices of unknown patients, effective sample size unknown" in audit_lines(
+    assert "20 slices of 0 patients and 20 slices of unknown patients, effective sample size unknown" in audit_lines(
         found.findings, found.numbers, tmp_path)[0]
     text = " ".join(finding["text"] for finding in found.findings)
     assert "give --subjects FILE.csv or --subject_pattern REGEX" in text

@@ -3,7 +3,7 @@ import torch
 
 from functions.checkpointing.optimizer_state import check_optimizer, check_optimizer_fits
 from functions.runtime.errors import UserError
-from functions.runtime.sharding import load_optimizer, whole
+from functions.runtime.sharding import full_state, load_optimizer
 from functions.training.optimisation import make_optimizer
 from models import ViT
 from tests.functions.plain import CONFIG, HOSTILE, places, refusal, with_value
@@ -31,7 +31,7 @@ def check(state, optimizer):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("steps", [0, 1])
 def test_the_state_of_an_equal_optimiser_fits_whatever_its_learning_rate_and_fused(kind, steps):
-    state = whole(stepped(kind, steps).state_dict())                    # tuples are lists, as in a checkpoint
+    state = full_state(stepped(kind, steps).state_dict())                    # tuples are lists, as in a checkpoint
     for group in state["param_groups"]:
         group |= {"lr": 0.5, "initial_lr": 0.7, "fused": None}
     check(state, stepped(kind, 0))
@@ -72,7 +72,7 @@ def test_a_step_is_one_fp32_number(value):
 def test_settings_and_numbers_are_the_running_optimisers_own(path, value, complaint):
     optimizer = stepped("adamw")
     with pytest.raises(UserError, match=complaint):
-        check(with_value(whole(optimizer.state_dict()), path, value), optimizer)
+        check(with_value(full_state(optimizer.state_dict()), path, value), optimizer)
 
 
 def test_another_optimisers_state_does_not_fit():
@@ -84,7 +84,7 @@ def test_another_optimisers_state_does_not_fit():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_entry_with_any_value_is_a_line_or_makes_a_step(kind):
     optimizer = stepped(kind)
-    state = whole(optimizer.state_dict())
+    state = full_state(optimizer.state_dict())
     other = stepped(kind, 0)
     paths = [path for path in places(state) if path[0] != "state" or len(path) < 2 or path[1] in (0, 3)]
     refused = [refusal(lambda path=path, value=value: go_on(with_value(state, path, value), other))

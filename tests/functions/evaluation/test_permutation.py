@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
-from functions.evaluation.permutation import can_move, permuted
-from functions.evaluation.scores import p_value, points
+from functions.evaluation.auroc import auroc
+from functions.evaluation.permutation import can_move, from_counts, mean_of_known, p_value, permuted
+from functions.evaluation.scores import points
+from tests.functions.evaluation.cohorts import ORDER, people_of
 
 CLASSES = [0, 1, 2]
 
@@ -59,3 +62,32 @@ def test_the_same_seed_gives_the_same_null():
     once, again, other = (permuted(p, y, who, CLASSES, None, CLASSES, 50, seed)["auroc"] for seed in (0, 0, 1))
     assert (once == again).all()
     assert (once != other).any()
+
+
+def test_permutations_reject_in_five_percent_of_cohorts_without_signal():
+    """400 cohorts of 24 people."""
+    rejected = 0
+    for seed in range(5000, 5400):
+        p, y, who = people_of(seed, people=24, signal=0.0, slices=2)
+        null = permuted(p, y, who, ORDER, None, [0, 1, 2], repeats=39, seed=seed)["auroc"]
+        rejected += p_value(np.mean([auroc(p[:, k], y == k)[0] for k in range(3)]), null) <= 0.05
+    assert 0.03 <= rejected / 400 <= 0.07
+
+
+def test_scores_from_counts_are_scikit_learns():
+    generator, order = np.random.default_rng(0), [2, 0, 3, 1]
+    rank = np.argsort(order)
+    pairs = [generator.integers(0, 4, (2, 50)) for _ in range(6)]
+    found = from_counts(np.stack([confusion_matrix(y, call) for y, call in pairs]), np.arange(4), order)
+    for i, (y, call) in enumerate(pairs):
+        assert found["accuracy"][i] == pytest.approx(accuracy_score(y, call))
+        assert found["balanced_accuracy"][i] == pytest.approx(balanced_accuracy_score(y, call))
+        assert found["macro_f1"][i] == pytest.approx(f1_score(y, call, average="macro"))
+        assert found["kappa"][i] == pytest.approx(cohen_kappa_score(rank[y], rank[call], weights="quadratic"))
+
+
+def test_a_class_that_does_not_occur_is_left_out_of_the_means():
+    counts = np.array([[[3, 1, 0], [0, 0, 0], [1, 0, 5]]])
+    found = from_counts(counts, np.array([0, 2]), [0, 1, 2])
+    assert found["balanced_accuracy"][0] == pytest.approx((3 / 4 + 5 / 6) / 2)
+    assert mean_of_known(np.array([[np.nan, 1.0, 3.0]])) == 2

@@ -2,8 +2,7 @@ import unicodedata
 
 import pytest
 
-from functions.evaluation.metrics import healthy_class
-from functions.evaluation.stages import order_hint, stage_order
+from functions.evaluation.stages import healthy_stage, order_hint, stage_order
 
 
 @pytest.mark.parametrize("names", [        # from healthy to ill
@@ -22,7 +21,7 @@ from functions.evaluation.stages import order_hint, stage_order
 def test_the_stages_of_the_usual_sets_are_ordered_from_healthy_to_ill(names):
     by_name = sorted(names)
     assert [by_name[k] for k in stage_order(by_name)] == names
-    assert by_name[healthy_class(by_name)] == names[0]
+    assert by_name[healthy_stage(by_name)] == names[0]
 
 
 @pytest.mark.parametrize("names", [["left", "right"], ["0", "1", "2", "3"], ["AD", "CN", "FTD"],

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from functions.evaluation.evaluation import Score
 from functions.reports.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
 
 
@@ -9,16 +10,16 @@ def test_the_curve_and_its_auroc_stand_beside_each_other():
     generator = np.random.default_rng(0)
     positive = generator.random(60) < 0.4
     score = np.round(generator.normal(size=60) + positive, 1)           # with ties
-    figure = plot_roc({"demented or not": (score, positive)}, "patients", {"demented or not": (0.12, 0.34)})
+    expected = roc_auc_score(positive, score)
+    figure = plot_roc({"demented or not": (score, positive, Score(expected, 0.12, 0.34))}, "patients")
     [axis] = figure.axes
     alarms, hits = axis.lines[0].get_xydata().T
-    expected = roc_auc_score(positive, score)
     assert np.trapezoid(hits, alarms) == pytest.approx(expected)
     label = axis.get_legend().texts[0].get_text()
-    assert label == f"AUROC {expected:.2f} [0.12 to 0.34]"
+    assert label == f"AUROC {expected:.3f} [0.120 to 0.340]"
     assert (axis.get_title(), figure.get_suptitle()) == ("demented or not", "patients")
-    [axis] = plot_roc({"x": (score, positive)}, "slices", {"x": (np.nan, np.nan)}).axes
-    assert axis.get_legend().texts[0].get_text() == f"AUROC {expected:.2f}"
+    [axis] = plot_roc({"x": (score, positive, Score(expected))}, "slices").axes
+    assert axis.get_legend().texts[0].get_text() == f"AUROC {expected:.3f}"
 
 
 def test_reliability_and_stage_show_what_they_are_given():

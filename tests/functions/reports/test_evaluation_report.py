@@ -1,147 +1,139 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from functions.reports.evaluation_report import evaluate_all, figures, write
-from functions.reports.evaluation_text import lines
-from tests.functions.evaluation.test_scores import cohort
+from functions.evaluation.evaluate import evaluate
+from functions.evaluation.evaluation import read_metrics
+from functions.reports.evaluation_report import figures, write
+from functions.reports.evaluation_text import lines, with_interval
+from tests.functions.evaluation.cohorts import NAMES, predictions
 from tests.functions.reports.test_html_page import read
-
-NAMES = ["MildDemented", "NonDemented", "VeryMildDemented"]
-
-
-def parts():
-    made = {}
-    for split, seed in (("test", 1), ("val", 2)):
-        p, y, who = cohort(people=40, signal=1.5, seed=seed)
-        made[split] = p, pd.DataFrame({"path": [f"{split}/{i}.png" for i in range(len(y))], "label": y, "who": who,
-                                       "class": [NAMES[k] for k in y], "subject": who})
-    return {split: p for split, (p, _) in made.items()}, {split: table for split, (_, table) in made.items()}
 
 
 @pytest.fixture(scope="module")
-def result():
-    probabilities, tables = parts()
-    other = np.full_like(probabilities["test"], 1 / 3)
-    truth = tables["test"]["label"].to_numpy()
-    return evaluate_all(probabilities, tables, NAMES, [1, 2, 0], 1, other, (truth, np.roll(truth, 1)))
+def evaluation():
+    """With everything that evaluate.py can give."""
+    test = predictions()
+    other = np.full_like(test.probabilities, 1 / 3)
+    return evaluate(test, "NonDemented", [1, 2, 0], val=predictions("val"), other=other,
+                    nearest=(test.labels, np.roll(test.labels, 1)))
 
 
-def unknown(order=None, **more):
-    """Nobody's patient is known, no stage is ordered, and the classes have few people each."""
-    probabilities, tables = parts()
-    del probabilities["val"]
-    table = tables["test"].assign(subject=None, who=tables["test"]["path"])
-    return evaluate_all(probabilities, {"test": table}, ["a", "b", "c"], order, 1, **more)
+def unknown(**more):
+    """No patient is known, the classes have no order, and few patients each."""
+    test = predictions(names=["a", "b", "c"])
+    test = replace(test, given_subjects=[None] * len(test.labels))
+    return evaluate(test, "b", None, **more), test
 
 
-def test_patients_have_intervals_and_one_verdict_and_slices_have_values(result):
-    for unit in ("slice", "patient"):
-        scores = result[unit]["scores"]
-        assert set(scores) == {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "auroc_disease", "kappa", "brier",
-                               "ece"}
-        assert all({"low", "high", "constant", "nearest"} <= set(score) for score in scores.values())
-        assert scores["accuracy"]["nearest"] == 1
-    scores = result["patient"]["scores"]
-    assert scores["auroc_disease"]["p"] == pytest.approx(1 / 2001)
-    assert [name for name, score in scores.items() if "verdict" in score] == [result["primary"]] == ["auroc_disease"]
-    assert not any("p" in score for score in result["slice"]["scores"].values())
-    for row in result["patient"]["classes"]:
-        for what in ("sensitivity", "specificity", "auroc"):
-            assert row[what]["low"] <= row[what]["value"] <= row[what]["high"]
-    assert result["nearest neighbour"]["among strangers"]["slice"]["accuracy"] < 1
-    assert result["slice"]["count"] == 200
-    assert result["patient"]["count"] == 40
-    assert set(result["aggregation"]) == {"mean probability", "median probability", "majority of slices"}
-    way, score = result["aggregation"]["mean probability"]["auroc"], scores["auroc"]
-    assert way == {name: score[name] for name in ("value", "low", "high")}, "how scores per patient are made"
-    assert result["calibration"]["ece after"] != result["calibration"]["ece before"]
-    assert result["against"]["auroc"]["difference"] > 0.1
-    assert "ece" not in result["against"]
+def test_patients_have_intervals_and_one_verdict_and_slices_have_values(evaluation):
+    for scored in evaluation.units.values():
+        assert set(scored.scores) == {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "auroc_disease", "kappa",
+                                      "brier", "ece"}
+        assert scored.scores["accuracy"].nearest == 1
+    scores = evaluation.patient.scores
+    assert scores["auroc_disease"].p == pytest.approx(1 / 2001)
+    assert [name for name, score in scores.items() if score.verdict] == [evaluation.primary] == ["auroc_disease"]
+    assert not any(np.isfinite(score.p) for score in evaluation.slice.scores.values())
+    for row in evaluation.patient.classes:
+        for score in (row.sensitivity, row.specificity, row.auroc):
+            assert score.low <= score.value <= score.high
+    assert evaluation.nearest_neighbour["other patients"]["slice"]["accuracy"] < 1
+    assert (evaluation.slice.count, evaluation.patient.count) == (200, 40)
+    assert set(evaluation.aggregation) == {"mean probability", "median probability", "majority of slices"}
+    mean = evaluation.aggregation["mean probability"]["auroc"]
+    assert (mean.value, mean.low, mean.high) == (scores["auroc"].value, scores["auroc"].low, scores["auroc"].high)
+    assert evaluation.calibration.ece_after != evaluation.calibration.ece_before
+    assert evaluation.against["auroc"].value > 0.1
+    assert "ece" not in evaluation.against
 
 
-def test_the_temperature_comes_from_validation_alone():
-    probabilities, tables = parts()
-    first = evaluate_all(probabilities, tables, NAMES, [1, 2, 0], 1)["calibration"]["temperature"]
-    again = probabilities | {"test": probabilities["test"][::-1]}
-    assert evaluate_all(again, tables, NAMES, [1, 2, 0], 1)["calibration"]["temperature"] == first
+def test_the_temperature_comes_from_validation_alone(evaluation):
+    test = predictions()
+    other = replace(test, probabilities=test.probabilities[::-1])
+    again = evaluate(other, "NonDemented", [1, 2, 0], val=predictions("val"), permutations=0)
+    assert again.calibration.temperature == evaluation.calibration.temperature
+    assert again.calibration.ece_before != evaluation.calibration.ece_before
 
 
 def test_without_an_order_of_stages_there_is_no_kappa_anywhere():
-    found = unknown(other=parts()[0]["test"])
-    assert "kappa" not in json.dumps({name: value for name, value in found.items() if not name.startswith("_")})
-    assert "calibration" not in found
+    found, test = unknown(other=predictions().probabilities, nearest=[predictions().labels] * 2, permutations=0)
+    assert "kappa" not in repr(found)
+    assert found.calibration is None
 
 
-def test_where_nobody_knows_the_patients_nothing_is_said_of_them():
-    found = unknown()
-    assert "patient" not in found
-    assert "aggregation" not in found
+def test_without_known_patients_there_is_nothing_about_patients():
+    found, test = unknown()
+    assert (found.patient, found.aggregation, found.against) == (None, {}, {})
     text = "\n".join(lines(found, ["PATIENTS UNKNOWN"], "x.pt", ""))
     assert "no verdict: the patients are unknown" in text
     assert "no interval, no p-value and no verdict" in text
-    assert not any(np.isfinite(score["low"]) for score in found["slice"]["scores"].values())
     assert "per patient" not in text
-    assert "confusion_patients.png" not in figures(found, [])
-    assert set(figures(found, [])) == {"confusion_slices.png", "roc.png", "stages.png"}
+    assert set(figures(found, test, [])) == {"confusion_slices.png", "roc.png", "stages.png"}
 
 
-def test_figures_show_no_shares_of_classes_with_few_people():
-    probabilities, tables = parts()
-    few = tables["test"]
-    keep = ((few["label"] != 2) | few["who"].isin(few.loc[few["label"] == 2, "who"].unique()[:3])).to_numpy()
-    found = evaluate_all({"test": probabilities["test"][keep]}, {"test": few[keep].reset_index(drop=True)}, NAMES,
-                         [1, 2, 0], 1)
+def test_figures_show_no_shares_of_classes_with_few_patients():
+    test = predictions()
+    few = np.unique(test.subjects[test.labels == 2])[:3]
+    keep = np.flatnonzero((test.labels != 2) | np.isin(test.subjects, few))
+    test = replace(test, paths=[test.paths[row] for row in keep], labels=test.labels[keep],
+                   given_subjects=[test.given_subjects[row] for row in keep], probabilities=test.probabilities[keep])
+    found = evaluate(test, "NonDemented", [1, 2, 0])
     for name in ("confusion_patients.png", "confusion_slices.png"):
-        shown = [text.get_text() for text in figures(found, [])[name][0].axes[0].texts]
+        shown = [text.get_text() for text in figures(found, test, [])[name][0].axes[0].texts]
         assert ["%" in text for text in shown] == [True] * 6 + [False] * 3
     text = "\n".join(lines(found, [], "x.pt", ""))
     assert re.search(r"VeryMildDemented +3 patients  counts only: fewer than 5 patients", text)
     assert "not scored, fewer than 5 patients, and excluded from means over classes: VeryMildDemented 3" in text
 
 
-def roc_labels(found):
-    return [axis.get_legend().texts[0].get_text() for axis in figures(found, [])["roc.png"][0].axes]
+def roc_labels(found, test):
+    return [axis.get_legend().texts[0].get_text() for axis in figures(found, test, [])["roc.png"][0].axes]
 
 
-def test_the_curve_shows_the_interval_of_the_table_and_none_where_that_has_none(result):
+def test_the_curve_shows_the_interval_of_the_table_and_none_where_that_has_none(evaluation):
     """Patients of several labels, and of too few, have rows and no interval."""
-    score = result["patient"]["scores"]["auroc_disease"]
-    assert roc_labels(result) == [f"AUROC {score['value']:.2f} [{score['low']:.2f} to {score['high']:.2f}]"]
-    probabilities, tables = parts()
-    both = tables["test"].assign(who=tables["test"]["who"].str.replace(r"(\d)$", lambda m: str(int(m[1]) // 2 * 2),
-                                                                      regex=True))
+    test = predictions()
+    assert roc_labels(evaluation, test) == [f"AUROC {with_interval(evaluation.patient.scores['auroc_disease'])}"]
+    subjects = [re.sub(r"(\d)$", lambda m: str(int(m[1]) // 2 * 2), subject) for subject in test.given_subjects]
     for names in (NAMES, ["a", "b", "c"]):
-        assert not any("[" in label for label in roc_labels(evaluate_all(
-            {"test": probabilities["test"]}, {"test": both}, names, [1, 2, 0], 1, resamples=19)))
-    rows = evaluate_all({"test": probabilities["test"]}, {"test": tables["test"]}, ["a", "b", "c"], None, 1,
-                        resamples=19)["patient"]["classes"]
-    assert all(np.isfinite(row["auroc"]["low"]) for row in rows)
+        both = replace(test, given_subjects=subjects, class_names=names)
+        assert not any("[" in label for label in roc_labels(evaluate(both, names[1], [1, 2, 0], permutations=9), both))
+    others = replace(test, class_names=["a", "b", "c"])
+    rows = evaluate(others, "b", None, permutations=9).patient.classes
+    assert all(np.isfinite(row.auroc.low) for row in rows)
+    assert roc_labels(evaluate(others, "b", None, permutations=9), others) == [
+        f"AUROC {with_interval(row.auroc)}" for row in rows]
 
 
-def test_it_is_printed_and_written(result, tmp_path):
-    text = "\n".join(lines(result, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
+def test_it_is_printed_and_written(evaluation, tmp_path):
+    text = "\n".join(lines(evaluation, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
     for words in ("LEAKY SPLIT", "per patient, n = 40",
                   "better than always predicting NonDemented",
                   "its minimum is 1/2001", "minus runs/y, per patient", "always: always predicting NonDemented",
                   "temperature", "permuted", "nearest"):
         assert words in text, words
-    write(tmp_path / "out", result, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((20, 16), np.uint8), None)
+    test = predictions()
+    write(tmp_path / "out", evaluation, test, ["LEAKY SPLIT"], "runs/x/best.pt",
+          lambda path: np.zeros((20, 16), np.uint8), None)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "predictions.csv", "metrics.json", "report.html", "confusion_patients.png", "confusion_slices.png", "roc.png",
         "reliability.png", "stages.png"}
-    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
-    assert metrics["stamps"] == ["LEAKY SPLIT"]
-    assert metrics["patient"]["scores"]["accuracy"]["value"] == result["patient"]["scores"]["accuracy"]["value"]
+    metrics = read_metrics(tmp_path / "out/metrics.json")
+    assert (metrics.caveats, metrics.checkpoint) == (["LEAKY SPLIT"], "runs/x/best.pt")
+    assert metrics.test.patient.scores["accuracy"] == evaluation.patient.scores["accuracy"] or np.isnan(
+        metrics.test.patient.scores["accuracy"].p)
+    assert "versions" in json.loads((tmp_path / "out/metrics.json").read_text())
     shown = " ".join(read((tmp_path / "out/report.html").read_text()).text)
     for words in ("LEAKY SPLIT", "Worst errors", "better than always predicting NonDemented", "sensitivity",
                   "runs/x/best.pt"):
         assert words in shown
-    predictions = pd.read_csv(tmp_path / "out/predictions.csv")
-    assert len(predictions) == 200
-    assert set(predictions["stamps"]) == {"LEAKY SPLIT"}, "a table travels without its folder"
-    for figure, _ in figures(result, ["LEAKY SPLIT"]).values():
+    table = pd.read_csv(tmp_path / "out/predictions.csv")
+    assert len(table) == 200
+    assert set(table["stamps"]) == {"LEAKY SPLIT"}, "a table travels without its folder"
+    for figure, _ in figures(evaluation, test, ["LEAKY SPLIT"]).values():
         assert "LEAKY SPLIT" in figure.get_suptitle()

@@ -1,19 +1,74 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from functions.evaluation.auroc import auroc_interval
-from functions.evaluation.scores import TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
-from functions.reports.evaluation_report import evaluate_all
-from functions.reports.evaluation_text import headline, lines, notes, page_sections, smallest_p
+from functions.evaluation.evaluate import TOO_GOOD_AUROC, TOO_GOOD_PATIENTS, evaluate
+from functions.evaluation.evaluation import Score
+from functions.reports.evaluation_text import (
+    headline,
+    lines,
+    notes,
+    page_sections,
+    score_lines,
+    summary_lines,
+    with_interval,
+)
 from functions.reports.html_page import page
-from tests.functions.reports.test_evaluation_report import NAMES, parts, result  # noqa: F401
+from tests.functions.evaluation.cohorts import NAMES, predictions
+from tests.functions.reports.test_evaluation_report import evaluation, unknown  # noqa: F401
 from tests.functions.reports.test_html_page import read
 
 
-def test_the_page_begins_with_the_answer_and_holds_tables_and_the_comparison(result):  # noqa: F811
-    sections = page_sections(result, "<p>figures</p>", lambda path: np.zeros((9, 9), np.uint8))
+def with_score(evaluation, name, score):  # noqa: F811
+    """The evaluation with another patient score."""
+    patient = evaluation.patient
+    return replace(evaluation, patient=replace(patient, scores=patient.scores | {name: score}))
+
+
+def test_an_undefined_value_or_interval_is_not_shown_as_certain():
+    assert with_interval(Score(0.5, 0.4, 0.6)) == "0.500 [0.400 to 0.600]"
+    assert with_interval(Score(1.0, 1.0, 1.0)) == "1.000"
+    assert with_interval(Score(0.5)) == "0.500"
+    assert with_interval(Score(np.nan, 0, 1)) == "not scored"
+
+
+def test_the_summary_has_the_scores_of_patients_and_slices_beside_the_constant_prediction(evaluation):  # noqa: F811
+    lines = summary_lines(evaluation)
+    assert lines[0] == headline(evaluation)
+    assert re.split(r" {2,}", lines[1].strip()) == ["per patient", "always NonDemented", "per slice",
+                                                    "always NonDemented"]
+    patient, slices = (evaluation.units[unit].scores["balanced_accuracy"] for unit in ("patient", "slice"))
+    assert re.split(r" {2,}", lines[3]) == [
+        "balanced accuracy", with_interval(patient), "0.333", f"{slices.value:.3f}", "0.333"]
+    assert len(lines) == 7
+    assert re.search(r"test patients: MildDemented \d+, NonDemented \d+, VeryMildDemented \d+; \[95 %", lines[6])
+
+
+def test_the_summary_of_unknown_patients_has_slices_alone_and_no_interval():
+    text = "\n".join(summary_lines(unknown(permutations=0)[0]))
+    assert "per patient" not in text
+    assert "patients unknown: no intervals" in text
+    assert "[" not in text
+    assert "nan" not in text
+
+
+def test_the_summary_names_classes_with_too_few_patients():
+    test = predictions()
+    two = np.isin(test.subjects, [test.subjects[test.labels == k][0] for k in (0, 1)])
+    test = replace(test, paths=np.array(test.paths)[two].tolist(), labels=test.labels[two],
+                   given_subjects=test.subjects[two].tolist(), probabilities=test.probabilities[two])
+    found = evaluate(test, NAMES[1], None)
+    text = "\n".join(summary_lines(found))
+    assert "[" not in "\n".join(score_lines(found)), "an interval without width"
+    assert "AUROC, diseased or not: not scored" in text
+    assert "fewer than 5 patients, not scored and excluded from means: MildDemented 1, NonDemented 1" in text
+
+
+def test_the_page_begins_with_the_answer_and_holds_tables_and_the_comparison(evaluation):  # noqa: F811
+    sections = page_sections(evaluation, "<p>figures</p>", predictions(), lambda path: np.zeros((9, 9), np.uint8))
     headings = [heading for heading, _ in sections]
     assert headings[:5] == ["Result", "Scores per patient", "Classes, per patient", "Scores per slice",
                             "Classes, per slice"]
@@ -29,22 +84,19 @@ def test_the_page_begins_with_the_answer_and_holds_tables_and_the_comparison(res
     assert len(set(shown)) == len(shown) == min(12, len(set(shown))) > 3, "one a patient"
 
 
-def test_a_score_that_is_not_defined_is_said_to_be_so(result):  # noqa: F811
-    broken = result | {"patient": result["patient"] | {"scores": {"auroc_disease": {
-        "value": np.nan, "low": np.nan, "high": np.nan, "constant": np.nan, "nearest": None, "p": np.nan,
-        "verdict": "not scored"}}}}
-    [(_, first), (_, content), *_] = page_sections(broken, "", lambda path: np.zeros((9, 9), np.uint8))
+def test_a_score_that_is_not_defined_is_said_to_be_so(evaluation):  # noqa: F811
+    broken = with_score(evaluation, "auroc_disease", Score(np.nan, verdict="not scored"))
+    [(_, first), (_, content), *_] = page_sections(broken, "", predictions(), lambda path: np.zeros((9, 9), np.uint8))
     assert "not scored, fewer than 5 patients" in first
     assert "not scored" in content
     assert "nan" not in content
-    assert smallest_p(broken) == 1 / 2001
 
 
 def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
-    probabilities, tables = parts()
-    few = evaluate_all(probabilities, tables, NAMES, [1, 2, 0], 1, probabilities["test"], resamples=49)
-    assert few["patient"]["scores"]["auroc_disease"]["p"] == 1 / 50
-    shown = " ".join(read(page("x", [], page_sections(few, "", lambda path: np.zeros((9, 9), np.uint8)))).text)
+    test = predictions()
+    few = evaluate(test, NAMES[1], [1, 2, 0], other=test.probabilities, permutations=49)
+    assert few.patient.scores["auroc_disease"].p == 1 / 50
+    shown = " ".join(read(page("x", [], page_sections(few, "", test, lambda path: np.zeros((9, 9), np.uint8)))).text)
     for text in ("\n".join(lines(few, [], "x.pt", "")), shown):
         assert "its minimum is 1/50 = 0.02" in text
         assert "0.0005" not in text
@@ -56,35 +108,35 @@ def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
                                        "better than ALWAYS, on patients it was trained on"),
     ("not shown to be better", "not shown to be better than ALWAYS"),
     ("too good: check the split", "too good: check the split")])
-def test_the_verdict_is_one_sentence_beside_its_p_value(result, verdict, words):  # noqa: F811
-    score = result["patient"]["scores"]["auroc_disease"] | {"verdict": verdict, "p": 0.008}
-    judged = result | {"patient": result["patient"] | {"scores": {"auroc_disease": score}}}
+def test_the_verdict_is_one_sentence_beside_its_p_value(evaluation, verdict, words):  # noqa: F811
+    score = replace(evaluation.patient.scores["auroc_disease"], verdict=verdict, p=0.008)
+    judged = with_score(evaluation, "auroc_disease", score)
     assert headline(judged).endswith(
         "p = 0.008: " + words.replace("ALWAYS", "always predicting NonDemented"))
     assert any("the interval begins above 0.94" in note for note in notes(judged)) == verdict.startswith("too good")
 
 
-def test_the_notes_say_from_how_many_patients_too_good_is_possible(result):  # noqa: F811
+def test_the_notes_say_from_how_many_patients_too_good_is_possible(evaluation):  # noqa: F811
     """67 of equal sides and 103 of 1:4 (the comment on TOO_GOOD_PATIENTS), and never of 32, as on many splits."""
     assert auroc_interval(1.0, 33, 33)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 34, 33)[0]
     assert auroc_interval(1.0, 20, 82)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 21, 82)[0]
     assert 67 <= TOO_GOOD_PATIENTS <= 75
-    [note] = [note for note in notes(result) if "its absence says nothing about a leak" in note]
+    [note] = [note for note in notes(evaluation) if "its absence says nothing about a leak" in note]
     assert "requires about 70 patients" in note
-    mean = {"auroc": result["patient"]["scores"]["auroc"] | {"verdict": "better"}}
-    nobody_healthy = result | {"primary": "auroc", "patient": result["patient"] | {"scores": mean}}
+    nobody_healthy = replace(evaluation, primary="auroc")
     assert not any("absence" in note for note in notes(nobody_healthy))
-    assert any("Simulated for 20 to 120 patients (AUROC of diseased or not from 10)" in note for note in notes(result))
+    words = "Simulated for 20 to 120 patients (AUROC of diseased or not from 10)"
+    assert any(words in note for note in notes(evaluation))
 
 
 @pytest.mark.parametrize(("times", "said"), [(1, False), (2, True)])
 def test_one_note_says_where_the_number_of_slices_follows_the_class(times, said):
     """The median of healthy patients against that of the diseased: 5 each, or 10 and 5."""
-    probabilities, tables = parts()
-    table = tables["test"]
-    rows = np.repeat(np.arange(len(table)), np.where(table["label"] == 1, times, 1))
-    tables = {"test": table.iloc[rows].reset_index(drop=True)}
-    found = evaluate_all({"test": probabilities["test"][rows]}, tables, NAMES, [1, 2, 0], 1, resamples=19)
+    test = predictions()
+    rows = np.repeat(np.arange(len(test.labels)), np.where(test.labels == 1, times, 1))
+    test = replace(test, paths=[test.paths[row] for row in rows], labels=test.labels[rows],
+                   given_subjects=[test.given_subjects[row] for row in rows], probabilities=test.probabilities[rows])
+    found = evaluate(test, NAMES[1], [1, 2, 0], permutations=19)
     said_so = [note for note in notes(found) if "neither p-value nor interval is valid" in note]
     assert len(said_so) == said
     assert all("10 of healthy, 5 of diseased" in note for note in said_so)

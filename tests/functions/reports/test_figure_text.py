@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from functions.evaluation.evaluation import Score
 from functions.reports.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
 from functions.reports.figure_text import short
 from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves, plot_prediction
 from tests.functions.reports.test_plots import CURVES
-from tests.tools.test_results_table import run
-from tools.results_table import draw, group
+from tests.tools.test_results_table import group, run
+from tools.results_table import draw
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 HOSTILE = [r"$\frac$", r"$$", r"a $x^2$ b $", r"\mathbb{R}", "_hidden", "(all)", "stamps", "path", "%d", "{x}",
@@ -30,8 +31,8 @@ def figures(names):
     yield plot_loss_curves(CURVES, title)
     yield plot_confusion_matrix(np.eye(size, dtype=int), names, title)
     yield plot_prediction(np.zeros((4, 3)), np.full(size, 1 / size), names, one, title)
-    curves = {name: (score, labels == k) for k, name in enumerate(names[:3])}
-    yield plot_roc(curves, title, dict.fromkeys(curves, (0.2, 0.9)))
+    curves = {name: (score, labels == k, Score(0.5, 0.2, 0.9)) for k, name in enumerate(names[:3])}
+    yield plot_roc(curves, title)
     yield plot_reliability({one: [(0.5, 0.4, 3)], names[1]: [(0.6, 0.7, 4)]}, title)
     yield plot_score_by_stage(score, labels, names, title)
     runs = [run(0.6, [names[1]], recipe="mri_cpu", split=one, model=names[2])]
@@ -75,8 +76,8 @@ def test_a_thousand_classes_make_a_figure_that_a_file_can_hold():
     assert max(figure.get_size_inches()) * 120 < 2**16
     assert len(figure.axes[0].texts) == 0
     assert 40 <= len(figure.axes[0].get_xticklabels()) <= 90
-    curves = {f"class {k}": (np.arange(20.0), np.arange(20) % 2 == 0) for k in range(6)}
-    panels = plot_roc(curves, "t", dict.fromkeys(curves, (0.2, 0.9)))
+    curves = {f"class {k}": (np.arange(20.0), np.arange(20) % 2 == 0, Score(0.5)) for k in range(6)}
+    panels = plot_roc(curves, "t")
     assert [axis.get_title() for axis in panels.axes] == list(curves), "two rows, and no empty panel"
 
 

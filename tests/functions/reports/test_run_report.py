@@ -2,18 +2,20 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import escape, unescape
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from functions.evaluation.evaluate import evaluate
 from functions.reports import html_page
 from functions.reports.audit_report import audit_sections
-from functions.reports.evaluation_report import evaluate_all, write
-from functions.reports.run_report import check_reportable, with_interval, write_report
+from functions.reports.evaluation_report import write
+from functions.reports.run_report import check_reportable, write_report
+from tests.functions.evaluation.cohorts import NAMES, predictions
 from tests.functions.reports.test_audit_report import FINDINGS, NUMBERS
-from tests.functions.reports.test_evaluation_report import NAMES, parts
 from tests.functions.reports.test_html_page import read
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -67,13 +69,6 @@ def test_relative_paths_mean_what_they_meant_where_run_and_audit_began(run, slic
     assert "a leak was found" in write_report(run).read_text()
 
 
-def test_what_is_not_known_is_not_shown_as_certain():
-    assert with_interval({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400 to 0.600]"
-    assert with_interval({"value": 1.0, "low": 1.0, "high": 1.0}) == "1.000"
-    assert with_interval({"value": 0.5, "low": None, "high": None}) == "0.500"
-    assert with_interval({"value": float("nan"), "low": 0, "high": 1}) == "not scored"
-
-
 def test_a_run_that_is_not_finished_has_no_report(run):
     check_reportable(run)
     record = json.loads((run / "run.json").read_text())
@@ -86,11 +81,11 @@ def test_a_run_that_is_not_finished_has_no_report(run):
 def pages(tmp_path_factory):
     """A run's report with an evaluation and an audit's page, each with long words, wide tables and all figures."""
     folder = tmp_path_factory.mktemp("pages")
-    probabilities, tables = parts()
-    long = {"test": tables["test"].assign(who=[f"{who}-{'x' * 60}" for who in tables["test"]["who"]]),
-            "val": tables["val"]}
-    result = evaluate_all(probabilities, long, NAMES, [1, 2, 0], 1, np.full_like(probabilities["test"], 1 / 3))
-    write(folder, result, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((208, 176), np.uint8), None)
+    test, val = predictions("test"), predictions("val")
+    test = replace(test, given_subjects=[f"{subject}-{'x' * 60}" for subject in test.given_subjects])
+    evaluation = evaluate(test, NAMES[1], [1, 2, 0], val=val, other=np.full_like(test.probabilities, 1 / 3))
+    write(folder, evaluation, test, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((208, 176), np.uint8),
+          None)
     card = html_page.table(["setting", "value"], [["train_dir", "/a/folder/" * 30], ["versions", "torch 2.15, " * 20]])
     text = (folder / "report.html").read_text(encoding="utf-8")
     findings = audit_sections(FINDINGS, NUMBERS, {"copies": ["/long/path" * 12] * 3},

@@ -1,15 +1,16 @@
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 import pytest
 
 from functions.runtime.errors import UserError
-from functions.runtime.json_files import check, read_json
+from functions.runtime.json_files import build, check, read_json
 from tests.conftest import NO_FILES
 
 
 @dataclass
 class Inner:
-    share: float | None
+    share: float
     count: int
 
 
@@ -19,11 +20,11 @@ class Outer:
     inner: dict[str, Inner]
     marks: list[str]
     sure: bool = False
-    two_words: int = field(default=0, metadata={"key": "two words"})
+    number: int = 0
 
 
 GOOD = {"name": "x", "inner": {"a": {"share": 1, "count": 2}, "b": {"share": None, "count": 0}}, "marks": ["m"],
-        "sure": True, "two words": 3, "another": [None]}
+        "sure": True, "number": 3, "another": [None]}
 
 
 def changed(*keys, to):
@@ -50,7 +51,7 @@ def test_what_fits_is_accepted(tmp_path):
     (changed("inner", "a", "count", to=None), '"inner.a.count" is missing'),
     (changed("inner", "a", "count", to=1.5), '"inner.a.count" is 1.5, not a whole number'),
     (changed("inner", "a", "count", to=True), '"inner.a.count" is True, not a whole number'),
-    (changed("inner", "a", "share", to="0.5"), "\"inner.a.share\" is '0.5', not a number or null"),
+    (changed("inner", "a", "share", to="0.5"), "\"inner.a.share\" is '0.5', not a number"),
     (changed("inner", "a", "share", to=float("nan")), '"inner.a.share" is nan, not a finite number'),
     (changed("inner", "a", "share", to=float("inf")), '"inner.a.share" is inf, not a finite number'),
     (changed("inner", "a", "share", to=10**400), '"inner.a.share" is 1000'),
@@ -59,7 +60,7 @@ def test_what_fits_is_accepted(tmp_path):
     (changed("marks", to="text"), "\"marks\" is 'text', not a list"),
     (changed("marks", to=["a", 1]), '"marks[1]" is 1, not text'),
     (changed("sure", to=1), '"sure" is 1, not true or false'),
-    (changed("two words", to="3"), "\"two words\" is '3', not a whole number"),
+    (changed("number", to="3"), "\"number\" is '3', not a whole number"),
     (changed("inner", "a", "count", to=10**400), '"inner.a.count" is 1000'),
     (changed("inner", "a", "count", to=-2**53), '"inner.a.count" is -9007199254740992, a whole number beyond 2**53'),
     ([], "the top level is [], not an object"),
@@ -102,3 +103,12 @@ def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "a.json")
     with pytest.raises(UserError, match=f"a.json: {kind}"):
         read_json(tmp_path / "a.json")
+
+
+def test_what_is_checked_is_built_with_nan_for_null_and_without_other_entries(tmp_path):
+    check(Outer, GOOD, tmp_path / "x.json")
+    built = build(Outer, GOOD)
+    assert (built.name, built.marks, built.sure, built.number) == ("x", ["m"], True, 3)
+    assert built.inner["a"] == Inner(1, 2)
+    assert math.isnan(built.inner["b"].share)
+    assert build(Outer, {key: value for key, value in GOOD.items() if key != "number"}).number == 0

@@ -1,0 +1,248 @@
+"""The evaluation of a network on test slices as one dataclass, and metrics.json, which holds it.
+
+Written at the end of training and by evaluate.py alike. Undefined numbers are nan, in JSON null.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from functions.runtime.errors import UserError, text_fault
+from functions.runtime.json_files import MAX_NAME, build, check, check_lengths, read_json
+
+VERSION = 2                                       # of metrics.json; files of version 1 have no "version"
+RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
+MAX_COUNT = 10**9
+OF_CLASS = ("sensitivity", "specificity", "auroc")
+ROUNDING = 1e-9          # by which an end of an interval may lie outside its range
+UNKNOWN = "PATIENTS UNKNOWN"                      # the caveat of data_setup.splits.warnings
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its 95 % interval, its reference values and, for the primary score, p-value and verdict.
+
+    `constant`: of always predicting the largest training class; `null`: mean over permutations of the patients' labels;
+    `nearest`: of the nearest image of training or validation; `p`: see `permutation.p_value`.
+    """
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    constant: float = np.nan
+    null: float = np.nan
+    nearest: float = np.nan
+    p: float = np.nan
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """A class: its numbers of patients and rows (patients or slices), and its one-vs-rest scores, if it is scored."""
+
+    name: str
+    patients: int
+    rows: int
+    sensitivity: Score | None = None
+    specificity: Score | None = None
+    auroc: Score | None = None
+
+
+@dataclass(frozen=True)
+class UnitScores:
+    """All scores over patients, or over slices."""
+
+    count: int
+    scores: dict[str, Score]
+    classes: list[ClassScores]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature scaling fitted on validation slices: ECE and reliability curve of test slices before and after."""
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+    before: list[list[float]]
+    after: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score minus that of another network on the same patients, with its 95 % interval and two-sided p-value."""
+
+    value: float
+    low: float
+    high: float
+    p: float = np.nan
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one set of predictions. `patient` is None if any patient is unknown, `order` if it is unknown.
+
+    `nearest_neighbour` holds the scores of the nearest image, "as split" and among "other patients", by unit;
+    `slices_per_patient` the medians of healthy and of diseased patients.
+    """
+
+    class_names: list[str]
+    largest: str
+    primary: str
+    slice: UnitScores
+    patient: UnitScores | None = None
+    order: list[str] | None = None
+    permutations: int = 0
+    aggregation: dict[str, dict[str, Score]] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    against: dict[str, Difference] = field(default_factory=dict)
+    nearest_neighbour: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    slices_per_patient: list[float] = field(default_factory=list)
+
+    @property
+    def units(self) -> dict[str, UnitScores]:
+        """The scores by unit: patients (if known), then slices."""
+        return ({"patient": self.patient} if self.patient else {}) | {"slice": self.slice}
+
+    @property
+    def first(self) -> UnitScores:
+        """The scores over patients, or over slices if the patients are unknown."""
+        return self.patient or self.slice
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The schema of metrics.json: the evaluation on test, its caveats, and what was evaluated.
+
+    `best_epoch` and `probe` (the closed-form probe on the frozen features) are of a run, whose commit is in run.json;
+    `checkpoint` and `commit` are of an evaluation by evaluate.py.
+    """
+
+    test: Evaluation
+    caveats: list[str]
+    version: int = VERSION
+    best_epoch: int | None = None
+    probe: Evaluation | None = None
+    checkpoint: str | None = None
+    commit: str | None = None
+
+
+def metrics_content(metrics: Metrics) -> dict:
+    """The content of metrics.json, in plain types."""
+    return asdict(metrics)
+
+
+def read_metrics(path: Path, again: str = "") -> Metrics:
+    """metrics.json of a run or an evaluation; raises UserError, naming file and key, if it is invalid.
+
+    A run's file of version 1 has no p-values and no scores per class; an evaluation's is refused, naming the command
+    `again` that makes it again.
+    """
+    content = read_json(path)
+    if content.get("version", 1) == 1:
+        content = _from_version_1(content, path, again)
+    if content["version"] != VERSION:
+        raise UserError(f"{path} is of version {content['version']!r:.60}, not {VERSION}: it was written by a newer "
+                        "version of this project, or is damaged")
+    check(Metrics, content, path)
+    check_lengths(content, {"caveats": MAX_NAME}, path)
+    metrics = build(Metrics, content)
+    for key, evaluation in (("test", metrics.test), ("probe", metrics.probe)):
+        if evaluation:
+            _check_evaluation(evaluation, path, key)
+    if metrics.best_epoch is not None and metrics.best_epoch < 1:
+        raise UserError(f'{path} is damaged: "best_epoch" is {metrics.best_epoch}: epochs are counted from 1')
+    return metrics
+
+
+def _check_evaluation(evaluation: Evaluation, path: Path, key: str) -> None:
+    """Raises UserError for an impossible name, count or score, or without the accuracy, which is always defined."""
+    for name in (evaluation.largest, *evaluation.class_names, *(row.name for row in evaluation.slice.classes)):
+        if fault := text_fault(name, MAX_NAME):
+            raise UserError(f'{path} is damaged: a class name in "{key}" {fault}')
+    for unit, scored in evaluation.units.items():
+        for name, count in (("count", scored.count), *((f"classes.{one.name}.{what}", getattr(one, what))
+                                                       for one in scored.classes for what in ("patients", "rows"))):
+            if not 0 <= count <= MAX_COUNT:
+                raise UserError(f'{path} is damaged: "{key}.{unit}.{name}" is {count:.3g}, not a number of slices or '
+                                "patients")
+        for name, score in scored.scores.items():
+            _check_score(score, RANGES.get(name, (0, 1)), f"{key}.{unit}.scores.{name}", path)
+        for one in scored.classes:
+            for name in OF_CLASS:
+                if score := getattr(one, name):
+                    _check_score(score, (0, 1), f"{key}.{unit}.classes.{one.name}.{name}", path)
+    if "accuracy" not in evaluation.slice.scores or np.isnan(evaluation.slice.scores["accuracy"].value):
+        raise UserError(f'{path} is damaged: "{key}.slice.scores.accuracy" is missing or has no value')
+    if evaluation.patient and evaluation.primary not in evaluation.patient.scores:
+        raise UserError(f'{path} is damaged: "{key}.primary" is {evaluation.primary[:60]!r}, not one of the scores')
+
+
+def _check_score(score: Score, limits: tuple[float, float], key: str, path: Path) -> None:
+    least, most = limits
+    for name in ("value", "low", "high", "constant", "null", "nearest"):
+        value = getattr(score, name)
+        if not (np.isnan(value) or least - ROUNDING <= value <= most + ROUNDING):
+            raise UserError(f'{path} is damaged: "{key}.{name}" is {value:.3g}, not between {least} and {most}')
+    if not (np.isnan(score.p) or 0 <= score.p <= 1):
+        raise UserError(f'{path} is damaged: "{key}.p" is {score.p:.3g}, not between 0 and 1')
+    if score.low > score.high + ROUNDING:
+        raise UserError(f'{path} is damaged: "{key}" has an interval from {score.low:.3g} down to {score.high:.3g}')
+
+
+@dataclass(frozen=True)
+class _ScoreV1:
+    value: float
+    low: float
+    high: float
+    constant: float
+
+
+@dataclass(frozen=True)
+class _ScoresV1:
+    count: int
+    classes: dict[str, int]
+    accuracy: _ScoreV1
+    balanced_accuracy: _ScoreV1
+    auroc: _ScoreV1
+    auroc_disease: _ScoreV1 | None = None
+
+
+@dataclass(frozen=True)
+class _UnitsV1:
+    slice: _ScoresV1
+    patient: _ScoresV1
+
+
+@dataclass(frozen=True)
+class _MetricsV1:
+    """metrics.json of a finished run, up to version 1."""
+
+    test: _UnitsV1
+    best_epoch: int
+    largest: str
+    stamps: list[str]
+    probe: _UnitsV1 | None = None
+
+
+def _from_version_1(content: dict, path: Path, again: str) -> dict:
+    """A run's metrics.json of version 1 as one of version 2."""
+    if "test" not in content and "slice" in content:
+        raise UserError(f"{path} is of an older version" + (f": {again}" if again else ""))
+    check(_MetricsV1, content, path)
+
+    def evaluation(old: dict) -> dict:
+        units, patients = {}, old["patient"]["classes"]
+        for unit in ("slice",) if UNKNOWN in content["stamps"] else ("slice", "patient"):
+            scores = {name: old[unit][name] for name in _ScoresV1.__dataclass_fields__
+                      if name not in ("count", "classes") and old[unit].get(name)}
+            classes = [{"name": name, "patients": patients.get(name, 0), "rows": rows}
+                       for name, rows in old[unit]["classes"].items()]
+            units[unit] = {"count": old[unit]["count"], "scores": scores, "classes": classes}
+        return units | {"class_names": list(old["slice"]["classes"]), "largest": content["largest"],
+                        "primary": "auroc_disease" if old["patient"].get("auroc_disease") else "auroc"}
+
+    return {"version": VERSION, "test": evaluation(content["test"]), "caveats": content["stamps"],
+            "probe": evaluation(content["probe"]) if content.get("probe") else None,
+            "best_epoch": content["best_epoch"], "commit": content.get("commit")}
