@@ -11,6 +11,7 @@ Size rule. An image of more than MAX_PIXELS is reduced by an integer factor, as 
 strip: time is linear in its pixels, and no second image of its size is allocated.
 """
 
+import ctypes
 import math
 import os
 import threading
@@ -39,6 +40,18 @@ _large = threading.Lock()
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)     # large images are reduced here
 # A damaged image is one line with its path; Pillow's own warnings about it name no file.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def _silence_libtiff() -> None:
+    """Stops libtiff, inside Pillow, from writing its own messages, which name no file, to standard error."""
+    library = ctypes.CDLL(Image.core.__file__)             # symbols of its dependencies are found too
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        if set_handler := getattr(library, name, None):    # None if this Pillow was built with hidden symbols
+            set_handler.restype = ctypes.c_void_p
+            set_handler(None)
+
+
+_silence_libtiff()
 
 
 def open_image(path: str | Path) -> Image.Image:

@@ -328,3 +328,17 @@ def test_memory_that_an_images_size_does_not_explain_is_its_own_fault(tmp_path, 
     monkeypatch.setattr(images, "open_image", refuse)
     with pytest.raises(UserError, match=r"a\.png: it asks for more memory than there is"):
         read_image(tmp_path / "a.png", 1)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_a_damaged_compressed_tiff_is_one_error_and_nothing_on_standard_error(compression, tmp_path, capfd):
+    """libtiff writes messages of its own, by C, which Python's sys.stderr does not see."""
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(path, compression=compression)
+    content = bytearray(path.read_bytes())
+    for place in range(20, len(content) // 2, 37):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.tif: "):
+        read_image(path, 1)
+    assert capfd.readouterr().err == ""
