@@ -1,7 +1,7 @@
 """One canonical id per patient of a public archive, for every notation in file names, folders and tables.
 
 Notations: ADNI and AIBL from LONI's download names and the BIDS ids that Clinica's converters write; OASIS-1 to -4 from
-oasis-brains.org (OAS1_0001_MR1, OAS30001) and Clinica (sub-OASIS10001); IXI from brain-development.org
+oasis-brains.org (OAS1_0001_MR1, OAS30001), Clinica (sub-OASIS10001) and users (OASIS1_0001); IXI from brain-development.org
 (IXI002-Guys-0828-T1); NACC from the Researcher's Data Dictionary (NACC and six digits); PPMI from LONI (PATNO).
 Sessions, visits, acquisitions and slices are removed, so that a patient has one id.
 """
@@ -32,6 +32,8 @@ ARCHIVES: tuple[tuple[re.Pattern, Callable[[re.Match], str]], ...] = (
     (re.compile(rf"{_START}sub-(?P<site>\d{{3}})S(?P<number>\d{{4,5}})(?!\d)", re.IGNORECASE), _adni),
     (re.compile(rf"{_START}OAS(?P<release>[1-4])[_-]?(?P<number>\d{{4}})(?!\d)", re.IGNORECASE), _oasis),
     (re.compile(rf"{_START}sub-OASIS(?P<release>[1-4])(?P<number>\d{{4}})(?!\d)", re.IGNORECASE), _oasis),
+    (re.compile(rf"{_START}OASIS[_-]?(?P<release>[12])[_-](?P<number>0\d{{3}})(?!\d)", re.IGNORECASE),   # no year: 0…
+     _oasis),
     (re.compile(rf"{_START}AIBL[_-]?(\d{{1,4}}){_END}(?!\.\d)", re.IGNORECASE), lambda m: f"AIBL_{int(m[1])}"),
     (re.compile(rf"(?<!space-){_START}IXI[_-]?(\d{{3}}){_END}", re.IGNORECASE), lambda m: f"IXI{m[1]}"),
     (re.compile(rf"{_START}NACC[_-]?(\d{{6}})(?!\d)", re.IGNORECASE), lambda m: f"NACC{m[1]}"),

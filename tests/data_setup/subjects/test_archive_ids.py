@@ -11,7 +11,7 @@ NOTATIONS = {
                    "rsub-ADNI003S0002_ses-M000_pet", "wwmNL_003_S_0002_118692"],
     "941_S_10001": ["941_S_10001", "sub-ADNI941S10001_ses-M00"],
     "OAS1_0061": ["OAS1_0061", "OAS1_0061_MR2_mpr-3_142.jpg", "oas1_0061_mr1", "sub-OASIS10061_ses-M00_T1w",
-                  "OAS1-0061", "sub-OAS10061", "OAS10061", "sub-OAS1_0061"],
+                  "OAS1-0061", "sub-OAS10061", "OAS10061", "sub-OAS1_0061", "OASIS1_0061_MR1", "oasis-1-0061.png"],
     "OAS2_0061": ["OAS2_0061", "OAS2_0061_MR3", "sub-OAS20061_ses-MR1", "sub-OASIS20061"],
     "OAS30061": ["OAS30061", "OAS30061_MR_d0129", "sub-OAS30061_ses-d0129_run-01_T1w_z80", "oas3_0061"],
     "AIBL_18": ["AIBL_18", "sub-AIBL18", "sub-AIBL0018_T1w", "AIBL_18_bl_I135977.png", "aibl-18_MR_MPRAGE",
@@ -40,7 +40,7 @@ def test_a_canonical_id_is_its_own_canonical_id_and_an_archives():
 @pytest.mark.parametrize("name", [
     "1002_S_0295.png", "OAS1_00613.png", "xOAS1_0061.png", "001_s_0001.png", "AIBL_1.5T_NL", "aibl_28apr_2015",
     "AIBL_12345", "space-IXI549_T1w", "IXI0002", "NACC12345", "NACC1234567", "PPMI_2012", "PPMI_01", "PPMI_3T",
-    "sub-001", "pixels-0000", "OASIS_10061.png", "OASIS-3_2019", "brain.png", "168_S204398", "003_S0002", "0003S0002",
+    "sub-001", "pixels-0000", "OASIS_10061.png", "OASIS-3_2019", "OASIS1_2019", "OASIS1_00613", "brain.png", "168_S204398", "003_S0002", "0003S0002",
 ])
 def test_what_only_resembles_an_archives_id_gives_none(name):
     assert archive_ids(name) == set()
