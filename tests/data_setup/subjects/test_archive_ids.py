@@ -40,7 +40,8 @@ def test_a_canonical_id_is_its_own_canonical_id_and_an_archives():
 @pytest.mark.parametrize("name", [
     "1002_S_0295.png", "OAS1_00613.png", "xOAS1_0061.png", "001_s_0001.png", "AIBL_1.5T_NL", "aibl_28apr_2015",
     "AIBL_12345", "space-IXI549_T1w", "IXI0002", "NACC12345", "NACC1234567", "PPMI_2012", "PPMI_01", "PPMI_3T",
-    "sub-001", "pixels-0000", "OASIS_10061.png", "OASIS-3_2019", "OASIS1_2019", "OASIS1_00613", "brain.png", "168_S204398", "003_S0002", "0003S0002",
+    "sub-001", "pixels-0000", "OASIS_10061.png", "OASIS-3_2019", "OASIS1_2019", "OASIS1_00613",
+    "brain.png", "168_S204398", "003_S0002", "0003S0002",
 ])
 def test_what_only_resembles_an_archives_id_gives_none(name):
     assert archive_ids(name) == set()
