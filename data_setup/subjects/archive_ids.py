@@ -2,8 +2,8 @@
 
 Notations: ADNI and AIBL from LONI's download names and the BIDS ids that Clinica's converters write; OASIS-1 to -4 from
 oasis-brains.org (OAS1_0001_MR1, OAS30001), Clinica (sub-OASIS10001) and users (OASIS1_0001); IXI from
-brain-development.org (IXI002-Guys-0828-T1); NACC from the Researcher's Data Dictionary (NACC and six digits); PPMI from LONI (PATNO).
-Sessions, visits, acquisitions and slices are removed, so that a patient has one id.
+brain-development.org (IXI002-Guys-0828-T1); NACC from the Researcher's Data Dictionary (NACC and six digits); PPMI
+from LONI (PATNO). Sessions, visits, acquisitions and slices are removed, so that a patient has one id.
 """
 
 import re
