@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from functions.evaluation.calibration import apply_temperature, fit_temperature
 from functions.evaluation.comparison import paired
 from functions.evaluation.evaluate import (
     NO_VERDICT,
@@ -181,3 +184,25 @@ def test_the_constant_answer_is_the_largest_class_of_training(largest):
     mild = largest == "MildDemented"
     assert found.slice.scores["accuracy"].constant == pytest.approx((59 if mild else 72) / 131)
     assert found.patient.scores["accuracy"].constant == pytest.approx((15 if mild else 18) / 33)
+
+
+def test_the_temperature_is_fitted_on_validation_and_applied_to_test():
+    test, val = predictions_of(), predictions_of(slice(0, 60))
+    val = replace(val, probabilities=apply_temperature(val.probabilities, 0.5))
+    found = evaluate(test, "NonDemented", None, val=val, permutations=0).calibration
+    assert found.temperature == fit_temperature(val.probabilities, val.labels)
+    assert found.temperature != pytest.approx(fit_temperature(test.probabilities, test.labels), rel=0.1)
+    for p, ece in ((test.probabilities, found.ece_before),
+                   (apply_temperature(test.probabilities, found.temperature), found.ece_after)):
+        assert ece == points(p, test.labels, [0, 1])["ece"]
+    assert evaluate(test, "NonDemented", None, permutations=0).calibration is None
+
+
+def test_a_difference_is_this_network_minus_the_other():
+    test = predictions_of()
+    other = np.full_like(test.probabilities, 0.5)
+    found = evaluate(test, "NonDemented", None, other=other, permutations=0)
+    scores = points(*test.rows("patient", other)[:2], [0, 1], healthy=1)
+    assert found.against["auroc_disease"].value > 0
+    for name, difference in found.against.items():
+        assert difference.value == pytest.approx(found.patient.scores[name].value - scores[name]), name
