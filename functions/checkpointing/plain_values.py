@@ -61,7 +61,7 @@ def dense(where: str, value: object) -> None:
         raise wrong(where, value, "a tensor")
     strided = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
     if not strided or value.is_quantized or value.is_meta:
-        raise UserError(f"{where} is no plain, dense tensor")
+        raise UserError(f"{where} is not a plain, dense tensor")
     if value.is_complex():
         raise UserError(f"{where} holds complex numbers ({dtype_name(value)})")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
