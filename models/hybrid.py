@@ -68,9 +68,11 @@ class ResNetStem(nn.Module):
     def __init__(self, units: tuple[int, ...], in_channels: int, width: int = 64):
         super().__init__()
         self.conv_root, self.gn_root = StdConv2d(in_channels, width, 7, 2), group_norm(width)
-        self.channels, stages = width, OrderedDict()
+        self.channels = width
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
         for stage, count in enumerate(units):
-            features, made = width * 2**stage, OrderedDict()
+            features = width * 2**stage
+            made: OrderedDict[str, nn.Module] = OrderedDict()
             for unit in range(count):
                 stride = 2 if stage and unit == 0 else 1
                 made[f"unit{unit + 1}"] = ResidualUnit(self.channels, features, stride)
