@@ -10,6 +10,7 @@ demo: $(VENV)/demo-ready
 
 test: duration $(VENV)/test-ready
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 	# one process per core, one thread each
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist loadfile
 

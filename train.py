@@ -28,8 +28,7 @@ def train(flags: dict) -> None:
     from functions.training.optimisation import fit_in_memory, make_optimisation, steps_in_an_epoch
     from functions.training.start import start
     from functions.training.throughput import measure_speed
-    from models import ViT
-    from models.vit import configure
+    from models.factory import configure, count_parameters, make_model
 
     begun = start(SCRATCH, flags, is_demo, available_cores())
     settings, device, precision = begun.settings, begun.device, begun.precision
@@ -40,7 +39,7 @@ def train(flags: dict) -> None:
         config = configure(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
                            dropout=settings.dropout, num_classes=settings.num_classes or 2, **sizes)
     vars(settings).update({name: getattr(config, field) for name, field in SIZES.items()})     # recorded in run.json
-    check_model_fits(config.num_parameters, settings.optimizer, device, available_memory(), settings.shard)
+    check_model_fits(count_parameters(config), settings.optimizer, device, available_memory(), settings.shard)
 
     # Data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):
@@ -48,7 +47,7 @@ def train(flags: dict) -> None:
     caveats = [console.DEMO] * settings.demo + data.caveats
 
     # Model, loss, optimiser, schedule
-    model = ViT(replace(config, num_classes=len(data.class_names))).to(device)
+    model = make_model(replace(config, num_classes=len(data.class_names))).to(device)
     speed = measure_speed(model, device, precision) if device.type == "cuda" or settings.profile else None
     fit_in_memory(model, model.encoder, begun)
     steps = steps_in_an_epoch(data.train, begun)

@@ -97,7 +97,7 @@ def row_growth(options: Namespace) -> str:
     return f"{first}\n\n{second}\n\n![How cost grows](growth.png){third}"
 
 
-def flops(model: str, size: int) -> int:
+def flops(model: str, size: int) -> float:
     return training_flops(replace(VARIANTS[model], num_classes=4, image_size=size))
 
 

@@ -26,9 +26,10 @@ class MLPBlock(nn.Module):
 
     def reset_parameters(self) -> None:
         """Weights Xavier-uniform, biases N(0, 1e-6), as in google-research/vision_transformer, models_vit.py."""
-        for layer in (self.mlp[0], self.mlp[3]):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.normal_(layer.bias, std=1e-6)
+        for layer in self.mlp:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.normal_(layer.bias, std=1e-6)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.mlp(self.norm(z))

@@ -32,7 +32,7 @@ class SelfAttention(nn.MultiheadAttention):
         nn.init.zeros_(self.in_proj_bias)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, z: Tensor, tokens: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, tokens: int | None = None) -> Tensor:      # type: ignore[override]
         q, k, v = self.qkv(z, tokens)                              # Eq. 5: (B, k, N + 1, D_h) each
         heads = F.scaled_dot_product_attention(q, k, v)            # Eq. 6 and 7: softmax(q kᵀ / √D_h) v
         return self.out_proj(heads.transpose(1, 2).flatten(2))     # Eq. 8: (B, N + 1, D)

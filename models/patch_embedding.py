@@ -1,41 +1,47 @@
 """Eq. 1: patch embedding, class token and position embeddings."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from models.config import ViTConfig
 
 
+def lecun_normal_(weight: Tensor) -> None:
+    """N(0, 1/fan_in), truncated at ±2σ and rescaled to keep its variance, for a kernel (out, in, height, width).
+
+    Source: jax.nn.initializers.lecun_normal, Flax's default; it divides by 0.8796, the standard deviation of a unit
+    normal truncated at ±2.
+    """
+    std = weight[0].numel() ** -0.5 / 0.87962566103423978
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
+def patch_projection(in_channels: int, width: int, patch: int) -> nn.Conv2d:
+    """E of Eq. 1: the linear projection of every P×P patch, a convolution whose kernel and stride are both P.
+
+    LeCun-normal with bias 0. Source: google-research/vision_transformer, vit_jax/models_vit.py.
+    """
+    projection = nn.Conv2d(in_channels, width, kernel_size=patch, stride=patch)
+    lecun_normal_(projection.weight)
+    nn.init.zeros_(projection.get_parameter("bias"))
+    return projection
+
+
 class PatchEmbedding(nn.Module):
     """z_0 = [x_class; x_p^1 E; …; x_p^N E] + E_pos   (Eq. 1), then dropout (Table 3).
 
-    A convolution whose kernel and stride are both P is the same linear projection E of every P×P patch. Images
-    (B, C, H, W) → tokens (B, N + 1, D), N = HW/P² patches row by row from the top left, the class token first.
+    Images (B, C, H, W) → tokens (B, N + 1, D), N = HW/P² patches row by row from the top left, the class token first.
     Raises ValueError if an image's size or channels are not the configuration's.
     """
 
     def __init__(self, config: ViTConfig):
         super().__init__()
         self.config = config
-        patch, width = config.patch_size, config.embedding_dim
-        self.project = nn.Conv2d(config.in_channels, width, kernel_size=patch, stride=patch)   # E
-        self.class_token = nn.Parameter(torch.empty(1, 1, width))                              # x_class
-        self.positions = nn.Parameter(torch.empty(1, config.num_patches + 1, width))           # E_pos
+        width = config.embedding_dim
+        self.project: nn.Module = patch_projection(config.in_channels, width, config.patch_size)     # E
+        self.class_token = nn.Parameter(torch.empty(1, 1, width))                                    # x_class
+        self.positions = nn.Parameter(torch.empty(1, config.num_patches + 1, width))                 # E_pos
         self.dropout = nn.Dropout(config.dropout)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Projection LeCun-normal (cut at ±2σ, widened to keep its variance), class token 0, positions N(0, 0.02).
-
-        Source: google-research/vision_transformer, vit_jax/models_vit.py; JAX's lecun_normal divides by 0.8796, the
-        standard deviation of a unit normal cut at ±2.
-        """
-        fan_in = self.project.in_channels * self.config.patch_size**2
-        std = math.sqrt(1 / fan_in) / 0.87962566103423978
-        nn.init.trunc_normal_(self.project.weight, std=std, a=-2 * std, b=2 * std)
-        nn.init.zeros_(self.project.bias)
         nn.init.zeros_(self.class_token)
         nn.init.normal_(self.positions, std=0.02)
 

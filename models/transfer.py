@@ -150,7 +150,7 @@ def _make_backbone(config: TransferConfig) -> tuple[nn.Module, int]:
     if config.backbone == "torchvision":
         return AnySizeViT(vit), vit.embedding_dim
     net = ViT(vit)
-    net.classifier = nn.Identity()
+    net.set_submodule("classifier", nn.Identity())
     return net, vit.embedding_dim
 
 
@@ -160,7 +160,7 @@ def blocks_of(backbone: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
         return list(backbone.encoder), [backbone.norm]
     if isinstance(backbone, VisionTransformer):
         return list(backbone.encoder.layers), [backbone.encoder.ln]
-    return [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4], []
+    return [backbone.get_submodule(f"layer{stage}") for stage in (1, 2, 3, 4)], []
 
 
 def layer_lr_factors(model: TransferModel, decay: float) -> dict[str, float]:

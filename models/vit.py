@@ -1,11 +1,8 @@
 """The complete Vision Transformer."""
 
-from dataclasses import replace
-
 from torch import Tensor, nn
 
-from functions.runtime.errors import UserError
-from models.config import VARIANTS, ViTConfig
+from models.config import ViTConfig
 from models.encoder_block import TransformerEncoder
 from models.patch_embedding import PatchEmbedding
 
@@ -33,18 +30,3 @@ class ViT(nn.Module):
         z = self.encoder(z, tokens=1)         # Eq. 2 and 3, L times: z_L^0, (B, 1, D), the only token that Eq. 4 reads
         y = self.norm(z[:, 0])                # Eq. 4: y = LN(z_L^0), (B, D)
         return self.classifier(y)             # (B, K)
-
-
-def configure(name: str, **overrides) -> ViTConfig:
-    """The ViTConfig of `name` in VARIANTS, with some fields overridden; UserError for unknown names."""
-    if name not in VARIANTS:
-        raise UserError(f'unknown model "{name}"; known: {", ".join(VARIANTS)}')
-    fields = ViTConfig.__dataclass_fields__
-    if unknown := sorted(set(overrides) - set(fields)):
-        raise UserError(f"ViTConfig has no field {', '.join(unknown)}; it has {', '.join(fields)}")
-    return replace(VARIANTS[name], **overrides)
-
-
-def build(name: str, **overrides) -> ViT:
-    """The ViT called `name` in VARIANTS with fields of its ViTConfig overridden; UserError for unknown names."""
-    return ViT(configure(name, **overrides))

@@ -1,6 +1,7 @@
 """The map that DESIGN promises: imports point down only, and importing does nothing."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,15 @@ def test_importing_a_script_does_nothing_and_loads_no_torch(path, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_checks_before_a_commit_are_those_before_the_tests():
+    hooks = re.findall(r"entry: (.+)", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    lint = re.findall(r"^\t\$\(VENV\)/bin/((?:ruff|mypy).*)$", makefile, re.MULTILINE)
+    assert hooks == lint == ["ruff check .", "mypy"]
+    needed = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{hook.split()[0]}>=", needed, re.MULTILINE) for hook in hooks)
 
 
 def test_every_directory_of_the_map_is_there():

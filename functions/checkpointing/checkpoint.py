@@ -18,25 +18,26 @@ from functions.runtime.atomic_files import write_atomically
 from functions.runtime.device import restore_rng_states, rng_states
 from functions.runtime.errors import UserError, not_a_file
 from functions.runtime.sharding import distribute_like, full_state, load_optimizer
-from models import ViT, ViTConfig
+from models import HybridConfig, ViTConfig, make_model
 from models.pretrained.torch_files import read_torch_file
 from models.pretrained.weight_files import FROZEN, frozen_weights
 
 
 def config_to_plain(config) -> dict:
-    """A ViTConfig or TransferConfig as plain types, with its kind; `build_model` is the inverse."""
-    return asdict(config) | {"image_size": list(config.image_size), "kind": type(config).__name__}
+    """A ViTConfig, HybridConfig or TransferConfig as plain types, with its kind; `build_model` is the inverse."""
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+    return plain | {"kind": type(config).__name__}
 
 
 def build_model(plain: dict) -> nn.Module:
     """The model described by a checkpoint's config, without its weights; raises UserError for an invalid config."""
-    kinds = {"ViTConfig": ViTConfig}
+    kinds = {"ViTConfig": ViTConfig, "HybridConfig": HybridConfig}
     if plain.get("kind") == "TransferConfig":
         from models.transfer import TransferConfig, TransferModel
 
         kinds["TransferConfig"] = TransferConfig
     if (kind := str(plain.get("kind", "ViTConfig"))) not in kinds:
-        raise UserError(f"config.kind is {kind[:40]!r}, neither ViTConfig nor TransferConfig")
+        raise UserError(f"config.kind is {kind[:40]!r}, none of ViTConfig, HybridConfig and TransferConfig")
     fields = {name: value for name, value in plain.items() if name != "kind"}
     known = kinds[kind].__dataclass_fields__
     if unknown := sorted(str(name) for name in fields if name not in known):
@@ -45,7 +46,7 @@ def build_model(plain: dict) -> nn.Module:
         config = kinds[kind](**fields)
     except UserError as error:
         raise UserError(f"config: {error}") from None
-    return ViT(config) if kind == "ViTConfig" else TransferModel(config)
+    return TransferModel(config) if kind == "TransferConfig" else make_model(config)
 
 
 def frozen_names(model: nn.Module) -> set[str]:

@@ -159,10 +159,11 @@ DATA = [
 AUGMENT = "augmentation: small random rotation, shift, scale, flip and intensity changes in training"
 NUM_CLASSES = Setting("num_classes", _number(int, 1, MAX_COUNT), None, "required number of classes")
 MODEL = [
-    Setting("model", str, "vit_b_16", "a name in models.VARIANTS: vit_ti_16, vit_s_16, vit_b_16, ..."),
+    Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_16, vit_s_32, vit_b_8, vit_b_16, vit_b_32, vit_l_16, vit_l_32, "
+            "vit_h_14, or a hybrid: r50_vit_b_16, r26_vit_b_32, r_vit_ti_16"),
     Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
     Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
-    Setting("patch_size", _number(int, 1, MAX_PIXELS), None, "patch size P (default: the model's)"),
+    Setting("patch_size", _number(int, 1, MAX_PIXELS), None, "patch size P (default: the model's; fixed in a hybrid)"),
     Setting("num_transformer_layer", _number(int, 1, MAX_LAYERS), None, "number of layers L (default: the model's)"),
     Setting("embedding_dim", _number(int, 1, MAX_WIDTH), None, "embedding width D (default: the model's)"),
     Setting("mlp_size", _number(int, 1, MAX_WIDTH), None, "width of the MLP (default: the model's)"),

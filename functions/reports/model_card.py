@@ -72,8 +72,10 @@ def _sizes(settings: dict) -> str:
     """The sizes of a hand-written ViT, which may differ from those of its name; "" for a pretrained network."""
     if settings.get("embedding_dim") is None:
         return ""
+    patch = "P" if str(settings.get("model")).startswith("vit") else "pixels per token of the hybrid"
     return (f" with L = {settings.get('num_transformer_layer')}, D = {settings['embedding_dim']}, "
-            f"{settings.get('num_heads')} heads, MLP {settings.get('mlp_size')}, P = {settings.get('patch_size')}")
+            f"{settings.get('num_heads')} heads, MLP {settings.get('mlp_size')}, "
+            f"{patch} = {settings.get('patch_size')}")
 
 
 def _evaluation(record: dict, evaluated: bool) -> list[list[str]]:

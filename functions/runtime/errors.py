@@ -41,7 +41,7 @@ def _escape(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 
 
-def not_a_file(path: str | os.PathLike) -> str:
+def not_a_file(path: str | os.PathLike[str]) -> str:
     """The reason, for a message, why `path` is not a regular file; "" if it is one. (Opening a pipe would block.)"""
     try:
         mode = os.stat(path).st_mode

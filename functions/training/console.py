@@ -30,11 +30,11 @@ def frame(caveats: list[str]) -> list[str]:
 
 
 def describe_model(model: nn.Module) -> str:
-    """The size of a hand-written ViT as text."""
-    config, (rows, columns) = model.config, model.config.grid
+    """The size of a hand-written ViT or hybrid as text."""
+    config = model.config
     parameters = sum(p.numel() for p in model.parameters())
     return (f"{parameters:,} parameters, {config.num_layers} layers of width {config.embedding_dim}, "
-            f"{rows}x{columns} patches of {config.patch_size}x{config.patch_size} pixels")
+            f"{config.tokens}")
 
 
 def print_start(begun: Start, model: nn.Module, description: str, data, notes: list[str], caveats: list[str],

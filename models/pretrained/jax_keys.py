@@ -21,7 +21,8 @@ def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int |
     """(tensors under this project's names, k heads, notes); unknown names are kept, and the caller rejects them."""
     named, notes = without_prefix(arrays)
     named = renamed("jax", named, SPELLINGS)
-    tensors, blocks = {}, {}
+    tensors: dict[str, Tensor] = {}
+    blocks: dict[int, dict[str, Tensor]] = {}
     for name, array in named.items():
         if "." in name:                                      # never in theirs; it could pass for one of ours
             raise UserError(f"jax weights: {name} has no place in this ViT")
@@ -42,7 +43,7 @@ def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int |
 
 def renamed(source: str, tensors: dict[str, Tensor], spellings: list[tuple[str, str]]) -> dict[str, Tensor]:
     """The tensors under normalised names; UserError if two get the same name."""
-    new = {}
+    new: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         one = name
         for pattern, replacement in spellings:
@@ -116,7 +117,7 @@ def _check_attention(prefix: str, arrays: dict[str, Tensor], qkv: list[str]) -> 
     if "attention/query/kernel" not in arrays:
         return
     width, heads, deep = _check_ndim("attention/query/kernel", arrays["attention/query/kernel"], 3).shape
-    shapes = {"attention/out/kernel": (heads, deep, width)}
+    shapes: dict[str, tuple[int, ...]] = {"attention/out/kernel": (heads, deep, width)}
     shapes |= {f"{part}/kernel": (width, heads, deep) for part in qkv} | {f"{part}/bias": (heads, deep) for part in qkv}
     for name, shape in shapes.items():
         if name in arrays and tuple(_check_ndim(name, arrays[name], len(shape)).shape) != shape:

@@ -7,7 +7,7 @@ fbrynpk/ViT-Dementia, and the course that it follows.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -127,7 +127,7 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     weights = {name: tensors[theirs] for name, theirs in names.items()}
     _check_axes(source, weights, names)
     kernel = weights["patch_embedding.project.weight"]
-    grid = tuple(side // kernel.shape[-1] for side in size) if size else None
+    grid = (size[0] // kernel.shape[-1], size[1] // kernel.shape[-1]) if size else None
     return Converted(source, weights, norm_eps, gelu, grid, num_heads, left_out, tuple(notes))
 
 
@@ -161,7 +161,7 @@ def _type(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def _source_settings(source: str, config: dict) -> tuple[float, str, list[int] | None, int | None]:
+def _source_settings(source: str, config: dict) -> tuple[float, str, Sequence[int] | None, int | None]:
     """(LayerNorm's epsilon, GELU variant, image size, heads), from our configuration if it has them."""
     norm_eps, gelu = config.get("norm_eps", FORMS[source][0]), config.get("gelu", FORMS[source][1])
     size, num_heads = config.get("image_size"), config.get("num_heads")
@@ -214,7 +214,7 @@ def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
     pairs = dict(top)
     for i in range(min(max(layers, default=-1) + 1, len(tensors))):     # no name makes this long
         pairs |= {f"encoder.{i}.{ours}": prefix.format(i) + theirs for ours, theirs in zip(OURS, block, strict=True)}
-    names = {}
+    names: dict[str, str] = {}
     for ours, theirs in pairs.items():
         ends = ("weight", "bias") if ours.endswith(".") else ("",)
         names |= {ours + end: theirs + end for end in ends}

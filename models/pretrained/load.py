@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from functions.runtime.errors import UserError
 from models.config import ViTConfig
+from models.hybrid import HybridViT
 from models.pretrained.key_maps import BLOCK, OURS, TOP, Converted, convert
 from models.pretrained.position_embeddings import resize_positions
 from models.pretrained.weight_files import read_weights
@@ -24,9 +25,14 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
     Strict: every tensor is used exactly once and must have the model's shape. LayerNorm's epsilon and the GELU variant
     become the source's, in the modules and in `model.config`. Positions of another grid are interpolated, an RGB kernel
     is summed for gray images, and a head with another number of classes is left out; each gives a UserWarning. Raises
-    UserError, one line, and leaves the model unchanged, if anything does not fit.
+    UserError, one line, and leaves the model unchanged, if anything does not fit. A hybrid takes the authors' files
+    only (models/pretrained/hybrid_weights.py).
     """
     given = path_or_state_dict
+    if isinstance(model, HybridViT):
+        from models.pretrained.hybrid_weights import load_hybrid  # which needs this module
+
+        return load_hybrid(model, given)
     if isinstance(given, Mapping):
         return _load_converted(model, convert(dict(given)))
     file = read_weights(given)
@@ -133,8 +139,10 @@ def to_torchvision(model: ViT) -> dict[str, Tensor]:
     """The state dict that torchvision's VisionTransformer of the same sizes loads strictly.
 
     UserError if the epsilon or GELU differs from torchvision's, which are fixed in its code, or images are not square:
-    the logits would differ.
+    the logits would differ. UserError for a hybrid, which torchvision has not.
     """
+    if isinstance(model, HybridViT):
+        raise UserError("torchvision has no hybrid: its VisionTransformer takes patches of the image")
     height, width = model.config.image_size
     if height != width:
         raise UserError(f"torchvision's ViT takes square images, this one {height}x{width}: its logits would differ")

@@ -1,12 +1,14 @@
 """Interpolation of position embeddings to another grid of patches, as each library does it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from functions.runtime.errors import UserError
 
-MODES = {
+MODES: dict[str, dict[str, Any]] = {
     "torchvision": {"mode": "bicubic", "align_corners": True},                      # interpolate_embeddings
     "timm": {"mode": "bicubic", "align_corners": False, "antialias": True},         # resample_abs_pos_embed
     "huggingface": {"mode": "bicubic", "align_corners": False},                     # interpolate_pos_encoding

@@ -93,7 +93,8 @@ def other_heads(tensors: dict[str, Tensor], width: int, inside: Iterable[str] = 
     `inside`; or several layers under a name that heads have. A square matrix may be a hidden layer: it is a head only
     alone, without one under the library's name `beside` it.
     """
-    roots, found = {}, []
+    roots: dict[str, dict[str, dict[str, Tensor]]] = {}
+    found: list[tuple[str, int, bool] | None] = []
     for name, tensor in sorted(tensors.items(), key=_natural_key):
         layers = roots.setdefault(re.split("[./]", name)[0], {})
         layers.setdefault(_layer(name), {})[name] = tensor
@@ -103,9 +104,9 @@ def other_heads(tensors: dict[str, Tensor], width: int, inside: Iterable[str] = 
         else:
             found += [None if root in inside and root not in HEAD_NAMES else _linear_head(name, layer, width)
                       for name, layer in layers.items()]
-    if None in found or (beside or len(found) > 1) and any(direct and classes == width for _, classes, direct in found):
-        return None
-    return found
+    heads = [head for head in found if head]
+    square = any(direct and classes == width for _, classes, direct in heads)
+    return None if len(heads) < len(found) or square and (beside or len(heads) > 1) else heads
 
 
 def _layer(name: str) -> str:

@@ -94,12 +94,10 @@ def from_preset(known: WeightsEnum, origin: str) -> ImageSettings:
 def for_channels(settings: ImageSettings, in_channels: int, mean: Sequence[float] | None,
                  std: Sequence[float] | None) -> ImageSettings:
     """The settings with mean and std from flags, one value per channel; gray images get the average."""
-    flags = {"mean": mean, "std": std}
-    given = [f"--{name}" for name, values in flags.items() if values]
+    given = [f"--{name}" for name, values in (("mean", mean), ("std", std)) if values]
     origin = f"{' and '.join(given)}; the rest: {settings.origin}" if given else settings.origin
-    chosen = {name: _per_channel(list(values or getattr(settings, name)), in_channels)
-              for name, values in flags.items()}
-    return replace(settings, origin=origin, **chosen)
+    return replace(settings, origin=origin, mean=_per_channel(list(mean or settings.mean), in_channels),
+                   std=_per_channel(list(std or settings.std), in_channels))
 
 
 def _per_channel(values: list[float], in_channels: int) -> list[float]:

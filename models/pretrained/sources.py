@@ -65,8 +65,8 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
     if source == "random":
         default = get_model_weights(model).DEFAULT
         size = image_size or tuple(default.transforms().crop_size * 2)[:2]
-        images = for_channels(from_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
-        return Pretrained(replace(config, image_size=size), None, "random", None, images, (images.summary(size),))
+        assumed = for_channels(from_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
+        return Pretrained(replace(config, image_size=size), None, "random", None, assumed, (assumed.summary(size),))
     source = Path(source) if Path(source).is_file() else source           # a file whose name looks like torchvision's
     named = _named(model, source) if isinstance(source, str) else None
     path = _download(named) if named else Path(source)

@@ -10,6 +10,7 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -69,7 +70,8 @@ PROGRAMS = {      # what is in a ZIP archive that holds more than tensors
     r"(^|/)archive_format$|(^|/)models/[^/]+\.json$": "an exported program (torch.export.save)",
     r"^model\.weights\.h5$": "a model of Keras",
 }
-STAND_INS = [*((Ignored, name) for name in IGNORED_TYPES), *((PlainDict, name) for name in DICT_TYPES)]
+STAND_INS: list[Callable | tuple[Callable, str]] = [
+    *((Ignored, name) for name in IGNORED_TYPES), *((PlainDict, name) for name in DICT_TYPES)]
 
 
 def read_torch_file(path: Path, foreign: bool = False) -> object:

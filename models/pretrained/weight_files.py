@@ -120,14 +120,15 @@ def _unpack(content: object, path: Path) -> Weights:
     """Tensors out of the dictionaries they come in, prefixes of wrappers taken off."""
     if isinstance(content, dict) and _is_one(content.get("format")) and isinstance(content.get("weights"), dict):
         return _our_checkpoint(content, path)
-    notes, where = [], []
+    notes: list[str] = []
+    where: list[str] = []
     while len(where) < 5 and isinstance(content, dict) and (inside := _containers(content)):
         if inside[1:] and (inside[0] in AVERAGED or inside[1] == "student"):
             notes.append(f"of {' and '.join(inside)}, the file's {inside[0]} is read")
         where.append(inside[0])
         content = content[inside[0]]
-    tensors = {name: value for name, value in content.items() if _is_tensor(name, value)} if isinstance(
-        content, dict) else {}
+    content = content if isinstance(content, dict) else {}
+    tensors = {name: value for name, value in content.items() if _is_tensor(name, value)}
     if not tensors:
         inner = f" in {'.'.join(where)}" if where else ""
         raise UserError(f"holds no tensors by name{inner}")

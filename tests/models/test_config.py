@@ -3,7 +3,8 @@ import re
 import pytest
 import torch
 
-from models import VARIANTS, ViT, ViTConfig, build
+from functions.runtime.errors import UserError
+from models import HYBRIDS, VARIANTS, HybridConfig, ViT, ViTConfig
 
 # google-research/vision_transformer, vit_jax/models_test.py; s/32 by the formula below, which the others confirm.
 PARAMETERS = {
@@ -36,14 +37,6 @@ def test_parameters_follow_from_the_equations(name):
     embedding = (3 * c.patch_size**2 + 1) * d + d + (224 * 224 // c.patch_size**2 + 1) * d
     layer = 2 * d + 4 * (d * d + d) + 2 * d + (d * m + m) + (m * d + d)
     assert embedding + c.num_layers * layer + 2 * d + (d + 1) * 1000 == PARAMETERS[name]
-
-
-def test_parameters_are_counted_without_building_the_model():
-    """On sizes that all differ, for gray images that are not square."""
-    config = ViTConfig(image_size=(15, 20), patch_size=5, in_channels=1, num_classes=7, num_layers=3, embedding_dim=12,
-                       num_heads=2, mlp_size=17)
-    assert config.num_parameters == sum(p.numel() for p in ViT(config).parameters())
-    assert {name: config.num_parameters for name, config in VARIANTS.items()} == PARAMETERS
 
 
 def test_four_classes_leave_the_published_number():
@@ -89,14 +82,46 @@ def test_sizes_that_do_not_fit_are_refused_with_their_numbers(wrong, numbers):
         ViTConfig(**wrong)
 
 
-def test_build_overrides_a_variant_and_refuses_what_it_does_not_know():
-    model = build("vit_ti_16", image_size=(32, 48), num_layers=1, in_channels=1, num_classes=4)
-    assert model.config.embedding_dim == 192
-    assert model.config.grid == (2, 3)
-    with pytest.raises(ValueError, match="vit_x_16.*vit_b_16"):
-        build("vit_x_16")
-    with pytest.raises(ValueError, match="depth"):
-        build("vit_b_16", depth=3)
+def test_hybrids_are_those_of_the_authors():
+    """vit_jax/configs/models.py: units per stage, patch on the feature map, pixels per token, and the ViT's sizes."""
+    assert {name: (c.units, c.stem_patch, c.stem_width, c.patch_size) for name, c in HYBRIDS.items()} == {
+        "r50_vit_b_16": ((3, 4, 9), 1, 64, 16), "r26_vit_b_32": ((2, 2, 2, 2), 1, 64, 32),
+        "r_vit_ti_16": ((), 8, 64, 32)}
+    for name, config in HYBRIDS.items():
+        vit = VARIANTS[name.partition("_")[2]]
+        for size in ("num_layers", "embedding_dim", "num_heads", "mlp_size"):
+            assert getattr(config, size) == getattr(vit, size), (name, size)
+
+
+def test_tokens_in_words():
+    assert ViTConfig(image_size=(32, 48)).tokens == "2x3 patches of 16x16 pixels"
+    assert HybridConfig(image_size=(32, 48)).tokens == (
+        "2x3 tokens of 16x16 pixels, from the map of a ResNet stem with 3+4+9 residual units")
+
+
+@pytest.mark.parametrize(("wrong", "complaint"), [
+    *(({"units": units}, "units is ") for units in (
+        None, 3, "349", {3: 4}, (10**9,), (-1,), (0,), (3, 4.0), (True,), ("3",), (1,) * 5, [1] * 10**6)),
+    *(({"stem_patch": patch}, "stem_patch is ") for patch in (None, 0, -1, 1.0, "1", True, 10**9)),
+    *(({"stem_width": width}, "stem_width is ") for width in (None, 0, -32, 48, 32.0, "64", 2**11, 10**9)),
+    *(({"patch_size": size}, r"patch_size is .*: a token of this hybrid is 16x16 pixels") for size in (8, None, "16")),
+    ({"stem_patch": 2}, "patch_size is 16: a token of this hybrid is 32x32 pixels"),
+    ({"units": (3, 4)}, "patch_size is 16: a token of this hybrid is 8x8 pixels"),
+    ({"image_size": (64, 92)}, "image size 64x92 is not a multiple of the 16 pixels per token of this hybrid"),
+    ({"num_heads": 7}, "embedding_dim 768 is not a multiple of num_heads 7"),
+])
+def test_hybrids_that_cannot_be_built_are_refused_in_one_line(wrong, complaint):
+    with pytest.raises(UserError, match=complaint) as caught:
+        HybridConfig(**wrong)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("stages", range(5))
+def test_a_token_of_a_hybrid_is_what_its_stem_makes_of_as_many_pixels(stages):
+    """The root quarters both sides, and each stage after the first halves them."""
+    config = HybridConfig(image_size=192, patch_size=3 * (4, 4, 8, 16, 32)[stages], units=(1,) * stages, stem_patch=3)
+    assert config.grid == (192 // config.patch_size,) * 2
 
 
 def test_sizes_are_those_of_table_1_and_of_the_authors_smaller_models():

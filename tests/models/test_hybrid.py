@@ -1,5 +1,4 @@
 import types
-import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -10,24 +9,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.config import ViTConfig
-from models.hybrid import (
-    HYBRIDS,
-    HybridViT,
-    ResNetStem,
-    StdConv2d,
-    build_hybrid,
-    group_norm,
-    load_hybrid,
-    pad_same,
-    stem_from_jax,
-)
-from models.vit import build
-from tests.models import hybrid_reference, jax_reference
+from models.config import HYBRIDS, HybridConfig
+from models.factory import build
+from models.hybrid import HybridViT, ResNetStem, StdConv2d, group_norm, pad_same
+from models.pretrained.hybrid_weights import load_hybrid
+from tests.models import hybrid_reference
 
 WIDTH, UNITS = 32, (2, 1)
-SMALL = ViTConfig(image_size=(16, 24), patch_size=8, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20,
-                  num_classes=5)
+SMALL = HybridConfig(image_size=(16, 24), patch_size=8, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20,
+                     num_classes=5, units=UNITS, stem_width=WIDTH)
 
 
 def hybrid_arrays(units=UNITS, width=WIDTH, patch=1, **options):
@@ -43,7 +33,15 @@ def reference_logits(arrays, pictures):
 
 
 def small(**changes):
-    return HybridViT(replace(SMALL, **changes), UNITS, 1, WIDTH)
+    return HybridViT(replace(SMALL, **changes))
+
+
+def published(name, **changes):
+    """The stem of a published hybrid, for images of 2x3 tokens, with SMALL's encoder."""
+    theirs = HYBRIDS[name]
+    size = (2 * theirs.patch_size, 3 * theirs.patch_size)
+    return replace(SMALL, **{"image_size": size, "patch_size": theirs.patch_size, "units": theirs.units,
+                             "stem_patch": theirs.stem_patch, "stem_width": theirs.stem_width} | changes)
 
 
 def difference(model, arrays):
@@ -57,31 +55,20 @@ def difference(model, arrays):
 def test_parameter_counts_are_the_authors(name, count):
     """google-research/vision_transformer, vit_jax/models_test.py."""
     with torch.device("meta"):
-        assert sum(p.numel() for p in build_hybrid(name).parameters()) == count
+        assert sum(p.numel() for p in build(name).parameters()) == count
 
 
 @pytest.mark.parametrize("name", HYBRIDS)
 def test_a_token_stands_for_as_many_pixels_as_promised(name):
     with torch.device("meta"):
-        model = build_hybrid(name, image_size=(64, 96), num_layers=1)
+        model = build(name, image_size=(64, 96), num_layers=1)
         assert model(torch.empty(2, 3, 64, 96)).shape == (2, 1000)
-    with pytest.raises(ValueError, match="image size 64x92 is not a multiple of the patch size"):
-        build_hybrid(name, image_size=(64, 92))
-
-
-def test_what_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match='unknown hybrid "r50"; known: r50_vit_b_16, '):
-        build_hybrid("r50")
-    with pytest.raises(ValueError, match="ViTConfig has no field colour"):
-        build_hybrid("r_vit_ti_16", colour=3)
-    with pytest.raises(ValueError, match="patch_size is 16: a token of this hybrid stands for 32 pixels"):
-        build_hybrid("r_vit_ti_16", patch_size=16)
 
 
 def test_new_kernels_are_drawn_as_the_vits():
     """N(0, 1/fan_in), cut at ±2σ of the wider normal: PatchEmbedding's draw."""
     torch.manual_seed(0)
-    hybrid = build_hybrid("r_vit_ti_16", num_layers=1).patch_embedding.project
+    hybrid = build("r_vit_ti_16", num_layers=1).patch_embedding.project
     patches = build("vit_ti_16", num_layers=1).patch_embedding.project
     for module in (hybrid.patches, hybrid.stem.conv_root, patches):
         unit = module.weight * module.weight[0].numel() ** 0.5
@@ -109,10 +96,9 @@ def test_logits_are_those_of_the_authors_formulas(tmp_path, prefix):
 @pytest.mark.parametrize(("name", "width"), [("r50_vit_b_16", 32), ("r26_vit_b_32", 32), ("r_vit_ti_16", 64)])
 def test_the_papers_stems_give_the_logits_of_the_authors_formulas(name, width):
     """Their real units, patches and strides, and a map whose sides differ; narrower, and with two encoder blocks."""
-    units, patch, stride, _ = HYBRIDS[name]
-    size, arrays = (2 * stride, 3 * stride), hybrid_arrays(units, width, patch)
-    model = HybridViT(replace(SMALL, image_size=size, patch_size=stride), units, patch, width)
-    load_hybrid(model, arrays).eval()
+    config = published(name, stem_width=width)
+    arrays = hybrid_arrays(config.units, width, config.stem_patch)
+    model, size = load_hybrid(HybridViT(config), arrays).eval(), config.image_size
     with torch.no_grad():
         difference = model(images(size)).numpy() - reference_logits(arrays, images(size))
     assert np.abs(difference).max() < 1e-4
@@ -122,13 +108,13 @@ def test_the_papers_stems_give_the_logits_of_the_authors_formulas(name, width):
                                               ("vit_tiny_r_s16_p8_224", "r_vit_ti_16")])
 def test_timm_reads_the_same_file_to_the_same_logits(tmp_path, monkeypatch, theirs, name):
     """In float64. timm divides kernels by √(var + 1e-8) and its GroupNorm has 1e-5; alike in both, nothing differs."""
-    units, patch, stride, _ = HYBRIDS[name]
-    size = (2 * stride, 3 * stride)
-    np.savez(tmp_path / "hybrid.npz", **hybrid_arrays(units, 64, patch))
+    config = published(name)
+    size = config.image_size
+    np.savez(tmp_path / "hybrid.npz", **hybrid_arrays(config.units, 64, config.stem_patch))
     other = timm.create_model(theirs, img_size=size, num_classes=5, embed_dim=12, depth=2, num_heads=3,
                               mlp_ratio=20 / 12, act_layer=partial(nn.GELU, approximate="tanh"))
     other.load_pretrained(tmp_path / "hybrid.npz")
-    model = HybridViT(replace(SMALL, image_size=size, patch_size=stride), units, patch)
+    model = HybridViT(config)
     load_hybrid(model, tmp_path / "hybrid.npz")
     x = images(size).double()
     with torch.no_grad():
@@ -254,94 +240,3 @@ def test_a_new_unit_is_its_shortcut():
     unit = stem.stages.block1.unit2
     x = torch.rand(2, 128, 4, 6)
     torch.testing.assert_close(unit(x), x)
-
-
-def test_the_stem_is_told_from_the_rest():
-    arrays = {name: torch.from_numpy(array) for name, array in hybrid_arrays().items()}
-    stem, rest = stem_from_jax(arrays)
-    assert set(rest) == {name for name in arrays if name.startswith(("embedding", "cls", "Transformer", "head"))}
-    expected = ResNetStem(UNITS, 3, WIDTH).state_dict()
-    assert {name: tensor.shape for name, tensor in stem.items()} == {name: t.shape for name, t in expected.items()}
-    kernel = arrays["block2/unit1/conv2/kernel"]
-    assert stem["stages.block2.unit1.conv2.weight"][5, 3, 2, 1] == kernel[2, 1, 3, 5]
-
-
-def refused(arrays, match, **changes):
-    """Loading raises ValueError, of one line, and the model stays as it was."""
-    model = small(**changes)
-    config, before = model.config, {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(ValueError, match=match) as caught:
-        load_hybrid(model, arrays)
-    assert "\n" not in str(caught.value)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert model.config is config
-
-
-@pytest.mark.parametrize("name", hybrid_arrays())
-def test_each_array_is_needed(name):
-    arrays = {key: array for key, array in hybrid_arrays().items() if key != name}
-    refused(arrays, "no Vision Transformer" if name == "embedding/kernel" else "missing")
-
-
-@pytest.mark.parametrize(("name", "shape", "match"), [
-    ("block1/unit2/conv4/kernel", (1, 1, 2, 2), r"block1\.unit2\.conv4\.weight is left over"),
-    ("block1/unit3/gn1/bias", (32,), r"block1\.unit3\.gn1\.bias is left over"),
-    ("gn_root/weight", (1, 1, 1, 32), "gn_root/weight has no place"),        # would fall on gn_root/scale
-    ("gn_root/kernel", (1, 1, 1, 32), "gn_root/kernel has no place"),
-    ("gn_root/scale", (2, 16), r"gn_root\.weight is \(2, 16\), the model's \(32,\)"),
-    ("gn_root/scale", (1, 1, 32, 2), r"gn_root\.weight is \(32, 2\)"),
-    ("conv_root/kernel", (32, 3, 7, 7), r"conv_root\.weight is \(7, 7, 32, 3\), the model's \(32, 3, 7, 7\)"),
-    ("conv_root/kernel", (7, 7, 3), r"conv_root\.weight is \(7, 7, 3\)"),
-    ("embedding/kernel", (2, 2, 256, 12), r"project\.patches\.weight is \(12, 256, 2, 2\)"),
-])
-def test_a_surplus_array_or_another_shape_is_refused(name, shape, match):
-    refused(hybrid_arrays() | {name: np.ones(shape, np.float32)}, match)
-
-
-def test_another_network_is_refused():
-    refused(hybrid_arrays(), "heads is 3, the model's 4", num_heads=4)       # all shapes are the same
-    refused(hybrid_arrays(), r"encoder\.2\..* is missing", num_layers=3)
-    refused(hybrid_arrays(), r"is \(20, 12\), the model's \(24, 12\)", mlp_size=24)
-    refused(hybrid_arrays(), r"conv_root\.weight is \(32, 3, 7, 7\)", in_channels=1)
-    refused(hybrid_arrays(width=64), r"conv_root\.weight is \(64, 3, 7, 7\)")
-    refused(hybrid_arrays(units=(1, 1)), r"block1\.unit2\..* is missing")
-    refused(jax_reference.make_arrays(8, 12, 3, 20, 2, (2, 3), 5), r"stem\..* is missing")
-    refused(build("vit_ti_16", num_layers=1).state_dict(), "ours weights: a hybrid takes the arrays of the authors'")
-    refused({}, "no Vision Transformer")
-
-
-def test_a_head_on_a_hidden_layer_is_left_out_or_refused():
-    arrays = hybrid_arrays(hidden=9)
-    refused(arrays, "their 5 classes stand on a hidden layer")
-    model = small(num_classes=4)
-    with pytest.warns(UserWarning, match="5 classes on a hidden layer, is left out"):
-        load_hybrid(model, arrays)
-    assert not model.classifier.weight.any()
-
-
-def test_a_file_with_the_optimisers_state_or_without_a_head_loads():
-    arrays = {f"opt/target/{name}": array for name, array in hybrid_arrays().items()}
-    with pytest.warns(UserWarning, match="1 tensors of the optimiser's state are left out"):
-        model = load_hybrid(small(), arrays | {"opt/state/step": np.ones(1, np.float32)})
-    assert difference(model, hybrid_arrays()) < 1e-4
-    model = small()
-    model.classifier.weight.data.fill_(0.5)
-    load_hybrid(model, {name: array for name, array in hybrid_arrays().items() if not name.startswith("head/")})
-    assert (model.classifier.weight == 0.5).all()
-
-
-def test_other_classes_and_another_size_are_said():
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        arrays = hybrid_arrays()
-        square = jax_reference.make_arrays(1, 12, 3, 20, 2, (4, 4), 5)["Transformer/posembed_input/pos_embedding"]
-        arrays["Transformer/posembed_input/pos_embedding"] = square
-        model = load_hybrid(small(num_classes=4), arrays)
-    words = " | ".join(str(warning.message) for warning in caught)
-    assert "positions interpolated from a grid of 4x4 to 2x3" in words
-    assert "the head of 5 classes is left out, the model has 4" in words
-    assert not model.classifier.weight.any()
-    old = square[0, 1:].reshape(4, 4, 12)                    # linearly between corners: rows 0, 3; columns 0, 1.5, 3
-    expected = np.stack([old[[0, 3], 0], (old[[0, 3], 1] + old[[0, 3], 2]) / 2, old[[0, 3], 3]], axis=1).reshape(6, 12)
-    positions = model.patch_embedding.positions.detach().numpy()[0]
-    np.testing.assert_allclose(positions, np.concatenate([square[0, :1], expected]), atol=1e-7)

@@ -5,11 +5,18 @@ import torch
 
 from data_setup.images.resize import from_description
 from data_setup.loading.transforms import make_transforms
-from functions.checkpointing.checkpoint import build_model, load_checkpoint, load_model, make_checkpoint, restore
+from functions.checkpointing.checkpoint import (
+    build_model,
+    config_to_plain,
+    load_checkpoint,
+    load_model,
+    make_checkpoint,
+    restore,
+)
 from functions.checkpointing.schema import check_checkpoint
 from functions.runtime.errors import UserError
 from functions.training.optimisation import make_optimizer
-from models import ViT
+from models import HybridConfig, ViT, make_model
 from tests.functions.plain import CONFIG, HOSTILE, NAN, curves, places, plain_checkpoint, refusal, with_value
 
 
@@ -24,6 +31,41 @@ def test_a_whole_checkpoint_is_read(tmp_path):
     model, checkpoint = load_model(tmp_path / "best.pt")
     assert model.config == CONFIG
     assert checkpoint["stamps"] == []
+
+
+HYBRID = HybridConfig(image_size=(32, 64), patch_size=32, in_channels=1, num_layers=2, embedding_dim=12, num_heads=3,
+                      mlp_size=20, num_classes=2, units=(), stem_patch=8, stem_width=32)
+
+
+def hybrid_checkpoint(**changes):
+    """The checkpoint of a small hybrid with some fields of its config changed, or gone where they are `...`."""
+    torch.manual_seed(0)
+    content = plain_checkpoint(weights=make_model(HYBRID).state_dict())
+    content["preprocessing"]["image_size"] = [32, 64]
+    fields = config_to_plain(HYBRID) | changes
+    return content | {"config": {name: value for name, value in fields.items() if value is not ...}}
+
+
+def test_a_hybrids_checkpoint_is_read(tmp_path):
+    torch.save(hybrid_checkpoint(), tmp_path / "best.pt")
+    model, checkpoint = load_model(tmp_path / "best.pt")
+    assert model.config == HYBRID
+    assert type(model) is type(make_model(HYBRID))
+    assert all(torch.equal(value, checkpoint["weights"][name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("field", "values"), [
+    ("units", (..., None, -1, 10**9, "x", [10**9], [-1], [0], [1.0], [True], [None], ["3"], [[1]], [1] * 10**6, [1, 1],
+               {"a": 1}, torch.ones(2), [100, 100, 100, 100])),
+    ("stem_patch", (None, 0, -8, 10**9, 8.0, "8", True, [8], 2**14)),
+    ("stem_width", (..., None, 0, -32, 48, 10**9, 32.0, "32", [32], 1024)),
+    ("patch_size", (..., None, 16, -32, 10**9, "32", [32])), ("num_layers", (10**9, 1000, -1)),
+    ("kind", (..., "ViTConfig", "Hybrid", None, 3)), ("colour", (3,)),
+])
+def test_a_hybrids_config_that_cannot_be_is_one_line(tmp_path, field, values):
+    for value in values:
+        torch.save(hybrid_checkpoint(**{field: value}), tmp_path / "best.pt")
+        assert refusal(lambda: load_model(tmp_path / "best.pt")), f"{field} = {value!r:.60} is accepted"
 
 
 def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):

@@ -40,6 +40,8 @@ def test_the_card_names_the_intervals_that_are_computed():
 def test_the_sizes_of_a_vit_are_told_where_they_are_known():
     sizes = {"num_transformer_layer": 4, "embedding_dim": 64, "num_heads": 2, "mlp_size": 128, "patch_size": 8}
     assert card(**sizes)["Model"].startswith("vit_ti_16 with L = 4, D = 64, 2 heads, MLP 128, P = 8, images")
+    hybrid = card(**sizes | {"model": "r50_vit_b_16", "patch_size": 16})["Model"]
+    assert hybrid.startswith("r50_vit_b_16 with L = 4, D = 64, 2 heads, MLP 128, pixels per token of the hybrid = 16")
     assert card(embedding_dim=None)["Model"].startswith("vit_ti_16, images")
 
 

@@ -45,6 +45,21 @@ def test_flop_of_a_step_are_those_of_the_formula():
     assert training_flop(build("vit_b_16")) == pytest.approx(6 * (layers * per_layer - skipped + embedding), rel=0.01)
 
 
+def test_flop_of_a_hybrids_step_are_those_of_its_convolutions_and_its_vit():
+    """r_vit_ti_16 on gray 64x96 images: a root of 7x7 at half the sides, patches of 8x8 of its 64 channels, 6 tokens.
+
+    Six FLOP per multiply-add, four for the root: the image needs no gradient.
+    """
+    tokens, d, mlp, layers = 7, 12, 20, 3
+    root, patches = 32 * 48 * 64 * 7 * 7, 6 * d * 64 * 8 * 8
+    encoder = layers * (tokens * (4 * d * d + 2 * d * mlp) + 2 * tokens * tokens * d)
+    skipped = 6 * (2 * d * d + 2 * d * mlp + 2 * tokens * d)
+    model = build("r_vit_ti_16", image_size=(64, 96), in_channels=1, num_layers=layers, embedding_dim=d, num_heads=3,
+                  mlp_size=mlp, num_classes=5)
+    expected = 6 * (patches + encoder - skipped + d * 5) + 4 * root
+    assert training_flop(model) == pytest.approx(expected, rel=1e-3)
+
+
 def test_frozen_parts_cost_a_third():
     model = TransferModel(TransferConfig(num_classes=4))
     model.unfreeze("head")
