@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,19 +23,27 @@ from functions.runtime.distributed import (
 )
 
 
+class Batches(Protocol):
+    """Batches (images, labels) of known number, such as those of a DataLoader."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
 def group_batches(batches: Iterable, size: int) -> Iterator[tuple[list, float]]:
     """Yields (list of `size` batches, the last one shorter; seconds spent waiting for them)."""
-    batches = iter(batches)
+    remaining = iter(batches)
     while True:
         started = time.perf_counter()
-        if not (group := list(islice(batches, size))):
+        if not (group := list(islice(remaining, size))):
             return
         yield group, time.perf_counter() - started
 
 
 def train_step(
     model: nn.Module,
-    dataloader: Iterable,
+    dataloader: Batches,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     optimizer: torch.optim.Optimizer,
     device: torch.device,
@@ -91,14 +100,14 @@ def train_step(
     return sums.scores(data_wait=data_wait)
 
 
-def _bar(dataloader: Iterable, progress: str) -> tqdm:
+def _bar(dataloader: Batches, progress: str) -> tqdm:
     return tqdm(total=len(dataloader), desc=progress, leave=False, disable=None if progress and is_main() else True)
 
 
 @torch.no_grad()          # not inference_mode: parameters gathered by FSDP in it cannot be trained afterwards
 def test_step(
     model: nn.Module,
-    dataloader: Iterable,
+    dataloader: Batches,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     device: torch.device,
     *,
@@ -123,24 +132,25 @@ def test_step(
     bar.close()
     if not truth:
         return sums.scores()
-    probabilities, truth = all_gather(torch.cat(probabilities)), all_gather(torch.cat(truth))
-    real = truth != IGNORED
-    return sums.scores(probabilities=probabilities[real].cpu(), labels=truth[real].cpu())
+    gathered, labels = all_gather(torch.cat(probabilities)), all_gather(torch.cat(truth))
+    real = labels != IGNORED
+    return sums.scores(probabilities=gathered[real].cpu(), labels=labels[real].cpu())
 
 
-test_step.__test__ = False    # the name is the replicated repository's; pytest would collect it as a test
+# pytest would collect it by its name
+test_step.__test__ = False    # type: ignore[attr-defined]
 
 
 def train(
     model: nn.Module,
-    train_dataloader: Iterable,
-    test_dataloader: Iterable,
+    train_dataloader: Batches,
+    test_dataloader: Batches,
     optimizer: torch.optim.Optimizer,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     epochs: int,
     device: torch.device,
     *,
-    val_dataloader: Iterable | None = None,
+    val_dataloader: Batches | None = None,
     history: dict[str, list[float]] | None = None,
     after_epoch: Callable[[int, dict[str, EpochScores], dict[str, list[float]]], bool | None] | None = None,
     precision: str = "fp32",
@@ -153,8 +163,7 @@ def train(
     selects; if it returns True, training pauses. `loaded` names the initial weights if they were loaded from a file.
     `step_options` are passed to train_step.
     """
-    scored = {"val": val_dataloader, "test": test_dataloader}
-    scored = {split: loader for split, loader in scored.items() if loader is not None}
+    scored = ({"val": val_dataloader} if val_dataloader is not None else {}) | {"test": test_dataloader}
     history = history or {f"{split}_{metric}": [] for split in ("train", *scored) for metric in ("loss", "acc")}
     parallel_model = data_parallel(model)
     for epoch in range(len(history["train_loss"]) + 1, epochs + 1):

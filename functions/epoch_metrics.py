@@ -36,7 +36,7 @@ class EpochSums:
         self.phase = phase                                                # "training" or "scoring"
         self.loaded = loaded                                              # name of the initial weights, if loaded
         self.loss = torch.zeros((), device=device)
-        self.confusion = None                                             # (K * K,), allocated when K is known
+        self.confusion: Tensor | None = None                              # (K * K,), allocated when K is known
         self.first_bad_step = torch.full((), torch.inf, device=device)
         self.started = time.perf_counter()
 

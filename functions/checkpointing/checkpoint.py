@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +32,7 @@ def config_to_plain(config) -> dict:
 
 def build_model(plain: dict) -> nn.Module:
     """The model described by a checkpoint's config, without its weights; raises UserError for an invalid config."""
-    kinds = {"ViTConfig": ViTConfig, "HybridConfig": HybridConfig}
+    kinds: dict[str, Any] = {"ViTConfig": ViTConfig, "HybridConfig": HybridConfig}
     if plain.get("kind") == "TransferConfig":
         from models.transfer import TransferConfig, TransferModel
 
@@ -70,7 +71,7 @@ def _digest(weights: dict[str, torch.Tensor]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -169,7 +170,7 @@ def restore(
     checkpoint: dict,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    scheduler: torch.optim.lr_scheduler.LambdaLR,
     scaler: torch.amp.GradScaler,
 ) -> None:
     """Restores model, optimiser, schedule, scaler and RNG states from a checkpoint.
@@ -216,7 +217,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         weights = checkpoint["weights"]
         if checkpoint["frozen"]:
-            kept = check_weights(frozen_weights(Path(path).parent / FROZEN, checkpoint["frozen"], path))
+            kept = check_weights(frozen_weights(Path(path).parent / FROZEN, checkpoint["frozen"], Path(path)))
             if _digest(kept) != checkpoint["frozen"]:
                 raise UserError(f"the weights in {FROZEN} next to it are not those of this run")
             weights = weights | kept

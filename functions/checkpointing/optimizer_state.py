@@ -77,7 +77,7 @@ def _equal(one: object, other: object) -> bool:
     kinds = {tuple: list, int: float}
     if kinds.get(type(one), type(one)) is not kinds.get(type(other), type(other)):
         return False
-    if isinstance(one, (list, tuple)):
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_equal, one, other))
     return one == other
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from functions.checkpointing.run_names import check_name
 from functions.checkpointing.run_record import parse_record
@@ -30,7 +30,7 @@ from functions.runtime.exits import interrupted, one_line_message, peer_lost, si
 
 LOCK, PID_FILE = "process.lock", "process.pid"     # held by the process that trains the run; its id, for messages
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow")
-_claims = {}     # run folder → lock held by this process
+_claims: dict[Path, BaseFileLock] = {}     # run folder → lock held by this process
 
 
 def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("runs")) -> Path:

@@ -6,6 +6,7 @@ Every check raises a UserError that names the key; the caller adds the file.
 import math
 import random
 from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,8 +65,9 @@ class Checkpoint:
     def __post_init__(self):
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if not isinstance(value, entry.type) or isinstance(value, bool):
-                raise wrong(entry.name, value, entry.type.__name__)
+            kind: Any = entry.type
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise wrong(entry.name, value, kind.__name__)
             if entry.type is str:
                 text(entry.name, value)
         for name in ("class_names", "stamps"):
@@ -109,9 +111,10 @@ class Checkpoint:
                             f"{shown(self.config.get('in_channels'))}: one whole number, 1 or 3, in both")
         if len({channels} | {len(self.preprocessing[name]) for name in ("mean", "std")}) > 1:
             raise UserError(f"preprocessing.mean and std are not one number for each of {channels} channels")
-        sizes = self.config.get("image_size"), self.preprocessing.get("image_size")
-        if any(type(size) not in (list, tuple) for size in sizes) or list(sizes[0]) != list(sizes[1]):
-            raise UserError(f"preprocessing.image_size is not config.image_size, {str(sizes[0])[:60]}")
+        of_model, of_images = (part.get("image_size") for part in (self.config, self.preprocessing))
+        if not (isinstance(of_model, (list, tuple)) and isinstance(of_images, (list, tuple))
+                and list(of_model) == list(of_images)):
+            raise UserError(f"preprocessing.image_size is not config.image_size, {str(of_model)[:60]}")
 
     def _check_results(self) -> None:
         """Losses and accuracies of every epoch, and what the selection knows of the best one."""
@@ -202,7 +205,8 @@ def _check_generators(rng: dict) -> None:
         raise UserError("rng.python is not the state of Python's generator")
     if not _is_numpy_state(rng.get("numpy")):
         raise UserError("rng.numpy is not the state of NumPy's generator")
-    here, cuda = rng.get("torch"), rng.get("cuda")
+    here: Any = rng.get("torch")
+    cuda = rng.get("cuda")
     if type(cuda) is not list:
         raise UserError("rng.cuda is not a list of generators' states")
     apple = [("mps", rng["mps"])] if rng.get("mps") is not None else []
@@ -216,7 +220,7 @@ def _check_generators(rng: dict) -> None:
         raise UserError("rng.torch is not the state of torch's generator") from None
 
 
-def _is_python_state(state: object) -> bool:
+def _is_python_state(state: Any) -> bool:
     if type(state) not in (list, tuple) or [type(part) for part in state[:2]] != [int, list] or len(state) != 3:
         return False
     version, internal, gauss = state
@@ -229,7 +233,7 @@ def _is_python_state(state: object) -> bool:
     return True
 
 
-def _is_numpy_state(state: object) -> bool:
+def _is_numpy_state(state: Any) -> bool:
     if type(state) not in (list, tuple) or [type(part) for part in state[:4]] != [str, list, int, int]:
         return False
     name, keys, position, has_gauss = state[:4]

@@ -106,7 +106,7 @@ def steps_or_epochs(settings: argparse.Namespace, sources: dict[str, str]) -> No
 
 def to_plain(settings: argparse.Namespace) -> dict:
     """Settings as JSON types; paths as given, with the working folder that they are relative to."""
-    plain = {"cwd": str(Path.cwd())}
+    plain: dict[str, object] = {"cwd": str(Path.cwd())}
     for name, value in vars(settings).items():
         if name != "resume":
             value = format_value(value) if isinstance(value, Path) else value

@@ -2,8 +2,9 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Upper bounds, well above any trained model: a typing error gives a message instead of exhausting the memory. They do
 # not exceed those of ViTConfig, which also apply to checkpoints.
@@ -124,8 +125,8 @@ class Setting(NamedTuple):
     """One setting: flag name, converter from text (bool: an on/off flag), default, help text."""
 
     name: str
-    convert: object
-    default: object
+    convert: Callable[[Any], Any]
+    default: Any
     help: str
 
 

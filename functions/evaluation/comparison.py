@@ -22,8 +22,9 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
     """
     classes, one_each = scored_classes(y, subjects), num_patients(subjects) == len(y)
     right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
-    found = {name: (rows.mean(), *mean_of_clusters(rows, subjects))
-             for name, rows in (("accuracy", right), ("brier", brier(p, y) - brier(q, y)))}
+    found: dict[str, tuple[float, ...]] = {
+        name: (rows.mean(), *mean_of_clusters(rows, subjects))
+        for name, rows in (("accuracy", right), ("brier", brier(p, y) - brier(q, y)))}
     if len(classes) > 1:
         parts = [right[y == k] for k in classes]
         found["balanced_accuracy"] = (np.mean([part.mean() for part in parts]), *_mean_difference(parts))

@@ -179,10 +179,10 @@ def by_class(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, class_names: Se
         if has_two_sides(of, subjects):
             area = auroc(p[:, k], of)[0]
             hits, passed = (called[of] == k).sum(), (called[~of] != k).sum()
-            made = {"sensitivity": (hits / of.sum(), wilson(hits, of.sum())),
-                    "specificity": (passed / (~of).sum(), wilson(passed, (~of).sum())),
-                    "auroc": (area, auroc_interval(area, *sides(of)))}
-            scores = {what: Score(float(value), *(map(float, ends) if given else ()))
-                      for what, (value, ends) in made.items()}
+            made: dict[str, tuple] = {"sensitivity": (hits / of.sum(), *wilson(hits, of.sum())),
+                                      "specificity": (passed / (~of).sum(), *wilson(passed, (~of).sum())),
+                                      "auroc": (area, *auroc_interval(area, *sides(of)))}
+            scores = {what: Score(float(value), float(low) if given else np.nan, float(high) if given else np.nan)
+                      for what, (value, low, high) in made.items()}
         found.append(ClassScores(name, num_patients(subjects[of]), int(of.sum()), **scores))
     return found

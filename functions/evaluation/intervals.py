@@ -6,6 +6,7 @@ The interval of each score of evaluate.py was chosen by its coverage in simulate
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 FEW = 5                   # classes with fewer patients have counts only and are excluded from means over classes
@@ -35,7 +36,7 @@ def bootstrap_interval(draws: np.ndarray, patients: int, strata: int = 1) -> tup
     return np.where(nowhere, np.nan, low), np.where(nowhere, np.nan, high)
 
 
-def wilson(hits: np.ndarray, counts: np.ndarray, z: float = norm.ppf((1 + LEVEL) / 2)) -> tuple[np.ndarray, np.ndarray]:
+def wilson(hits: ArrayLike, counts: ArrayLike, z: float = norm.ppf((1 + LEVEL) / 2)) -> tuple[np.ndarray, np.ndarray]:
     """(low, high), Wilson's score interval of proportions `hits` / `counts`; nan for count 0. Source: Wilson 1927."""
     hits, counts = np.asarray(hits, dtype=float), np.asarray(counts, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -95,7 +96,7 @@ def _of_patients(values: np.ndarray, subjects: np.ndarray) -> tuple[np.ndarray, 
     return np.bincount(subject), np.bincount(subject, values)
 
 
-def mean_of_proportions(hits: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+def mean_of_proportions(hits: ArrayLike, counts: ArrayLike) -> tuple[float, float]:
     """(low, high) of the mean of K independent proportions, such as balanced accuracy; nan for fewer than two.
 
     MOVER: mean ± √Σ (p_k - end_k)² / K with the ends of Wilson intervals, which use t with Σ counts - K degrees of

@@ -39,7 +39,7 @@ def stage_order(class_names: Sequence[str], given: str | None = None) -> list[in
     if given is not None:
         names = [unicodedata.normalize("NFC", name) for name in class_names]
         return [names.index(name) for name in _as_given(unicodedata.normalize("NFC", given), names)]
-    numbers = _ratings(class_names)
+    numbers: Sequence[float] | None = _ratings(class_names)
     if numbers is None:
         plain = [plain_name(name) for name in class_names]
         numbers = next((ranks for ranks in (_ranks(plain, scale) for scale in SCALES) if ranks), None)
@@ -48,8 +48,9 @@ def stage_order(class_names: Sequence[str], given: str | None = None) -> list[in
 
 def healthy_stage(class_names: Sequence[str]) -> int | None:
     """The index of the class without disease, recognised by its name; None unless there is exactly one."""
-    ratings = _ratings(class_names) or [None] * len(class_names)
-    found = [k for k, name in enumerate(class_names) if plain_name(name) in NOT_DEMENTED + HEALTHY or ratings[k] == 0]
+    ratings = _ratings(class_names)
+    found = [k for k, name in enumerate(class_names)
+             if plain_name(name) in NOT_DEMENTED + HEALTHY or (ratings and ratings[k] == 0)]
     return found[0] if len(found) == 1 else None
 
 
@@ -68,8 +69,8 @@ def order_hint(class_names: Sequence[str]) -> str:
 
 def _ranks(plain: Sequence[str], scale: Sequence[Sequence[str]]) -> list[int] | None:
     """The stage of each name on a scale; None unless all names have different stages."""
-    ranks = [next((rank for rank, names in enumerate(scale) if name in names), None) for name in plain]
-    return ranks if None not in ranks and len(set(ranks)) == len(ranks) else None
+    ranks = [rank for name in plain for rank, names in enumerate(scale) if name in names]
+    return ranks if len(set(ranks)) == len(ranks) == len(plain) else None
 
 
 def _ratings(class_names: Sequence[str]) -> list[float] | None:
@@ -78,10 +79,11 @@ def _ratings(class_names: Sequence[str]) -> list[float] | None:
     Bare numbers are ratings only if 0.5 is among them: others may be class indices in alphabetical order.
     """
     matches = [re.fullmatch(r"(cdr)?[\s_=-]*(0[.,_]5|[0-3](?:[.,_]0)?)", name.strip().lower()) for name in class_names]
-    if None in matches:
+    known = [match for match in matches if match]
+    if len(known) < len(matches):
         return None
-    ratings = [float(re.sub("[,_]", ".", match[2])) for match in matches]
-    sure = all(match[1] for match in matches) or 0.5 in ratings
+    ratings = [float(re.sub("[,_]", ".", match[2])) for match in known]
+    sure = all(match[1] for match in known) or 0.5 in ratings
     return ratings if sure and len(set(ratings)) == len(ratings) else None
 
 

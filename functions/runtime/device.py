@@ -2,6 +2,7 @@
 
 import os
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,11 +29,11 @@ def pick_device(name: str = "auto", cores: int | None = None) -> torch.device:
     available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(kind):
         raise UserError(f"--device {name}: torch finds no such device; --device auto selects the best available one")
-    if index and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1:
+    if index and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
         raise UserError(f"--device {name}: with torchrun each process uses its own GPU; use --device cuda")
     if kind == "cuda" or (kind == "auto" and available["cuda"]):
         torch.set_float32_matmul_precision("high")
-        number = int(index or os.environ.get("LOCAL_RANK", 0))
+        number = int(index or os.environ.get("LOCAL_RANK", "0"))
         if index and number >= torch.cuda.device_count():
             raise UserError(f"--device {name}: GPUs are numbered from 0, and there are {torch.cuda.device_count()}")
         if number >= torch.cuda.device_count():
@@ -110,7 +111,8 @@ def describe_device(device: torch.device) -> str:
 
 def rng_states() -> dict:
     """The states of all random number generators, as tensors and plain types."""
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    name, keys, position, has_gauss, cached = state
     version, internal, gauss_next = random.getstate()
     return {
         "python": [version, list(internal), gauss_next],

@@ -31,8 +31,8 @@ def join(device: torch.device) -> None:
     if by_torchrun and not dist.is_initialized():
         if device.type not in ("cuda", "cpu"):
             raise UserError(f"torchrun needs CUDA GPUs or CPUs, this is a {device.type} run: start it without torchrun")
-        options = {"device_id": device} if device.type == "cuda" else {}
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, **options)
+        gpu = device.type == "cuda"
+        dist.init_process_group("nccl" if gpu else "gloo", timeout=TIMEOUT, device_id=device if gpu else None)
         atexit.register(leave)
         if not is_main():
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
@@ -118,7 +118,7 @@ def count_images(group: list[tuple[Tensor, Tensor]], device: torch.device) -> in
     """The number of images in a step's batches over all processes, without padding; does not synchronise the GPU."""
     if world_size() == 1:
         return sum(len(labels) for _, labels in group)
-    return all_reduce_sum(sum((labels != IGNORED).sum() for _, labels in group).to(device))
+    return all_reduce_sum(torch.stack([(labels != IGNORED).sum() for _, labels in group]).sum().to(device))
 
 
 def data_parallel(model: nn.Module) -> nn.Module:
@@ -133,7 +133,7 @@ def data_parallel(model: nn.Module) -> nn.Module:
 def gradient_sync(model: nn.Module, last: bool) -> AbstractContextManager:
     """The context for one batch of a step: gradients are synchronised only for the `last` batch."""
     if is_sharded(model):
-        model.set_requires_gradient_sync(last)
+        model.set_requires_gradient_sync(last)  # type: ignore[operator]     # of FSDPModule
     return model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext()
 
 

@@ -46,7 +46,8 @@ def not_a_file(path: str | os.PathLike[str]) -> str:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):                 # ValueError: a NUL in the name
-        return "no such file" if not os.path.islink(path) else f"a link to {os.readlink(path)}, which is not there"
+        link = os.readlink(os.fspath(path)) if os.path.islink(path) else ""
+        return f"a link to {link}, which is not there" if link else "no such file"
     except OSError as error:
         return f"out of reach ({error.strerror})"
     if stat.S_ISREG(mode):

@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from functions.runtime.errors import UserError, printable
 from functions.runtime.terminal import SafeOutput
 
 CLOSED_PIPE = 128 + 13      # the exit code that a shell reports for a program terminated by SIGPIPE
-_signals = []     # received signals; Python drops an exception raised inside a destructor
+_signals: list[int] = []     # received signals; Python drops an exception raised inside a destructor
 
 
 @dataclass
@@ -73,7 +74,7 @@ def _ignore_signals(before: dict) -> None:
 @contextmanager
 def signals_ignored() -> Iterator[None]:
     """A context in which signals do not interrupt the program."""
-    before = {}
+    before: dict[int, Any] = {}
     try:
         _ignore_signals(before)
         yield

@@ -6,7 +6,7 @@ import sys
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from functions.runtime.errors import UserError, not_a_file, text_fault
 
@@ -70,14 +70,14 @@ def check(kind, content, path: Path, key: str = "") -> None:
             check(get_args(kind)[0], value, path, f"{key}[{index}]")
 
 
-def build(kind, content):
+def build(kind: Any, content: Any) -> Any:
     """An instance of the dataclass `kind`, and of those in it, from `content` that `check` has passed.
 
     null is nan for a float; entries that are no field are dropped.
     """
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     kind = next(option for option in options if _fits(option, content))
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         kinds = get_type_hints(kind)
         return kind(**{field.name: build(kinds[field.name], content[field.name]) for field in fields(kind)
                        if field.name in content})

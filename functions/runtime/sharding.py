@@ -62,7 +62,7 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32"
     # all-gather in bf16, which halves the communication; gradients are reduced in fp32
     bf16 = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     for block in blocks:
-        norms = [module for module in block.modules() if isinstance(module, (nn.LayerNorm, _BatchNorm))]
+        norms: list[nn.Module] = [m for m in block.modules() if isinstance(m, (nn.LayerNorm, _BatchNorm))]
         if norms and precision == "bf16":
             fully_shard(norms, mp_policy=fp32)
         fully_shard(block, mp_policy=bf16 if precision == "bf16" else fp32)
@@ -90,7 +90,8 @@ def distribute_like(value: Tensor, like: Tensor) -> Tensor:
         return value
     from torch.distributed.tensor import distribute_tensor
 
-    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements,  # type: ignore[attr-defined]
+                             src_data_rank=None)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:

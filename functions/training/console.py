@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +32,7 @@ def frame(caveats: list[str]) -> list[str]:
 
 def describe_model(model: nn.Module) -> str:
     """The size of a hand-written ViT or hybrid as text."""
-    config = model.config
+    config: Any = model.config
     parameters = sum(p.numel() for p in model.parameters())
     return (f"{parameters:,} parameters, {config.num_layers} layers of width {config.embedding_dim}, "
             f"{config.tokens}")
@@ -81,9 +82,10 @@ def describe_transfer(model: nn.Module, part: str, weights: str) -> str:
     """The size of a pretrained network, its trained part and the source of its weights, as text."""
     parameters = list(model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
-    code = "the hand-written ViT" if model.config.backbone == "ours" else "torchvision's code"
+    config: Any = model.config
+    code = "the hand-written ViT" if config.backbone == "ours" else "torchvision's code"
     return (f"{sum(p.numel() for p in parameters):,} parameters, {trained:,} trained ({part}), {code}, "
-            f"images {'x'.join(map(str, model.config.image_size))}, weights {weights}")
+            f"images {'x'.join(map(str, config.image_size))}, weights {weights}")
 
 
 SMALLER = {SCRATCH.run_name: "a smaller model: --model vit_ti_16, or --recipe recipes/mri_cpu.yaml",
@@ -170,6 +172,6 @@ def print_summary(model: nn.Module, device: torch.device) -> None:
     """Prints torchinfo's table of the model for a batch of one image."""
     from torchinfo import summary
 
-    config = model.config
+    config: Any = model.config
     print(summary(model, (1, config.in_channels, *config.image_size), device=device, depth=3, verbose=0,
                   col_names=("input_size", "output_size", "num_params"), row_settings=("var_names",)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,13 @@ FOLDER = Path("runs/.features")
 BLOCK_SECONDS = 4.0        # target time per block: an interruption loses at most one block
 
 
-def frozen_features(model: nn.Module, data, settings: Namespace, device: torch.device, frozen: str,
+def frozen_features(model: Any, data, settings: Namespace, device: torch.device, frozen: str,
                     precision: str) -> tuple[dict[str, Tensor], float]:
     """(features (n, V, D) of each split, seconds): read from the cache, or computed and added to it.
 
-    `model.features` maps images to features; `frozen` is the hash of its weights. V is 1, or `settings.views` augmented
-    views of each training slice. An augmented view is cached for its exact slices and seed. Each of its batches has its
-    own seed, so that an interrupted view resumes with the same random numbers.
+    `model` is a TransferModel: `model.features` maps images to features; `frozen` is the hash of its weights. V is 1,
+    or `settings.views` augmented views of each training slice. An augmented view is cached for its exact slices and
+    seed. Each of its batches has its own seed, so that an interrupted view resumes with the same random numbers.
     """
     check_writable(FOLDER, "disable the cache with --no_cache")
     started, features, total, new = time.perf_counter(), {}, 0, 0
@@ -149,7 +150,7 @@ def cached_features(file: Path, digests: Sequence[str], compute: Callable[[list[
 
 def _read(file: Path, width: int | None) -> tuple[list[str], Tensor]:
     """(digests, features) of a cache file; both empty if it does not exist or is unusable."""
-    empty = [], torch.empty(0)
+    empty: tuple[list[str], Tensor] = [], torch.empty(0)
     if not file.is_file():
         return empty
     try:

@@ -1,7 +1,7 @@
 """Loss, optimiser with weight decay on matrices only, learning-rate schedule and gradient scaler of a run."""
 
-from collections.abc import Mapping, Sized
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence, Sized
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,10 @@ class Optimisation(NamedTuple):
     @property
     def last_lr(self) -> float:
         """The learning rate of the last step; the largest over all parameter groups."""
-        return max(self.scheduler.base_lrs) * self.scheduler.lr_lambdas[0](self.scheduler.last_epoch - 1)
+        return float(max(self.scheduler.base_lrs)) * self.scheduler.lr_lambdas[0](self.scheduler.last_epoch - 1)
 
 
-def fit_in_memory(model: nn.Module, blocks: nn.Module, begun: Start) -> None:
+def fit_in_memory(model: nn.Module, blocks: Sequence[nn.Module], begun: Start) -> None:
     """Applies --checkpoint_activations and --shard to a model with the Transformer blocks `blocks`."""
     if begun.settings.checkpoint_activations:
         checkpoint_activations(blocks)
@@ -80,12 +80,13 @@ def make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float,
     if name == "adamw" and lr * weight_decay >= 1:
         raise UserError(f"weight_decay {weight_decay:g} times lr {lr:g} is {lr * weight_decay:g}: AdamW multiplies the "
                         "weights by 1 minus that at every step, so it must be below 1")
-    groups = {}
+    members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for n, p in model.named_parameters():
         if p.requires_grad:
             decay = weight_decay if name != "adamw" or decayed(n, p) else 0.0
-            groups.setdefault((lr * (rates[n] if rates else 1.0), decay), []).append(p)
-    groups = [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+            members.setdefault((lr * (rates[n] if rates else 1.0), decay), []).append(p)
+    groups: list[dict[str, Any]] = [{"params": params, "lr": rate, "weight_decay": decay}
+                                    for (rate, decay), params in members.items()]
     fusable = {"cpu", "cuda"}           # on a CPU the fused step is five times as fast as the loop over parameters
     fused = all(p.device.type in fusable for group in groups for p in group["params"]) or None
     if name == "sgd":

@@ -3,7 +3,7 @@
 import copy
 import statistics
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,8 @@ def training_flop(model: nn.Module) -> float:
     tensors = [*model.parameters(), *model.buffers()]
     memo = {id(t): torch.empty_like(t, device="meta") for t in tensors}
     memo |= {id(p): nn.Parameter(memo[id(p)], p.requires_grad) for p in model.parameters()}
-    empty, config = copy.deepcopy(model, memo), model.config
+    empty: nn.Module = copy.deepcopy(model, memo)
+    config: Any = model.config
     images = torch.empty(COUNTED, config.in_channels, *config.image_size, device="meta")
     with FlopCounterMode(display=False) as counter:
         empty(images).sum().backward()
@@ -77,7 +78,8 @@ def measured_peak(device: torch.device, precision: str) -> float:
     would not be sustained.
     """
     side = {"cuda": 8192, "mps": 4096}.get(device.type, 1024)
-    a, seconds = torch.randn(side, side, device=device), []
+    a = torch.randn(side, side, device=device)
+    seconds: list[float] = []
     with autocast(precision, device), torch.inference_mode():
         a = a @ a / side                         # in the dtype of the precision
         began = time.perf_counter()

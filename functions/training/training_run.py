@@ -5,6 +5,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ class TrainingRun:
     folder: Path
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
+    scheduler: torch.optim.lr_scheduler.LambdaLR
     scaler: torch.amp.GradScaler
     facts: dict
     val_subjects: np.ndarray
@@ -216,8 +217,8 @@ class TrainingRun:
         write_json(self.folder / "metrics.json", metrics_content(metrics))
         title, class_names = make_title(self.folder.name, self.facts["stamps"]), self.facts["class_names"]
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
-                             ("confusion_matrix.png", plot_confusion_matrix(confusion, class_names, title))):
-            write_atomically(self.folder / file, lambda out, figure=figure: figure.savefig(out, format="png", dpi=120))
+                             ("confusion_matrix.png", plot_confusion_matrix(confusion.numpy(), class_names, title))):
+            write_atomically(self.folder / file, partial(figure.savefig, format="png", dpi=120))
         seconds = {"train": sum(row["train_seconds"] for row in self.extra), "saving": self.saving_seconds,
                    "final": time.perf_counter() - started}
         update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")
