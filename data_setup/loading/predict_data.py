@@ -223,7 +223,7 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
         notes.append(f"the slices of {folder}{remainder}")
     notes += [f"CHECK: {warning}" for warning in listing.warnings]
     if listing.left_out:
-        notes.append(f"{len(listing.left_out)} files or folders are left out out; the first: {listing.left_out[0]}")
+        notes.append(f"{len(listing.left_out)} files or folders are left out; the first: {listing.left_out[0]}")
     return listing.table, notes
 
 

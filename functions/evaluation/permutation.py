@@ -40,8 +40,8 @@ def permuted(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence
 def can_move(asked: np.ndarray, subjects: np.ndarray) -> bool:
     """Whether any permutation changes what is `asked` of the rows: two patients of as many rows differ in it."""
     having: dict[int, set[tuple]] = {}
-    for person in np.unique(subjects):
-        rows = asked[subjects == person].tolist()
+    for patient in np.unique(subjects):
+        rows = asked[subjects == patient].tolist()
         having.setdefault(len(rows), set()).add(tuple(rows))
     return any(len(different) > 1 for different in having.values())
 
@@ -90,9 +90,10 @@ def mean_of_known(values: np.ndarray) -> np.ndarray:
 
 
 def p_value(value: float, null: np.ndarray) -> float:
-    """(1 + #{null ≥ value}) / (1 + #null), one-sided: 1 of a network that answers everybody alike; nan where the value
-    or a permutation's is nan. Undefined, too, where no label can move (`permutation.can_move`; patients of several
-    labels who can exchange them with nobody), which the caller sees.
+    """(1 + #{null ≥ value}) / (1 + #null), one-sided; nan if the value or that of a permutation is nan.
+
+    A network with constant predictions has p = 1. If no permutation can change a label (`can_move`), p is undefined,
+    which the caller must check.
     """
     if not (np.isfinite(value) and np.isfinite(null).all()):
         return np.nan
