@@ -230,3 +230,25 @@ def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "best.pt")
     with pytest.raises(UserError, match=f"checkpoint .*best.pt: {kind}"):
         load_checkpoint(tmp_path / "best.pt")
+
+
+OLD = Path(__file__).with_name("checkpoint_da816da.pt")       # last.pt of a tiny run of commit da816da, 2026-11-22
+
+
+def test_a_checkpoint_of_the_first_day_gives_its_logits_and_is_resumed():
+    """The logits were computed by the code of its commit."""
+    model, checkpoint = load_model(OLD)
+    with torch.inference_mode():
+        logits = model(torch.linspace(-1, 1, 16 * 16).reshape(1, 1, 16, 16))
+    expected = torch.tensor([[0.0026253482792526484, 0.0007675117230974138, -0.005235785618424416]])
+    torch.testing.assert_close(logits, expected, atol=1e-6, rtol=0)
+    assert checkpoint["class_names"] == ["MildDemented", "NonDemented", "VeryMildDemented"]
+    fresh = ViT(model.config)
+    optimizer = make_optimizer(fresh, "adamw", 1e-3, 0.1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", 4, 3, 0.1))
+    restore(checkpoint, fresh, optimizer, scheduler, torch.amp.GradScaler("cpu", enabled=False))
+    assert scheduler.last_epoch == 6
+    moments = optimizer.state_dict()["state"]
+    assert {float(state["step"]) for state in moments.values()} == {6.0}
+    assert all(torch.equal(moments[key]["exp_avg"], state["exp_avg"])
+               for key, state in checkpoint["optimizer"]["state"].items())
