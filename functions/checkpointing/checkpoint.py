@@ -25,16 +25,19 @@ from models.pretrained.weight_files import FROZEN, frozen_weights
 
 
 def config_to_plain(config) -> dict:
-    """A ViTConfig, HybridConfig or TransferConfig as plain types, with its kind; `build_model` is the inverse."""
+    """A ViTConfig, HybridConfig or TransferConfig as plain types, with its kind; `config_from_plain` is the inverse."""
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
     return plain | {"kind": type(config).__name__}
 
 
-def build_model(plain: dict) -> nn.Module:
-    """The model described by a checkpoint's config, without its weights; raises UserError for an invalid config."""
+def config_from_plain(plain: dict) -> Any:
+    """The config of a checkpoint; entries that older versions did not write have their defaults.
+
+    Raises UserError for an invalid config.
+    """
     kinds: dict[str, Any] = {"ViTConfig": ViTConfig, "HybridConfig": HybridConfig}
     if plain.get("kind") == "TransferConfig":
-        from models.transfer import TransferConfig, TransferModel
+        from models.transfer import TransferConfig
 
         kinds["TransferConfig"] = TransferConfig
     if (kind := str(plain.get("kind", "ViTConfig"))) not in kinds:
@@ -44,10 +47,19 @@ def build_model(plain: dict) -> nn.Module:
     if unknown := sorted(str(name) for name in fields if name not in known):
         raise UserError(f"config.{unknown[0][:40]} is unknown; {kind} has {', '.join(known)}")
     try:
-        config = kinds[kind](**fields)
+        return kinds[kind](**fields)
     except UserError as error:
         raise UserError(f"config: {error}") from None
-    return TransferModel(config) if kind == "TransferConfig" else make_model(config)
+
+
+def build_model(plain: dict) -> nn.Module:
+    """The model described by a checkpoint's config, without its weights; raises UserError for an invalid config."""
+    config = config_from_plain(plain)
+    if isinstance(config, ViTConfig):
+        return make_model(config)
+    from models.transfer import TransferModel
+
+    return TransferModel(config)
 
 
 def frozen_names(model: nn.Module) -> set[str]:
@@ -178,7 +190,7 @@ def restore(
     Only the step of the schedule is restored. The factor at that step is computed by the current schedule, so a run
     with more epochs continues on the longer curve.
     """
-    theirs, ours = checkpoint["config"], config_to_plain(model.config)
+    theirs, ours = config_to_plain(config_from_plain(checkpoint["config"])), config_to_plain(model.config)
     if differing := [key for key in (*ours, *theirs) if theirs.get(key) != ours.get(key)]:
         key = differing[0]
         raise UserError(f"the checkpoint is of another model: its config.{key} is {theirs.get(key)!r:.60}, but the "

@@ -9,6 +9,7 @@ from torch import nn
 
 from functions import engine
 from functions.checkpointing.checkpoint import (
+    build_model,
     frozen_digest,
     frozen_names,
     load_checkpoint,
@@ -232,23 +233,30 @@ def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
         load_checkpoint(tmp_path / "best.pt")
 
 
-OLD = Path(__file__).with_name("checkpoint_da816da.pt")       # last.pt of a tiny run of commit da816da, 2026-11-22
+OLD = {       # last.pt of tiny runs of earlier commits, and the logits that their own code computed
+    "da816da": [0.0026253482792526484, 0.0007675117230974138, -0.005235785618424416],
+    "702c594": [0.002799981040880084, 0.00016702787252143025, -0.005416220054030418],
+}
 
 
-def test_a_checkpoint_of_the_first_day_gives_its_logits_and_is_resumed():
-    """The logits were computed by the code of its commit."""
-    model, checkpoint = load_model(OLD)
+@pytest.mark.parametrize("commit", OLD)
+def test_checkpoints_of_earlier_commits_give_their_logits(commit):
+    model, checkpoint = load_model(Path(__file__).with_name(f"checkpoint_{commit}.pt"))
     with torch.inference_mode():
         logits = model(torch.linspace(-1, 1, 16 * 16).reshape(1, 1, 16, 16))
-    expected = torch.tensor([[0.0026253482792526484, 0.0007675117230974138, -0.005235785618424416]])
-    torch.testing.assert_close(logits, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(logits, torch.tensor([OLD[commit]]), atol=1e-6, rtol=0)
     assert checkpoint["class_names"] == ["MildDemented", "NonDemented", "VeryMildDemented"]
-    fresh = ViT(model.config)
-    optimizer = make_optimizer(fresh, "adamw", 1e-3, 0.1)
+
+
+def test_a_checkpoint_of_an_earlier_commit_is_resumed_also_without_the_kind_of_its_config():
+    """The oldest have no config.kind. (Those of the first day have their parameter groups in another order.)"""
+    checkpoint = load_checkpoint(Path(__file__).with_name("checkpoint_702c594.pt"))
+    del checkpoint["config"]["kind"]
+    model = build_model(checkpoint["config"])
+    optimizer = make_optimizer(model, "adamw", 1e-3, 0.1)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", 4, 3, 0.1))
-    restore(checkpoint, fresh, optimizer, scheduler, torch.amp.GradScaler("cpu", enabled=False))
+    restore(checkpoint, model, optimizer, scheduler, torch.amp.GradScaler("cpu", enabled=False))
     assert scheduler.last_epoch == 6
-    moments = optimizer.state_dict()["state"]
-    assert {float(state["step"]) for state in moments.values()} == {6.0}
-    assert all(torch.equal(moments[key]["exp_avg"], state["exp_avg"])
-               for key, state in checkpoint["optimizer"]["state"].items())
+    moments, theirs = optimizer.state_dict()["state"], checkpoint["optimizer"]["state"]
+    assert moments.keys() == theirs.keys()
+    assert all(torch.equal(moments[key]["exp_avg"], theirs[key]["exp_avg"]) for key in theirs)
