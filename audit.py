@@ -30,8 +30,8 @@ def audit_data(arguments) -> int:
     from data_setup.images.read import read_gray
     from functions.checkpointing.run_folder import provenance, write_table
     from functions.checkpointing.run_names import check_no_input, make_folder
-    from functions.reports import html_page
-    from functions.reports.audit_report import audit_lines, audit_sections
+    from functions.reports.audit_report import audit_content, audit_lines
+    from functions.reports.html_page import render
     from functions.runtime.atomic_files import write_json, write_text
     from functions.runtime.errors import printable
 
@@ -47,8 +47,8 @@ def audit_data(arguments) -> int:
     write_json(out / "audit.json", {"data": str(data), "findings": found.findings} | found.numbers
                | provenance())
     write_table(out / "subjects.csv", found.subject_table())
-    sections = audit_sections(found.findings, found.numbers, found.examples, read_gray)
-    write_text(out / "audit.html", html_page.page(f"Audit of {arguments.data}", [], sections))
+    content = audit_content(found.findings, found.numbers, found.examples, read_gray)
+    write_text(out / "audit.html", render("audit.html.j2", f"Audit of {arguments.data}", [], audit=content))
     print(f"{out} holds audit.html, audit.json, and subjects.csv (patients inferred from pixels, for --subjects)")
     return sum(finding["wrong"] for finding in found.findings)
 

@@ -232,5 +232,5 @@ def _leak(found: Audit, neighbours: Neighbours) -> None:
         found.numbers["leak"]["nearest neighbour"] = effect._asdict()
         if effect.gap[1] > 0:
             found.add("leak", f"a nearest neighbour gets {effect.as_split[0]:.1%} of the test slices right as split, "
-                      f"{effect.strangers_only[0]:.1%} without the patient's own: the leakage effect is "
+                      f"{effect.other_patients[0]:.1%} without the patient's own: the leakage effect is "
                       f"{100 * effect.gap[0]:.0f} points [{100 * effect.gap[1]:.0f} to {100 * effect.gap[2]:.0f}]")

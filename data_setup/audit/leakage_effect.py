@@ -13,10 +13,10 @@ class LeakageEffect(NamedTuple):
     """Share of test slices whose nearest training slice has their class, and the gap; each (value, low, high)."""
 
     as_split: tuple[float, float, float]
-    strangers_only: tuple[float, float, float]
+    other_patients: tuple[float, float, float]
     gap: tuple[float, float, float]
     largest_class: float             # score of always predicting the largest training class
-    people: int                      # number of test patients
+    patients: int                    # number of test patients
 
 
 def leakage_effect(neighbours: Neighbours, labels: np.ndarray, subjects: np.ndarray, test: np.ndarray,

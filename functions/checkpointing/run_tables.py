@@ -1,12 +1,14 @@
-"""Strict readers of the tables of a finished run: results.csv and split.csv."""
+"""Strict readers of the tables of a finished run: results.csv, split.csv and predictions.csv."""
 
 import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from functions.evaluation.predictions import Predictions, probability_columns
 from functions.runtime.csv_files import unescape
 from functions.runtime.errors import UserError, not_a_file
 
@@ -37,6 +39,18 @@ def read_split(path: Path) -> pd.DataFrame:
         if "\0" in row["path"]:
             raise UserError(f"{path} is damaged: row {number}, path holds a NUL")
     return table
+
+
+def read_predictions(path: Path, class_names: list[str]) -> Predictions:
+    """predictions.csv of a run with these classes. Raises UserError if it is damaged or of other classes."""
+    columns = probability_columns(class_names)
+    rows = _read(path, ("path", "subject", "label", *columns))
+    for number, row in enumerate(rows, 2):
+        if row["label"] not in class_names:
+            raise UserError(f"{path} is damaged: row {number}, label is {row['label'][:60]!r}, not a class of the run")
+    p = np.array([[_number(row[name], path, number, name) for name in columns] for number, row in enumerate(rows, 2)])
+    return Predictions([row["path"] for row in rows], [row["subject"] or None for row in rows],
+                       np.array([class_names.index(row["label"]) for row in rows]), p, class_names)
 
 
 def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -1,13 +1,14 @@
-"""The report of an audit: printed lines and the sections of an HTML page."""
+"""The report of an audit: printed lines, and the texts, tables and pictures of its HTML page."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from functions.evaluation.evaluation import Score
-from functions.reports import html_page
-from functions.reports.evaluation_text import with_interval
+from functions.reports.evaluation_text import in_stage_order, with_interval
+from functions.reports.html_page import Finding, Picture, Table, thumbnails
 
 
 def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
@@ -15,8 +16,10 @@ def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
     balance, patients = numbers["balance"], numbers["patients"]
     lines = [f"{data}: {balance['slices']:,} slices of {_patients(balance)}, "
              f"effective sample size {_effective(balance)}"]
-    lines += [f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} patients"
-              f"{_unassigned(counts['unassigned'])}" for name, counts in balance["classes"].items()]
+    for name in in_stage_order(balance["classes"]):
+        counts = balance["classes"][name]
+        lines.append(f"  {name}: {counts['slices']:,} slices, {counts['patients']:,} patients"
+                     f"{_unassigned(counts['unassigned'])}")
     constant = balance["accuracy of always answering it"]
     lines += [f"  always predicting {balance['largest class']}: accuracy {constant:.1%}",
               f"  patients known from names or a table: {patients['known by name or table']:,}; from pixels only: "
@@ -24,48 +27,64 @@ def audit_lines(findings: list[dict], numbers: dict, data: Path) -> list[str]:
     neighbour = numbers.get("leak", {}).get("nearest neighbour")
     if neighbour:
         lines.append(f"  accuracy of a nearest-neighbour classifier on the test slices: {neighbour['as_split'][0]:.1%} "
-                     f"as split, {neighbour['strangers_only'][0]:.1%} without slices of the same patient, "
+                     f"as split, {neighbour['other_patients'][0]:.1%} without slices of the same patient, "
                      f"always the largest class {neighbour['largest_class']:.1%}")
-    ordered = sorted(findings, key=lambda finding: not finding["wrong"])
-    lines += [f"{'WRONG' if finding['wrong'] else 'note '}  {finding['text']}" for finding in ordered]
+    lines += [f"{'WRONG' if finding['wrong'] else 'note '}  {finding['text']}" for finding in _faults_first(findings)]
     return lines if findings else [*lines, "no problems found"]
 
 
-def audit_sections(findings: list[dict], numbers: dict, examples: dict[str, list[str]],
-                   read: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
-    """(heading, HTML) sections of the page; `read(path)` returns a gray image."""
-    balance = numbers["balance"]
-    ordered = sorted(findings, key=lambda finding: not finding["wrong"])
-    found = html_page.items([(finding["text"], finding["wrong"]) for finding in ordered])
-    classes = [[name, f"{c['slices']:,}", f"{c['patients']:,}{_unassigned(c['unassigned'])}"]
-               for name, c in balance["classes"].items()]
-    sections = [
-        ("Findings", found if findings else html_page.paragraphs("No problems found.")),
-        ("Classes", html_page.table(["class", "slices", "patients"], classes) + html_page.paragraphs(
-            f"{balance['slices']:,} slices of {_patients(balance)}: they carry as much information as "
-            f"{_effective(balance, ' independent ones')}.")),
-        ("Patients", html_page.table(["quantity", "value"], [[_plain(key), _short(value)] for key, value in
-                                                             numbers["patients"].items()])),
-    ]
+@dataclass(frozen=True)
+class AuditContent:
+    """What the page of an audit shows; `examples` are (heading, thumbnails), `tables` (heading, table)."""
+
+    answer: str
+    counts: str
+    findings: list[Finding]
+    examples: list[tuple[str, list[Picture]]]
+    tables: list[tuple[str, Table]]
+    files: list[str]
+
+
+def audit_content(findings: list[dict], numbers: dict, examples: dict[str, list[str]],
+                  read: Callable[[str], np.ndarray]) -> AuditContent:
+    """All that the page shows; `read(path)` returns a gray image."""
+    balance, damage = numbers["balance"], numbers["damage"]
+    faults = sum(finding["wrong"] for finding in findings)
+    answer = f"{faults} problem{'s' * (faults != 1)} found" if faults else "No problems found"
+    if notes := len(findings) - faults:
+        answer += f", {notes} note{'s' * (notes != 1)}"
+    thumbs = [(heading, thumbnails([(read(path), "/".join(Path(path).parts[-3:])) for path in paths]))
+              for heading, paths in examples.items() if paths]
+    return AuditContent(
+        answer, f"{balance['slices']:,} slices of {_patients(balance)}: they carry as much information as "
+        f"{_effective(balance, ' independent ones')}.",
+        [Finding(finding["text"], finding["wrong"]) for finding in _faults_first(findings)], thumbs, _tables(numbers),
+        [*damage["unreadable"], *damage["odd"], *damage["no images"]])
+
+
+def _tables(numbers: dict) -> list[tuple[str, Table]]:
+    classes = numbers["balance"]["classes"]
+    rows = [[name, f"{classes[name]['slices']:,}",
+             f"{classes[name]['patients']:,}{_unassigned(classes[name]['unassigned'])}"]
+            for name in in_stage_order(classes)]
+    made = [("Classes", Table(["class", "slices", "patients"], rows)),
+            ("Patients", Table(["quantity", "value"], [[_plain(key), _short(value)] for key, value in
+                                                       numbers["patients"].items()], pairs=True))]
     if "leak" in numbers:
         rows = [[name, _short(value)] for name, value in numbers["leak"].items()]
-        sections.append(("Patients in several splits, and their effect on accuracy",
-                         html_page.table(["measure", "value"], rows)))
+        made.append(("Patients in several splits, and their effect on accuracy",
+                     Table(["measure", "value"], rows, pairs=True)))
     if numbers.get("shortcuts"):
         rows = [[s["trace"], f"{s['auroc']:.2f}", f"{s['shuffled']:.2f}", f"{max(s['apart'], 0):.0%}",
                  f"{max(s['apart_shuffled'], 0):.0%}"] for s in numbers["shortcuts"]]
-        sections.append(("Shortcuts: class prediction without the brain", html_page.table(
+        made.append(("Shortcuts: class prediction without the brain", Table(
             ["feature", "AUROC of the best predicted class", "maximum with shuffled labels",
              "share of a class separated from the others", "99th percentile with shuffled labels"], rows)))
-    for heading, paths in examples.items():
-        if paths:
-            thumbs = html_page.thumbnails([(read(path), "/".join(Path(path).parts[-3:])) for path in paths])
-            sections.append((f"Examples: {heading}", thumbs))
-    damage = numbers["damage"]
-    files = [*damage["unreadable"], *damage["odd"], *damage["no images"]]
-    if files:
-        sections.append(("Files left out or unusual", html_page.items([(file, False) for file in files])))
-    return sections
+    return made
+
+
+def _faults_first(findings: list[dict]) -> list[dict]:
+    return sorted(findings, key=lambda finding: not finding["wrong"])
 
 
 def _patients(balance: dict) -> str:

@@ -1,24 +1,26 @@
-"""The text of an evaluation: printed lines and the sections of an HTML page."""
+"""The text of an evaluation: printed lines, and the texts and tables of its HTML page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from functions.evaluation.evaluate import SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
-from functions.evaluation.evaluation import OF_CLASS, ClassScores, Evaluation, Score
+from functions.evaluation.evaluation import OF_CLASS, ClassScores, Evaluation, Score, UnitScores
 from functions.evaluation.intervals import FEW
-from functions.evaluation.predictions import Predictions
 from functions.evaluation.scores import SCORE_NAMES
-from functions.reports import html_page
+from functions.evaluation.stages import stage_order
+from functions.reports.html_page import Picture, Table
 
 UNLIKE = 2.0         # ratio of median numbers of slices, from which patients of the two sides are not exchangeable
 MAIN = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease")      # the scores of the summary
+PRIMARY = {"auroc": "mean AUROC over classes", "auroc_disease": "AUROC of diseased or not"}
 COUNTS_ONLY = f"counts only: fewer than {FEW} patients in this class or in the others"
 
 
 def number(value: float) -> str:
     """Three decimals; - if undefined."""
-    return f"{value:.3f}" if np.isfinite(value) else "-"
+    return f"{round(value, 3) + 0.0:.3f}" if np.isfinite(value) else "-"        # + 0.0: no -0.000
 
 
 def with_interval(score: Score) -> str:
@@ -26,6 +28,18 @@ def with_interval(score: Score) -> str:
     if not np.isfinite(score.value):
         return "not scored"
     return number(score.value) + (f" [{number(score.low)} to {number(score.high)}]" if score.high > score.low else "")
+
+
+def ordered_classes(evaluation: Evaluation, scored: UnitScores) -> list[ClassScores]:
+    """The classes from the mildest to the most severe stage, or as in `class_names` if their order is unknown."""
+    rank = {name: k for k, name in enumerate(evaluation.order or evaluation.class_names)}
+    return sorted(scored.classes, key=lambda row: rank.get(row.name, len(rank)))
+
+
+def in_stage_order(names: Iterable[str]) -> list[str]:
+    """Class names from the mildest to the most severe known stage, or as given if they are not known stages."""
+    names = list(names)
+    return [names[k] for k in stage_order(names) or range(len(names))]
 
 
 def score_lines(evaluation: Evaluation) -> list[str]:
@@ -43,19 +57,25 @@ def score_lines(evaluation: Evaluation) -> list[str]:
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """The verdict, the main scores, the test patients per class and the classes with too few of them."""
     known = evaluation.patient is not None
-    counts = {row.name: row.patients for row in evaluation.first.classes if row.patients}
     kind = ("[95 % intervals] over patients, of this network on this split" if known
             else "patients unknown: no intervals")
     lines = [headline(evaluation), *score_lines(evaluation),
-             f"test {_unit(evaluation)}: {', '.join(f'{name} {n}' for name, n in counts.items())}; {kind}"]
+             f"{_counts(evaluation)}; {kind}"]
     if few := _few(evaluation):
         lines.append(f"fewer than {FEW} {_unit(evaluation)}, not scored and excluded from means: {few}")
     return lines
 
 
+def _counts(evaluation: Evaluation) -> str:
+    """The test patients (or slices) per class."""
+    return f"test {_unit(evaluation)}: " + ", ".join(
+        f"{row.name} {row.patients:,}" for row in ordered_classes(evaluation, evaluation.first) if row.patients)
+
+
 def _few(evaluation: Evaluation) -> str:
     """The classes that are not scored, with their counts."""
-    return ", ".join(f"{row.name} {row.patients}" for row in evaluation.first.classes if 0 < row.patients < FEW)
+    return ", ".join(f"{row.name} {row.patients}" for row in ordered_classes(evaluation, evaluation.first)
+                     if 0 < row.patients < FEW)
 
 
 def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str, rival: str) -> list[str]:
@@ -68,7 +88,7 @@ def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str, rival
             out.append(f"  {SCORE_NAMES[name]:32}{with_interval(score):25}{number(score.constant):>7}"
                        f"{number(score.null):>10}{number(score.nearest):>9}")
     out += [f"  ({note})" for note in notes(evaluation)]
-    for row in evaluation.first.classes:
+    for row in ordered_classes(evaluation, evaluation.first):
         shown = (", ".join(f"{'AUROC' if name == 'auroc' else name} {cell}" for name, cell in _of_class(row).items())
                  if row.auroc else COUNTS_ONLY)
         out.append(f"  {row.name:22}{row.patients:4} {_unit(evaluation)}  {shown}")
@@ -88,25 +108,30 @@ def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str, rival
 def _of_class(row: ClassScores) -> dict[str, str]:
     """The one-vs-rest scores of a class as text."""
     scores = {name: getattr(row, name) for name in OF_CLASS}
-    return {name: with_interval(score) if score else COUNTS_ONLY for name, score in scores.items()}
+    return {name: with_interval(score) if score else "counts only" for name, score in scores.items()}
 
 
 def headline(evaluation: Evaluation) -> str:
-    """The primary patient score with its interval, p-value and verdict."""
+    """The primary patient score with its interval, verdict and p-value, in one sentence."""
+    return ", ".join(filter(None, answer(evaluation)))
+
+
+def answer(evaluation: Evaluation) -> tuple[str, str]:
+    """(the primary patient score with its interval, the verdict with its p-value); "" where there is no verdict."""
     if evaluation.patient is None:
-        return "no verdict: the patients are unknown"
-    score, name = evaluation.patient.scores[evaluation.primary], SCORE_NAMES[evaluation.primary]
+        return "no verdict: the patients are unknown", ""
+    score, name = evaluation.patient.scores[evaluation.primary], PRIMARY.get(evaluation.primary, evaluation.primary)
     if not np.isfinite(score.value):
-        return f"{name}: not scored, fewer than {FEW} patients on a side or in all classes but one"
-    text = f"{evaluation.patient.count} patients, {name} {with_interval(score)}"
-    if not score.verdict:                        # none was computed: a file of version 1
-        return text
-    if score.verdict.startswith("no verdict"):
-        return f"{text}: {score.verdict}"
+        return f"{name}: not scored, fewer than {FEW} patients on a side or in all classes but one", ""
+    result = f"{evaluation.patient.count:,} patients: {name} {with_interval(score)}"
+    if not score.verdict or score.verdict.startswith("no verdict"):         # "": none in a file of version 1
+        return result, score.verdict
     constant = f"always predicting {evaluation.largest}"
-    full = {"better": f"better than {constant}", "not shown to be better": f"not shown to be better than {constant}"}
+    worse = "not distinguishable from chance" if score.p >= SIGNIFICANT else "the interval includes chance"
+    plain = {"better": f"better than {constant}",
+             "not shown to be better": f"{worse}: not shown to be better than {constant}"}
     verdict = score.verdict.split(",")[0]
-    return f"{text}, p = {score.p:.2g}: {score.verdict.replace(verdict, full.get(verdict, verdict), 1)}"
+    return result, f"{score.verdict.replace(verdict, plain.get(verdict, verdict), 1)} (p = {score.p:.2g})"
 
 
 def _unit(evaluation: Evaluation) -> str:
@@ -122,6 +147,8 @@ def notes(evaluation: Evaluation) -> list[str]:
                      "are not independent")
     else:
         found += _patient_notes(evaluation, evaluation.patient.scores[evaluation.primary])
+    if any(row.auroc is None for row in evaluation.first.classes) and _has_class_scores(evaluation.first):
+        found.append(COUNTS_ONLY)
     if few := _few(evaluation):
         found.append(f"not scored, fewer than {FEW} {_unit(evaluation)}, and excluded from means over classes: {few}")
     return found
@@ -165,42 +192,64 @@ def _paired(evaluation: Evaluation) -> list[tuple[str, str]]:
     return rows
 
 
-def page_sections(evaluation: Evaluation, figures: str, predictions: Predictions,
-                  picture: Callable[[str], np.ndarray]) -> list[tuple[str, str]]:
-    """(heading, HTML) sections of an evaluation; `figures` is HTML, `picture(path)` returns a gray image."""
-    sections = score_sections(evaluation)
+@dataclass(frozen=True)
+class EvaluationContent:
+    """What a page shows of an evaluation: the answer, its main figures, (heading, tables), notes, and further parts.
+
+    `errors` is the heading of the thumbnails of the worst errors, "" without them.
+    """
+
+    result: str
+    verdict: str
+    counts: str
+    figures: list[Picture]
+    tables: list[tuple[str, list[Table]]]
+    notes: list[str]
+    more_figures: list[Picture] = field(default_factory=list)
+    errors: str = ""
+    worst: list[Picture] = field(default_factory=list)
+
+
+def evaluation_content(evaluation: Evaluation, figures: list[Picture], **more) -> EvaluationContent:
+    """The texts and tables of an evaluation beside its figures; `more` are the further parts."""
+    return EvaluationContent(*answer(evaluation), _counts(evaluation), figures, _tables(evaluation), notes(evaluation),
+                             **more)
+
+
+def _tables(evaluation: Evaluation) -> list[tuple[str, list[Table]]]:
+    """(heading, tables): for each unit the scores and those of the classes, aggregation, difference to another run."""
+    made = [(f"Scores per {unit}", [_score_table(evaluation, unit, scored), _class_table(evaluation, unit, scored)])
+            for unit, scored in evaluation.units.items()]
+    if evaluation.against:
+        made.append(("Difference to the other run, on the same patients", [
+            Table(["score", "difference [95 % interval over patients]"], _paired(evaluation))]))
     if evaluation.aggregation:
         rows = [[method, *(with_interval(score) for score in scores.values())]
                 for method, scores in evaluation.aggregation.items()]
-        sections.append(("Aggregation of slices to patients", html_page.table(
-            ["method", "accuracy", "balanced accuracy", "AUROC"], rows)))
-    if evaluation.against:
-        sections.append(("Difference to the other run, on the same patients", html_page.table(
-            ["score", "difference [95 % interval over patients]"], _paired(evaluation))))
-    sections.append(("Figures", f'<div class="figures">{figures}</div>'))
-    p, y = predictions.probabilities, predictions.labels
-    wrong = np.flatnonzero(p.argmax(axis=1) != y)
-    wrong = wrong[np.argsort(p[wrong, y[wrong]])]
-    worst = wrong[np.sort(np.unique(predictions.subjects[wrong], return_index=True)[1])][:12]
-    names = predictions.class_names
-    thumbs = [(picture(predictions.paths[row]), f"{names[y[row]]} predicted as {names[p[row].argmax()]} "
-               f"({p[row].max():.0%}), {predictions.subjects[row]}") for row in worst]
-    sections.append((f"Worst errors, one per patient ({len(wrong):,} of {len(p):,} slices are misclassified)",
-                     html_page.thumbnails(thumbs)))
-    return sections
+        made.append(("Aggregation of slices to patients", [
+            Table(["method", "accuracy", "balanced accuracy", "AUROC"], rows)]))
+    return made
 
 
-def score_sections(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """(heading, HTML): the result, and for each unit the scores and those of the classes."""
-    sections = [("Result", html_page.paragraphs(headline(evaluation)))]
-    for unit, scored in evaluation.units.items():
-        rows = [[SCORE_NAMES[name], with_interval(s), number(s.constant), number(s.null), number(s.nearest)]
-                for name, s in scored.scores.items()]
-        sections.append((f"Scores per {unit}", html_page.table(
-            [f"{scored.count:,} {unit}s", "value [95 % interval over patients]", f"always {evaluation.largest}",
-             "permuted labels", "nearest image"], rows)
-            + html_page.items([(note, False) for note in notes(evaluation)])))
-        rows = [[row.name, row.patients, row.rows, *_of_class(row).values()] for row in scored.classes]
-        sections.append((f"Classes, per {unit}", html_page.table(
-            ["class", _unit(evaluation), f"{unit}s", "sensitivity", "specificity", "AUROC, one-vs-rest"], rows)))
-    return sections
+def _score_table(evaluation: Evaluation, unit: str, scored: UnitScores) -> Table:
+    """The scores beside their reference values, without references that no score has."""
+    references = {"constant": f"always {evaluation.largest}", "null": "permuted labels", "nearest": "nearest image"}
+    given = [name for name in references if any(np.isfinite(getattr(s, name)) for s in scored.scores.values())]
+    head = [f"{scored.count:,} {unit}s", "value [95 % interval over patients]", *(references[name] for name in given)]
+    return Table(head, [[SCORE_NAMES.get(name, name), with_interval(score),
+                         *(number(getattr(score, reference)) for reference in given)]
+                        for name, score in scored.scores.items()])
+
+
+def _class_table(evaluation: Evaluation, unit: str, scored: UnitScores) -> Table:
+    """The classes in stage order: numbers of patients and slices, and one-vs-rest scores (none in version 1)."""
+    kinds = {"patients": "patients"} if unit == "patient" else (
+        {"patients": "patients", "slices": "rows"} if evaluation.patient else {"slices": "rows"})
+    names = ("sensitivity", "specificity", "AUROC, one-vs-rest") if _has_class_scores(scored) else ()
+    rows = [[row.name, *(f"{getattr(row, kind):,}" for kind in kinds.values()),
+             *list(_of_class(row).values())[:len(names)]] for row in ordered_classes(evaluation, scored)]
+    return Table(["class", *kinds, *names], rows, f"Classes, per {unit}")
+
+
+def _has_class_scores(scored: UnitScores) -> bool:
+    return any(row.auroc for row in scored.classes)

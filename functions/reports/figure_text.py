@@ -1,7 +1,7 @@
 """Text in figures: names from folders and files are shown literally and truncated if they are too long.
 
-All plotting modules import `Figure` from here. Matplotlib reads the user's matplotlibrc on its first import; a damaged
-file is a UserError, and the figures of scripts ignore it.
+All plotting modules import Matplotlib's classes from here. Matplotlib reads the user's matplotlibrc on its first
+import; a damaged file is a UserError, and the figures of scripts ignore it.
 """
 
 import logging
@@ -13,7 +13,9 @@ log = logging.getLogger("matplotlib")
 log.setLevel(logging.CRITICAL if in_script() else log.level)      # warnings about settings that scripts ignore
 try:
     import matplotlib as mpl
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
     from matplotlib.text import Text
 except UnicodeError as error:
     raise UserError(f"Matplotlib cannot read its settings, matplotlibrc in this folder or in the user's ({error}): "
@@ -22,6 +24,7 @@ if in_script():
     mpl.rcdefaults()
     log.setLevel(logging.NOTSET)
 
+__all__ = ["Axes", "Figure", "Rectangle", "as_written", "short"]
 LONGEST = 32      # characters of a name in a figure
 
 

@@ -87,7 +87,7 @@ def _evaluation(record: dict, evaluated: bool) -> list[list[str]]:
                         "without one: docs/RESULTS.md"],
         ["Calibration", "above: reliability, and a temperature fitted on validation" if evaluated else later],
         ["Failure analysis", "above: the worst errors" if evaluated else later],
-        ["Warnings", ", ".join(record["stamps"]) or "none"],
+        ["Caveats", ", ".join(record["stamps"]) or "none"],
         ["External validation", NOT_STATED], ["Robustness, subgroups, fairness", NOT_STATED],
         ["Explainability", NOT_STATED], ["Clinical usefulness", NOT_STATED],
         ["Limitations", "slices, not volumes; normal ageing resembles early dementia; one data set"],

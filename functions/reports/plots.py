@@ -8,16 +8,17 @@ from textwrap import wrap
 import numpy as np
 from torch import Tensor, nn
 
+from functions.evaluation.intervals import FEW
 from functions.evaluation.predictions import predict_image
-from functions.reports.figure_text import Figure, as_written, short
+from functions.reports.figure_text import Axes, Figure, Rectangle, as_written, short
 from functions.runtime.errors import UserError, printable
 
 # A character missing from the font is drawn as a box; the CSV and the page contain the character.
 warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
 
 # Okabe and Ito's colours, distinguishable for colour-blind readers; line styles differ for black and white.
-LINES = {"train": ("#0072B2", "-"), "val": ("#E69F00", "--"), "test": ("#009E73", ":")}
-
+LINES = {"train": ("#0072B2", "-"), "val": ("#D55E00", "--"), "test": ("#009E73", ":")}
+LABELS = {"loss": "loss", "acc": "accuracy"}
 
 MAX_COUNTED = 40       # maximum number of classes for which a confusion matrix shows counts
 MAX_INCHES = 24        # maximum side of a figure
@@ -37,30 +38,50 @@ def plot_loss_curves(results: Mapping[str, Sequence], title: str = "", best_epoc
     selected on the test set. Raises UserError if training curves are missing, a value is not a number, or the best
     epoch does not exist.
     """
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    curves, selected = _curves(results), _selected(results, best_epoch)
+    for axis, metric in zip(figure.subplots(1, 2), LABELS, strict=True):
+        _draw_curves(axis, curves, metric, selected)
+    figure.suptitle(title, fontsize="medium")
+    return as_written(figure)
+
+
+def plot_curve(results: Mapping[str, Sequence], metric: str, title: str = "", best_epoch: int | None = None) -> Figure:
+    """One panel of `plot_loss_curves`: `metric` is loss or acc."""
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    _draw_curves(figure.subplots(), _curves(results), metric, _selected(results, best_epoch))
+    figure.suptitle(title, fontsize="medium")
+    return as_written(figure)
+
+
+def _selected(results: Mapping[str, Sequence], best_epoch: int | None) -> tuple[int, str] | None:
+    """(the best epoch, the rule that selected it); None without finite validation losses."""
     curves = _curves(results)
     epochs = len(curves["train_loss"])
     if best_epoch and not 1 <= best_epoch <= epochs:
         raise UserError(f"the best epoch is {best_epoch}, but the curves have {epochs} epochs: they are of two runs")
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
-    for axis, metric, label in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
-        for split, (colour, style) in LINES.items():
-            if (values := curves.get(f"{split}_{metric}")) is not None:
-                marker = "o" if len(values) == 1 else None
-                axis.plot(range(1, len(values) + 1), values, style, color=colour, label=split, lw=2, marker=marker)
-        if np.isfinite(curves.get("val_loss", [])).any():
-            best = best_epoch or 1 + int(np.nanargmin(curves["val_loss"]))
-            rule = "selected by the run" if best_epoch else "lowest val loss"
-            axis.axvline(best, color="0.5", lw=1)
-            axis.plot(best, curves.get(f"val_{metric}", [])[best - 1:best] or [np.nan], "o", color=LINES["val"][0],
-                      ms=8, label=f"best epoch {best} ({rule})")
-        axis.set(xlabel="epoch", ylabel=label)
-        axis.locator_params(axis="x", integer=True)
-        if metric == "acc":
-            axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.suptitle(title, fontsize="medium")
-    return as_written(figure)
+    if not np.isfinite(curves.get("val_loss", [])).any():
+        return None
+    return (best_epoch, "selected by the run") if best_epoch else (
+        1 + int(np.nanargmin(curves["val_loss"])), "lowest val loss")
+
+
+def _draw_curves(axis: Axes, curves: dict[str, list[float]], metric: str, selected: tuple[int, str] | None) -> None:
+    for split, (colour, style) in LINES.items():
+        if (values := curves.get(f"{split}_{metric}")) is not None:
+            marker = "o" if len(values) == 1 else None
+            axis.plot(range(1, len(values) + 1), values, style, color=colour, label=split, lw=2, marker=marker)
+    if selected:
+        best, rule = selected
+        axis.axvline(best, color="0.5", lw=1)
+        axis.plot(best, curves.get(f"val_{metric}", [])[best - 1:best] or [np.nan], "o", color=LINES["val"][0], ms=8,
+                  label=f"best epoch {best} ({rule})")
+    axis.set(xlabel="epoch", ylabel=LABELS[metric])
+    axis.locator_params(axis="x", integer=True)
+    if metric == "acc":
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axis.grid(alpha=0.3)
+    axis.legend()
 
 
 def _curves(results: Mapping[str, Sequence]) -> dict[str, list[float]]:
@@ -83,26 +104,41 @@ def _number(value, name: str) -> float:
 
 def plot_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], title: str = "",
                           few: Sequence[int] = ()) -> Figure:
-    """Confusion matrix: rows are true classes, coloured by the share of each row; classes in `few` show counts only."""
-    confusion = np.asarray(confusion)
+    """Confusion matrix: rows are true classes, coloured by the share of each row.
+
+    The rows in `few`, of classes with fewer than FEW patients, are hatched and show counts only.
+    """
+    confusion, few = np.asarray(confusion), list(few)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    shares[list(few)] = 0
-    side = min(max(4.5, 2.5 + 0.9 * len(class_names)), MAX_INCHES)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    shares[few] = 0
+    counted = len(class_names) <= MAX_COUNTED
+    side = min(max(4.6, 1.8 + 0.9 * len(class_names)), MAX_INCHES)
+    figure = Figure(figsize=(side if counted else side + 1, side), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(confusion if len(class_names) <= MAX_COUNTED else np.zeros((0, 0))):
+    for row in few:
+        axis.add_patch(_hatched((-0.5, row - 0.5), len(class_names), 1))
+    for (row, column), count in np.ndenumerate(confusion if counted else np.zeros((0, 0))):
         colour = "white" if shares[row, column] > 0.5 else "black"
         share = "" if row in few else f"\n{shares[row, column]:.0%}"
-        axis.text(column, row, f"{count:,}{share}", ha="center", va="center", color=colour)
+        frame = {"facecolor": "white", "edgecolor": "none", "pad": 2} if row in few else None
+        axis.text(column, row, f"{count:,}{share}", ha="center", va="center", color=colour, bbox=frame)
     ticks = range(0, len(class_names), 1 + len(class_names) // (2 * MAX_COUNTED))
     names = [short(class_names[tick]) for tick in ticks]
     axis.set_xticks(ticks, names, rotation=30, ha="right")
     axis.set_yticks(ticks, names)
-    axis.set(xlabel="predicted", ylabel="true")
-    figure.colorbar(image, label="share of the true class", format=lambda value, _: f"{value:.0%}")
+    axis.set(xlabel="predicted class", ylabel="true class")
+    if not counted:
+        figure.colorbar(image, label="share of the true class", format=lambda value, _: f"{value:.0%}")
+    if few:
+        figure.legend([_hatched((0, 0), 1, 1)], [f"fewer than {FEW} patients: counts only"], loc="outside lower center",
+                      frameon=False)
     figure.suptitle(title, fontsize="medium")
     return as_written(figure)
+
+
+def _hatched(corner: tuple[float, float], width: float, height: float) -> Rectangle:
+    return Rectangle(corner, width, height, facecolor="0.95", edgecolor="0.55", hatch="///", lw=0)
 
 
 def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_names: Sequence[str],
@@ -116,7 +152,7 @@ def plot_prediction(image: np.ndarray, probabilities: Sequence[float], class_nam
     left.set_title(f"predicted: {predicted} ({max(probabilities):.0%})" + (f"\ntrue: {short(truth)}" if truth else ""))
     bars = right.barh(range(len(class_names)), probabilities, color=LINES["train"][0])
     right.set_yticks(range(len(class_names)), [short(name) for name in class_names])
-    if truth in class_names:
+    if truth is not None and truth in class_names:
         bars[list(class_names).index(truth)].set(hatch="//", edgecolor="white")
     right.set(xlim=(0, 1), xlabel="probability")
     right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

@@ -15,7 +15,7 @@ def group_runs(records: Sequence[dict]) -> list[list[int]]:
 
     Runs of a group have the same settings except NOT_THE_RECIPE, the same images (fingerprint) and the same classes.
     """
-    groups = {}
+    groups: dict[str, list[int]] = {}
     for number, record in enumerate(records):
         settings = sorted((k, str(v)) for k, v in record["settings"].items() if k not in NOT_THE_RECIPE)
         groups.setdefault(str([settings, record["fingerprint"], record["class_names"]]), []).append(number)
@@ -42,7 +42,7 @@ def recipe_name(record: dict) -> str:
 
 def refuse_repeats(runs: Sequence[Path]) -> None:
     """Raises UserError if a run is given twice, because it would count twice in a mean."""
-    seen = {}
+    seen: dict[Path, Path] = {}
     for run in runs:
         if run.resolve() in seen:
             raise UserError(f"{run} is given twice (also as {seen[run.resolve()]}): give each run once")

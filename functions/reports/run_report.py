@@ -1,18 +1,19 @@
 """report.html of a run: results, audit findings, curves, data and split, settings and model card on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from functions.checkpointing.run_folder import read_record, resume_command
-from functions.checkpointing.run_tables import read_curves, read_split
-from functions.evaluation.evaluation import Metrics, read_metrics
-from functions.reports import html_page
-from functions.reports.evaluation_text import score_sections
+from functions.checkpointing.run_tables import read_curves, read_predictions, read_split
+from functions.evaluation.evaluation import Evaluation, Metrics, read_metrics
+from functions.reports.evaluation_plots import main_figures
+from functions.reports.evaluation_text import EvaluationContent, evaluation_content
+from functions.reports.html_page import Finding, Picture, Table, picture, render
 from functions.reports.model_card import CARD, flat, model_card
-from functions.reports.plots import make_title, plot_loss_curves
+from functions.reports.plots import make_title, plot_curve
 from functions.runtime.atomic_files import write_text
 from functions.runtime.errors import UserError, not_a_file
 from functions.runtime.json_files import check, read_json
@@ -40,38 +41,67 @@ def read_results(run: Path) -> tuple[Metrics, pd.DataFrame, dict[str, list[float
     return metrics, split, curves
 
 
-def write_report(run: Path, more: Sequence[tuple[str, str]] = (), caveats: Sequence[str] | None = None) -> Path:
-    """Writes `run`/report.html from the files of a finished run; `more` and `caveats` are those of an evaluation."""
+@dataclass(frozen=True)
+class RunContent:
+    """What the page of a run shows beside the evaluation."""
+
+    findings: list[Finding]
+    curves: list[Picture]
+    split: Table
+    notes: list[str]
+    settings: Table
+    card: Table
+    card_source: str
+    provenance: Table
+    left_out: list[str]
+
+
+def write_report(run: Path, evaluated: EvaluationContent | None = None, caveats: Sequence[str] | None = None) -> Path:
+    """Writes `run`/report.html from the files of a finished run; `evaluated` and `caveats` are of an evaluation."""
     record = read_record(run)
     metrics, split, curves = read_results(run)
     caveats = record["stamps"] if caveats is None else caveats
-    sections = [
-        *(more or score_sections(metrics.test)),
-        ("Audit findings", _audited(run, record, split)),
-        ("Loss and accuracy", html_page.picture(
-            html_page.png(plot_loss_curves(curves, make_title("", caveats), metrics.best_epoch)),
-            "loss and accuracy of every epoch on train, val and test")),
-        ("Data and split", _split(split) + html_page.items([(note, False) for note in record.get("notes", [])])),
-        ("Provenance", html_page.table(["item", "value"], [
-            ["command", record.get("command")], *(["resumed by", again] for again in record.get("commands", [])),
-            ["commit", record.get("commit")], ["device", record.get("device")],
-            ["started", record.get("started")], ["versions", flat(record.get("versions"))],
-            ["weights", record.get("weights", "from scratch")], ["fingerprint of the images", record["fingerprint"]],
-            ["selected epoch", metrics.best_epoch]])),
-        ("Settings", html_page.table(["setting", "value"], sorted(record["settings"].items()))),
-        ("Model card", html_page.paragraphs(CARD) + html_page.table(
-            ["item", "value"], model_card(record, split, bool(more)))),
-    ]
-    if left_out := record.get("left_out"):
-        sections.append(("Files left out", html_page.items([(file, False) for file in left_out])))
-    write_text(run / "report.html", html_page.page(f"Run {run.name}", caveats, sections))
+    figures, notes = ([], []) if evaluated else _figures(run, metrics.test, caveats)
+    content = RunContent(
+        _audited(run, record, split), _curves(curves, metrics.best_epoch, caveats),
+        _split(split, metrics.test.order or metrics.test.class_names), [*record.get("notes", []), *notes],
+        _pairs("setting", sorted(record["settings"].items())),
+        _pairs("item", model_card(record, split, evaluated is not None)), CARD,
+        _provenance(record, metrics.best_epoch), record.get("left_out", []))
+    evaluation = evaluated or evaluation_content(metrics.test, figures)
+    write_text(run / "report.html", render("run.html.j2", f"Run {run.name}", caveats, evaluation=evaluation,
+                                           run=content))
     return run / "report.html"
 
 
-@dataclass(frozen=True)
-class _Finding:
-    text: str
-    wrong: bool
+def _figures(run: Path, evaluation: Evaluation, caveats: Sequence[str]) -> tuple[list[Picture], list[str]]:
+    """(ROC curves and confusion matrix from the run's predictions.csv, notes); a note says why there are none."""
+    try:
+        predictions = read_predictions(run / "predictions.csv", evaluation.class_names)
+    except UserError as error:                # a report without these figures is better than none
+        return [], [f"no ROC curves and no confusion matrix: {error}"]
+    if len(predictions.labels) != evaluation.slice.count or predictions.patients_known != bool(evaluation.patient):
+        return [], ["no ROC curves and no confusion matrix: predictions.csv does not belong to metrics.json"]
+    return [picture(*drawn) for drawn in main_figures(evaluation, predictions, caveats).values()], []
+
+
+def _curves(curves: dict[str, list[float]], best_epoch: int | None, caveats: Sequence[str]) -> list[Picture]:
+    return [picture(plot_curve(curves, metric, make_title(f"{name} per epoch", caveats), best_epoch),
+                    f"{name} of train, val and test; epoch {best_epoch} of {len(curves['train_loss'])} was selected")
+            for metric, name in (("loss", "Loss"), ("acc", "Accuracy"))]
+
+
+def _provenance(record: dict, best_epoch: int | None) -> Table:
+    return _pairs("item", [
+        ("command", record.get("command")), *(("resumed by", again) for again in record.get("commands", [])),
+        ("commit", record.get("commit")), ("device", record.get("device")), ("started", record.get("started")),
+        ("versions", flat(record.get("versions"))), ("weights", record.get("weights", "from scratch")),
+        ("fingerprint of the images", record["fingerprint"]), ("selected epoch", best_epoch)])
+
+
+def _pairs(kind: str, rows: Iterable[Sequence]) -> Table:
+    """A table of (name, value); "-" for values that are not set."""
+    return Table([kind, "value"], [[name, "-" if value is None else value] for name, value in rows], pairs=True)
 
 
 @dataclass(frozen=True)
@@ -79,10 +109,10 @@ class _Audit:
     """The entries of audit.json that are read."""
 
     data: str
-    findings: list[_Finding]
+    findings: list[Finding]
 
 
-def _audited(run: Path, record: dict, split: pd.DataFrame) -> str:
+def _audited(run: Path, record: dict, split: pd.DataFrame) -> list[Finding]:
     """The findings of audits of this run's data, from audit folders next to the run."""
     start = Path(record["settings"].get("cwd", "."))                  # paths in split.csv are relative to it
     folders = {(start / folder).resolve() for folder in {Path(path).parent for path in split["path"]}}
@@ -93,13 +123,12 @@ def _audited(run: Path, record: dict, split: pd.DataFrame) -> str:
             check(_Audit, audit, path)
             data = _audited_data(path, audit["data"])
         except UserError as error:            # a damaged audit must not prevent the report
-            findings.append((f"not used: {error}", False))
+            findings.append(Finding(f"not used: {error}", False))
             continue
         if data == (run / "split.csv").resolve() or all(data in (folder, *folder.parents) for folder in folders):
-            found = [(finding["text"], finding["wrong"]) for finding in audit["findings"]]
-            findings += found or [("no problems found", False)]
-    return html_page.items(findings) if findings else html_page.paragraphs(
-        "These slices have not been audited: run python audit.py DATA, then evaluate.py on this run.")
+            found = [Finding(finding["text"], finding["wrong"]) for finding in audit["findings"]]
+            findings += found or [Finding("no problems found", False)]
+    return sorted(findings, key=lambda finding: not finding.wrong)
 
 
 def _audited_data(audit: Path, data: str) -> Path:
@@ -110,9 +139,18 @@ def _audited_data(audit: Path, data: str) -> Path:
         raise UserError(f'{audit} is damaged: "data" is not a path ({error})') from None
 
 
-def _split(split: pd.DataFrame) -> str:
-    table = split.assign(id=split["subject"].where(split["subject"] != "", split["path"]))
-    counts = table.groupby(["class", "split"]).agg(patients=("id", "nunique"), slices=("path", "size")).reset_index()
-    return html_page.table(["class", "split", "patients", "slices"], counts.to_numpy().tolist())
+def _split(split: pd.DataFrame, order: Sequence[str]) -> Table:
+    """The numbers of patients (if all are known) and slices of each class, in stage order, and of each split."""
+    known = bool((split["subject"] != "").all())
+    rank = {name: k for k, name in enumerate(order)}
+    names = sorted(split["class"].unique(), key=lambda name: rank.get(name, len(rank)))
+    splits = [name for name in ("train", "val", "test") if (split["split"] == name).any()]
 
+    def cells(rows: pd.DataFrame) -> list[str]:
+        sides = [rows[rows["split"] == name] for name in splits]
+        return [cell for side in sides for cell in [f"{side['subject'].nunique():,}"] * known + [f"{len(side):,}"]]
 
+    rows = [[name, *cells(split[split["class"] == name])] for name in names]
+    kinds = ["patients"] * known + ["slices"]
+    return Table(["class", *(f"{name} {kind}" for name in splits for kind in kinds)],
+                 [*rows, ["all", *cells(split)]])

@@ -35,7 +35,9 @@ from functions.evaluation.evaluate import evaluate
 from functions.evaluation.evaluation import Metrics, metrics_content
 from functions.evaluation.predictions import Predictions
 from functions.evaluation.stages import stage_order
-from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves
+from functions.reports.evaluation_plots import confusion_figure
+from functions.reports.html_page import FILE_DPI
+from functions.reports.plots import make_title, plot_loss_curves
 from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json
 from functions.runtime.distributed import barrier, broadcast, is_main, split_step, world_size
@@ -208,17 +210,17 @@ class TrainingRun:
             probe=None if probe is None else evaluate(replace(predictions, probabilities=probe), largest, order,
                                                       permutations=0))
         if is_main():
-            self._write_results(predictions.table(), metrics, result.confusion, started)
+            self._write_results(predictions, metrics, started)
         return metrics
 
-    def _write_results(self, predictions: pd.DataFrame, metrics: Metrics, confusion: torch.Tensor,
-                       started: float) -> None:
-        write_table(self.folder / "predictions.csv", predictions)
+    def _write_results(self, predictions: Predictions, metrics: Metrics, started: float) -> None:
+        write_table(self.folder / "predictions.csv", predictions.table())
         write_json(self.folder / "metrics.json", metrics_content(metrics))
-        title, class_names = make_title(self.folder.name, self.facts["stamps"]), self.facts["class_names"]
+        title = make_title(self.folder.name, metrics.caveats)
+        [(confusion, _)] = confusion_figure(metrics.test, predictions, metrics.caveats, "slice").values()
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
-                             ("confusion_matrix.png", plot_confusion_matrix(confusion.numpy(), class_names, title))):
-            write_atomically(self.folder / file, partial(figure.savefig, format="png", dpi=120))
+                             ("confusion_matrix.png", confusion)):
+            write_atomically(self.folder / file, partial(figure.savefig, format="png", dpi=FILE_DPI))
         seconds = {"train": sum(row["train_seconds"] for row in self.extra), "saving": self.saving_seconds,
                    "final": time.perf_counter() - started}
         update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")

@@ -49,7 +49,7 @@ def test_the_leak_is_counted_and_its_worth_measured(tmp_path):
     found, _ = findings(tmp_path / "p")
     leak = found.numbers["leak"]
     assert leak["by name"]["in several splits"] >= 38
-    assert leak["nearest neighbour"]["as_split"][0] > leak["nearest neighbour"]["strangers_only"][0] + 0.2
+    assert leak["nearest neighbour"]["as_split"][0] > leak["nearest neighbour"]["other_patients"][0] + 0.2
     assert any("the leakage effect is" in finding["text"] for finding in found.findings)
 
 

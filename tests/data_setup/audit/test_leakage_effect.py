@@ -31,10 +31,10 @@ def test_where_labels_mean_nothing_the_leak_is_the_whole_score():
     test = np.tile(np.arange(6) >= 4, 30)
     effect = leakage_effect(pictures, labels, people, test)
     assert effect.as_split[0] > 0.97
-    assert 0.25 < effect.strangers_only[0] < 0.75
-    assert effect.gap[0] == pytest.approx(effect.as_split[0] - effect.strangers_only[0])
+    assert 0.25 < effect.other_patients[0] < 0.75
+    assert effect.gap[0] == pytest.approx(effect.as_split[0] - effect.other_patients[0])
     assert effect.gap[1] > 0.1
-    assert effect.people == 30
+    assert effect.patients == 30
 
 
 def test_with_patients_apart_nothing_changes():
@@ -43,8 +43,8 @@ def test_with_patients_apart_nothing_changes():
     labels = (people % 2).astype(int)
     worth = leakage_effect(pictures, labels, people, people >= 14)
     assert worth.gap == (0, 0, 0)
-    assert worth.as_split == worth.strangers_only
-    assert worth.people == 20
+    assert worth.as_split == worth.other_patients
+    assert worth.patients == 20
 
 
 def test_intervals_are_over_patients_not_slices():

@@ -20,7 +20,7 @@ def test_a_copy_is_found_and_a_stranger_is_asked_where_it_is_forbidden():
     assert (split == labels[test]).all()
     worth = leakage_effect(find_neighbours(images), labels, people, test)
     assert worth.as_split[0] == 1
-    assert worth.strangers_only[0] == (strangers == labels[test]).mean() < 1
+    assert worth.other_patients[0] == (strangers == labels[test]).mean() < 1
 
 
 def test_with_nobody_to_compare_with_there_is_no_answer():

@@ -1,11 +1,13 @@
+import numpy as np
 import pytest
 
-from functions.checkpointing.run_tables import CURVES, read_curves, read_split
+from functions.checkpointing.run_tables import CURVES, read_curves, read_predictions, read_split
 from functions.runtime.errors import UserError
 from tests.conftest import NO_FILES
 
 HEAD = ",".join(("epoch", *CURVES, "learning_rate"))
 CURVE = f"{HEAD}\n1,1,0.25,1,0.5,1,0.75,1e-4\n2,0.5,0.5,1,0.5,1,0.75,1e-4\n"
+PREDICTED = "path,subject,label,AD,path2\na/1.png,P1,AD,0.25,0.75\na/2.png,,path2,0.5,0.5\n"
 SPLIT = "path,class,subject,split\na/1.png,AD,P1,train\na/2.png,CN,,test\n"
 
 
@@ -63,3 +65,27 @@ def test_what_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "t.csv")
     with pytest.raises(UserError, match=f"t.csv: {kind}"):
         read_split(tmp_path / "t.csv")
+
+
+def test_predictions_are_those_that_were_written(tmp_path):
+    read = read_predictions(_file(tmp_path, PREDICTED), ["path2", "AD"])
+    assert (read.paths, read.given_subjects) == (["a/1.png", "a/2.png"], ["P1", None])
+    assert read.labels.tolist() == [1, 0]
+    assert read.probabilities.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+    read.table().to_csv(tmp_path / "again.csv", index=False)
+    np.testing.assert_equal(read_predictions(tmp_path / "again.csv", ["path2", "AD"]).probabilities, read.probabilities)
+
+
+@pytest.mark.parametrize(("content", "complaint"), [
+    (PREDICTED.replace(",AD,0", ",XX,0"), "row 2, label is 'XX', not a class of the run"),
+    (PREDICTED.replace("0.25", "nan"), "row 2, AD is 'nan'"),
+    (PREDICTED.replace("path2\n", "x\n", 1), "columns: path2"),
+])
+def test_damaged_predictions_are_one_line(content, complaint, tmp_path):
+    with pytest.raises(UserError, match=complaint):
+        read_predictions(_file(tmp_path, content), ["path2", "AD"])
+
+
+def _file(folder, content):
+    (folder / "predictions.csv").write_text(content)
+    return folder / "predictions.csv"

@@ -130,14 +130,14 @@ def test_the_leaks_worth_is_widened_for_few_patients(asked):
     pictures, people = brains(30, 4, generator)
     worth = leakage_effect(find_neighbours(pictures), generator.integers(0, 2, 30)[people], people, people >= 10, 333)
     assert asked == [((333, 3), 20, 1)]
-    assert worth.strangers_only[1] <= worth.strangers_only[0] <= worth.strangers_only[2]
+    assert worth.other_patients[1] <= worth.other_patients[0] <= worth.other_patients[2]
 
 
 @pytest.mark.parametrize("tested", [1, 19])
 def test_the_leaks_worth_on_fewer_than_20_patients_has_no_interval(tested):
     pictures, people = brains(24, 4, np.random.default_rng(0))
     worth = leakage_effect(find_neighbours(pictures), people % 2, people, people < tested)
-    assert worth.people == tested
+    assert worth.patients == tested
     assert np.isnan([*worth.as_split[1:], *worth.gap[1:]]).all()
 
 

@@ -5,13 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from functions.evaluation.evaluate import evaluate
 from functions.evaluation.evaluation import read_metrics
-from functions.reports.evaluation_report import figures, write
+from functions.reports.evaluation_plots import main_figures, more_figures
+from functions.reports.evaluation_report import write
 from functions.reports.evaluation_text import lines, with_interval
 from tests.functions.evaluation.cohorts import NAMES, predictions
 from tests.functions.reports.test_html_page import read
+
+
+def figures(*arguments):
+    return main_figures(*arguments) | more_figures(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -85,20 +91,24 @@ def test_figures_show_no_shares_of_classes_with_few_patients():
     found = evaluate(test, "NonDemented", [1, 2, 0])
     for name in ("confusion_patients.png", "confusion_slices.png"):
         shown = [text.get_text() for text in figures(found, test, [])[name][0].axes[0].texts]
-        assert ["%" in text for text in shown] == [True] * 6 + [False] * 3
+        assert ["%" in text for text in shown] == [True] * 3 + [False] * 3 + [True] * 3, "the second stage"
+        [hatched] = figures(found, test, [])[name][0].axes[0].patches
+        assert (hatched.get_hatch(), hatched.get_y(), hatched.get_width()) == ("///", 0.5, 3)
     text = "\n".join(lines(found, [], "x.pt", ""))
     assert re.search(r"VeryMildDemented +3 patients  counts only: fewer than 5 patients", text)
     assert "not scored, fewer than 5 patients, and excluded from means over classes: VeryMildDemented 3" in text
 
 
 def roc_labels(found, test):
-    return [axis.get_legend().texts[0].get_text() for axis in figures(found, test, [])["roc.png"][0].axes]
+    texts = figures(found, test, [])["roc.png"][0].legends[0].get_texts()
+    return [text.get_text().split(": ")[1] for text in texts if "chance" not in text.get_text()]
 
 
 def test_the_curve_shows_the_interval_of_the_table_and_none_where_that_has_none(evaluation):
     """Patients of several labels, and of too few, have rows and no interval."""
     test = predictions()
-    assert roc_labels(evaluation, test) == [f"AUROC {with_interval(evaluation.patient.scores['auroc_disease'])}"]
+    shown = [evaluation.patient.scores["auroc_disease"], *(evaluation.patient.classes[k].auroc for k in (2, 0))]
+    assert roc_labels(evaluation, test) == [f"AUROC {with_interval(score)}" for score in shown]
     subjects = [re.sub(r"(\d)$", lambda m: str(int(m[1]) // 2 * 2), subject) for subject in test.given_subjects]
     for names in (NAMES, ["a", "b", "c"]):
         both = replace(test, given_subjects=subjects, class_names=names)
@@ -128,7 +138,11 @@ def test_it_is_printed_and_written(evaluation, tmp_path):
     assert metrics.test.patient.scores["accuracy"] == evaluation.patient.scores["accuracy"] or np.isnan(
         metrics.test.patient.scores["accuracy"].p)
     assert "versions" in json.loads((tmp_path / "out/metrics.json").read_text())
-    shown = " ".join(read((tmp_path / "out/report.html").read_text()).text)
+    page = (tmp_path / "out/report.html").read_text()
+    assert len(page) < 2e6
+    for name, size in (("roc.png", 4.6), ("stages.png", 4.6)):
+        assert Image.open(tmp_path / "out" / name).width == size * 300, "for print"
+    shown = " ".join(read(page).text)
     for words in ("LEAKY SPLIT", "Worst errors", "better than always predicting NonDemented", "sensitivity",
                   "runs/x/best.pt"):
         assert words in shown

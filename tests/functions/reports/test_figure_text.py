@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from functions.evaluation.evaluation import Score
 from functions.reports.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
 from functions.reports.figure_text import short
-from functions.reports.plots import make_title, plot_confusion_matrix, plot_loss_curves, plot_prediction
+from functions.reports.plots import make_title, plot_confusion_matrix, plot_curve, plot_loss_curves, plot_prediction
 from tests.functions.reports.test_plots import CURVES
 from tests.tools.test_results_table import group, run
 from tools.results_table import draw
@@ -29,7 +29,8 @@ def figures(names):
     labels, score = people % size, people / (4.0 * size)
     title = make_title(one, names[1:4])
     yield plot_loss_curves(CURVES, title)
-    yield plot_confusion_matrix(np.eye(size, dtype=int), names, title)
+    yield plot_curve(CURVES, "loss", title)
+    yield plot_confusion_matrix(np.eye(size, dtype=int), names, title, [0])
     yield plot_prediction(np.zeros((4, 3)), np.full(size, 1 / size), names, one, title)
     curves = {name: (score, labels == k, Score(0.5, 0.2, 0.9)) for k, name in enumerate(names[:3])}
     yield plot_roc(curves, title)
@@ -77,8 +78,8 @@ def test_a_thousand_classes_make_a_figure_that_a_file_can_hold():
     assert len(figure.axes[0].texts) == 0
     assert 40 <= len(figure.axes[0].get_xticklabels()) <= 90
     curves = {f"class {k}": (np.arange(20.0), np.arange(20) % 2 == 0, Score(0.5)) for k in range(6)}
-    panels = plot_roc(curves, "t")
-    assert [axis.get_title() for axis in panels.axes] == list(curves), "two rows, and no empty panel"
+    named = [text.get_text().split(":")[0] for text in plot_roc(curves, "t").legends[0].get_texts()]
+    assert named == [*curves, "chance"]
 
 
 DRAWN = """

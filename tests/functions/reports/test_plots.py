@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from functions import helper_functions
-from functions.reports.plots import plot_confusion_matrix, plot_loss_curves
+from functions.reports.plots import plot_confusion_matrix, plot_curve, plot_loss_curves
 from functions.runtime.errors import UserError
 
 CURVES = {
@@ -38,6 +38,15 @@ def test_loss_and_accuracy_stand_side_by_side_with_the_best_epoch_marked(tmp_pat
     assert marked == ["best epoch 3 (selected by the run)"]
 
 
+@pytest.mark.parametrize(("metric", "k"), [("loss", 0), ("acc", 1)])
+def test_one_panel_is_that_of_both(metric, k):
+    [axis] = plot_curve(CURVES, metric, best_epoch=3).axes
+    both = plot_loss_curves(CURVES, best_epoch=3).axes[k]
+    assert axis.get_ylabel() == both.get_ylabel()
+    assert {name: list(values) for name, values in lines_of(axis).items()} == {
+        name: list(values) for name, values in lines_of(both).items()}
+
+
 def test_older_pickles_with_four_keys_draw_too():
     older = {key: values for key, values in CURVES.items() if not key.startswith("val")}
     loss, _ = plot_loss_curves(older).axes
@@ -54,6 +63,17 @@ def test_confusion_matrix_shows_every_count():
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["5\n83%", "1\n17%", "0\n0%", "1,234\n100%"]
     plot_confusion_matrix(np.array([[0, 0], [0, 3]]), ["AD", "CN"]).savefig(io.BytesIO(), format="png")
+
+
+def test_rows_of_too_few_patients_are_hatched_and_have_counts_alone():
+    figure = plot_confusion_matrix(np.array([[5, 1], [2, 1]]), ["AD", "CN"], few=[1])
+    [axis] = figure.axes
+    [hatched] = axis.patches
+    assert (hatched.get_hatch(), hatched.get_xy(), hatched.get_width(), hatched.get_height()) == (
+        "///", (-0.5, 0.5), 2, 1)
+    assert [text.get_text() for text in axis.texts] == ["5\n83%", "1\n17%", "2", "1"]
+    assert figure.legends[0].get_texts()[0].get_text() == "fewer than 5 patients: counts only"
+    assert not plot_confusion_matrix(np.eye(2), ["AD", "CN"]).legends
 
 
 def test_a_prediction_is_drawn_beside_its_probabilities():

@@ -10,13 +10,17 @@ import pandas as pd
 import pytest
 
 from functions.evaluation.evaluate import evaluate
-from functions.reports import html_page
-from functions.reports.audit_report import audit_sections
-from functions.reports.evaluation_report import write
-from functions.reports.run_report import check_reportable, write_report
+from functions.reports.audit_report import audit_content
+from functions.reports.evaluation_plots import main_figures, more_figures
+from functions.reports.evaluation_report import page_content
+from functions.reports.evaluation_text import evaluation_content
+from functions.reports.html_page import Table, picture, render
+from functions.reports.plots import plot_curve
+from functions.reports.run_report import RunContent, check_reportable, read_results, write_report
 from tests.functions.evaluation.cohorts import NAMES, predictions
 from tests.functions.reports.test_audit_report import FINDINGS, NUMBERS
 from tests.functions.reports.test_html_page import read
+from tests.functions.reports.test_plots import CURVES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -37,9 +41,31 @@ def test_the_report_of_a_training_says_what_was_run_on_whom_and_how_it_went(run)
     assert all(source.startswith("data:") for source in read(text).sources)
 
 
-def test_an_evaluation_adds_its_sections(run):
-    write_report(run, [("Worst mistakes", "<p>three of them</p>")])
-    assert "three of them" in (run / "report.html").read_text()
+def test_an_evaluation_takes_the_place_of_the_runs_own(run):
+    content = evaluation_content(read_results(run)[0].test, [], errors="Worst errors: three of them")
+    shown = " ".join(read(write_report(run, content).read_text()).text)
+    assert "three of them" in shown
+    assert shown.count("Scores per patient") == 1
+
+
+def test_the_report_of_a_training_has_figures_of_its_predictions_if_they_are_there(run):
+    """ROC, confusion matrix, loss and accuracy; damaged or other predictions are no reason to have no report."""
+    assert len(read((run / "report.html").read_text()).sources) == 4
+    text = (run / "predictions.csv").read_text()
+    for damaged in (text.replace(",AD,", ",XX,"), text[:text.rindex("\n", 0, -1)], "path\n"):
+        (run / "predictions.csv").write_text(damaged)
+        assert len(read(write_report(run).read_text()).sources) == 2
+    (run / "predictions.csv").unlink()
+    assert len(read(write_report(run).read_text()).sources) == 2
+
+
+def test_settings_and_model_card_are_folded_and_stages_are_in_their_order(run):
+    text = (run / "report.html").read_text()
+    folded = re.findall(r"<details>\s*<summary>([^<]*)", text)
+    assert folded[:3] == ["Settings", "Model card", "Provenance"]
+    shown = " ".join(" ".join(read(text).text).split())
+    counts = shown[shown.index("Data and split"):]
+    assert counts.index(" CN ") < counts.index(" AD ") < counts.index(" all ")
 
 
 def test_what_an_audit_of_the_same_slices_found_is_in_the_report(run, slices):
@@ -78,20 +104,24 @@ def test_a_run_that_is_not_finished_has_no_report(run):
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def pages():
     """A run's report with an evaluation and an audit's page, each with long words, wide tables and all figures."""
-    folder = tmp_path_factory.mktemp("pages")
     test, val = predictions("test"), predictions("val")
     test = replace(test, given_subjects=[f"{subject}-{'x' * 60}" for subject in test.given_subjects])
     evaluation = evaluate(test, NAMES[1], [1, 2, 0], val=val, other=np.full_like(test.probabilities, 1 / 3))
-    write(folder, evaluation, test, ["LEAKY SPLIT"], "runs/x/best.pt", lambda path: np.zeros((208, 176), np.uint8),
-          None)
-    card = html_page.table(["setting", "value"], [["train_dir", "/a/folder/" * 30], ["versions", "torch 2.15, " * 20]])
-    text = (folder / "report.html").read_text(encoding="utf-8")
-    findings = audit_sections(FINDINGS, NUMBERS, {"copies": ["/long/path" * 12] * 3},
-                              lambda path: np.zeros((208, 176), np.uint8))
-    return {"report": text.replace("</body>", f"<section>{card}</section></body>"),
-            "audit": html_page.page("Audit of " + "/a/folder" * 30, [], findings)}
+
+    def read_image(path):
+        return np.zeros((208, 176), np.uint8)
+
+    main, more = (draw(evaluation, test, ["LEAKY SPLIT"]) for draw in (main_figures, more_figures))
+    content = page_content(evaluation, test, main, more, read_image)
+    card = Table(["setting", "value"], [["train_dir", "/a/folder/" * 30], ["w" * 80, "torch 2.15, " * 20]], pairs=True)
+    curves = [picture(plot_curve(CURVES, metric), metric) for metric in ("loss", "acc")]
+    run = RunContent([], curves, Table(["class", "n"], [["c" * 90, 3]]), ["n" * 400], card, card, "", card, ["f" * 400])
+    text = render("run.html.j2", "Run " + "r" * 300, ["LEAKY SPLIT"], evaluation=content, run=run)
+    found = audit_content(FINDINGS, NUMBERS, {"copies": ["/long/path" * 12] * 3}, read_image)
+    return {"report": text.replace("<details>", "<details open>"),
+            "audit": render("audit.html.j2", "Audit of " + "/a/folder" * 30, [], audit=found)}
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the reports in")
@@ -110,7 +140,13 @@ def test_the_pages_open_in_a_browser_at_desk_and_phone_width_in_light_and_dark(p
         return {seen: f.contentWindow.innerWidth, room: d.documentElement.clientWidth,
                 needed: d.documentElement.scrollWidth, paper: style.backgroundColor, ink: style.color,
                 images: images.length, broken: images.filter(i => !i.naturalWidth).length,
-                stamp: d.querySelectorAll(".stamp").length, text: d.body.innerText.length};
+                caveats: d.querySelectorAll(".caveat").length, text: d.body.innerText.length,
+                sizes: [...new Set([...d.querySelectorAll("td, th, li, p.quiet")].map(
+                  e => f.contentWindow.getComputedStyle(e).fontSize))],
+                side_by_side: new Set([...d.querySelectorAll(".figures:first-of-type img")].slice(0, 2).map(
+                  i => i.getBoundingClientRect().top)).size == 1,
+                cues: [...d.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth).map(
+                  e => f.contentWindow.getComputedStyle(e).backgroundImage.split("linear-gradient").length - 1)};
       })); }</script>""", encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -126,5 +162,10 @@ def test_the_pages_open_in_a_browser_at_desk_and_phone_width_in_light_and_dark(p
         assert (paper < 60 and ink > 200) if scheme == "dark" else (paper > 230 and ink < 60), name
         assert page["broken"] == 0
         assert page["text"] > 500
+        assert page["sizes"] == ["16px"], "one size of type for body and tables"
+        assert set(page["cues"]) <= {4}, "a shadow at either edge of a table that scrolls"
     assert measured["report 390"]["images"] > 10
-    assert measured["report 390"]["stamp"] == 1
+    assert measured["report 390"]["caveats"] == 1
+    assert len(measured["report 390"]["cues"]) >= 3
+    assert measured["report 1200"]["side_by_side"]
+    assert not measured["report 390"]["side_by_side"]
