@@ -7,7 +7,7 @@ from functions.runtime.errors import UserError
 
 # Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): larger values are errors.
 MAXIMA = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,
-           "num_heads": 2**12, "mlp_size": 2**18}
+          "num_heads": 2**12, "mlp_size": 2**18}
 MAX_PATCHES = 2**16        # an image of 4,096 x 4,096 pixels in patches of 16; attention's cost grows with the square
 MAX_STAGES = 4             # of a ResNet: He et al. 2016
 MAX_UNITS = 100            # per stage: ResNet-200 has 36
@@ -22,7 +22,7 @@ class ViTConfig:
     `image_size` is (height, width) in pixels; one number means a square. `dropout` acts where Table 3 puts it: after
     every dense layer except the qkv projections, and after the positions are added. `norm_eps` is LayerNorm's epsilon:
     1e-6 in the authors' code, torchvision and timm, 1e-12 in Hugging Face. `gelu` is "none" (exact, erf) or "tanh"
-    (the authors' JAX default). Raises ValueError, naming both numbers, for sizes that do not fit together.
+    (the authors' JAX default). Raises UserError, naming both numbers, for incompatible sizes.
     """
 
     image_size: tuple[int, int] = (224, 224)       # or one number
@@ -99,7 +99,7 @@ class HybridConfig(ViTConfig):
 
     `units` are the residual units in each of the stem's S stages, `stem_width` the channels of its root, `stem_patch`
     the patch size on its map. `patch_size` is the number of pixels per token, stem_patch · 2^max(S + 1, 2). Raises
-    ValueError if it is not, and for a stem that cannot be built.
+    UserError if it is not, and for a stem that cannot be built.
     """
 
     units: tuple[int, ...] = (3, 4, 9)       # (): the root only

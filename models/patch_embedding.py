@@ -31,7 +31,7 @@ class PatchEmbedding(nn.Module):
     """z_0 = [x_class; x_p^1 E; …; x_p^N E] + E_pos   (Eq. 1), then dropout (Table 3).
 
     Images (B, C, H, W) → tokens (B, N + 1, D), N = HW/P² patches row by row from the top left, the class token first.
-    Raises ValueError if an image's size or channels are not the configuration's.
+    Raises UserError if an image's size or channels are not the configuration's.
     """
 
     def __init__(self, config: ViTConfig):

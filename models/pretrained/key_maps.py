@@ -237,7 +237,7 @@ def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_axes(source: str, weights: dict[str, Tensor], names: dict[str, str]) -> None:
-    """ValueError, naming the source's tensor, for a shape that does not go with the others'; -1: of any length."""
+    """UserError, naming the source's tensor, for a shape that is incompatible with the others; -1: any length."""
     width = weights["patch_embedding.class_token"].numel()
     side = weights["patch_embedding.project.weight"].shape[-1:]
     first, head = (weights[name].shape[:1] if name in weights else ()
