@@ -29,7 +29,7 @@ def audit_data(arguments) -> int:
     from data_setup.audit.findings import audit, list_data
     from data_setup.images.read import read_gray
     from functions.checkpointing.run_folder import provenance, write_table
-    from functions.checkpointing.run_names import check_no_input, make_folder
+    from functions.checkpointing.run_names import check_no_input, check_same_data, make_folder
     from functions.reports.audit_report import audit_content, audit_lines
     from functions.reports.html_page import render
     from functions.runtime.atomic_files import write_json, write_text
@@ -39,6 +39,7 @@ def audit_data(arguments) -> int:
     data = arguments.data.resolve()
     out = arguments.out or Path("runs", f"audit-{data.name if data.is_dir() else data.stem}")
     check_no_input(out, ("audit.json", "audit.html", "subjects.csv"), (arguments.data, arguments.subjects))
+    check_same_data(out / "audit.json", str(data))
     make_folder(out)                                   # what cannot be written is said before the work, not after it
     found = audit(*listing, arguments.subjects, arguments.subject_pattern,
                   lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))

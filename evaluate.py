@@ -34,7 +34,7 @@ def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, training patients among them, probabilities, scores, figures, report."""
     from data_setup.loading.predict_data import rows_to_score
     from data_setup.resources import available_cores
-    from functions.checkpointing.run_names import check_no_input, make_folder
+    from functions.checkpointing.run_names import check_no_input, check_same_data, make_folder
     from functions.evaluation.evaluate import evaluate
     from functions.evaluation.predictions import Predictions, predict_batches
     from functions.evaluation.stages import order_hint, stage_order
@@ -71,6 +71,8 @@ def evaluate_checkpoint(arguments) -> None:
     if (out / "run.json").exists():
         raise UserError(f"--out {out} is a run's folder, whose own results would be overwritten: name another folder")
     check_no_input(out, ("predictions.csv", "metrics.json", "report.html"), (arguments.data, arguments.subjects))
+    data = None if arguments.data is None else str(arguments.data.resolve())
+    check_same_data(out / "metrics.json", data)
     make_folder(out)                                   # what cannot be written is said before the work, not after it
     def predict(net, its: dict, file: Path, part: str):
         precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)
@@ -94,7 +96,7 @@ def evaluate_checkpoint(arguments) -> None:
     for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file), str(arguments.against))):
         print(printable(line))
     evaluation_report.write(out, result, test, caveats, str(checkpoint_file), rows.thumbnail,
-                            folder if arguments.data is None else None)
+                            folder if arguments.data is None else None, data)
     print(f"{out} holds predictions.csv, metrics.json, figures and report.html")
 
 

@@ -23,7 +23,7 @@ class Step:
 
     @property
     def is_script(self) -> bool:
-        return any(argument in SCRIPTS or argument == "data_setup.phantom.generate" for argument in self.command)
+        return any(argument in SCRIPTS or argument == "data_setup.phantom" for argument in self.command)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def run_steps(quick: bool) -> tuple[Step, ...]:
     small = ("--batch_size", "8", "--num_transformer_layer", "1") if quick else ()
     small_transfer = ("--image_size", "32", "--batch_size", "8") if quick else ()
     fast = ("--model", "resnet18") if quick else ()
-    small_phantom = Step(("-m", "data_setup.phantom.generate", PHANTOM, "--people", "12", "--slices", "2"))
+    small_phantom = Step(("-m", "data_setup.phantom", PHANTOM, "--people", "12", "--slices", "2"))
     return (
         *([small_phantom] if quick else []),
         Step((*train, *small, *(epochs if quick else ()))),

@@ -164,7 +164,12 @@ def train(
     `step_options` are passed to train_step.
     """
     scored = ({"val": val_dataloader} if val_dataloader is not None else {}) | {"test": test_dataloader}
-    history = history or {f"{split}_{metric}": [] for split in ("train", *scored) for metric in ("loss", "acc")}
+    names = [f"{split}_{metric}" for split in ("train", *scored) for metric in ("loss", "acc")]
+    history = {} if history is None else history
+    if history and (missing := sorted(set(names) - set(history))):
+        raise ValueError(f"history has no {', '.join(missing)}: it is of a training with other dataloaders")
+    for name in names:
+        history.setdefault(name, [])
     parallel_model = data_parallel(model)
     for epoch in range(len(history["train_loss"]) + 1, epochs + 1):
         scores = {"train": train_step(parallel_model, train_dataloader, loss_fn, optimizer, device, precision=precision,

@@ -86,7 +86,7 @@ def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
     found = {"patients": test.patient.count if test.patient else "unknown", "scored": scored_names(test)}
     for kind, unit, key in (("network", "patient", "value"), ("network slice", "slice", "value"),
                             ("constant", "patient", "constant")):
-        scores = test.units[unit].scores if unit in test.units else {}
+        scores = test.scores_of(unit)
         found |= {(kind, name): getattr(scores[name], key) if name in scores else np.nan for name in NAMES}
     if four_numbers:
         split = four_number_split(run, record)

@@ -30,7 +30,10 @@ def read(run: Path) -> dict:
     path, again = run / "evaluation" / "metrics.json", f"python evaluate.py {shlex.quote(str(run))}"
     if not path.exists():
         raise UserError(f"{run} has not been evaluated: {again}")
-    return read_record(run) | {"metrics": read_metrics(path, again)}
+    metrics = read_metrics(path, again)
+    if metrics.data is not None:
+        raise UserError(f"{path} is the evaluation of {metrics.data}, not of the run's own test set: {again}")
+    return read_record(run) | {"metrics": metrics}
 
 
 def table(groups: list[list[dict]]) -> list[str]:
@@ -78,14 +81,13 @@ def _scores(runs: list[dict], unit: str, name: str) -> list:
     """The score of each run; nan if a run does not have it."""
     from functions.evaluation.evaluation import Score
 
-    units = (run["metrics"].test.units.get(unit) for run in runs)
-    return [scored.scores.get(name, Score(float("nan"))) if scored else Score(float("nan")) for scored in units]
+    return [run["metrics"].test.scores_of(unit).get(name, Score(float("nan"))) for run in runs]
 
 
 def _intervals(runs: list[dict], unit: str, name: str) -> str:
     """The interval of each run, in order."""
-    scores = _scores(runs, unit, name)
-    shown = [f"{score.low:.2f} to {score.high:.2f}" if score.low == score.low else "-" for score in scores]
+    shown = [f"{score.low:.2f} to {score.high:.2f}" if score.low == score.low else "-"
+             for score in _scores(runs, unit, name)]
     return "-" if set(shown) == {"-"} else "; ".join(shown)
 
 
@@ -145,10 +147,9 @@ def main() -> None:
         refuse_repeats(arguments.runs)
         if arguments.figure:
             check_figure(arguments.figure, arguments.write)
-        runs = [read(run) for run in arguments.runs]
+        runs = list(map(read, arguments.runs))
         groups = [[runs[number] for number in numbers] for numbers in group_runs(runs)]
-        lines = table(groups)
-        print("\n".join(lines))
+        print("\n".join(lines := table(groups)))
         if arguments.write:
             write_between(arguments.write, BEGIN, END, lines)
         if arguments.figure:

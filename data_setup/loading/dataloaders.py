@@ -63,11 +63,6 @@ class Data:
         return split_hash(self.table)
 
     @property
-    def subjects_known(self) -> bool:
-        """Whether every slice's patient is known."""
-        return UNKNOWN not in self.caveats
-
-    @property
     def seen(self) -> dict[str, list[str]]:
         """What training and model selection used: subject ids, hashes of the pixels at the model's size, the data's
         folders.
@@ -118,6 +113,8 @@ def create_dataloaders(
     (data_setup/splits/split.py). Slices are kept in memory as uint8 if they fit (`keep_in_memory` None), and are read
     by `num_workers` processes otherwise. Raises UserError, one line, for data that cannot be used.
     """
+    if preprocessing is None and image_size is None:
+        raise UserError("image_size, (height, width), is needed where no preprocessing of pretrained weights is given")
     frame = from_description(preprocessing) if preprocessing else Frame(image_size)
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
     listing = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})

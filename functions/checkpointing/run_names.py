@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from functions.runtime.errors import UserError
+from functions.runtime.errors import UserError, printable
+from functions.runtime.json_files import read_json
 
 FORBIDDEN = set('<>:"/\\|?*')                     # in file names on Windows, as are its device names with any suffix
 DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {f"{port}{n}" for port in ("COM", "LPT")
@@ -55,6 +56,20 @@ def check_no_input(folder: Path, outputs: Sequence[str], inputs: Iterable[Path |
             if given is not None and (folder / name).is_file() and given.is_file() and given.samefile(folder / name):
                 raise UserError(f"{given} would be overwritten by this script's own {name}: name another folder with "
                                 "--out")
+
+
+def check_same_data(result: Path, data: str | None) -> None:
+    """Raises UserError if `result`, a JSON file that would be overwritten, is of other "data".
+
+    Results of older versions without this entry, and damaged ones, are overwritten.
+    """
+    try:
+        content = read_json(result)
+    except UserError:
+        return
+    if "data" in content and content["data"] != data:
+        other = printable(content["data"] or "the run's own test set")
+        raise UserError(f"{result} holds the results of {other}: name another folder with --out, or remove it")
 
 
 def make_folder(folder: Path) -> None:

@@ -62,7 +62,8 @@ def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None
         names, largest, primary_score(healthy), **units, order=[names[k] for k in order] if order else None,
         permutations=permutations, aggregation=_aggregation(p, y, predictions.subjects, healthy) if known else {},
         calibration=_calibration(predictions, val) if val else None, against=against, nearest_neighbour=neighbour,
-        slices_per_patient=_slices_per_patient(predictions, healthy) if known else [])
+        slices_per_patient=_slices_per_patient(predictions, healthy) if known else [],
+        predicted=dict(zip(names, np.bincount(p.argmax(axis=1), minlength=len(names)).tolist(), strict=True)))
 
 
 def _ordered(order: Sequence[int] | None, scores: dict) -> dict:

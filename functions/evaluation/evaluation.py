@@ -84,7 +84,8 @@ class Evaluation:
     """The scores of one set of predictions. `patient` is None if any patient is unknown, `order` if it is unknown.
 
     `nearest_neighbour` holds the scores of the nearest image, "as split" and among "other patients", by unit;
-    `slices_per_patient` the medians of healthy and of diseased patients.
+    `slices_per_patient` the medians of healthy and of diseased patients, `predicted` the number of slices that are
+    predicted as each class.
     """
 
     class_names: list[str]
@@ -99,11 +100,16 @@ class Evaluation:
     against: dict[str, Difference] = field(default_factory=dict)
     nearest_neighbour: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     slices_per_patient: list[float] = field(default_factory=list)
+    predicted: dict[str, int] = field(default_factory=dict)
 
     @property
     def units(self) -> dict[str, UnitScores]:
         """The scores by unit: patients (if known), then slices."""
         return ({"patient": self.patient} if self.patient else {}) | {"slice": self.slice}
+
+    def scores_of(self, unit: str) -> dict[str, Score]:
+        """The scores over patients or slices; none if the patients are unknown."""
+        return self.units[unit].scores if unit in self.units else {}
 
     @property
     def first(self) -> UnitScores:
@@ -116,7 +122,8 @@ class Metrics:
     """The schema of metrics.json: the evaluation on test, its caveats, and what was evaluated.
 
     `best_epoch` and `probe` (the closed-form probe on the frozen features) are of a run, whose commit is in run.json;
-    `checkpoint` and `commit` are of an evaluation by evaluate.py.
+    `checkpoint`, `data` (the slices of --data; None: the run's own test set) and `commit` are of an evaluation by
+    evaluate.py.
     """
 
     test: Evaluation
@@ -125,6 +132,7 @@ class Metrics:
     best_epoch: int | None = None
     probe: Evaluation | None = None
     checkpoint: str | None = None
+    data: str | None = None
     commit: str | None = None
 
 

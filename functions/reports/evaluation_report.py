@@ -40,14 +40,17 @@ def _worst_errors(predictions: Predictions, read: Callable[[str], np.ndarray]) -
 
 
 def write(out: Path, evaluation: Evaluation, predictions: Predictions, caveats: list[str], checkpoint: str,
-          read: Callable[[str], np.ndarray], run: Path | None) -> None:
-    """Writes predictions.csv, metrics.json, the figures and report.html to `out`, and the report of `run`, if given."""
+          read: Callable[[str], np.ndarray], run: Path | None, data: str | None = None) -> None:
+    """Writes predictions.csv, metrics.json, the figures and report.html to `out`, and the report of `run`, if given.
+
+    `data` are the slices, if they are not the run's own test set.
+    """
     out.mkdir(parents=True, exist_ok=True)
     table = predictions.table()
     if caveats:                                               # the table may be copied without its folder
         table["stamps"] = "; ".join(caveats)
     write_table(out / "predictions.csv", table)
-    metrics = Metrics(evaluation, caveats, checkpoint=checkpoint)
+    metrics = Metrics(evaluation, caveats, checkpoint=checkpoint, data=data)
     write_json(out / "metrics.json", metrics_content(metrics) | provenance())
     main, more = (draw(evaluation, predictions, caveats) for draw in (main_figures, more_figures))
     for name, (figure, _) in (main | more).items():

@@ -12,6 +12,7 @@ from functions.evaluation.scores import SCORE_NAMES
 from functions.evaluation.stages import stage_order
 from functions.reports.html_page import Picture, Table
 
+ONE_CLASS = 0.95     # share of slices predicted as one class, from which the answer says so
 UNLIKE = 2.0         # ratio of median numbers of slices, from which patients of the two sides are not exchangeable
 MAIN = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease")      # the scores of the summary
 PRIMARY = {"auroc": "mean AUROC over classes", "auroc_disease": "AUROC of diseased or not"}
@@ -131,7 +132,15 @@ def answer(evaluation: Evaluation) -> tuple[str, str]:
     plain = {"better": f"better than {constant}",
              "not shown to be better": f"{worse}: not shown to be better than {constant}"}
     verdict = score.verdict.split(",")[0]
-    return result, f"{score.verdict.replace(verdict, plain.get(verdict, verdict), 1)} (p = {score.p:.2g})"
+    return result, (f"{score.verdict.replace(verdict, plain.get(verdict, verdict), 1)} (p = {score.p:.2g})"
+                    f"{_one_class(evaluation)}")
+
+
+def _one_class(evaluation: Evaluation) -> str:
+    """A warning if nearly all slices are predicted as one class: the AUROC ranks probabilities and does not show it."""
+    name, count = max(evaluation.predicted.items(), key=lambda item: item[1], default=("", 0))
+    share = count / evaluation.slice.count
+    return f"; but {name} is predicted for {share:.0%} of slices" if share >= ONE_CLASS else ""
 
 
 def _unit(evaluation: Evaluation) -> str:

@@ -4,6 +4,8 @@ import numpy as np
 from torch import Tensor
 
 COLLAPSED = 0.98     # share of predictions on one class that counts as a collapse
+OVERFITTED = 0.8     # balanced accuracy on training slices above which the network fits them
+UNBALANCED = 1.25    # size of a class relative to the mean size, above which imbalance is a likely cause
 
 
 def most_predicted(confusion: Tensor) -> tuple[int, float]:
@@ -28,8 +30,9 @@ def collapse_warning(
 
     There is no warning during warm-up, or if validation has a single class. Causes are checked in this order: a
     learning rate that is too high for training from scratch without warm-up and clipping; no learning yet (one class
-    is predicted on the training slices too, or the unweighted loss is close to the entropy of the class shares); class
-    imbalance; overfitting to the training patients.
+    is predicted on the training slices too, or the unweighted loss is close to the entropy of the class shares);
+    overfitting, if the training slices are classified well; class imbalance, if the predicted class is larger than the
+    others. If none applies, no cause is given.
     """
     k, share = most_predicted(confusion)
     if warming_up or share < COLLAPSED or (confusion.sum(dim=1) > 0).sum() < 2:
@@ -51,6 +54,12 @@ def collapse_warning(
     if signs:
         return (f"{warning} Likely cause: nothing learned from the images yet ({'; '.join(signs)}). "
                 f"Try more epochs, or another --lr than {lr:g}.")
-    if class_weights != "balanced":
-        return f"{warning} Likely cause: class imbalance. Try --class_weights balanced."
-    return f"{warning} Likely cause: overfitting to the training patients. Try more patients."
+    counts = train_confusion.sum(dim=1).double()
+    trained = float((train_confusion.diagonal() / counts)[counts > 0].mean())
+    if trained > OVERFITTED:
+        return (f"{warning} Likely cause: overfitting to the training patients (training balanced accuracy "
+                f"{trained:.0%}). Try more patients.")
+    if class_weights != "balanced" and counts[k] > UNBALANCED * counts[counts > 0].mean():
+        return (f"{warning} Likely cause: class imbalance ({counts[k] / counts.sum():.0%} of the training slices are "
+                f"{class_names[k]}). Try --class_weights balanced.")
+    return f"{warning} Training balanced accuracy is {trained:.0%}. Try more epochs, or another --lr than {lr:g}."

@@ -158,8 +158,12 @@ def _from_timm(found: dict, file: Path) -> ImageSettings:
         raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {MIN_SHARE} to 1")
     if interpolation not in PIL.values():
         raise UserError(f"{file}: interpolation is {str(interpolation)[:40]}: images are resized bilinear or bicubic")
-    return ImageSettings({"mode": "crop", "share": float(share), "interpolation": interpolation}, mean, std,
-                         f"{file.name} beside the file")
+    crop = found.get("crop_mode", "center")
+    if crop != "center" and not (crop == "squash" and share == 1):
+        raise UserError(f"{file}: crop_mode is {str(crop)[:40]!r}, with crop_pct {share:g}: only center, and squash "
+                        "with crop_pct 1, are supported")
+    return ImageSettings({"mode": "stretch" if crop == "squash" else "crop", "share": float(share),
+                          "interpolation": interpolation}, mean, std, f"{file.name} beside the file")
 
 
 def _side(found: dict, key: str, file: Path) -> int | None:

@@ -290,3 +290,14 @@ def test_weights_that_were_read_are_named_where_the_very_first_loss_is_not_finit
     model, data = make_model(), batches(images, labels, 2)
     with pytest.raises(UserError, match=complaint):
         engine.train(model, SpoiltInEpoch(data, epoch), data, sgd(model), nn.CrossEntropyLoss(), 2, CPU, loaded="w.pth")
+
+
+def test_curves_are_added_to_the_given_history_if_it_is_of_the_same_splits():
+    model, data = nn.Linear(3, 2), [(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))]
+    loss = nn.CrossEntropyLoss(reduction="none")
+    optimizer, history = torch.optim.SGD(model.parameters(), lr=0.1), {}
+    assert engine.train(model, data, data, optimizer, loss, 2, CPU, history=history) is history
+    assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
+        ("train_loss", "train_acc", "test_loss", "test_acc"), 2)
+    with pytest.raises(ValueError, match="history has no val_acc, val_loss"):
+        engine.train(model, data, data, optimizer, loss, 3, CPU, val_dataloader=data, history=history)

@@ -192,7 +192,7 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
     from data_setup.loading import run_data
     from functions import engine
     from functions.training import optimisation
-    from models import vit
+    from models import factory
 
     given = {}
 
@@ -205,7 +205,7 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
 
         monkeypatch.setattr(module, name, noted)
 
-    for module, name in ((vit, "configure"), (run_data, "create_dataloaders"), (optimisation, "make_optimizer"),
+    for module, name in ((factory, "configure"), (run_data, "create_dataloaders"), (optimisation, "make_optimizer"),
                          (optimisation, "make_schedule"), (engine, "train")):
         spy(module, name)
     code, _, _ = call_train(

@@ -291,3 +291,8 @@ def test_how_many_rows_of_the_subject_table_name_no_patient_is_said(folders):
     data = load(folders, subjects=folders / "s.csv")
     assert any('s.csv: 6 of 64 rows have no patient ("-")' in note for note in data.notes)
     assert data.table["subject"].isna().sum() == 6
+
+
+def test_a_size_is_asked_for_where_no_preprocessing_gives_one(tmp_path):
+    with pytest.raises(UserError, match="image_size, .height, width., is needed"):
+        create_dataloaders(tmp_path, tmp_path, 4, channels=1, device=torch.device("cpu"))

@@ -9,6 +9,7 @@ from functions.checkpointing.run_names import (
     check_file_writable,
     check_name,
     check_no_input,
+    check_same_data,
     check_writable,
     make_folder,
 )
@@ -95,3 +96,18 @@ def test_a_file_that_is_read_is_not_written(tmp_path):
     for given in ("subjects.csv", "link.csv"):
         with pytest.raises(UserError, match=rf"{given} would be overwritten.*name another folder with --out"):
             check_no_input(tmp_path, ("subjects.csv", "audit.json"), (None, tmp_path / given))
+
+
+@pytest.mark.parametrize(("content", "fine"), [
+    ('{"data": "/a/test"}', True), ('{"data": "/b/test"}', False), ('{"data": null}', False), ("{}", True),
+    ("{", True)])
+def test_results_of_other_data_are_not_overwritten(content, fine, tmp_path):
+    file = tmp_path / "metrics.json"
+    check_same_data(file, "/a/test")
+    file.write_text(content)
+    if fine:
+        check_same_data(file, "/a/test")
+    else:
+        with pytest.raises(UserError, match=r"metrics.json holds the results of (/b/test|the run's own test set): name "
+                                            "another folder with --out"):
+            check_same_data(file, "/a/test")

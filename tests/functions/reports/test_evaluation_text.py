@@ -40,6 +40,15 @@ def page(evaluation, test=None):  # noqa: F811
     return made, " ".join(" ".join(read(made).text).split())
 
 
+def test_the_answer_says_if_one_class_is_predicted_for_nearly_all_slices(evaluation):  # noqa: F811
+    """The AUROC is of the ranking of probabilities: it can be high although the classes are not told apart."""
+    assert "is predicted for" not in headline(evaluation)
+    one = replace(evaluation, predicted={"MildDemented": 4, "NonDemented": 194, "VeryMildDemented": 2})
+    assert headline(one).endswith("(p = 0.0005); but NonDemented is predicted for 97% of slices")
+    assert sum(evaluation.predicted.values()) == evaluation.slice.count
+    assert "but" not in headline(replace(evaluation, predicted={}))
+
+
 def test_an_undefined_value_or_interval_is_not_shown_as_certain():
     assert with_interval(Score(0.5, 0.4, 0.6)) == "0.500 [0.400 to 0.600]"
     assert with_interval(Score(1.0, 1.0, 1.0)) == "1.000"

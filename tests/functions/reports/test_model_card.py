@@ -25,7 +25,7 @@ def test_what_a_program_cannot_know_is_not_stated():
     found = card()
     for item in ("Data source", "De-identification", "External validation", "Funding, conflicts of interest"):
         assert found[item] == NOT_STATED
-    assert found["Warnings"] == "LEAKY SPLIT"
+    assert found["Caveats"] == "LEAKY SPLIT"
     assert "phantom" in card(demo=True)["Data source"]
     assert "evaluate.py" in found["Failure analysis"]
     assert "above" in card(evaluated=True)["Failure analysis"]

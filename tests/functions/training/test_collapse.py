@@ -9,6 +9,8 @@ CLASSES = ["MildDemented", "NonDemented", "VeryMildDemented"]
 SAFE = {"lr": 3e-4, "warmup_share": 0.1, "clip_norm": 1.0, "class_weights": "none", "label_smoothing": 0.0,
         "warming_up": False}
 ALL_NON = torch.tensor([[0, 14, 0], [0, 50, 0], [0, 36, 0]])
+EQUAL = torch.tensor([[10, 5, 5], [5, 10, 5], [5, 5, 10]])
+FITTED = torch.tensor([[13, 1, 0], [1, 48, 1], [1, 1, 34]])
 VARIED = torch.tensor([[4, 8, 2], [2, 40, 8], [3, 20, 13]])
 
 
@@ -42,7 +44,9 @@ def test_one_class_that_is_all_there_is_raises_no_warning():
         (VARIED, 2.0, {"class_weights": "sqrt"}, "--class_weights balanced"),
         (VARIED, 2.0, {"label_smoothing": 0.1}, "--class_weights balanced"),
         (VARIED, 0.70, {}, "--class_weights balanced"),
-        (VARIED, 0.70, {"class_weights": "balanced"}, "overfitting to the training patients"),
+        (VARIED, 0.70, {"class_weights": "balanced"}, "Training balanced accuracy is 48%. Try more epochs"),
+        (EQUAL, 0.70, {}, "Training balanced accuracy is 50%. Try more epochs"),
+        (FITTED, 0.20, {}, "overfitting to the training patients (training balanced accuracy 94%)"),
     ],
 )
 def test_a_collapse_on_validation_is_reported_with_its_likely_cause(train, loss, changes, cause):

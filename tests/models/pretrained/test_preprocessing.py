@@ -195,3 +195,15 @@ def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "config.json")
     with pytest.raises(UserError, match=f"config.json, which would say .*, is {kind}"):
         _from_config_file(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(("crop", "share", "mode"), [("center", 0.9, "crop"), ("squash", 1.0, "stretch"),
+                                                     ("squash", 0.9, None), ("border", 1.0, None), (3, 1.0, None)])
+def test_timms_crop_mode_is_followed_or_refused(crop, share, mode, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"mean": MEANS, "std": STDS, "crop_pct": share,
+                                                      "crop_mode": crop}))
+    if mode:
+        assert _from_config_file(tmp_path / "w.pth").frame["mode"] == mode
+    else:
+        with pytest.raises(UserError, match="crop_mode is"):
+            _from_config_file(tmp_path / "w.pth")
