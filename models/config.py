@@ -43,12 +43,12 @@ class ViTConfig:
         given: object = self.image_size
         size = tuple(given) if isinstance(given, (tuple, list)) else (given, given)
         if len(size) != 2 or not all(type(side) is int for side in size):
-            raise UserError(f"image_size {str(given)[:60]} is not one or two whole numbers (height, width)")
+            raise UserError(f"image_size {str(given)[:60]} is not one or two integers (height, width)")
         object.__setattr__(self, "image_size", size)
         for name, most in MAXIMA.items():
             for value in size if name == "image_size" else (getattr(self, name),):
                 if type(value) is not int:
-                    raise UserError(f"{name} is {str(value)[:60]!r}: it must be a whole number")
+                    raise UserError(f"{name} is {str(value)[:60]!r}: it must be an integer")
                 if value < 1 and name != "image_size":
                     raise UserError(f"{name} is {value}: it must be at least 1")
                 if value > most:
@@ -112,7 +112,7 @@ class HybridConfig(ViTConfig):
         units: object = self.units
         if not isinstance(units, (tuple, list)) or len(units) > MAX_STAGES or not all(
                 type(count) is int and 1 <= count <= MAX_UNITS for count in units):
-            raise UserError(f"units is {str(units)[:60]}: it must be at most {MAX_STAGES} whole numbers between 1 and "
+            raise UserError(f"units is {str(units)[:60]}: it must be at most {MAX_STAGES} integers between 1 and "
                             f"{MAX_UNITS}, the residual units in each stage of the stem")
         object.__setattr__(self, "units", tuple(units))
         for name, step, most in (("stem_patch", 1, MAXIMA["patch_size"]), ("stem_width", GROUPS, MAX_STEM_WIDTH)):

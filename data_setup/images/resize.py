@@ -77,7 +77,7 @@ def from_description(description: dict, file: Path | None = None) -> Frame:
     if type(share) not in (int, float) or not MIN_SHARE <= share <= 1:
         raise UserError(f"{where}: crop_share is {str(share)[:60]}, not a share from {MIN_SHARE} to 1")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or any(type(n) is not int or n < 1 for n in size):
-        raise UserError(f"{where}: image_size is {str(size)[:60]}, not two whole numbers")
+        raise UserError(f"{where}: image_size is {str(size)[:60]}, not two integers")
     return Frame(tuple(size), mode, share, interpolation)
 
 

@@ -64,7 +64,7 @@ def read_weights(path: str | Path) -> Weights:
     promised = re.search(r"-(?!20\d{6}(?:\.|$))([0-9a-f]{8,64})(?:\.[a-z]+)*$", path.name.lower())
     if promised and not (found := file_hash(path)).startswith(promised[1]):
         raise UserError(f"weights {path}: damaged or another file: its SHA-256 begins with {found[:8]}, not with the "
-                        f"{promised[1]} in its name; delete it and get it again")
+                        f"{promised[1]} in its name; delete it and download it again")
     try:
         return _unpack(_read(path), path)
     except UserError as error:

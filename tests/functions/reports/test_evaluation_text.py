@@ -155,7 +155,7 @@ def test_the_notes_say_from_how_many_patients_too_good_is_possible(evaluation): 
     assert auroc_interval(1.0, 33, 33)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 34, 33)[0]
     assert auroc_interval(1.0, 20, 82)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 21, 82)[0]
     assert 67 <= TOO_GOOD_PATIENTS <= 75
-    [note] = [note for note in notes(evaluation) if "its absence says nothing about a leak" in note]
+    [note] = [note for note in notes(evaluation) if "absence of this verdict does not exclude leakage" in note]
     assert "requires about 70 patients" in note
     nobody_healthy = replace(evaluation, primary="auroc")
     assert not any("absence" in note for note in notes(nobody_healthy))

@@ -121,7 +121,7 @@ def test_damaged_foreign_and_malicious_files_are_refused_in_one_line(tmp_path, m
     with pytest.raises(ValueError, match="one array without a name"):
         read_weights("one.npz")
     for name in ("page.pth", "older.pth"):
-        with pytest.raises(ValueError, match="damaged, cut short, or not what its name says"):
+        with pytest.raises(ValueError, match="damaged, truncated, or the wrong file type"):
             read_weights(name)
 
 
