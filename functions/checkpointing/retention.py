@@ -87,7 +87,8 @@ def find_best(folder: Path, epoch: int, run_id: str = "") -> tuple[dict, str]:
             link(folder / name, folder / BEST)
         return checkpoint, reason and f"{reason}: using {folder / name}, which holds the same epoch {epoch}"
     reason = reason or f"{folder / BEST} is of another epoch"
-    raise UserError(f"no usable checkpoint of the best epoch, {epoch}: {reason}: restore a copy of {BEST}, or start a new run")
+    raise UserError(f"no usable checkpoint of the best epoch, {epoch}: {reason}: restore a copy "
+                    f"of {BEST}, or start a new run")
 
 
 def recover(folder: Path, run_id: str = "") -> tuple[dict | None, list[str]]:
