@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from functions.runtime.errors import UserError
 
-# Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): larger values are errors.
+# Upper bounds for validation, far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads).
 MAXIMA = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,
           "num_heads": 2**12, "mlp_size": 2**18}
 MAX_PATCHES = 2**16        # an image of 4,096 x 4,096 pixels in patches of 16; attention's cost grows with the square

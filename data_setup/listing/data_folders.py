@@ -52,8 +52,8 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
     """The folders to read. The phantom is generated on first use (a few seconds) and kept in data/.
 
     A given folder is used as it is, missing or not. A folder that contains split folders (train/, Testing/, valid/, in
-    any case) stands for that of its own split, and a train folder of this kind also for those of test and val, unless
-    these are given. The default for train is data/.
+    any case) is replaced by its split subfolder; a train folder of this kind also provides those of test and val,
+    unless these are given. The default for train is data/.
     Raises UserError where split folders are ambiguous or lack the requested split.
     """
     if demo:
@@ -81,7 +81,7 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
 
 
 def _check_distinct(train: Path | None, named: Mapping[str, Path | None], taken: Mapping[str, Path | None]) -> None:
-    """UserError if there is no train folder beside the others, or if two splits are, or share by links, one folder."""
+    """UserError if there is no train folder beside the others, or if two splits use one folder, also by links."""
     others = [split for split in ("test", "val") if named[split] is not None]
     if train is None and others and not taken["train"].is_dir():
         raise UserError(f"--{others[0]}_dir {named[others[0]]} is given without --train_dir, and there is no "

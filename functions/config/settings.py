@@ -14,7 +14,7 @@ MAX_WIDTH = 2**16          # of embedding and MLP: ViT-22B's are 6,144 and 24,57
 MAX_HEADS = 1024
 MAX_WORKERS = 256          # each is a process
 MAX_VIEWS = 1000
-MAX_COUNT = 10**9         # of epochs, steps, slices a batch, classes
+MAX_COUNT = 10**9         # of epochs, steps, slices per batch, classes
 
 
 def image_size(text: str | int) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def interrupted() -> bool:
 
 
 def raise_if_interrupted() -> None:
-    """Raises KeyboardInterrupt if a signal was received whose own KeyboardInterrupt was lost."""
+    """Raises KeyboardInterrupt if a signal was received whose KeyboardInterrupt was suppressed."""
     if interrupted():
         raise KeyboardInterrupt
 

@@ -19,11 +19,11 @@ from models.pretrained.jax_keys import renamed, to_torch_layout
 from models.pretrained.prefixes import MARKS as MARKS
 from models.pretrained.prefixes import find_network, other_heads
 
-# LayerNorm's epsilon and the GELU's form are not in a file of weights: they go with the source.
+# LayerNorm's epsilon and the GELU's form are not in a file of weights: they are determined by the source.
 FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
          "replicated": (1e-5, "none"), "ours": (1e-6, "none")}
 
-# Ours → theirs. What ends in a dot stands for a module's weight and bias.
+# Ours → theirs. Names ending in a dot denote a module's weight and bias.
 TOP = {
     "torchvision": {"patch_embedding.project.": "conv_proj.", "patch_embedding.class_token": "class_token",
                     "patch_embedding.positions": "encoder.pos_embedding", "norm.": "encoder.ln.",
@@ -74,12 +74,12 @@ class Converted:
     """Weights under the names of models.vit.ViT, with the settings of their source."""
 
     source: str                          # torchvision, timm, huggingface, jax, replicated or ours
-    weights: dict[str, Tensor]           # without classifier if there was none, or none that stands on y itself
+    weights: dict[str, Tensor]           # without classifier if there was no linear head on y
     norm_eps: float
     gelu: str
     grid: tuple[int, int] | None         # of the positions, rows and columns, if our own configuration says so
-    num_heads: int | None                # where the source says it; the shapes of most do not
-    left_out_classes: int | None         # of a head that stood on a hidden layer and was left out with it
+    num_heads: int | None                # if known; most sources' shapes do not determine it
+    left_out_classes: int | None         # of a head with a hidden layer; both were left out
     notes: tuple[str, ...] = ()
 
 
@@ -212,7 +212,7 @@ def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
     pattern = re.escape(prefix).replace(r"\{\}", r"(\d+)")
     layers = {int(found[1]) for name in tensors if (found := re.match(pattern, name))}
     pairs = dict(top)
-    for i in range(min(max(layers, default=-1) + 1, len(tensors))):     # no name makes this long
+    for i in range(min(max(layers, default=-1) + 1, len(tensors))):     # bounded by the number of tensors
         pairs |= {f"encoder.{i}.{ours}": prefix.format(i) + theirs for ours, theirs in zip(OURS, block, strict=True)}
     names: dict[str, str] = {}
     for ours, theirs in pairs.items():

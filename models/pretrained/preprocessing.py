@@ -173,7 +173,7 @@ def _side(found: dict, key: str, file: Path) -> int | None:
 
 
 def _values(found: dict, key: str, name: str, where: str) -> list[float]:
-    """One number, or one a channel; UserError, naming the key, for anything else."""
+    """One number, or one per channel; UserError, naming the key, for anything else."""
     values = found.get(key)
     values = [values] if type(values) in (int, float) else values
     if not isinstance(values, (list, tuple)) or len(values) not in (1, 3) or any(

@@ -25,9 +25,9 @@ class Pretrained:
 
     config: TransferConfig               # num_classes is not known yet
     weights: dict[str, Tensor] | None    # of the backbone; None: random
-    source: str                          # in words
+    source: str                          # description
     sha256: str | None
-    images: ImageSettings                # what an image goes through
+    images: ImageSettings                # preprocessing
     notes: tuple[str, ...] = ()
 
     @property
@@ -100,7 +100,7 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
 
 
 def load_transfer(pretrained: Pretrained, num_classes: int) -> TransferModel:
-    """The network with its weights and a head of zeros; strict: every tensor given, none unused."""
+    """The network with its weights and a head of zeros; strict: missing and unexpected keys are errors."""
     config = replace(pretrained.config, num_classes=num_classes)
     if pretrained.weights is None:
         return TransferModel(config)

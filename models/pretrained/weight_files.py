@@ -72,7 +72,7 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def _read(path: Path) -> object:
-    """The content, by the reader that its first bytes ask for."""
+    """The content, by the reader selected by file signature."""
     with open(path, "rb") as file:
         start = file.read(32)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:     # its header's length, JSON
@@ -117,7 +117,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def _unpack(content: object, path: Path) -> Weights:
-    """Tensors out of the dictionaries they come in, prefixes of wrappers taken off."""
+    """Tensors out of nested dictionaries, wrapper prefixes removed."""
     if isinstance(content, dict) and _is_one(content.get("format")) and isinstance(content.get("weights"), dict):
         return _our_checkpoint(content, path)
     notes: list[str] = []
