@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))                    # run as a file, from anywhere
 
 NAMED_AS = {"leak": "leak", "duplicates": "copies", "synthetic": "shortcut", "damaged": "damage"}
-FOLLOWS = {"duplicates": {"leak"}, "synthetic": {"patients"}}      # copies join splits; synthetic images have no patient
+FOLLOWS = {"duplicates": {"leak"}, "synthetic": {"patients"}}    # copies join splits; synthetic images have no patient
 RENAMED = ("clean", "synthetic")
 
 

@@ -185,7 +185,7 @@ def false_alarms(part: str, cohorts: int) -> list[list[str]]:
         found = share([(number, score["verdict"] == evaluate.TOO_GOOD) for number, score in enumerate(judged)])
         if auroc_interval(1.0, patients // 2, patients - patients // 2)[0] <= evaluate.TOO_GOOD_AUROC:
             found = "cannot occur"
-        return [[f"{part}: {of}, true AUROC {value:.3f}", f'called "{evaluate.TOO_GOOD}"', found, "5 or less"]]
+        return [[f"{part}: {of}, true AUROC {value:.3f}", f'verdict "{evaluate.TOO_GOOD}"', found, "5 or less"]]
     defined = [(number, score["p"] < 0.05) for number, score in enumerate(judged) if np.isfinite(score["p"])]
     better = [(number, score["verdict"].startswith("better")) for number, score in enumerate(judged)]
     judgements = {score["verdict"] for score in judged}

@@ -176,7 +176,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; an unknown part ends the program with exit code 2."""
     names = [part.name for part in make_parts(Path(), False, 1)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks gpu_story", description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(names)} (default: all, in this order)")
+    parser.add_argument("parts", nargs="*", metavar="PART",
+                        help=f"one of {', '.join(names)} (default: all, in this order)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="start no part that would not fit any more")
     parser.add_argument("--again", action="store_true", help="run parts again that have finished")
     parser.add_argument("--quick", action="store_true", help="smoke test: tiny sizes, also on a CPU")

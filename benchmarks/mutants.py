@@ -177,7 +177,8 @@ def summary(outcomes: list[tuple[Mutant, str]]) -> list[str]:
         for name in (area, "**all**"):
             areas.setdefault(name, Counter())[outcome if outcome in (NOTICED, SURVIVED, EQUIVALENT) else "problem"] += 1
     areas["**all**"] = areas.pop("**all**", Counter())
-    lines = ["| area | detected | not detected | share detected | equivalent | not tried |", "|---|---|---|---|---|---|"]
+    lines = ["| area | detected | not detected | share detected | equivalent | not tried |",
+             "|---|---|---|---|---|---|"]
     for area, count in areas.items():
         lines.append(f"| {area} | {count[NOTICED]} | {count[SURVIVED]} | {share(count):.1%} | {count[EQUIVALENT]} | "
                      f"{count['problem']} |")

@@ -24,7 +24,7 @@ def some_slices(data: Path | None, count: int, out: Path) -> Path:
 
 
 def generate(out: Path, count: int, seed: int = 0) -> Path:
-    """OUT/train/<class>/*.png: `count` (at least 12) gray slices of 96x80, 20 per patient where that leaves 12 patients.
+    """OUT/train/<class>/*.png: `count` (at least 12) gray slices of 96x80, 20 per patient if that leaves 12 patients.
 
     Drawing a phantom takes longer than reading a file: 20 patients are drawn, and the other patients are noisy copies
     of them. For timing only; scores on these images are meaningless.

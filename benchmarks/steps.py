@@ -66,7 +66,8 @@ def row_step(options: Namespace) -> str:
                 rows.append([model, size, what, len(images), name + (" (fastest peer)" if name == best else ""),
                              summarise([1e3 * t for t in times]).text(".0f"),
                              ratios(seconds, name, best).text(".3f")])
-    return table(["model", "pixels", "what", "batch", "implementation", "ms", "times the fastest peer's, round by round"], rows)
+    return table(["model", "pixels", "what", "batch", "implementation", "ms",
+                  "times the fastest peer's, round by round"], rows)
 
 
 def row_gpu(options: Namespace) -> str:
@@ -94,13 +95,17 @@ def row_gpu(options: Namespace) -> str:
     flops = "; ".join(f"{m} at {s}: {training_flops(replace(VARIANTS[m], num_classes=4, image_size=s)) / 1e9:.1f}"
                       for m, s in product(models, sizes))
     return (f"Ceiling, by a large matrix product in this run: {found}. GFLOP per image in training: {flops}.\n\n"
-            + table(["model", "pixels", "precision", "how", "batch", "implementation", "images/s", "of the ceiling", "peak GiB"],
+            + table(["model", "pixels", "precision", "how", "batch", "implementation", "images/s",
+                     "of the ceiling", "peak GiB"],
                     rows))
 
 
 def measure_training(config: ViTConfig, precision: str, compiled: bool, count: int, steps: int,
                      options: Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """(seconds of `steps` training steps per round of each implementation that fitted, peak bytes of each; 0: out of memory)."""
+    """(seconds per round of `steps` training steps of each implementation that fitted, peak bytes of each).
+
+    0 bytes: out of memory.
+    """
     torch.compiler.reset()                                # else a second batch size would be compiled for any size
     images, labels = batch(config, count, options.device)
     parties, memory = {}, {}

@@ -36,7 +36,7 @@ def synchronise(device: torch.device) -> None:
 
 def alternate(parties: Mapping[str, Callable[[], object]], rounds: int, device: torch.device,
               warmup: int = 1) -> dict[str, list[float]]:
-    """Seconds of each implementation's call in each round: A B C, then B C A, and so on, after `warmup` calls of each."""
+    """Seconds of each implementation's call in each round: A B C, then B C A, …, after `warmup` calls of each."""
     for party in parties.values():
         for _ in range(warmup):
             party()

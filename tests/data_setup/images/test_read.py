@@ -183,7 +183,7 @@ def test_a_truncated_or_empty_file_is_refused_in_one_line(tmp_path, suffix, shar
 
 def test_what_is_no_image_is_refused(tmp_path):
     (tmp_path / "a.png").write_text("not a picture\nat all")
-    with pytest.raises(ValueError, match=r"a\.png: not an image"):
+    with pytest.raises(ValueError, match=r"a\.png: unsupported image format"):
         read_image(tmp_path / "a.png", 1)
     with pytest.raises(ValueError, match=r"missing\.png: No such file"):
         read_image(tmp_path / "missing.png", 1)
