@@ -40,7 +40,7 @@ def audit_data(arguments) -> int:
     out = arguments.out or Path("runs", f"audit-{data.name if data.is_dir() else data.stem}")
     check_no_input(out, ("audit.json", "audit.html", "subjects.csv"), (arguments.data, arguments.subjects))
     check_same_data(out / "audit.json", str(data))
-    make_folder(out)                                   # what cannot be written is said before the work, not after it
+    make_folder(out)                                   # check that the output is writable before starting
     found = audit(*listing, arguments.subjects, arguments.subject_pattern,
                   lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))
     for line in audit_lines(found.findings, found.numbers, arguments.data):

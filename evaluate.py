@@ -73,7 +73,7 @@ def evaluate_checkpoint(arguments) -> None:
     check_no_input(out, ("predictions.csv", "metrics.json", "report.html"), (arguments.data, arguments.subjects))
     data = None if arguments.data is None else str(arguments.data.resolve())
     check_same_data(out / "metrics.json", data)
-    make_folder(out)                                   # what cannot be written is said before the work, not after it
+    make_folder(out)                                   # check that the output is writable before starting
     def predict(net, its: dict, file: Path, part: str):
         precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)
         rows.notes += [note] * (note != "" and note not in rows.notes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
 OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, python -m benchmarks coverage simulates "
-          "what the statistics promise (each has its own --help)")
+          "interval coverage (each has its own --help)")
 
 
 def main() -> None:
@@ -24,11 +24,11 @@ def main() -> None:
         coverage.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=OTHERS)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all but gpu)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: does it run at all?")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)} (default: all but gpu)")
+    parser.add_argument("--quick", action="store_true", help="smoke test: tiny sizes, one round")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="class folders in train/ (default: a phantom)")
-    parser.add_argument("--slices", type=int, nargs="+", help="how many (job, frozen: one number)")
-    parser.add_argument("--rounds", type=int, help="rounds a row (default: its own)")
+    parser.add_argument("--slices", type=int, nargs="+", help="number of slices (job, frozen: one number)")
+    parser.add_argument("--rounds", type=int, help="rounds per row (default: its own)")
     parser.add_argument("--model", nargs="+", help="names in VARIANTS; small: mri_cpu.yaml's network (job)")
     parser.add_argument("--image_size", type=int, nargs="+")
     parser.add_argument("--batch_size", type=int, nargs="+")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Runs the rows in `options.rows` and writes one Markdown file a row."""
+    """Runs the rows in `options.rows` and writes one Markdown file per row."""
     import torch
 
     from data_setup.resources import available_cores

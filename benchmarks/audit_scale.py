@@ -1,7 +1,7 @@
 """Time and peak memory of audit.py on many slices: benchmarks/audit_scale.py [--slices N ...]
 
-Each set is made anew in a temporary folder: people with 32 slices each, 128x112 JPEG files, two fifths of them in test.
-A person is one of 100 phantom heads, bent smoothly by a field of its own, under its own noise. Prints a row of a table
+Each set is regenerated in a temporary folder: patients with 32 slices each, 128x112 JPEG files, two fifths in test. A
+patient is one of 100 phantom heads, warped by a random smooth field, with its own noise. Prints a row of a table
 for each size: wall clock, CPU seconds (user and system), and the largest resident memory of the process, all of
 audit.py alone and not of making the files.
 """
@@ -74,7 +74,7 @@ def measure(folder: Path, out: Path) -> tuple[float, float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     print(text[-4000:], file=sys.stderr)
     if process.returncode:
-        sys.exit(f"audit.py ended with {process.returncode}")
+        sys.exit(f"audit.py exited with {process.returncode}")
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     from data_setup.resources import available_cores
 
     print(f"{available_cores()} cores\n")
-    print("| slices | people | wall clock | CPU | memory at most |\n|---|---|---|---|---|")
+    print("| slices | patients | wall clock | CPU | memory at most |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
         for slices in arguments.slices:
             folder = (arguments.keep or Path(temporary)) / f"slices-{slices}"

@@ -11,7 +11,7 @@ from functions.evaluation.auroc import auroc
 PREVALENCES = {"equal": (1 / 3, 1 / 3, 1 / 3), "16/12/4": (0.5, 0.375, 0.125), "80/15/5": (0.8, 0.15, 0.05)}
 POPULATION = 150_000      # patients from which the truth is counted: the rarest sensitivity to ± 0.006
 PARTS = 10                # in which it is drawn: memory
-OWN, SLICE = 1.0, 0.5     # SD of what a network thinks of a patient beside the truth, and of each of its slices
+OWN, SLICE = 1.0, 0.5     # SD of the patient-level noise of the logits, and of the slice-level noise
 SHARED = 0.7              # of OWN that two networks have in common
 LATER = 0.5               # share of patients, of those with a worse stage to come, who have it on half of their slices
 SKEWED, BY_CLASS, SEVERAL = "1 to 300, skewed", "40, 8, 2 by class", "8 each, several labels"

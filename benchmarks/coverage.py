@@ -185,7 +185,7 @@ def false_alarms(part: str, cohorts: int) -> list[list[str]]:
         found = share([(number, score["verdict"] == evaluate.TOO_GOOD) for number, score in enumerate(judged)])
         if auroc_interval(1.0, patients // 2, patients - patients // 2)[0] <= evaluate.TOO_GOOD_AUROC:
             found = "cannot occur"
-        return [[f"{part}: {of}, true AUROC {value:.3f}", f'called "{evaluate.TOO_GOOD}"', found, "5 or less"]]
+        return [[f"{part}: {of}, true AUROC {value:.3f}", f'verdict "{evaluate.TOO_GOOD}"', found, "5 or less"]]
     defined = [(number, score["p"] < 0.05) for number, score in enumerate(judged) if np.isfinite(score["p"])]
     better = [(number, score["verdict"].startswith("better")) for number, score in enumerate(judged)]
     judgements = {score["verdict"] for score in judged}
@@ -199,7 +199,7 @@ ALARMS = {      # name → prevalence, patients, slices, signal
     "no signal, unequal": ("80/15/5", 40, "1 to 60", 0.0),
     "no signal, several labels": ("equal", 24, SEVERAL, 0.0),
     "no signal, slices by class": ("80/15/5", 40, BY_CLASS, 0.0),
-    **{f"an honest AUROC of {value:.2f}": ("equal", 32, "8 each", signal) for value, signal in HONEST.items()},
+    **{f"a true AUROC of {value:.2f}": ("equal", 32, "8 each", signal) for value, signal in HONEST.items()},
 }
 
 
@@ -227,7 +227,7 @@ def splits(seeds: int) -> str:
                      f"{tests.min()}, {tests.mean():.0f}, {tests.max()}", str(tests[7]),
                      f"{tests.std(ddof=1):.1f} ± {tests.std(ddof=1) / np.sqrt(2 * 59):.1f}", expected])
     return table(["60 patients", "seeds", "different test sets", "patients never tested",
-                  "tests of a patient: least, mean, most", "of the patient who has two classes in the second row",
+                  "times in test set: min, mean, max", "of the patient who has two classes in the second row",
                   "SD of a patient's tests ± standard error", "expected if all are equally likely ± SD"], rows)
 
 

@@ -1,7 +1,7 @@
 """Detection rate of altered copies among nearly equal neighbouring slices: benchmarks/dense_copies.py [--seeds N ...]
 
-Phantoms of 24 slices a head, and copies of every seventh slice, each altered in one of six ways, by turns. Prints a row
-for each way: copies named of all; then how many pairs beside them were named.
+Phantoms of 24 slices per patient, and copies of every seventh slice, with six alterations applied cyclically. Prints a
+row for each alteration: copies detected of all; then the number of false positives.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))                    # run as a file, from anywhere
 
-DEPTH, EVERY = 24, 7                            # 7: each way meets several levels of the brain
+DEPTH, EVERY = 24, 7                            # 7: each alteration meets several levels of the brain
 
 
 def turned(picture: np.ndarray, degrees: float) -> np.ndarray:
@@ -35,18 +35,18 @@ def smaller(picture: np.ndarray) -> np.ndarray:
 
 
 WAYS = {
-    "turned by 3°, shifted, 12 % brighter": lambda p: np.clip(
+    "rotated by 3°, shifted, 12 % brighter": lambda p: np.clip(
         np.roll(turned(p, 3), (1, -1), (0, 1)) * 1.12, 0, 255).astype(np.uint8),
-    "mirrored, turned by 2°": lambda p: turned(p[:, ::-1].copy(), 2),
+    "mirrored, rotated by 2°": lambda p: turned(p[:, ::-1].copy(), 2),
     "JPEG 85": lambda p: compressed(p, 85),
     "JPEG 60": lambda p: compressed(p, 60),
     "three quarters of the size": smaller,
-    "turned by 15°": lambda p: turned(p, 15),
+    "rotated by 15°": lambda p: turned(p, 15),
 }
 
 
 def main() -> None:
-    """A table with a row for each way."""
+    """A table with a row for each alteration."""
     from data_setup.phantom.generate import draw_slices
     from data_setup.similarity.copies import find_copies
 
@@ -63,11 +63,11 @@ def main() -> None:
         planted.update(true.values())
         named.update(true[copy.first, copy.second] for copy in found if (copy.first, copy.second) in true)
         wrong += sum((copy.first, copy.second) not in true for copy in found)
-    print(f"{arguments.people} people, {DEPTH} slices each, seeds {', '.join(map(str, arguments.seeds))}\n\n"
-          "| copies | named |\n|---|---|")
+    print(f"{arguments.people} patients, {DEPTH} slices each, seeds {', '.join(map(str, arguments.seeds))}\n\n"
+          "| copies | detected |\n|---|---|")
     for way in ways:
         print(f"| {way} | {named[way]} of {planted[way]} |")
-    print(f"| all | {sum(named.values())} of {sum(planted.values())} |\n\nnamed wrongly beside them: {wrong} pairs")
+    print(f"| all | {sum(named.values())} of {sum(planted.values())} |\n\nfalse positives: {wrong} pairs")
 
 
 if __name__ == "__main__":

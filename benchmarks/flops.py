@@ -1,4 +1,4 @@
-"""FLOP of a training step, the same for all parties: those of a ViT that computes every token in its last block."""
+"""FLOP of a training step, the same for all implementations: of a ViT that computes all tokens in its last block."""
 
 import torch
 

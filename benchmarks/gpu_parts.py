@@ -45,7 +45,7 @@ def make_parts(out: Path, quick: bool, cores: int) -> list[Part]:
         Part("checks", "Rates, attention backends, costs beside the network, numerics, determinism", 90, (
             module("benchmarks.gpu_checks", records / "checks" / "checks.md", quick,
                    environment={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}),)),
-        Part("variants", "What does each change of the training step bring?", 480, (
+        Part("variants", "Effect of each change of the training step", 480, (
             module("benchmarks.gpu_variants", records / "variants" / "variants.md", quick,
                    *(["eager", "compile+residual+all_tokens+patches", "eager+fused_augment"] if quick else [])),)),
         peers_part(records / "peers", quick),

@@ -4,7 +4,7 @@
 
 Each command of a part runs in a process of its own; no part takes longer than ten minutes. After every command the
 part's Markdown is written to FOLDER/<number>_<part>.md, its whole output to FOLDER/records/. A command that fails is
-recorded with its last lines, and the next one goes on. A part that has finished is not run again.
+recorded with its last lines, and the next one is run. A part that has finished is not run again.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from functions.runtime.errors import UserError
 from functions.runtime.exits import one_line_errors
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT = 600                        # seconds of a part, whatever it still has to do
+LIMIT = 600                        # time limit of a part, seconds
 KEPT, KEPT_OF_FAILURE = 3, 15      # last lines of a command's output
 
 
@@ -148,7 +148,7 @@ def describe_machine(has_gpu: bool) -> str:
 
 def run_story(parts: Sequence[Part], chosen: Sequence[str], out: Path, machine: str, *, has_gpu: bool, quick: bool,
               again: bool, budget: float | None) -> dict[str, str]:
-    """Runs the chosen parts and returns {part: what became of it}; out/state.json remembers it for the next call."""
+    """Runs the chosen parts and returns {part: its outcome}; out/state.json stores it for the next call."""
     ends = float("inf") if budget is None else time.monotonic() + budget
     file, became = out / "state.json", {}
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -176,10 +176,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; an unknown part ends the program with exit code 2."""
     names = [part.name for part in make_parts(Path(), False, 1)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks gpu_story", description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(names)} (default: all, in this order)")
+    parser.add_argument("parts", nargs="*", metavar="PART",
+                        help=f"one of {', '.join(names)} (default: all, in this order)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="start no part that would not fit any more")
     parser.add_argument("--again", action="store_true", help="run parts again that have finished")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, also on a CPU: does the command itself work?")
+    parser.add_argument("--quick", action="store_true", help="smoke test: tiny sizes, also on a CPU")
     parser.add_argument("--out", type=Path, metavar="FOLDER",
                         help="folder of the tables [runs/benchmarks/gpu_story; with --quick gpu_story_quick]")
     options = parser.parse_args(arguments)
@@ -208,7 +209,7 @@ def main(arguments: Sequence[str]) -> None:
             became = run_story(make_parts(out, options.quick, os.cpu_count() or 1), options.parts, out, machine,
                                has_gpu=has_gpu, quick=options.quick, again=options.again, budget=options.budget)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("finished parts are recorded; the same command goes on after them") from None
+            raise KeyboardInterrupt("finished parts are recorded; the same command continues after them") from None
     print(f"{options.out} holds a Markdown file for each part, and all output in records/")
     if {"failed", "cut short"} & set(became.values()):
         sys.exit(1)

@@ -15,7 +15,7 @@ from models import VARIANTS, ViTConfig
 
 
 class Sizes(NamedTuple):
-    """What is measured: a name in VARIANTS, images a batch, pixels a side, precision, torch.compile's backend."""
+    """What is measured: a name in VARIANTS, images per batch, pixels per side, precision, torch.compile's backend."""
 
     model: str
     batch: int
@@ -31,7 +31,7 @@ class Sizes(NamedTuple):
 
 
 def choose_sizes(quick: bool, device: torch.device) -> Sizes:
-    """ViT-B/16 at 224 with 256 images a batch; tiny sizes for `quick`, which run on a CPU."""
+    """ViT-B/16 at 224 with 256 images per batch; tiny sizes for `quick`, which run on a CPU."""
     precision = resolve_precision("auto", device)
     if quick:
         return Sizes("vit_ti_16", 2, 32, precision, "eager", True)

@@ -1,4 +1,4 @@
-"""Rows 3 and 4: whole jobs, data loading included, beside the replicated repository's loop at the same model."""
+"""Rows 3 and 4: whole jobs, data loading included, compared with the replicated repository's loop at the same model."""
 
 import tempfile
 import time
@@ -103,13 +103,13 @@ def theirs(config: ViTConfig, data: Data, folder: Path, batch_size: int,
 
 
 def row_job(options: Namespace) -> str:
-    """An epoch of training and scoring from files on the disk; all parties have the same slices and the same model."""
+    """An epoch of training and scoring from files on the disk; all implementations have the same slices and model."""
     device, rows = options.device, []
     cuda, batch_size = device.type == "cuda", (options.batch_size or [BATCH])[0]
     count = (options.slices or [10**6 if options.data else 2000] if cuda else options.slices or [192])[0]
     precisions = options.precision or [resolve_precision("auto", device)]
     if not cuda and not options.precision and torch.cpu._is_amx_tile_supported():
-        precisions.append("bf16")                       # not offered by train.py on a CPU; measured all the same
+        precisions.append("bf16")                       # --precision auto is fp32 on a CPU
     for name in options.model or (["vit_b_16"] if cuda else ["small", "vit_ti_16", "vit_b_16"]):
         config = SMALL if name == "small" else VARIANTS[name]
         if options.image_size:
@@ -131,7 +131,7 @@ def row_job(options: Namespace) -> str:
                          "-" if who == THEIRS else f"{decoding:.1f}", summarise(seconds[who]).text(),
                          f"{images / summarise(seconds[who]).median:.0f}", f"{train.seconds / train.total:.1%}",
                          ratios(seconds, THEIRS, who).text(".2f")])
-    return table(["model", "pixels", "slices", "who", "start-up s, once", "epoch s", "images/s", "data wait",
+    return table(["model", "pixels", "slices", "implementation", "start-up s, once", "epoch s", "images/s", "data wait",
                   "times as fast"], rows)
 
 
@@ -183,4 +183,4 @@ def row_frozen(options: Namespace) -> str:
         for who in seconds:
             rows.append([name, len(data.table), epochs, who, summarise(seconds[who]).text(),
                          ratios(seconds, THEIRS, who).text(".2f")])
-    return table(["model", "slices", "epochs", "who", "s, files to head", "times as fast"], rows)
+    return table(["model", "slices", "epochs", "implementation", "s, files to head", "times as fast"], rows)

@@ -80,7 +80,8 @@ def row_memory(options: Namespace) -> str:
     from benchmarks.timing import table
 
     what = "allocated on the GPU, bf16" if cuda else "resident, fp32, Python and torch included, some 0.9"
-    return table(["model", "pixels", "batch", "batches a step", "checkpointing", f"peak GiB ({what})", "within 16 GiB"],
+    return table(["model", "pixels", "batch", "batches per step", "checkpointing",
+                  f"peak GiB ({what})", "within 16 GiB"],
                  rows)
 
 

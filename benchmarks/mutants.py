@@ -1,8 +1,8 @@
-"""How many realistic mistakes the tests notice: python benchmarks/mutants.py
+"""How many mutants the tests detect: python benchmarks/mutants.py
 
-benchmarks/mutants.yaml lists mistakes by file: the exact text, what replaces it, and the tests that should notice
-(default: the file's mirror test). Each mistake is planted alone in a temporary copy of the tree, and its tests run
-there until the first one fails. Results are appended to --out as they come; a mistake whose file and tests have not
+benchmarks/mutants.yaml lists mutants by file: the exact text, what replaces it, and the tests that should detect
+it (default: the file's mirror test). Each mutant is applied alone in a temporary copy of the tree, and its tests run
+there until the first one fails. Results are appended to --out as they come; a mutant whose file and tests have not
 changed since is not tried again, so an interrupted run continues where it stopped.
 """
 
@@ -27,8 +27,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "benchmarks" / "mutants.yaml"
-NOTICED, SURVIVED, EQUIVALENT = "noticed", "not noticed", "equivalent"
-NOT_FOUND, AMBIGUOUS, BROKEN = "text not found", "text found more than once", "tests fail without the mistake"
+NOTICED, SURVIVED, EQUIVALENT = "detected", "not detected", "equivalent"
+NOT_FOUND, AMBIGUOUS, BROKEN = "text not found", "text found more than once", "tests fail without the mutant"
 GOAL = 0.95
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "runs", "data", "*.pyc")
 LIBRARIES = ("torch", "torchvision", "pandas", "scipy.stats", "scipy.optimize", "sklearn.metrics", "sklearn.tree",
@@ -38,7 +38,7 @@ _seconds = itertools.count(1_000_000_000)
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake: in `file`, `old` becomes `new`; `equivalent` is the reason why no test could notice it."""
+    """One mistake: in `file`, `old` becomes `new`; `equivalent` is the reason why no test could detect it."""
 
     file: str
     mistake: str
@@ -140,7 +140,7 @@ class Results:
 
 
 def try_one(mutant: Mutant, tree: Path, results: Results, limit: float) -> tuple[str, list[str]]:
-    """(outcome, the test that noticed): plants one mistake in the tree and takes it out again."""
+    """(outcome, the test that detected it): applies one mutant to the tree and reverts it."""
     path = tree / mutant.file
     original = path.read_text(encoding="utf-8") if path.is_file() else ""
     if original.count(mutant.old) != 1:
@@ -154,7 +154,7 @@ def try_one(mutant: Mutant, tree: Path, results: Results, limit: float) -> tuple
 
 
 def try_all(mutants: Sequence[Mutant], root: Path, results: Results, limit: float) -> list[tuple[Mutant, str]]:
-    """Every mutant with its outcome, in a copy of `root`. A test that fails without a mistake, too, notices nothing."""
+    """Every mutant with its outcome, in a copy of `root`. A test that fails without a mutant, too, detects nothing."""
     tried = []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
@@ -170,14 +170,15 @@ def try_all(mutants: Sequence[Mutant], root: Path, results: Results, limit: floa
 
 
 def summary(outcomes: list[tuple[Mutant, str]]) -> list[str]:
-    """A Markdown table by area, then every mistake that was not noticed, cannot be planted, or is equivalent."""
+    """A Markdown table by area, then every mutant that was not detected, cannot be applied, or is equivalent."""
     areas: dict[str, Counter] = {}
     for mutant, outcome in outcomes:
         area = Path(mutant.file).parts[0] if "/" in mutant.file else "scripts"
         for name in (area, "**all**"):
             areas.setdefault(name, Counter())[outcome if outcome in (NOTICED, SURVIVED, EQUIVALENT) else "problem"] += 1
     areas["**all**"] = areas.pop("**all**", Counter())
-    lines = ["| area | noticed | not noticed | share noticed | equivalent | not tried |", "|---|---|---|---|---|---|"]
+    lines = ["| area | detected | not detected | share detected | equivalent | not tried |",
+             "|---|---|---|---|---|---|"]
     for area, count in areas.items():
         lines.append(f"| {area} | {count[NOTICED]} | {count[SURVIVED]} | {share(count):.1%} | {count[EQUIVALENT]} | "
                      f"{count['problem']} |")
@@ -189,13 +190,13 @@ def summary(outcomes: list[tuple[Mutant, str]]) -> list[str]:
 
 
 def share(count: Counter) -> float:
-    """Of the mistakes that were tried and are not equivalent, the share that was noticed."""
+    """Of the mutants that were tried and are not equivalent, the share that was detected."""
     return count[NOTICED] / max(count[NOTICED] + count[SURVIVED], 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--list", type=Path, default=LIST, help="YAML file of the mistakes")
+    parser.add_argument("--list", type=Path, default=LIST, help="YAML file of the mutants")
     parser.add_argument("--only", default="", metavar="TEXT", help="those whose file or description contains TEXT")
     parser.add_argument("--out", type=Path, default=Path("runs/mutants.jsonl"), help="where results are appended")
     parser.add_argument("--limit", type=float, default=300, help="seconds after which tests count as failed")

@@ -72,7 +72,7 @@ class Job:
 
 
 def row_saving(options: Namespace) -> str:
-    """Wall clock of five epochs with a checkpoint each, until the last one is on the disk; parties alternate."""
+    """Wall clock of five epochs with a checkpoint each, until the last one is on the disk; the variants alternate."""
     rows = []
     for name in options.model or ["vit_b_16"]:
         job = Job(name, (options.image_size or [32])[0], options.device)

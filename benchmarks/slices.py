@@ -24,10 +24,10 @@ def some_slices(data: Path | None, count: int, out: Path) -> Path:
 
 
 def generate(out: Path, count: int, seed: int = 0) -> Path:
-    """OUT/train/<class>/*.png: `count` (at least 12) gray slices of 96x80, 20 a person where that leaves 12 people.
+    """OUT/train/<class>/*.png: `count` (at least 12) gray slices of 96x80, 20 per patient if that leaves 12 patients.
 
-    Drawing a phantom takes longer than reading a file: 20 people are drawn, and everybody else is one of them plus
-    noise. For times only: no score on these pictures means anything.
+    Drawing a phantom takes longer than reading a file: 20 patients are drawn, and the other patients are noisy copies
+    of them. For timing only; scores on these images are meaningless.
     """
     generator, stack = np.random.default_rng(seed), min(20, count // 12)
     drawn = draw_slices(20, stack, seed, confounded=False)

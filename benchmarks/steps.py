@@ -1,4 +1,4 @@
-"""Rows 1 and 2: training steps and inference of the same ViT, ours beside torchvision's, timm's and transformers'."""
+"""Rows 1 and 2: training steps and inference of the same ViT, compared with torchvision's, timm's and transformers'."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def batch(config: ViTConfig, size: int, device: torch.device) -> tuple[Tensor, T
 
 
 def row_step(options: Namespace) -> str:
-    """Training step and inference in fp32, all parties alternating; what counts is ours against the fastest peer."""
+    """Training step and inference in fp32, all implementations alternating; ours is compared with the fastest peer."""
     rows = []
     for model, size in product(options.model or ["vit_ti_16", "vit_b_16"], options.image_size or [224]):
         config = replace(VARIANTS[model], num_classes=4, image_size=size)
@@ -66,7 +66,8 @@ def row_step(options: Namespace) -> str:
                 rows.append([model, size, what, len(images), name + (" (fastest peer)" if name == best else ""),
                              summarise([1e3 * t for t in times]).text(".0f"),
                              ratios(seconds, name, best).text(".3f")])
-    return table(["model", "pixels", "what", "batch", "who", "ms", "times the fastest peer's, round by round"], rows)
+    return table(["model", "pixels", "what", "batch", "implementation", "ms",
+                  "times the fastest peer's, round by round"], rows)
 
 
 def row_gpu(options: Namespace) -> str:
@@ -93,14 +94,18 @@ def row_gpu(options: Namespace) -> str:
     found = ", ".join(f"{p}{' (TF32)' * (cuda and p == 'fp32')} {peak[p] / 1e12:.3g} TFLOP/s" for p in precisions)
     flops = "; ".join(f"{m} at {s}: {training_flops(replace(VARIANTS[m], num_classes=4, image_size=s)) / 1e9:.1f}"
                       for m, s in product(models, sizes))
-    return (f"Ceiling, by a large matrix product in this run: {found}. GFLOP an image in training: {flops}.\n\n"
-            + table(["model", "pixels", "precision", "how", "batch", "who", "images/s", "of the ceiling", "peak GiB"],
+    return (f"Ceiling, by a large matrix product in this run: {found}. GFLOP per image in training: {flops}.\n\n"
+            + table(["model", "pixels", "precision", "how", "batch", "implementation", "images/s",
+                     "of the ceiling", "peak GiB"],
                     rows))
 
 
 def measure_training(config: ViTConfig, precision: str, compiled: bool, count: int, steps: int,
                      options: Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """(seconds of `steps` training steps a round of each party that fitted, peak bytes of each; 0: out of memory)."""
+    """(seconds per round of `steps` training steps of each implementation that fitted, peak bytes of each).
+
+    0 bytes: out of memory.
+    """
     torch.compiler.reset()                                # else a second batch size would be compiled for any size
     images, labels = batch(config, count, options.device)
     parties, memory = {}, {}

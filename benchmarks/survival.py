@@ -1,7 +1,7 @@
-"""How many planted faults a run survives, as a Markdown table: python benchmarks/survival.py
+"""How many injected faults a run survives, as a Markdown table: python benchmarks/survival.py
 
-Every fault is drawn from --seed. Survived means: the exit code and the one line that are due, nothing half-written
-left, and the run that goes on equals the undisturbed one bit for bit (weights, optimiser, random numbers, history,
+Every fault is drawn from --seed. Survived means: the expected exit code and message, no partial file
+left, and the resumed run equals the uninterrupted one bit for bit (weights, optimiser, random numbers, history,
 predictions, split) with no epoch repeated whose checkpoint was on the disk.
 """
 
@@ -24,29 +24,29 @@ from benchmarks.survival_faults import Bench  # noqa: E402
 from functions.checkpointing.run_folder import provenance  # noqa: E402
 
 FAULTS = [    # what, how often, the method
-    ("SIGKILL at a random call (start-up, epoch, checkpoint, results); every second one killed again on going on", 50,
+    ("SIGKILL at a random call (start-up, epoch, checkpoint, results); every second one killed again on resume", 50,
      Bench.killed),
     ("the same, with the pause of 30 s between checkpoints: most epochs are repeated", 12,
      Bench.killed_in_the_pause),
     ("SIGKILL at a random time", 12, Bench.killed_by_the_clock),
     ("SIGKILL while Python and torch are being loaded", 3, Bench.killed_while_loading),
     ("Ctrl-C or SIGTERM at a random call: 130", 16, Bench.signalled),
-    ("Ctrl-C or SIGTERM to the run and the processes that read its slices: 130", 6, Bench.signalled_with_its_readers),
+    ("Ctrl-C or SIGTERM to the run and its worker processes: 130", 6, Bench.signalled_with_its_readers),
     ("disk full within a checkpoint (tmpfs): 2", 8, Bench.disk_full),
     ("file size limit within a checkpoint: 2", 6, Bench.file_limit),
     ("one bit of a checkpoint flipped: refused, or not one value differs", 1000, Bench.bits_flipped),
-    ("checkpoint cut short: refused", 200, Bench.cut_short),
+    ("checkpoint truncated: refused", 200, Bench.cut_short),
     ("last.pt damaged: the epoch before is used", 8, Bench.last_damaged),
     ("run.json or split.csv damaged: 2 or 0, never a traceback", 16, Bench.record_damaged),
-    ("a picture vanished or changed in an epoch: 2", 8, Bench.picture),
+    ("an image deleted or changed in an epoch: 2", 8, Bench.picture),
     ("NaN in a weight or in a batch: 2", 4, Bench.not_a_number),
-    ("a process that reads slices killed: 2", 4, Bench.reader_killed),
+    ("a worker process killed: 2", 4, Bench.reader_killed),
     ("two runs started at once under one name: two folders", 4, Bench.one_name),
-    ("two that go on with one run: the second refused", 4, Bench.one_run),
+    ("two processes resume one run: the second refused", 4, Bench.one_run),
     ("runs/ of another user, or on a read-only disk: 2, before any slice is read", 2, Bench.read_only),
-    ("spaces, quotes and letters of several scripts in every path", 1, Bench.strange_letters),
+    ("Unicode paths: spaces, quotes and letters of several scripts", 1, Bench.strange_letters),
     ("run names that Windows forbids: 2", 40, Bench.windows_name),
-    ("processes that read slices started as on Windows and macOS (spawn), or by a server", 2,
+    ("worker processes by other start methods: spawn (Windows, macOS), forkserver", 2,
      Bench.readers_started_as_elsewhere),
 ]
 

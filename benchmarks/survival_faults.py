@@ -1,4 +1,4 @@
-"""The faults that benchmarks/survival.py plants: each breaks a small run and asserts that nothing is lost.
+"""The faults that benchmarks/survival.py injects: each breaks a small run and asserts that nothing is lost.
 
 Most of them are the tests of tests/survival, on draws of their own.
 """

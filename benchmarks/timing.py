@@ -36,7 +36,7 @@ def synchronise(device: torch.device) -> None:
 
 def alternate(parties: Mapping[str, Callable[[], object]], rounds: int, device: torch.device,
               warmup: int = 1) -> dict[str, list[float]]:
-    """Seconds of each party's call in each round: A B C, then B C A, and so on, after `warmup` calls of each."""
+    """Seconds of each implementation's call in each round: A B C, then B C A, …, after `warmup` calls of each."""
     for party in parties.values():
         for _ in range(warmup):
             party()
@@ -53,7 +53,7 @@ def alternate(parties: Mapping[str, Callable[[], object]], rounds: int, device: 
 
 
 def ratios(seconds: Mapping[str, Sequence[float]], name: str, to: str) -> Summary:
-    """How many times as long as `to` a party took, round by round: a slow spell of the machine cancels out."""
+    """How many times as long as `to` an implementation took, per round: slow phases of the machine cancel out."""
     return summarise([a / b for a, b in zip(seconds[name], seconds[to], strict=True)])
 
 

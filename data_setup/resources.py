@@ -97,6 +97,6 @@ def _text(file: Path) -> str | None:
 
 
 def _number(text: str | None) -> int | None:
-    """A whole number; None for "max", for -1 (no limit) and where there is nothing."""
+    """An integer; None for "max", for -1 (no limit) and where there is nothing."""
     text = (text or "").strip()
     return int(text) if text.isascii() and text.isdigit() else None

@@ -1,4 +1,4 @@
-"""The notebook's front door: re-exports under the replicated repository's names. Nothing is defined here."""
+"""Public re-exports for notebooks, under the replicated repository's names. Nothing is defined here."""
 
 from functions.checkpointing.checkpoint import load_model
 from functions.evaluation.predictions import predict_image

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from functions.runtime.errors import UserError
 
-# Far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads): larger values are errors.
+# Upper bounds for validation, far above any published ViT (ViT-22B: 48 layers, D 6,144, MLP 24,576, 48 heads).
 MAXIMA = {"image_size": 2**14, "patch_size": 2**14, "num_classes": 2**20, "num_layers": 1000, "embedding_dim": 2**16,
           "num_heads": 2**12, "mlp_size": 2**18}
 MAX_PATCHES = 2**16        # an image of 4,096 x 4,096 pixels in patches of 16; attention's cost grows with the square
@@ -43,12 +43,12 @@ class ViTConfig:
         given: object = self.image_size
         size = tuple(given) if isinstance(given, (tuple, list)) else (given, given)
         if len(size) != 2 or not all(type(side) is int for side in size):
-            raise UserError(f"image_size {str(given)[:60]} is not one or two whole numbers (height, width)")
+            raise UserError(f"image_size {str(given)[:60]} is not one or two integers (height, width)")
         object.__setattr__(self, "image_size", size)
         for name, most in MAXIMA.items():
             for value in size if name == "image_size" else (getattr(self, name),):
                 if type(value) is not int:
-                    raise UserError(f"{name} is {str(value)[:60]!r}: it must be a whole number")
+                    raise UserError(f"{name} is {str(value)[:60]!r}: it must be an integer")
                 if value < 1 and name != "image_size":
                     raise UserError(f"{name} is {value}: it must be at least 1")
                 if value > most:
@@ -112,7 +112,7 @@ class HybridConfig(ViTConfig):
         units: object = self.units
         if not isinstance(units, (tuple, list)) or len(units) > MAX_STAGES or not all(
                 type(count) is int and 1 <= count <= MAX_UNITS for count in units):
-            raise UserError(f"units is {str(units)[:60]}: it must be at most {MAX_STAGES} whole numbers between 1 and "
+            raise UserError(f"units is {str(units)[:60]}: it must be at most {MAX_STAGES} integers between 1 and "
                             f"{MAX_UNITS}, the residual units in each stage of the stem")
         object.__setattr__(self, "units", tuple(units))
         for name, step, most in (("stem_patch", 1, MAXIMA["patch_size"]), ("stem_width", GROUPS, MAX_STEM_WIDTH)):

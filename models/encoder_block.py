@@ -28,7 +28,7 @@ class TransformerEncoderBlock(nn.Module):
 class TransformerEncoder(nn.Sequential):
     """z_0 → z_L: the blocks in sequence, tokens (B, N + 1, D) → (B, N + 1, D), or the first `tokens` of them.
 
-    Only the last block computes fewer tokens; each of these still attends to all.
+    Only the last block computes fewer tokens; all tokens are keys and values.
     """
 
     def __init__(self, config: ViTConfig):

@@ -37,7 +37,7 @@ def build(name: str, **overrides: Any) -> ViT:
 
 
 def count_parameters(config: ViTConfig) -> int:
-    """The parameters of a network, counted on the meta device, where nothing is allocated; its L blocks are alike."""
+    """The parameters of a network, counted on the meta device without allocation; all L blocks have equal size."""
     with torch.device("meta"):
         model = make_model(replace(config, num_layers=1))
     one_layer, block = (sum(p.numel() for p in part.parameters()) for part in (model, model.encoder))

@@ -89,7 +89,7 @@ class ResNetStem(nn.Module):
 class HybridViT(ViT):
     """The ViT whose Eq. 1 projects patches of a ResNet's feature map: images (B, C, H, W) → logits (B, K).
 
-    All else, parameter names included, is the ViT.
+    Otherwise identical to ViT, parameter names included.
     """
 
     def __init__(self, config: HybridConfig):

@@ -11,10 +11,10 @@ from models.config import ViTConfig
 class SelfAttention(nn.MultiheadAttention):
     """MSA(z) = [SA_1(z); …; SA_k(z)] U_msa, SA(z) = softmax(q kᵀ / √D_h) v, [q, k, v] = z U_qkv   (Eq. 5–8).
 
-    Tokens (B, N + 1, D) → (B, N + 1, D), or only the first `tokens` of them: each still attends to all, and the queries
-    of the others are not computed. Parameters and their names are those of nn.MultiheadAttention. The fused attention
-    of torch never forms the attention weights; nn.MultiheadAttention's own forward copies q, k and v twice, which costs
-    a tenth of a small model's training step.
+    Tokens (B, N + 1, D) → (B, N + 1, D), or only the first `tokens` of them: all tokens are keys and values, and the
+    queries of the others are not computed. Parameters and their names are those of nn.MultiheadAttention. The fused
+    attention of torch never forms the attention weights; nn.MultiheadAttention's own forward copies q, k and v twice,
+    which costs a tenth of a small model's training step.
     """
 
     def __init__(self, width: int, num_heads: int):

@@ -79,7 +79,7 @@ class TransferModel(nn.Module):
     """logits = W backbone(images) + b: images (B, C, H, W) → features (B, D) → logits (B, K).
 
     The head is initialised to zero, as in the paper's fine-tuning (§3.2). The backbone is frozen until `unfreeze` is
-    called; frozen parameters get no gradient and stay in eval mode. A batch of any size costs what its images cost, and
+    called; frozen parameters get no gradient and stay in eval mode. The cost is proportional to the batch size, and
     gradients reach the input.
 
     With `in_chunks`, a completely frozen backbone processes its images in chunks of CHUNK without gradients, the last

@@ -98,7 +98,7 @@ def main() -> None:
         table["subject"] = subject_ids(table["subject"])
         table = table[table["subject"].notna()].reset_index(drop=True)
         if odd := [text for text in table["slice"] if not re.fullmatch(r"[0-9]{1,9}", text)]:
-            raise UserError(f"{arguments.table}: the slice {odd[0][:40]!r} is not a whole number below a billion")
+            raise UserError(f"{arguments.table}: the slice {odd[0][:40]!r} is not an integer below a billion")
         if table.empty:
             raise UserError(f"{arguments.table}: no row has a subject")
         thinned = [(table["slice"].astype(int) % every == 0).sum() for every in (2, 3)]

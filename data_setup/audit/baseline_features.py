@@ -1,4 +1,4 @@
-"""Baseline features without learning: four numbers per slice, a yardstick for every network."""
+"""Baseline features without learning: four numbers per slice, as a baseline."""
 
 from collections.abc import Sequence
 

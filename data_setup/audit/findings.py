@@ -74,7 +74,8 @@ def list_data(data: Path) -> Listing:
         return list_slices({"train": data}, ADVICE)
     if "train" not in found.folders:
         only = next(iter(found.folders.values()))
-        raise UserError(f"{data} holds {only.name}/ but no train/: put train/ beside it, or audit {only} by itself")
+        raise UserError(f"{data} holds {only.name}/ but no train/: add train/ in the same folder, or audit "
+                        f"{only} alone")
     listing = list_slices(found.folders, ADVICE)
     beside = [f"{printable(path)}: beside {found.folders['train'].name}/, in no split" for path in found.beside]
     return listing._replace(left_out=[*beside, *listing.left_out])
@@ -197,11 +198,11 @@ def _copies(found: Audit, images: list[np.ndarray], neighbours: Neighbours) -> N
              "two labels": bool(table["class"][copy.first] != table["class"][copy.second]),
              "distance": copy.distance} for copy in copies]
     found.numbers["copies"] = rows
-    for kind, text in (("exact", "pixel for pixel the same"), ("near", "altered copies of one slice")):
+    for kind, verb, text in (("exact", "have", "identical pixels"), ("near", "are", "altered copies of one slice")):
         pairs = [row for row in rows if row["kind"] == kind]
         if pairs:
             across = sum(row["across splits"] for row in pairs)
-            found.add("copies", f"{len(pairs)} pairs of files are {text}"
+            found.add("copies", f"{len(pairs)} pairs of files {verb} {text}"
                                 + (f", {across} of them across splits" if across else ""))
             found.examples[text] = [path for row in pairs[:4] for path in (row["first"], row["second"])]
     if labels := [row for row in rows if row["two labels"]]:
@@ -231,6 +232,7 @@ def _leak(found: Audit, neighbours: Neighbours) -> None:
     if effect:
         found.numbers["leak"]["nearest neighbour"] = effect._asdict()
         if effect.gap[1] > 0:
-            found.add("leak", f"a nearest neighbour gets {effect.as_split[0]:.1%} of the test slices right as split, "
-                      f"{effect.other_patients[0]:.1%} without the patient's own: the leakage effect is "
-                      f"{100 * effect.gap[0]:.0f} points [{100 * effect.gap[1]:.0f} to {100 * effect.gap[2]:.0f}]")
+            found.add("leak", f"a nearest neighbour classifies {effect.as_split[0]:.1%} of the test slices correctly "
+                      f"with this split, {effect.other_patients[0]:.1%} with slices of the same patient excluded: "
+                      f"the leakage effect is {100 * effect.gap[0]:.0f} points "
+                      f"[{100 * effect.gap[1]:.0f} to {100 * effect.gap[2]:.0f}]")

@@ -1,9 +1,9 @@
 """Shortcuts: whether file features alone predict the class, compared with shuffled labels.
 
 Two tests of each kind of feature. First, whether it predicts a class (a decision tree's AUROC on unseen patients).
-Second, whether part of one class is an outlier to all other classes. A minority class that was filled up with images
-from another source is such a case, and hardly shows in the AUROC: a fifth of a class, predicted perfectly, raises it by
-0.1.
+Second, whether part of one class is an outlier to all other classes. A minority class that was augmented with
+images from another source is such a case, and has little effect on AUROC: a fifth of a class, predicted perfectly,
+raises it by 0.1.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Images deeper than 8 bits a value, at their full depth: what Pillow clips, wraps or cuts to the high byte.
+"""Images with more than 8 bits per channel, at full precision, where Pillow clips, wraps or keeps the high byte.
 
 | file | Pillow's mode | here |
 |---|---|---|
@@ -68,7 +68,7 @@ def deep_image(image: Image.Image, again: Callable[[], Image.Image]) -> DeepImag
     if image.format == "TIFF" and image.mode == "L" and (bits, sample) == (8, SIGNED):
         return DeepImage(image, "gray", np.int8, negative)
     raw = _raw_mode(image)
-    if raw == "LA;16B":                     # four bytes a pixel: gray and alpha as one number
+    if raw == "LA;16B":                     # four bytes per pixel: gray and alpha as one number
         image._mode = "I"
         _set_raw_mode(image, "I;32B")
         return DeepImage(image, "gray+alpha")
@@ -82,13 +82,13 @@ def deep_image(image: Image.Image, again: Callable[[], Image.Image]) -> DeepImag
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """What Pillow's decoder is told of the file's values ("RGB;16B": big-endian 16-bit RGB); "" where nothing is."""
+    """The raw mode of the decoder ("RGB;16B": big-endian 16-bit RGB); "" if it has none."""
     arguments = image.tile[0].args if image.tile else ""
     raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return raw if isinstance(raw, str) else ""
 
 
 def _set_raw_mode(image: Image.Image, new: str) -> None:
-    """Has the decoder take the values as lying otherwise: with the bytes swapped the low one is what it keeps."""
+    """Sets the raw mode of the decoder: one of swapped byte order keeps the low byte."""
     image.tile = [tile._replace(args=(new, *tile.args[1:]) if isinstance(tile.args, tuple) else new)
                   for tile in image.tile]

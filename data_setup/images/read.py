@@ -107,7 +107,7 @@ def _decode(path: str | Path, stack: ExitStack) -> _DecodedImage:
                 stack.enter_context(_large)
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
-                raise UserError(f"{frames} frames in one file; give one slice a file")
+                raise UserError(f"{frames} frames in one file; one slice per file is required")
             deep = deep_image(image, lambda: open_image(path))
             image.load()
             if image.format == "PNG":
@@ -116,13 +116,13 @@ def _decode(path: str | Path, stack: ExitStack) -> _DecodedImage:
     except MemoryError:
         if image is not None and image.width * image.height > LARGE:
             raise
-        raise UserError(f"{path}: it asks for more memory than there is, which its size does not explain") from None
+        raise UserError(f"{path}: decoding needs more memory than its size implies; probably damaged") from None
     except Exception as error:      # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, ...
         raise UserError(f"{path}: {_reason(error)}") from error
 
 
 def _check_png(path: str | Path) -> None:
-    """UserError where a critical chunk does not have its checksum, which Pillow does not compare for pixels (IDAT)."""
+    """UserError for a checksum mismatch of a critical chunk; Pillow does not check those of pixels (IDAT)."""
     content = Path(path).read_bytes()
     place = 8
     while place + 12 <= len(content):
@@ -130,7 +130,7 @@ def _check_png(path: str | Path) -> None:
         end = place + 8 + length
         critical = kind[:1].isupper()
         if critical and zlib.crc32(content[place + 4:end]) != int.from_bytes(content[end:end + 4], "big"):
-            raise UserError(f"damaged: its chunk {printable(kind.decode('latin-1'))} does not have its checksum")
+            raise UserError(f"damaged: checksum mismatch in its chunk {printable(kind.decode('latin-1'))}")
         if kind == b"IEND":
             return
         place = end + 4
@@ -139,7 +139,7 @@ def _check_png(path: str | Path) -> None:
 def _reason(error: Exception) -> str:
     """The error in one line, without the path."""
     if isinstance(error, UnidentifiedImageError):
-        return "not an image of a format that is read here, or damaged at its start"
+        return "unsupported image format, or damaged header"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())
 

@@ -14,7 +14,7 @@ DESCRIPTIONS = {      # written to checkpoints and read back
     "stretch": "stretched to the size, proportions not kept",
 }
 LONGEST = 50         # ratio of the sides, above which a crop is taken from the middle of the longer side
-MIN_SHARE = 0.1    # of the side that a crop keeps: below it the whole picture would be resized to gigabytes
+MIN_SHARE = 0.1    # of the side that a crop keeps; limits the memory of the resized image
 INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -38,7 +38,7 @@ class Frame:
         H, W, _ = image.shape
         height, width = self.size
         if self.mode == "crop":
-            if max(H / W, W / H) > LONGEST:           # scaled to cover, a strip of pixels would take gigabytes
+            if max(H / W, W / H) > LONGEST:           # limits memory
                 most = round(LONGEST * min(H, W))
                 image = _centre_crop(image, (min(H, most), min(W, most)))
                 H, W, _ = image.shape
@@ -77,7 +77,7 @@ def from_description(description: dict, file: Path | None = None) -> Frame:
     if type(share) not in (int, float) or not MIN_SHARE <= share <= 1:
         raise UserError(f"{where}: crop_share is {str(share)[:60]}, not a share from {MIN_SHARE} to 1")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or any(type(n) is not int or n < 1 for n in size):
-        raise UserError(f"{where}: image_size is {str(size)[:60]}, not two whole numbers")
+        raise UserError(f"{where}: image_size is {str(size)[:60]}, not two integers")
     return Frame(tuple(size), mode, share, interpolation)
 
 

@@ -150,8 +150,8 @@ def _classes_by_real_path(classes: Mapping[str, Mapping[str, Path]]) -> dict[str
             real = os.path.realpath(path)
             for class_folder, other in class_of.items():
                 if other != name and (_within(real, class_folder) or _within(class_folder, real)):
-                    raise UserError(f"{path} is the same folder as one of class {other}, or one lies in the other: "
-                                    "each class needs its own folder; remove the link")
+                    raise UserError(f"{path} is the same folder as one of class {other}, or one is nested in the other"
+                                    ": each class needs its own folder; remove the link")
             class_of[real] = name
     return class_of
 
@@ -259,10 +259,10 @@ def _walk(folder: Path) -> Iterator[os.DirEntry]:
 
 def _left_out_file(path: Path) -> LeftOut:
     if is_document(path.name):
-        return LeftOut(path, f'ending "{path.suffix}" is no image format known here')
+        return LeftOut(path, f'ending "{path.suffix}" is not a supported image format')
     kind = ending(path)
     words = kind if not kind.startswith(".") else f'ending "{printable(kind)}"'
-    return LeftOut(path, f"{words} is no image format known here", suspicious=True)
+    return LeftOut(path, f"{words} is not a supported image format", suspicious=True)
 
 
 def _endings(left_out: list[LeftOut]) -> Counter:

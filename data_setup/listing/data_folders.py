@@ -35,11 +35,11 @@ def is_demo(flags: Mapping) -> bool:
     """
     named = sorted(DATA_FLAGS & set(flags))
     if flags.get("demo") and named:
-        raise UserError(f"--demo and --{named[0]} exclude each other: the demo generates its own data")
+        raise UserError(f"--demo and --{named[0]} are mutually exclusive: the demo generates its own data")
     if "demo" in flags or named or "train" in _split_folders(DATA).folders:
         return flags.get("demo", False)
     if os.path.lexists(DATA) and not DATA.is_dir():
-        raise UserError(f"{DATA} is no folder, and the phantom is made in a folder of that name: move it away, or name "
+        raise UserError(f"{DATA} exists but is not a folder, which the phantom needs: remove or rename it, or name "
                         "your class folders with --train_dir")
     others = sorted(path.name for path in DATA.glob("*") if not is_litter(path.name) and not _is_phantom(path))
     if others:
@@ -52,8 +52,8 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
     """The folders to read. The phantom is generated on first use (a few seconds) and kept in data/.
 
     A given folder is used as it is, missing or not. A folder that contains split folders (train/, Testing/, valid/, in
-    any case) stands for that of its own split, and a train folder of this kind also for those of test and val, unless
-    these are given. The default for train is data/.
+    any case) is replaced by its split subfolder; a train folder of this kind also provides those of test and val,
+    unless these are given. The default for train is data/.
     Raises UserError where split folders are ambiguous or lack the requested split.
     """
     if demo:
@@ -81,7 +81,7 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
 
 
 def _check_distinct(train: Path | None, named: Mapping[str, Path | None], taken: Mapping[str, Path | None]) -> None:
-    """UserError if there is no train folder beside the others, or if two splits are, or share by links, one folder."""
+    """UserError if there is no train folder beside the others, or if two splits use one folder, also by links."""
     others = [split for split in ("test", "val") if named[split] is not None]
     if train is None and others and not taken["train"].is_dir():
         raise UserError(f"--{others[0]}_dir {named[others[0]]} is given without --train_dir, and there is no "
@@ -95,7 +95,7 @@ def _check_distinct(train: Path | None, named: Mapping[str, Path | None], taken:
             other, first = seen.setdefault(path.resolve(), (split, path))
             if other != split:
                 raise UserError(f"{path} of --{split}_dir and {first} of --{other}_dir are the same folder: name "
-                                f"another, or leave --{split}_dir out, and {split} is cut from train by patient")
+                                f"another, or leave --{split}_dir out, and {split} is held out from train by patient")
 
 
 def _split_folders(root: Path) -> SplitFolders:

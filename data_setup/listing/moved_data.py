@@ -67,9 +67,9 @@ def written_split(run: Path, settings: Mapping, flags: Mapping) -> WrittenSplit:
     was = data_folders(settings)
     if now and settings.get("demo"):
         raise UserError(f"--{min(now)}: this run is the demo, whose data are generated again if they are missing: "
-                        "leave it out")
+                        "remove the flag")
     if new := sorted(set(now) - set(was)):
-        raise UserError(f"--{new[0]} {now[new[0]]}: this run had no such folder; its data were in "
+        raise UserError(f"--{new[0]} {now[new[0]]}: this run did not use this flag; its data folders: "
                         f"{' and '.join(map(str, was.values()))}")
     moves = sorted(((was[name], Path(_absolute(".", path))) for name, path in now.items()),
                    key=lambda move: -len(move[0].parts))             # a folder within another comes first

@@ -19,7 +19,7 @@ TRAINING = "name the split folders with --train_dir, --test_dir and --val_dir"
 
 
 class SplitFolders(NamedTuple):
-    """{split: its folder}, and what beside them may contain slices but is in no split."""
+    """{split: its folder}, and the unassigned entries that may contain slices."""
 
     folders: dict[str, Path]
     beside: list[Path]
@@ -76,8 +76,8 @@ def check_not_splits(class_folder: Path, advice: str) -> None:
 def check_level(folder: Path, class_folders: Iterable[Path], advice: str = TRAINING) -> list[str]:
     """UserError where all class folders hold the same folders, named as stages are: classes lie one level lower.
 
-    So are folds, sites and splits under names that are no synonym of a split's. Of other names returns a warning: they
-    may be views, or classes.
+    The same applies to folds, sites and splits under other names than a split's. Returns a warning otherwise: the
+    folders may be views, or classes.
     """
     class_folders = list(class_folders)
     inside = [{path.name for path in each.iterdir() if path.is_dir() and not is_litter(path.name)}

@@ -163,8 +163,8 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     guess = parts.get("train", parts["test"])["label"]
     for split in ("train", "val"):
         if split in parts and not all(Path(path).is_file() for path in parts[split]["path"]):
-            notes.append(f"the run's {split} slices are not at the paths in split.csv: results that need them are "
-                         "left out")
+            notes.append(f"the run's {split} slices are not found at the paths in split.csv; dependent results are "
+                         "omitted")
             del parts[split]
     return RowsToScore(parts, int(np.bincount(guess).argmax()), notes, run, data is None)
 

@@ -12,13 +12,13 @@ from functions.runtime.exits import one_line_errors
 
 
 def main() -> None:
-    """Writes the set, a contact sheet if asked for, and prints the best score that anything can reach."""
+    """Writes the set, a contact sheet if asked for, and prints the Bayes-optimal score."""
     with one_line_errors():
         parser = OneLineParser(prog="phantom", description=__doc__)
         parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; it must not exist")
         parser.add_argument("--people", type=int, default=100, help="patients [100]")
-        parser.add_argument("--slices", type=int, default=8, help="slices of each patient [8]")
-        parser.add_argument("--seed", type=int, default=0, help="of everything [0]")
+        parser.add_argument("--slices", type=int, default=8, help="slices per patient [8]")
+        parser.add_argument("--seed", type=int, default=0, help="random seed [0]")
         parser.add_argument("--fault", action="append", default=[],
                             help=f"plant a fault (repeatable): {', '.join(FAULTS)}")
         parser.add_argument("--contact_sheet", type=Path, metavar="FILE", help="also save a PNG of some patients")

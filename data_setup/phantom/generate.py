@@ -3,7 +3,7 @@
     python -m data_setup.phantom OUT --people 100 --slices 8 --seed 0 [--fault leak ...] [--contact_sheet FILE]
 
 Every patient has an individual anatomy that is independent of the label, and a disease drawn from overlapping
-distributions (`people.py`), so that no valid model is right about every patient: `ceiling` computes the best possible
+distributions (`people.py`), so that perfect accuracy is not possible: `ceiling` computes the best possible
 score. The same seed gives the same bytes on any machine. The data set tests programs; it says nothing about real
 patients.
 """

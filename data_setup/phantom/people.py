@@ -22,10 +22,10 @@ import numpy as np
 
 CLASSES = ("NonDemented", "VeryMildDemented", "MildDemented")  # in order of stage, which is not the alphabet's
 CDR = (0.0, 0.5, 1.0)
-# Of ten people 4, 3 and 3: a healthy majority, yet a dozen test people of every class among a hundred people, without
-# which a balanced accuracy would mean nothing. (OASIS-1's 50 : 35 : 14 leaves five.)
+# Class ratio 4:3:3, so that each class has at least 12 test patients per 100, enough for a balanced accuracy.
+# (OASIS-1's 50 : 35 : 14 leaves five.)
 SHARES = (0.4, 0.3, 0.3)
-BLOCK = (0, 0, 1, 1, 2, 0, 2, 1, 0, 2)  # the stages of ten people
+BLOCK = (0, 0, 1, 1, 2, 0, 2, 1, 0, 2)  # the stages of ten patients
 LATENTS = ("age", "nwbv", "vbr", "csf", "hippocampus")
 
 AGE = ((75.9, 9.0), (76.2, 7.2), (77.8, 7.0))

@@ -7,7 +7,7 @@
 3. A copy shares its original's noise and folds everywhere, up to interpolation and compression; the next slice of the
    same scan differs somewhere in anatomy. A pair is a copy if its residual is below CERTAIN; or below COPY and below a
    fifth (RATIO) of the residual of any other candidate pair of either slice, so that dense stacks, whose neighbours are
-   nearly equal, serve as their own null.
+   nearly equal, provide the null distribution.
 """
 
 import hashlib
@@ -130,7 +130,7 @@ def _residuals(images: Sequence[np.ndarray], axes: Axes, pairs: np.ndarray, mirr
         return residuals
     still, moving = _image_pairs(images, axes, pairs[likely], mirrored[likely], FINE)
     motions = motions[likely] * torch.tensor([FINE[0] / COARSE[0], FINE[1] / COARSE[1], 1.0, 1.0])
-    swap = _sharpness(still) > _sharpness(moving)                              # the sharper one motions: moving blurs
+    swap = _sharpness(still) > _sharpness(moving)                              # warp the sharper image: warping blurs
     still, moving = (torch.where(swap[:, None, None], a, b) for a, b in ((moving, still), (still, moving)))
     motions = torch.where(swap[:, None], -motions, motions)
     motions = register(pseudo_inverse(tangents(blur(still, SHARP))), blur(moving, SHARP), motions, steps=3)

@@ -176,7 +176,7 @@ def _pool_and_split(table: pd.DataFrame, mode: str, seed: int) -> tuple[pd.DataF
             left = 1 if name == "test" else 1 - shares["test"]
             _hold_out_split(table, name, 1 / np.clip(round(left / shares[name]), 2, 10), seed, mode)
     if mode == "slice":
-        return table, "--split slice: pooled and split again slice by slice, patients are not kept apart"
+        return table, "--split slice: pooled and split again slice by slice, patients overlap between splits"
     where = "both" if len(folders) == 2 else "more than one of"
     reason = f"{both} of {patients} patients are in {where} {' and '.join(folders)}" if both else f"--split {mode}"
     counts = ", ".join(f"{_num_patients(table, name)} {name}" for name in folders)
@@ -193,6 +193,6 @@ def _hold_out_split(table: pd.DataFrame, name: str, share: float, seed: int, mod
     if not held.any():
         return f"{name} is empty: train has too few patients to hold one out"
     if mode == "slice":
-        return f"{name} is cut from train slice by slice: {held.sum()} of {len(held)} slices"
-    return (f"{name} is cut from train by patient: {_num_patients(table, name)} of {before} known patients, "
+        return f"{name} is held out from train slice by slice: {held.sum()} of {len(held)} slices"
+    return (f"{name} is held out from train by patient: {_num_patients(table, name)} of {before} known patients, "
             f"{held.sum()} of {len(held)} slices")

@@ -44,15 +44,16 @@ def id_warnings(table: pd.DataFrame) -> list[str]:
     by_subject = table.groupby("subject")
     mixed = int((by_subject["class"].nunique() > 1).sum())
     if mixed:
-        messages.append(f"CHECK: {mixed} of {len(by_subject)} patients have slices in several classes: did their stage "
-                         "change, or do the ids restart in each class?")
+        messages.append(f"CHECK: {mixed} of {len(by_subject)} patients have slices in several classes: their stage may "
+                         "have changed, or ids may be reused across classes")
     plain = pd.Series(table["subject"].dropna().unique(), dtype=object)
     plain = plain.groupby(plain.map(lambda subject: str(subject).casefold().lstrip("0")))
     if look_alikes := [" and ".join(map(str, group)) for _, group in plain if len(group) > 1]:
         messages.append(f"CHECK: {len(look_alikes)} ids differ only in case or leading zeros and count as "
                          f"different patients: {look_alikes[0]}")
     if len(by_subject) > 20 and by_subject.size().max() == 1:
-        messages.append(f"CHECK: each of the {len(by_subject)} patients has exactly one slice: do the ids name slices?")
+        messages.append(f"CHECK: each of the {len(by_subject)} patients has exactly one slice: ids may identify "
+                         "slices, not patients")
     return messages
 
 

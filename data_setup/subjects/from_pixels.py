@@ -1,8 +1,8 @@
-"""Groups slices by patient from the pixels alone: slices of one scan share what is individual about that brain.
+"""Groups slices by patient from the pixels alone: slices of one scan share subject-specific anatomy.
 
 1. Each brain is aligned to its own axes (alignment.py), or mirrored where that is more similar.
 2. The mean of a slice's K nearest slices, mostly of other patients at the same level, is subtracted. The residual r is
-   what is individual. Neighbours in one stack have cos(r, r') near 0.9, slices of different patients at most about 0.2.
+   subject-specific. Neighbours in one stack have cos(r, r') near 0.9, slices of different patients at most about 0.2.
 3. The null distribution comes from the data: of each slice's similarities, those of rank a to 2a belong almost surely
    to other patients. Their spacings give the rate of an exponential tail: the expected number of other patients' slices
    above t is a·exp(-(t - v_a)/β).

@@ -58,28 +58,28 @@ def read_path_table(file: str | Path, columns: Sequence[str], optional: Sequence
 
 
 def from_table(file: Path, paths: Sequence[str]) -> list[str]:
-    """Where the files of a table lie: as written, or seen from the table's own folder.
+    """Resolves the paths of a table: as written, or relative to the table's own folder.
 
-    UserError, naming table and file, for a file that is not there, and for two rows that mean the same one.
+    UserError, naming table and file, for a file that does not exist, and for two rows that refer to the same one.
     """
     found = [path if os.path.exists(path) else str(file.parent / path) for path in paths]
     if missing := [path for path, place in zip(paths, found, strict=True) if not os.path.isfile(place)]:
-        raise UserError(f"{file}: {len(missing)} of {len(paths)} files are not there, the first {missing[0][:200]}: "
+        raise UserError(f"{file}: {len(missing)} of {len(paths)} files do not exist, the first {missing[0][:200]}: "
                         f"paths start from here or from {file.parent}")
     places = [os.path.realpath(path) for path in found]
     if len(set(places)) < len(places):
         twice = next(path for path, place in zip(paths, places, strict=True) if places.count(place) > 1)
-        raise UserError(f"{file}: two rows mean the file {twice}: leave one out")
+        raise UserError(f"{file}: two rows refer to the file {twice}: leave one out")
     return found
 
 
 def check_told_apart(paths: Sequence[str]) -> None:
-    """UserError for two files that a table could not tell apart: names in two Unicode forms, or `\\` against `/`."""
+    """UserError for two files that are equivalent in tables: names in two Unicode forms, or `\\` against `/`."""
     first: dict[tuple[str, ...], str] = {}
     for path in paths:
         if (other := first.setdefault(_parts(path), path)) != path:
             raise UserError(f"{printable(other)} and {printable(path)} differ only in the Unicode form of their names, "
-                            "or in \\ and /, which tables do not tell apart: rename one")
+                            "or in \\ and /, which are equivalent in tables: rename one")
 
 
 def _column_index(file: str | Path, header: Sequence[str], column: str) -> int | None:
@@ -95,7 +95,7 @@ def _column_index(file: str | Path, header: Sequence[str], column: str) -> int |
 
 
 def subject_ids(cells: Sequence[str]) -> list[str | None]:
-    """Canonical ids from a table's subject column, None where a cell is empty or a marker of a missing value (MISSING).
+    """Canonical ids from a table's subject column, None where a cell is empty or a missing-value marker (MISSING).
     """
     return [None if _is_missing(cell) else canonical_id(cell) for cell in cells]
 
@@ -111,7 +111,7 @@ def rows_without_patient(file: str | Path, cells: Sequence[str]) -> list[str]:
         return []
     words = ", ".join(f'"{printable(mark)[:30]}"' if mark else "empty" for mark, _ in marks.most_common(4))
     return [f"{file}: {marks.total():,} of {len(cells):,} rows have no patient ({words}{', …' * (len(marks) > 4)}): "
-            "these slices count as those of unknown patients, not of one"]
+            "their slices are treated as slices of unknown patients, not of one patient"]
 
 
 def match_paths(paths: Sequence[str | Path], rows: Sequence[str], file: str | Path) -> list[int | None]:

@@ -224,8 +224,10 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     try:
         checkpoint = load_checkpoint(path)
     except UserError as error:
-        raise UserError(f"{error}; if it belongs to a run, its training script's --resume recovers it from "
-                        "another checkpoint, if there is one") from None
+        if not_a_file(path):
+            raise
+        raise UserError(f"{error}; if it belongs to a run, try --resume of its training script to recover from "
+                        "another checkpoint") from None
     try:
         weights = checkpoint["weights"]
         if checkpoint["frozen"]:

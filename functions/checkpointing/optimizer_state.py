@@ -19,7 +19,7 @@ def check_optimizer(optimizer: dict) -> None:
         raise UserError("optimizer is not the state of an optimiser: state by number, param_groups as a list")
     numbers = [group.get("params") for group in groups]
     if any(type(group) is not list or any(type(number) is not int for number in group) for group in numbers):
-        raise UserError("optimizer.param_groups.params are not lists of whole numbers")
+        raise UserError("optimizer.param_groups.params are not lists of integers")
     if len(set(flat := [number for group in numbers for number in group])) < len(flat):
         raise UserError("optimizer.param_groups.params name one parameter twice")
     for group in groups:
@@ -52,7 +52,7 @@ def check_optimizer_fits(state: dict, optimizer: torch.optim.Optimizer) -> None:
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for number in state["state"]:
         if not 0 <= number < len(params):
-            raise UserError(f"optimizer.state has an entry {shown(number)} of no parameter")
+            raise UserError(f"optimizer.state entry {shown(number)} refers to a missing parameter")
     names = {"momentum_buffer"} if isinstance(optimizer, torch.optim.SGD) else {"step", "exp_avg", "exp_avg_sq"}
     for number, param in enumerate(params) if state["state"] else ():
         _check_moments(f"optimizer.state.{number}", state["state"].get(number, {}), names, param)
@@ -60,7 +60,8 @@ def check_optimizer_fits(state: dict, optimizer: torch.optim.Optimizer) -> None:
 
 def _check_settings(ours: dict, theirs: dict) -> None:
     for name in sorted(ours.keys() ^ theirs.keys()):
-        raise UserError(f"optimizer.param_groups {'lack' if name in ours else 'have'} {key(name)}: another optimiser's")
+        raise UserError(f"optimizer.param_groups {'lack' if name in ours else 'have'} {key(name)}: the state is of "
+                        "another optimiser")
     for name, value in theirs.items():
         where = f"optimizer.param_groups.{name}"
         if name in ("lr", "initial_lr"):
@@ -87,7 +88,8 @@ def _check_moments(where: str, entries: dict, names: set[str], param: Tensor) ->
         raise UserError(f"{where}.{name} is missing")
     for name, value in entries.items():
         if name not in names:
-            raise UserError(f"{where}.{key(name)} is none of {', '.join(sorted(names))}: another optimiser's")
+            raise UserError(f"{where}.{key(name)} is unexpected; expected one of {', '.join(sorted(names))}: the "
+                            "state is of another optimiser")
         if not isinstance(value, Tensor) or value.dtype != torch.float32:
             raise wrong(f"{where}.{name}", value, "a float32 tensor")
         if value.shape != (torch.Size() if name == "step" else param.shape):

@@ -19,13 +19,13 @@ def finite(where: str, value: object) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise wrong(where, value, "a finite number")
     if not abs(value) < MAX_WHOLE if type(value) is int else not (math.isfinite(value) and abs(value) <= MAX_VALUE):
-        raise wrong(where, value, f"a finite number of at most {MAX_VALUE:g} (whole numbers: below 2**53)")
+        raise wrong(where, value, f"a finite number of at most {MAX_VALUE:g} (integers: below 2**53)")
 
 
 def whole_number(where: str, value: object, least: int = 0, most: int = MAX_WHOLE - 1) -> None:
-    """A whole number from `least` to `most`."""
+    """An integer from `least` to `most`."""
     if type(value) is not int or not least <= value <= most:
-        raise wrong(where, value, f"a whole number from {least} to {most}")
+        raise wrong(where, value, f"an integer from {least} to {most}")
 
 
 def text(where: str, value: object, most: int = MAX_TEXT) -> None:
@@ -71,7 +71,7 @@ def dense(where: str, value: object) -> None:
 def not_below_zero(where: str, value: Tensor) -> None:
     """A tensor without negative numbers: a variance, or a count."""
     if (value < 0).any():
-        raise UserError(f"{where} holds {value.min():.3g}, below 0, which no variance and no count is")
+        raise UserError(f"{where} holds {value.min():.3g}, but must be non-negative")
 
 
 def known_names(where: str, found: dict, required: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -81,7 +81,7 @@ def known_names(where: str, found: dict, required: Sequence[str], optional: Sequ
             raise UserError(f"{where}.{name} is missing")
     for name in found:
         if name not in (*required, *optional):
-            raise UserError(f"{where}.{key(name)} is none of {', '.join((*required, *optional))}")
+            raise UserError(f"{where}.{key(name)} is unexpected; expected one of {', '.join((*required, *optional))}")
 
 
 def wrong(where: str, value: object, expected: str) -> UserError:

@@ -66,7 +66,7 @@ def find_last(folder: Path, run_id: str = "") -> tuple[dict | None, str]:
             return checkpoint, ""
         link(folder / name, folder / LAST)
         return checkpoint, f"{reasons[0]}: resuming from {folder / name} (epoch {checkpoint['epoch']}) instead"
-    raise UserError(f"{reasons[0]}, and {reasons[1]}: restore a copy of either, or start a new run")
+    raise UserError(f"no usable checkpoint: {reasons[0]}; {reasons[1]}: restore a copy of either, or start a new run")
 
 
 def find_best(folder: Path, epoch: int, run_id: str = "") -> tuple[dict, str]:
@@ -86,8 +86,9 @@ def find_best(folder: Path, epoch: int, run_id: str = "") -> tuple[dict, str]:
         if name != BEST:
             link(folder / name, folder / BEST)
         return checkpoint, reason and f"{reason}: using {folder / name}, which holds the same epoch {epoch}"
-    raise UserError(f"{reason or f'{folder / BEST} is of another epoch'}, and no other checkpoint there holds the "
-                    f"best epoch, {epoch}: restore a copy of {BEST}, or start a new run")
+    reason = reason or f"{folder / BEST} is of another epoch"
+    raise UserError(f"no usable checkpoint of the best epoch, {epoch}: {reason}: restore a copy "
+                    f"of {BEST}, or start a new run")
 
 
 def recover(folder: Path, run_id: str = "") -> tuple[dict | None, list[str]]:

@@ -42,7 +42,7 @@ def create_run(name: str, record: dict, split: pd.DataFrame, root: Path = Path("
     """
     check_name(name)
     if root.exists() and not root.is_dir():
-        raise UserError(f"{root} is a file, but must be a folder for runs: move it away")
+        raise UserError(f"{root} is a file, but must be a folder for runs: remove or rename it")
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".{name}.{os.getpid()}.part"
     shutil.rmtree(draft, ignore_errors=True)

@@ -31,7 +31,7 @@ def check_writable(folder: Path, advice: str = "start from another folder") -> N
     while not folder.is_dir():
         if os.path.lexists(folder):
             what = "a broken link" if folder.is_symlink() and not folder.exists() else "a file"
-            raise UserError(f"{folder} is {what}, but must be a folder: move it away, or {advice}")
+            raise UserError(f"{folder} is {what}, but must be a folder: remove or rename it, or {advice}")
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -37,7 +37,7 @@ def read_split(path: Path) -> pd.DataFrame:
         if row["split"] not in ("train", "val", "test"):
             raise UserError(f"{path} is damaged: row {number}, split is {row['split'][:60]!r}, not train, val or test")
         if "\0" in row["path"]:
-            raise UserError(f"{path} is damaged: row {number}, path holds a NUL")
+            raise UserError(f"{path} is damaged: row {number}, path contains a NUL")
     return table
 
 

@@ -108,7 +108,7 @@ class Checkpoint:
         channels = self.preprocessing.get("channels")
         if type(channels) is not int or channels not in (1, 3) or channels != self.config.get("in_channels"):
             raise UserError(f"preprocessing.channels is {shown(channels)}, config.in_channels "
-                            f"{shown(self.config.get('in_channels'))}: one whole number, 1 or 3, in both")
+                            f"{shown(self.config.get('in_channels'))}: one integer, 1 or 3, in both")
         if len({channels} | {len(self.preprocessing[name]) for name in ("mean", "std")}) > 1:
             raise UserError(f"preprocessing.mean and std are not one number for each of {channels} channels")
         of_model, of_images = (part.get("image_size") for part in (self.config, self.preprocessing))
@@ -242,7 +242,7 @@ def _is_numpy_state(state: Any) -> bool:
 
 
 def _are_words(numbers: list) -> bool:
-    """Whether all are whole numbers of 32 bits."""
+    """Whether all are integers of 32 bits."""
     return all(type(number) is int and 0 <= number < 2**32 for number in numbers)
 
 

@@ -115,11 +115,11 @@ def to_plain(settings: argparse.Namespace) -> dict:
 
 
 def from_plain(values: dict, changes: dict, script: Script, file: str | Path = "run.json") -> argparse.Namespace:
-    """Settings read from run.json, with `changes`; raises UserError for a setting that cannot change on resume."""
+    """Settings read from run.json, with `changes`; raises UserError for a setting that cannot be changed on resume."""
     if fixed := sorted(set(changes) - CHANGED_ON_RESUME):
         allowed = ", ".join(f"--{name}" for name in sorted(CHANGED_ON_RESUME - {"resume"}))
         off = "no_" if changes[fixed[0]] is False else ""
-        raise UserError(f"--{off}{fixed[0]} cannot change when a run is resumed (only {allowed} can): start a new run")
+        raise UserError(f"--{off}{fixed[0]} cannot be changed on resume; allowed: {allowed}; otherwise start a new run")
     restored = {name: _checked(script.settings[name], value, f"{file}: settings")
                 for name, value in values.items() if name in script.settings}
     restored |= {name: script.settings[name].default for name in ADDED_LATER & set(script.settings) - set(restored)}

@@ -14,7 +14,7 @@ MAX_WIDTH = 2**16          # of embedding and MLP: ViT-22B's are 6,144 and 24,57
 MAX_HEADS = 1024
 MAX_WORKERS = 256          # each is a process
 MAX_VIEWS = 1000
-MAX_COUNT = 10**9         # of epochs, steps, slices a batch, classes
+MAX_COUNT = 10**9         # of epochs, steps, slices per batch, classes
 
 
 def image_size(text: str | int) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def _number(kind: type, low: float, high: float = float("inf")):
         except ValueError:
             value = None
         if value is None or not low <= value <= high or value == float("inf"):
-            noun = "a whole number" if kind is int else "a number"
+            noun = "an integer" if kind is int else "a number"
             limit = f"of at least {low:g}" if high == float("inf") else f"between {low:,g} and {high:,.10g}"
             raise argparse.ArgumentTypeError(f'"{short(text)}" is not {noun} {limit}')
         return value
@@ -150,7 +150,8 @@ DATA = [
     Setting("test_dir", Path, None, "class folders to test on (default: data/test, else split from train by patient)"),
     Setting("val_dir", Path, None, "class folders to select on (default: data/val, else split from train by patient)"),
     Setting("demo", bool, False, "train on the phantom: generated brains with known labels"),
-    Setting("split", str, "auto", "auto (folders, unless they share patients), folder, patient, slice, a CSV"),
+    Setting("split", str, "auto",
+            "auto (existing folders, split again by patient if they overlap), folder, patient, slice, a CSV"),
     Setting("subjects", subjects_source, None,
             "CSV with columns path, subject: the patient of each file; auto: inferred from the pixels"),
     Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
@@ -170,7 +171,8 @@ MODEL = [
     Setting("mlp_size", _number(int, 1, MAX_WIDTH), None, "width of the MLP (default: the model's)"),
     Setting("num_heads", _number(int, 1, MAX_HEADS), None, "number of attention heads (default: the model's)"),
     NUM_CLASSES,
-    Setting("dropout", _number(float, 0, 0.99), 0.0, "after every dense layer except qkv, and after the positions"),
+    Setting("dropout", _number(float, 0, 0.99), 0.0,
+            "dropout rate, after every dense layer except qkv, and after the positions"),
 ]
 PRETRAINED = [
     Setting("model", str, "vit_b_16", "vit_b_16, vit_b_32, vit_l_16, vit_l_32, vit_h_14, resnet18 or resnet50"),
@@ -193,7 +195,8 @@ OPTIMISATION = [
             "adamw (decay on matrices only), adam (L2), sgd (momentum 0.9)"),
     Setting("lr", _number(float, 0), 3e-4, "peak learning rate"),
     Setting("weight_decay", _number(float, 0), 0.05, "decoupled decay of AdamW; L2 penalty of Adam and SGD"),
-    Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine", "cosine, linear, constant"),
+    Setting("schedule", _one_of("cosine", "linear", "constant", "linear_lr"), "cosine",
+            "cosine, linear, constant, linear_lr (torch's LinearLR with its defaults)"),
     Setting("warmup_share", _number(float, 0, 1), 0.1, "share of all steps used for learning-rate warm-up"),
     Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
     Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target distributed over all classes"),

@@ -94,7 +94,7 @@ def difference(first: Estimate, second: Estimate) -> tuple[float, float, float]:
     MOVER: low = gap - √((v₁ - l₁)² + (u₂ - v₂)² - 2 r (v₁ - l₁)(u₂ - v₂)), high alike with the other ends, r being
     DeLong's correlation; 0, which is wider, where either does not vary. p is normal, with DeLong's variance
     Σ (influence₁ - influence₂)²; nan where that is 0. So p < 0.05 and an interval without 0 need not agree. All are
-    nan of networks that rank alike: nothing varies. Source: Zou and Donner 2008, Stat Med 27:1693.
+    nan, that is undefined, for identical rankings. Source: Zou and Donner 2008, Stat Med 27:1693.
     """
     gap, one, other = first.value - second.value, first.influence, second.influence
     scale = np.sqrt((one @ one) * (other @ other))

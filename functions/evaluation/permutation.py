@@ -38,7 +38,7 @@ def permuted(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence
 
 
 def can_move(asked: np.ndarray, subjects: np.ndarray) -> bool:
-    """Whether any permutation changes what is `asked` of the rows: two patients of as many rows differ in it."""
+    """Whether a permutation can change the labels `asked`: two patients with equally many rows differ in them."""
     having: dict[int, set[tuple]] = {}
     for patient in np.unique(subjects):
         rows = asked[subjects == patient].tolist()

@@ -79,8 +79,8 @@ def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.d
             logits = model(images)
         rows.append(logits.float().softmax(dim=1))
     if not torch.stack([part.isfinite().all() for part in rows]).all():
-        raise UserError(f"its weights give probabilities that are not finite, at {precision}: they cannot be scored; "
-                        "train again, or take another checkpoint")
+        raise UserError(f"non-finite probabilities at precision {precision}: they cannot be scored; train again, or "
+                        "use another checkpoint")
     return torch.cat(rows).double().cpu().numpy()
 
 

@@ -56,8 +56,8 @@ def audit_content(findings: list[dict], numbers: dict, examples: dict[str, list[
     thumbs = [(heading, thumbnails([(read(path), "/".join(Path(path).parts[-3:])) for path in paths]))
               for heading, paths in examples.items() if paths]
     return AuditContent(
-        answer, f"{balance['slices']:,} slices of {_patients(balance)}: they carry as much information as "
-        f"{_effective(balance, ' independent ones')}.",
+        answer, f"{balance['slices']:,} slices of {_patients(balance)}; effective sample size: "
+        f"{_effective(balance)}.",
         [Finding(finding["text"], finding["wrong"]) for finding in _faults_first(findings)], thumbs, _tables(numbers),
         [*damage["unreadable"], *damage["odd"], *damage["no images"]])
 
@@ -95,12 +95,12 @@ def _unassigned(slices: int) -> str:
     return f" and {slices:,} slices of unknown patients" if slices else ""
 
 
-def _effective(balance: dict, unit: str = "") -> str:
+def _effective(balance: dict) -> str:
     size = balance["effective sample size"]
     assumed = f"assuming an intraclass correlation of {balance['intraclass correlation, assumed']:g}"
     if size is None:
-        return f"an unknown number of{unit}" if unit else "unknown"
-    return f"about {size:,.0f}{unit} ({assumed})"
+        return "unknown"
+    return f"about {size:,.0f} ({assumed})"
 
 
 def _plain(name: str) -> str:

@@ -16,7 +16,7 @@ from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json, write_text
 
 SEEN = "PATIENTS SEEN IN TRAINING"
-UNKNOWN_TRAINING = "NOT KNOWN WHO WAS TRAINED ON"
+UNKNOWN_TRAINING = "TRAINING PATIENTS UNKNOWN"
 MAX_ERRORS = 12           # maximum number of thumbnails of errors
 
 

@@ -123,7 +123,7 @@ def answer(evaluation: Evaluation) -> tuple[str, str]:
         return "no verdict: the patients are unknown", ""
     score, name = evaluation.patient.scores[evaluation.primary], PRIMARY.get(evaluation.primary, evaluation.primary)
     if not np.isfinite(score.value):
-        return f"{name}: not scored, fewer than {FEW} patients on a side or in all classes but one", ""
+        return f"{name}: not scored, fewer than two groups with at least {FEW} patients", ""
     result = f"{evaluation.patient.count:,} patients: {name} {with_interval(score)}"
     if not score.verdict or score.verdict.startswith("no verdict"):         # "": none in a file of version 1
         return result, score.verdict
@@ -166,10 +166,10 @@ def notes(evaluation: Evaluation) -> list[str]:
 def _patient_notes(evaluation: Evaluation, primary: Score) -> list[str]:
     """What intervals, p-value and verdict mean, and where they are not valid."""
     smallest = 1 / (evaluation.permutations + 1)
-    found = ["intervals are 95 %, over patients: where this one trained network's score over all patients of this "
-             "population lies. They do not include the variation between splits and seeds. Simulated for 20 to 120 "
-             "patients (AUROC of diseased or not from 10), three classes, one kind of network; scores without an "
-             "interval have no method with enough coverage"]
+    found = ["intervals are 95 % confidence intervals of this trained network's score in the patient population. They "
+             "do not include the variation between splits and seeds. Coverage was simulated for 20 to 120 patients "
+             "(AUROC of diseased or not from 10), three classes, one simulated network; scores without an interval "
+             "have no method with enough coverage"]
     if evaluation.permutations:
         found.append("p: the share of permutations of the patients' labels that score at least as well, one-sided; its "
                      f"minimum is 1/{evaluation.permutations + 1} = {smallest:.2g}. Better: p below {SIGNIFICANT} and "
@@ -179,11 +179,11 @@ def _patient_notes(evaluation: Evaluation, primary: Score) -> list[str]:
     if evaluation.primary == "auroc_disease":
         found.append(f'"{TOO_GOOD}" requires about {TOO_GOOD_PATIENTS} patients, more if few are diseased or few '
                      "healthy: with fewer not even an AUROC of 1 has an interval that begins above "
-                     f"{TOO_GOOD_AUROC}; its absence says nothing about a leak")
+                     f"{TOO_GOOD_AUROC}; absence of this verdict does not exclude leakage")
     medians = evaluation.slices_per_patient
     if medians and max(medians) >= UNLIKE * min(medians):
         found.append(f"the median number of slices is {medians[0]:g} of healthy, {medians[1]:g} of diseased patients: "
-                     "where it follows the class neither p-value nor interval is valid")
+                     "if it depends on the class, neither the p-value nor the interval is valid")
     if primary.verdict == TOO_GOOD:
         found.append(f"too good: the interval begins above {TOO_GOOD_AUROC}, the highest value known to us for "
                      "Alzheimer's disease against controls, cross-validated in ADNI (Bron et al. 2021)")

@@ -19,7 +19,7 @@ try:
     from matplotlib.text import Text
 except UnicodeError as error:
     raise UserError(f"Matplotlib cannot read its settings, matplotlibrc in this folder or in the user's ({error}): "
-                    "write it in UTF-8, or move it away") from None
+                    "write it in UTF-8, or remove or rename it") from None
 if in_script():
     mpl.rcdefaults()
     log.setLevel(logging.NOTSET)

@@ -29,9 +29,9 @@ def is_decoded(text: str) -> bool:
 def text_fault(text: str, most: int | None = None) -> str:
     """What is wrong with a text out of a file, "" if nothing is: no UTF-8, a NUL in it, longer than `most`."""
     if not text.isascii() and not is_decoded(text):
-        return "holds a lone surrogate, which is no letter: it cannot be written in UTF-8"
+        return "contains a lone surrogate, which is not valid Unicode: it cannot be written in UTF-8"
     if "\0" in text:
-        return "holds a NUL"
+        return "contains a NUL"
     return f"has {len(text):,} characters, more than {most:,}" if most is not None and len(text) > most else ""
 
 
@@ -47,9 +47,9 @@ def not_a_file(path: str | os.PathLike[str]) -> str:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):                 # ValueError: a NUL in the name
         link = os.readlink(os.fspath(path)) if os.path.islink(path) else ""
-        return f"a link to {link}, which is not there" if link else "no such file"
+        return f"a broken link to {link}" if link else "no such file"
     except OSError as error:
-        return f"out of reach ({error.strerror})"
+        return f"not accessible ({error.strerror})"
     if stat.S_ISREG(mode):
         return ""
     if stat.S_ISDIR(mode):

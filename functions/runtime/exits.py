@@ -56,7 +56,7 @@ def interrupted() -> bool:
 
 
 def raise_if_interrupted() -> None:
-    """Raises KeyboardInterrupt if a signal was received whose own KeyboardInterrupt was lost."""
+    """Raises KeyboardInterrupt if a signal was received whose KeyboardInterrupt was suppressed."""
     if interrupted():
         raise KeyboardInterrupt
 
@@ -109,13 +109,13 @@ def one_line_message(error: BaseException) -> str:
     message = " ".join(message.split()) or type(error).__name__
     if _worker_died(error):
         advice = " (try fewer --num_workers)" if has_flag("--num_workers") else ""
-        return f"a DataLoader worker died, usually because memory is full{advice}: {message[:200]}"
+        return f"a DataLoader worker died, usually because the machine is out of memory{advice}: {message[:200]}"
     if peer_lost(error):
         return "another process of this run has died (see its own message), or cannot be reached"
     if _out_of_memory(error):
         advice = ("try a smaller --batch_size (and --accumulation to make up for it) or a smaller model"
                   if has_flag("--batch_size") else "close other programs, or use a machine with more memory")
-        return f"memory is full: {advice}. {message[:200]}"
+        return f"out of memory: {advice}. {message[:200]}"
     return printable(message)
 
 

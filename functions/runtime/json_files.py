@@ -11,10 +11,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 from functions.runtime.errors import UserError, not_a_file, text_fault
 
 MAX_NAME = 1000        # characters of a class's name or a stamp, which figures and tables show
-NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null",
+NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false", NoneType: "null",
          dict: "an object", list: "a list"}
 
-MAX_WHOLE = 2**53      # whole numbers beyond it have no exact floating-point value, and none of ours is so large
+MAX_WHOLE = 2**53      # integers above it have no exact floating-point value, and none of ours is so large
 
 
 def read_json(path: Path) -> dict:
@@ -28,7 +28,7 @@ def parse_json(text: bytes, path: Path) -> dict:
     """The object in the UTF-8 text of a JSON file.
 
     Raises UserError, one line, for a file that is no JSON object, repeats a key, holds NaN, an infinity or a
-    whole number beyond 2**53, or a text that UTF-8 cannot hold or that holds a NUL.
+    integer above 2**53 in magnitude, or a text that UTF-8 cannot hold or that contains a NUL.
     """
     try:
         content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite,
@@ -57,7 +57,7 @@ def check(kind, content, path: Path, key: str = "") -> None:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not {wanted}")
     kind = chosen[0]
     if kind in (int, float) and type(content) is int and abs(content) >= MAX_WHOLE:
-        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, a whole number beyond 2**53")
+        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, an integer above 2**53 in magnitude")
     if kind is float and content is not None and not abs(content) <= sys.float_info.max:
         raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, not a finite number")
     if is_dataclass(kind):
@@ -97,11 +97,11 @@ def check_lengths(content: dict, most: dict[str, int], path: Path) -> None:
 
 
 def _check_values(content, path: Path, key: str = "") -> None:
-    """UserError for a text, or a name, that UTF-8 cannot hold or that holds a NUL, and for too large a whole number."""
+    """UserError for a text, or a name, that UTF-8 cannot hold or that contains a NUL, and for too large an integer."""
     if isinstance(content, str) and (fault := text_fault(content)):
         raise UserError(f"{path} is damaged: {_place(key)} {fault}")
     if isinstance(content, int) and abs(content) >= MAX_WHOLE:
-        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, a whole number beyond 2**53")
+        raise UserError(f"{path} is damaged: {_place(key)} is {_shown(content)}, an integer above 2**53 in magnitude")
     for name, value in content.items() if isinstance(content, dict) else ():
         _check_values(name, path, _below(key, name))
         _check_values(value, path, _below(key, name))

@@ -165,7 +165,8 @@ def ceiling_line(ceiling: dict) -> str:
               f"balanced accuracy {ceiling['test_balanced_accuracy']:.1%}, AUROC {ceiling['test_macro_auroc']:.1%} on "
               f"these {ceiling['test_people']} test patients; ")
     return (f"phantom ceiling (Bayes-optimal classifier on the true anatomy): {sample}in expectation "
-            f"{ceiling['balanced_accuracy']:.1%} and {ceiling['macro_auroc']:.1%}; a higher score is chance or leakage")
+            f"{ceiling['balanced_accuracy']:.1%} and {ceiling['macro_auroc']:.1%}; a higher score "
+            "indicates chance or leakage")
 
 
 def print_summary(model: nn.Module, device: torch.device) -> None:

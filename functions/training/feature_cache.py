@@ -149,7 +149,7 @@ def cached_features(file: Path, digests: Sequence[str], compute: Callable[[list[
 
 
 def _read(file: Path, width: int | None) -> tuple[list[str], Tensor]:
-    """(digests, features) of a cache file; both empty if it does not exist or is unusable."""
+    """(digests, features) of a cache file; both empty if it does not exist or is unreadable."""
     empty: tuple[list[str], Tensor] = [], torch.empty(0)
     if not file.is_file():
         return empty
@@ -159,7 +159,7 @@ def _read(file: Path, width: int | None) -> tuple[list[str], Tensor]:
         if cached is None or width not in (None, cached.features.shape[1]):
             raise UserError("it does not hold features of this width by digest")
     except UserError as error:
-        print(f"{file} is unusable and is computed again: {error}")
+        print(f"{file}: unreadable cache; recomputing ({error})")
         return empty
     return cached.digests, cached.features
 

@@ -32,8 +32,8 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
     stem, rest = stem_from_jax(named)
     converted = convert(rest)
     if converted.left_out_classes == config.num_classes:
-        raise UserError(f"their {config.num_classes} classes stand on a hidden layer that this ViT has not: build the "
-                        "model with the classes you want to fine-tune it for")
+        raise UserError(f"the source head of {config.num_classes} classes has a hidden layer, which this ViT does not "
+                        "support: build the model with the classes you want to fine-tune it for")
     weights = {re.sub(r"(?<=embedding\.project\.)", "patches.", name): t for name, t in converted.weights.items()}
     weights |= {f"patch_embedding.project.stem.{name}": tensor for name, tensor in stem.items()}
     positions, notes = weights["patch_embedding.positions"], [*notes, *converted.notes]
@@ -47,7 +47,7 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
         if len(head):
             notes.append(f"the head of {len(head)} classes is left out, the model has {config.num_classes}")
     for name in sorted(own.keys() ^ weights.keys()):
-        raise UserError(f"these weights are of another hybrid: {name} is {'missing' if name in own else 'left over'}")
+        raise UserError(f"these weights are of another hybrid: {name} is {'missing' if name in own else 'unexpected'}")
     shapes = {name: (tuple(weights[name].shape), tuple(own[name].shape)) for name in own}
     for what, (theirs, ours) in (shapes | {"heads": (converted.num_heads, config.num_heads)}).items():
         if theirs != ours:

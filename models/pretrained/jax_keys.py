@@ -25,13 +25,13 @@ def to_torch_layout(arrays: dict[str, Tensor]) -> tuple[dict[str, Tensor], int |
     blocks: dict[int, dict[str, Tensor]] = {}
     for name, array in named.items():
         if "." in name:                                      # never in theirs; it could pass for one of ours
-            raise UserError(f"jax weights: {name} has no place in this ViT")
+            raise UserError(f"jax weights: {name} is an unexpected tensor")
         if found := re.fullmatch(r"Transformer/encoderblock_(\d+)/(.+)", name):
             blocks.setdefault(int(found[1]), {})[found[2]] = array
         else:
             top = _top(name, array)
             if top.keys() & tensors.keys():
-                raise UserError(f"jax weights: {name} has no place beside another of the same meaning")
+                raise UserError(f"jax weights: {name} is a duplicate of another array of the same meaning")
             tensors |= top
     for i, block in blocks.items():
         tensors |= _block(f"encoder.{i}.", block)
@@ -50,7 +50,7 @@ def renamed(source: str, tensors: dict[str, Tensor], spellings: list[tuple[str, 
             one = re.sub(pattern, replacement, one)
         if one in new:
             other = next(known for known in tensors if known != name and new[one] is tensors[known])
-            raise UserError(f"{source} weights: {name} has no place beside {other}, another spelling of it")
+            raise UserError(f"{source} weights: {name} is a duplicate of {other}, another spelling of it")
         new[one] = tensor
     return new
 

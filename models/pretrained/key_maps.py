@@ -19,11 +19,11 @@ from models.pretrained.jax_keys import renamed, to_torch_layout
 from models.pretrained.prefixes import MARKS as MARKS
 from models.pretrained.prefixes import find_network, other_heads
 
-# LayerNorm's epsilon and the GELU's form are not in a file of weights: they go with the source.
+# LayerNorm's epsilon and the GELU's form are not in a file of weights: they are determined by the source.
 FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
          "replicated": (1e-5, "none"), "ours": (1e-6, "none")}
 
-# Ours → theirs. What ends in a dot stands for a module's weight and bias.
+# Ours → theirs. Names ending in a dot denote a module's weight and bias.
 TOP = {
     "torchvision": {"patch_embedding.project.": "conv_proj.", "patch_embedding.class_token": "class_token",
                     "patch_embedding.positions": "encoder.pos_embedding", "norm.": "encoder.ln.",
@@ -74,12 +74,12 @@ class Converted:
     """Weights under the names of models.vit.ViT, with the settings of their source."""
 
     source: str                          # torchvision, timm, huggingface, jax, replicated or ours
-    weights: dict[str, Tensor]           # without classifier if there was none, or none that stands on y itself
+    weights: dict[str, Tensor]           # without classifier if there was no linear head on y
     norm_eps: float
     gelu: str
     grid: tuple[int, int] | None         # of the positions, rows and columns, if our own configuration says so
-    num_heads: int | None                # where the source says it; the shapes of most do not
-    left_out_classes: int | None         # of a head that stood on a hidden layer and was left out with it
+    num_heads: int | None                # if known; most sources' shapes do not determine it
+    left_out_classes: int | None         # of a head with a hidden layer; both were left out
     notes: tuple[str, ...] = ()
 
 
@@ -105,11 +105,11 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     if source == "huggingface":
         tensors = _fused(tensors)
         if POOLER & tensors.keys():
-            notes.append("the pooler, which no classifier reads, is left out")
+            notes.append("pooler weights are ignored")
             tensors = {name: tensor for name, tensor in tensors.items() if name not in POOLER}
     hidden = [name for name in HIDDEN.get(source, ()) if name in tensors]
     if len(hidden) == 1:
-        raise UserError(f"{source} weights: {hidden[0]} stands alone, weight or bias of this layer is missing")
+        raise UserError(f"{source} weights: {hidden[0]} has no matching weight or bias")
     names = _names("ours" if source == "jax" else source, tensors)
     left_out = None
     if hidden:
@@ -121,7 +121,7 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     names, tensors, left_out, more = _without_other_heads(source, names, tensors, left_out)
     notes += more
     if unexpected := sorted(set(tensors) - set(names.values())):
-        raise UserError(f"{source} weights: {unexpected[0]} has no place in this ViT ({len(unexpected)} such tensors)")
+        raise UserError(f"{source} weights: {unexpected[0]} is an unexpected tensor ({len(unexpected)} such tensors)")
     if missing := sorted(set(names.values()) - set(tensors)):
         raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors)")
     weights = {name: tensors[theirs] for name, theirs in names.items()}
@@ -174,9 +174,9 @@ def _source_settings(source: str, config: dict) -> tuple[float, str, Sequence[in
     sides = [size, size] if type(size) is int else size
     if sides is not None and (not isinstance(sides, (list, tuple)) or len(sides) != 2
                               or any(type(side) is not int or side < 1 for side in sides)):
-        raise UserError(f"the file's configuration: image_size is {str(size)[:40]}, not two whole numbers")
+        raise UserError(f"the file's configuration: image_size is {str(size)[:40]}, not two integers")
     if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
-        raise UserError(f"the file's configuration: num_heads is {str(num_heads)[:40]}, not a whole number above 0")
+        raise UserError(f"the file's configuration: num_heads is {str(num_heads)[:40]}, not an integer above 0")
     return norm_eps, gelu, sides, num_heads
 
 
@@ -212,7 +212,7 @@ def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
     pattern = re.escape(prefix).replace(r"\{\}", r"(\d+)")
     layers = {int(found[1]) for name in tensors if (found := re.match(pattern, name))}
     pairs = dict(top)
-    for i in range(min(max(layers, default=-1) + 1, len(tensors))):     # no name makes this long
+    for i in range(min(max(layers, default=-1) + 1, len(tensors))):     # bounded by the number of tensors
         pairs |= {f"encoder.{i}.{ours}": prefix.format(i) + theirs for ours, theirs in zip(OURS, block, strict=True)}
     names: dict[str, str] = {}
     for ours, theirs in pairs.items():
@@ -231,7 +231,8 @@ def _fused(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
                 raise UserError(f"huggingface weights: {missing[0]} is missing")
             shapes = [tuple(fused[part].shape) for part in parts]
             if len(set(shapes)) > 1 or not shapes[0] or (whole := f"{found[1]}.qkv.{found[2]}") in fused:
-                raise UserError(f"huggingface weights: {name} does not fit its like: {', '.join(map(str, shapes))}")
+                raise UserError(f"huggingface weights: {name}: shape mismatch among q, k, v: "
+                                f"{', '.join(map(str, shapes))}")
             fused[whole] = torch.cat([fused.pop(part) for part in parts])
     return fused
 

@@ -44,8 +44,9 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
 
 def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = ()) -> ViT:
     if converted.left_out_classes == model.config.num_classes:
-        raise UserError(f"{converted.source} weights: their {model.config.num_classes} classes stand on a hidden "
-                        "layer that this ViT has not: build the model with the classes you want to fine-tune it for")
+        raise UserError(f"{converted.source} weights: the source head of {model.config.num_classes} classes has a "
+                        "hidden layer, which this ViT does not support: build the model with the classes you want to "
+                        "fine-tune it for")
     weights, config, more = adapt(converted, model.config)
     own = model.state_dict()
     weights = {name: value for name, value in own.items() if name.startswith("classifier.")} | weights
@@ -108,7 +109,7 @@ def infer_grid(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
         return side, side
     if wanted[0] * wanted[1] == count:
         return wanted
-    raise UserError(f"{count} positions are no square grid, and nothing says what grid they are of")
+    raise UserError(f"the number of positions, {count}, is not a square number, and the grid is not given")
 
 
 def set_eps_and_gelu(model: nn.Module, norm_eps: float, gelu: str) -> None:
@@ -139,10 +140,10 @@ def to_torchvision(model: ViT) -> dict[str, Tensor]:
     """The state dict that torchvision's VisionTransformer of the same sizes loads strictly.
 
     UserError if the epsilon or GELU differs from torchvision's, which are fixed in its code, or images are not square:
-    the logits would differ. UserError for a hybrid, which torchvision has not.
+    the logits would differ. UserError for a hybrid, of which torchvision has no equivalent.
     """
     if isinstance(model, HybridViT):
-        raise UserError("torchvision has no hybrid: its VisionTransformer takes patches of the image")
+        raise UserError("torchvision has no equivalent of a hybrid: its VisionTransformer takes patches of the image")
     height, width = model.config.image_size
     if height != width:
         raise UserError(f"torchvision's ViT takes square images, this one {height}x{width}: its logits would differ")

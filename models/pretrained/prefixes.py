@@ -87,7 +87,7 @@ def _outside(prefix: str, outside: dict[str, Tensor]) -> str:
 
 def other_heads(tensors: dict[str, Tensor], width: int, inside: Iterable[str] = (),
                 beside: bool = False) -> list[tuple[str, int, bool]] | None:
-    """[(name, classes, whether it stands on y itself)] of the heads that `tensors` are; None if one is of no head.
+    """Head descriptions [(name, classes, whether it is linear on y)]; None if a tensor is not part of a head.
 
     A head is a matrix (K, D), with a bias (K,) or without, under any name but those of the network's own modules,
     `inside`; or several layers under a name that heads have. A square matrix may be a hidden layer: it is a head only

@@ -72,15 +72,15 @@ def find_image_settings(model: str, source: str, path: Path, digest: str, where:
         return replace(_from_preset("ImageNet", "DeiT's, by the file's hash"),
                        frame={"mode": "crop", "share": DEIT[digest[:8]], "interpolation": "bicubic"})
     if source in ("timm", "huggingface") and (name := re.search(IMAGENET_NAMES, f"{path.name} {where}".lower())):
-        return _from_preset("ImageNet", f'ImageNet\'s, by the name "{name[0]}"; --mean and --std say otherwise')
+        return _from_preset("ImageNet", f'ImageNet\'s, by the name "{name[0]}"; override with --mean and --std')
     if source == "torchvision":
         sizes = {tuple(w.transforms().crop_size * 2)[:2]: w for w in reversed(get_model_weights(model))}
         preset = sizes.get(native) or get_model_weights(model).DEFAULT
-        return from_preset(preset, f"assumed: torchvision's {preset.name}; --mean and --std say otherwise")
+        return from_preset(preset, f"assumed: torchvision's {preset.name}; override with --mean and --std")
     if source not in PRESETS:
         return None
-    return _from_preset(source, f"assumed: what {source} does with most of its ViTs; those of DeiT, DINO and MAE have "
-               "ImageNet's mean and std: --mean and --std say otherwise")
+    return _from_preset(source, f"assumed: {source}'s most common settings; those of DeiT, DINO and MAE have "
+                        "ImageNet's mean and std: override with --mean and --std")
 
 
 def from_preset(known: WeightsEnum, origin: str) -> ImageSettings:
@@ -177,7 +177,7 @@ def _side(found: dict, key: str, file: Path) -> int | None:
 
 
 def _values(found: dict, key: str, name: str, where: str) -> list[float]:
-    """One number, or one a channel; UserError, naming the key, for anything else."""
+    """One number, or one per channel; UserError, naming the key, for anything else."""
     values = found.get(key)
     values = [values] if type(values) in (int, float) else values
     if not isinstance(values, (list, tuple)) or len(values) not in (1, 3) or any(
@@ -190,11 +190,11 @@ def _values(found: dict, key: str, name: str, where: str) -> list[float]:
 
 def _read_json(file: Path) -> dict:
     if why := not_a_file(file):
-        raise UserError(f"{file}, which would say how images were prepared, is {why}: move it away")
+        raise UserError(f"{file}, which would give the preprocessing, is {why}: remove or rename it")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:        # JSON's and UTF-8's errors are ValueErrors
         raise UserError(f"{file} is not JSON ({' '.join(str(error).split())[:100]})") from None
     if not isinstance(found, dict):
-        raise UserError(f"{file} holds no settings, 'name: value' each")
+        raise UserError(f"{file} is not a JSON object")
     return found

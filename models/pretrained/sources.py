@@ -25,9 +25,9 @@ class Pretrained:
 
     config: TransferConfig               # num_classes is not known yet
     weights: dict[str, Tensor] | None    # of the backbone; None: random
-    source: str                          # in words
+    source: str                          # description
     sha256: str | None
-    images: ImageSettings                # what an image goes through
+    images: ImageSettings                # preprocessing
     notes: tuple[str, ...] = ()
 
     @property
@@ -91,16 +91,16 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         if images is None and mean and std:
             images = ImageSettings({"mode": "fit", "share": 1.0, "interpolation": "bilinear"}, [], [], "fitted whole")
         if images is None:
-            raise UserError(f"a {kind} file, which does not say how its images were prepared: give --mean and --std")
+            raise UserError(f"a {kind} file, which does not say how its images were prepared: specify --mean and --std")
     except UserError as error:
-        ours = f"; a run of ours is a start if its sizes are those of {', '.join(MODELS)}" if file.config else ""
+        ours = f"; runs of this project need the architecture of {', '.join(MODELS)}" if file.config else ""
         raise UserError(f"{path} for --model {model}: {error}{ours}") from None
     images = for_channels(images, in_channels, mean, std)
     return Pretrained(config, weights, words, digest, images, (*file.notes, *notes, images.summary(config.image_size)))
 
 
 def load_transfer(pretrained: Pretrained, num_classes: int) -> TransferModel:
-    """The network with its weights and a head of zeros; strict: every tensor given, none unused."""
+    """The network with its weights and a head of zeros; strict: missing and unexpected keys are errors."""
     config = replace(pretrained.config, num_classes=num_classes)
     if pretrained.weights is None:
         return TransferModel(config)
@@ -129,7 +129,7 @@ def _download(weights: WeightsEnum) -> Path:
         except (OSError, RuntimeError) as error:
             raise UserError(f"cannot download {file.name} ({' '.join(str(error).split())}): get {weights.url} on a "
                             f"machine with internet and pass the file, --weights PATH/{file.name}, or another file of "
-                            f"weights, --weights FILE; --weights random begins without any") from None
+                            f"weights, --weights FILE, or use --weights random for random initialisation") from None
     return file
 
 
@@ -155,7 +155,7 @@ def resnet_weights(tensors: dict[str, Tensor], config: TransferConfig) -> tuple[
         weights["conv1.weight"] = weights["conv1.weight"].sum(dim=1, keepdim=True)
         notes.append("the RGB kernel is summed to one channel")
     for name in sorted(expected.keys() ^ weights.keys()):
-        raise UserError(f"not a {config.model}: tensor {name} is {'missing' if name in expected else 'none of it'}")
+        raise UserError(f"not a {config.model}: tensor {name} is {'missing' if name in expected else 'unexpected'}")
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
             raise UserError(f"{name} is {tuple(tensor.shape)}, a {config.model} has {tuple(expected[name].shape)}")

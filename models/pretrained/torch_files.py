@@ -63,8 +63,8 @@ DICT_TYPES = (
     "ml_collections.config_dict.config_dict.ConfigDict", "mmengine.config.config.ConfigDict",
     "mmcv.utils.config.ConfigDict",
 )
-DAMAGED = "damaged, cut short, or not what its name says"
-CODE = "holds code or objects beside tensors, which could do anything when opened: refused"
+DAMAGED = "damaged, truncated, or the wrong file type"
+CODE = "contains code or unsafe objects; not loaded"
 PROGRAMS = {      # what is in a ZIP archive that holds more than tensors
     r"(^|/)code/__torch__|(^|/)constants\.pkl$": "a TorchScript program (torch.jit.save)",
     r"(^|/)archive_format$|(^|/)models/[^/]+\.json$": "an exported program (torch.export.save)",
@@ -100,7 +100,7 @@ def read_torch_file(path: Path, foreign: bool = False) -> object:
 
 
 def check_archive(path: Path, checksums: bool = False) -> None:
-    """UserError for a ZIP archive whose entries do not have their checksums, or unpack to far more than the file.
+    """UserError for a ZIP archive with a checksum mismatch, or that unpacks to far more than the file.
 
     torch.save can be told to write no checksums: then all are 0, which is accepted unless `checksums` are a must.
     """
@@ -110,9 +110,10 @@ def check_archive(path: Path, checksums: bool = False) -> None:
             _refuse_programs(archive.namelist())
             unpacked = sum(entry.file_size for entry in entries)
             if unpacked > 20 * path.stat().st_size + 2**30:
-                raise UserError(f"{unpacked:,} bytes are packed into {path.stat().st_size:,}: refused")
+                raise UserError(f"{unpacked:,} bytes are packed into {path.stat().st_size:,}: "
+                                "decompression ratio too high; not loaded")
             if (checksums or any(entry.CRC for entry in entries)) and (bad := archive.testzip()):
-                raise UserError(f"damaged: {bad} does not have its checksum")
+                raise UserError(f"damaged: checksum mismatch in {bad}")
     except UserError:
         raise
     except Exception as error:       # zipfile of damaged bytes: BadZipFile, zlib.error, struct.error, EOFError, …

@@ -64,7 +64,7 @@ def read_weights(path: str | Path) -> Weights:
     promised = re.search(r"-(?!20\d{6}(?:\.|$))([0-9a-f]{8,64})(?:\.[a-z]+)*$", path.name.lower())
     if promised and not (found := file_hash(path)).startswith(promised[1]):
         raise UserError(f"weights {path}: damaged or another file: its SHA-256 begins with {found[:8]}, not with the "
-                        f"{promised[1]} in its name; delete it and get it again")
+                        f"{promised[1]} in its name; delete it and download it again")
     try:
         return _unpack(_read(path), path)
     except UserError as error:
@@ -72,7 +72,7 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def _read(path: Path) -> object:
-    """The content, by the reader that its first bytes ask for."""
+    """The content, by the reader selected by file signature."""
     with open(path, "rb") as file:
         start = file.read(32)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:     # its header's length, JSON
@@ -117,7 +117,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def _unpack(content: object, path: Path) -> Weights:
-    """Tensors out of the dictionaries they come in, prefixes of wrappers taken off."""
+    """Tensors out of nested dictionaries, wrapper prefixes removed."""
     if isinstance(content, dict) and _is_one(content.get("format")) and isinstance(content.get("weights"), dict):
         return _our_checkpoint(content, path)
     notes: list[str] = []

@@ -105,10 +105,10 @@ def test_the_second_of_two_unequal_networks_is_the_worse(monkeypatch):
 def test_false_alarms_are_asked_for_by_name(part):
     made = coverage.false_alarms(part, 4)
     assert all(row[0].startswith(f"{part}: ") for row in made)
-    last = "cannot occur" if "honest" in part else "no verdict is given" if "several" in part else "±"
+    last = "cannot occur" if "true AUROC" in part else "no verdict is given" if "several" in part else "±"
     assert last in made[-1][2]
-    assert len(made) == (1 if "honest" in part else 2)
-    assert ('called "too good' in made[0][1]) == ("honest" in part)
+    assert len(made) == (1 if "true AUROC" in part else 2)
+    assert ('verdict "too good' in made[0][1]) == ("true AUROC" in part)
 
 
 def test_the_table_of_splits_counts_the_odd_patient():

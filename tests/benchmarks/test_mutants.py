@@ -53,7 +53,7 @@ def test_a_mistake_is_noticed_survives_or_cannot_be_tried(root, tmp_path):
     text = "\n".join(summary(outcomes))
     assert "| **all** | 1 | 1 | 50.0% | 1 | 4 |" in text
     assert "- equivalent: sums.py: a * 2 becomes 2 * a (the product commutes)" in text
-    assert "- not noticed: sums.py: a * 2 becomes a * 3" in text
+    assert "- not detected: sums.py: a * 2 becomes a * 3" in text
 
 
 def test_what_is_known_is_not_tried_again_until_file_or_test_changes(root, tmp_path):

@@ -69,7 +69,7 @@ def test_where_nothing_can_be_written_is_said_before_the_work(call_audit, leaky,
     for out in ("file", "file/x"):
         code, printed, err = call_audit(leaky, "--out", out)
         assert (code, printed) == (2, "")
-        assert err == ("error: file is a file, but must be a folder: move it away, or name another folder with "
+        assert err == ("error: file is a file, but must be a folder: remove or rename it, or name another folder with "
                        "--out\n")
 
 

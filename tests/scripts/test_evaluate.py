@@ -166,7 +166,7 @@ def test_an_old_checkpoint_is_told_by_its_split_or_stamped(run, call_evaluate, s
     without(run / "best.pt", "seen")
     assert call_evaluate("runs/ViTModel")[:1] == (0,)
     assert "18 of 24 slices are of patients (by id)" in call_evaluate("runs/ViTModel", "--data", slices)[2]
-    assert "NOT KNOWN WHO WAS TRAINED ON" in call_evaluate("runs/ViTModel/best.pt", "--data", slices)[1]
+    assert "TRAINING PATIENTS UNKNOWN" in call_evaluate("runs/ViTModel/best.pt", "--data", slices)[1]
 
 
 def test_new_slices_of_a_run_keep_its_temperature_and_neighbours(run, call_evaluate, slices, tmp_path):
@@ -264,7 +264,7 @@ def test_a_checkpoint_whose_answers_are_not_finite_is_named_and_not_scored(run, 
     torch.save(checkpoint, run / "huge.pt")
     code, _, err = call_evaluate("runs/ViTModel/huge.pt", "--data", run / "split.csv")
     assert (code, err.count("\n")) == (2, 1)
-    assert "checkpoint runs/ViTModel/huge.pt: its weights give probabilities that are not finite" in err
+    assert "checkpoint runs/ViTModel/huge.pt: non-finite probabilities at precision" in err
 
 
 @pytest.mark.parametrize(("kind", "make"), NO_FILES.items())

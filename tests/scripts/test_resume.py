@@ -151,4 +151,4 @@ def test_settings_cannot_change_on_the_way(call_train, arguments):
     call_train("--epochs", 2, "--stop_after", 1, *arguments)
     code, _, err = call_train("--resume", "runs/ViTModel", "--lr", "0.1")
     assert code == 2
-    assert "--lr cannot change" in err
+    assert "--lr cannot be changed on resume" in err

@@ -58,7 +58,7 @@ def test_the_plain_method_links_only_those_who_are_each_others_nearest(stacks):
 
 
 @pytest.mark.parametrize(("slices", "words"), [([0], "name more slices"), ([1] * 40, "name more slices"),
-                                               (["9" * 30], "not a whole number below"), (["²"], "not a whole number")])
+                                               (["9" * 30], "not an integer below"), (["²"], "not an integer")])
 def test_too_few_slices_and_odd_numbers_are_one_line(call_script, tmp_path, slices, words):
     rows = [f"{number}.png,p{number},{level}" for number, level in enumerate(slices)]
     (tmp_path / "t.csv").write_text("path,subject,slice\n" + "\n".join(rows) + "\n", encoding="utf-8")

@@ -108,7 +108,7 @@ def test_copies_with_two_labels_are_a_finding_of_their_own(tmp_path):
     (tmp_path / "p/train/MildDemented/sub-900_ses-1_z03.png").write_bytes(source.read_bytes())
     found, _ = findings(tmp_path / "p")
     texts = " ".join(finding["text"] for finding in found.findings)
-    assert "1 pairs of files are pixel for pixel the same" in texts
+    assert "1 pairs of files have identical pixels" in texts
     assert "1 pairs of copies have two labels" in texts
 
 
@@ -146,7 +146,7 @@ def test_data_that_cannot_be_audited_is_refused_by_its_own_name(tmp_path):
     for name in "AB":
         (tmp_path / "half" / "test" / name).mkdir(parents=True)
         (tmp_path / "half" / "test" / name / "x.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"half holds test/ but no train/.*audit \S*half/test by itself"):
+    with pytest.raises(ValueError, match=r"half holds test/ but no train/.*audit \S*half/test alone"):
         list_data(tmp_path / "half")
     assert set(list_data(tmp_path / "half" / "test")[0]["split"]) == {"train"}
 

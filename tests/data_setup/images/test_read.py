@@ -183,7 +183,7 @@ def test_a_truncated_or_empty_file_is_refused_in_one_line(tmp_path, suffix, shar
 
 def test_what_is_no_image_is_refused(tmp_path):
     (tmp_path / "a.png").write_text("not a picture\nat all")
-    with pytest.raises(ValueError, match=r"a\.png: not an image"):
+    with pytest.raises(ValueError, match=r"a\.png: unsupported image format"):
         read_image(tmp_path / "a.png", 1)
     with pytest.raises(ValueError, match=r"missing\.png: No such file"):
         read_image(tmp_path / "missing.png", 1)
@@ -227,10 +227,10 @@ def test_only_the_formats_of_the_readme_are_decoded_whatever_the_ending(tmp_path
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("a program was started"))
     (tmp_path / f"a{suffix}").write_bytes(EPS)
     assert Image.open(tmp_path / f"a{suffix}").format == "EPS"
-    with pytest.raises(UserError, match="not an image of a format that is read here"):
+    with pytest.raises(UserError, match="unsupported image format"):
         read_image(tmp_path / f"a{suffix}", 1)
     Image.fromarray(RAMP).save(tmp_path / f"b{suffix}", "PCX")
-    with pytest.raises(UserError, match="not an image of a format that is read here"):
+    with pytest.raises(UserError, match="unsupported image format"):
         read_image(tmp_path / f"b{suffix}", 1)
 
 
@@ -326,7 +326,7 @@ def test_memory_that_an_images_size_does_not_explain_is_its_own_fault(tmp_path, 
         raise MemoryError
 
     monkeypatch.setattr(images, "open_image", refuse)
-    with pytest.raises(UserError, match=r"a\.png: it asks for more memory than there is"):
+    with pytest.raises(UserError, match=r"a\.png: decoding needs more memory than its size implies"):
         read_image(tmp_path / "a.png", 1)
 
 

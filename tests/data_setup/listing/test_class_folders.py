@@ -35,7 +35,8 @@ def test_what_is_no_image_is_named_not_lost(folders):
     table, left_out, warnings = list_slices(folders)
     assert len(table) == 18
     assert len(left_out) == 4
-    for name, reason in (("readme.txt", "outside the class folders"), ("notes.csv", 'ending ".csv" is no image format'),
+    for name, reason in (("readme.txt", "outside the class folders"),
+                         ("notes.csv", 'ending ".csv" is not a supported image format'),
                          (".ipynb_checkpoints", "hidden"), ("stray.png", "outside the class folders")):
         assert any(name in line and reason in line for line in left_out)
     assert warnings == [f"1 files in {folders['test']} lie outside the class folders and are left out; the "

@@ -33,7 +33,7 @@ def test_data_without_a_train_folder_is_not_overlooked():
 def test_a_file_or_a_dead_link_called_data_is_a_line():
     Path("data").touch()
     for _ in range(2):
-        with pytest.raises(UserError, match=r"^data is no folder.*move it away.*--train_dir"):
+        with pytest.raises(UserError, match=r"^data exists but is not a folder.*remove or rename it.*--train_dir"):
             is_demo({})
         Path("data").unlink()
         Path("data").symlink_to("nowhere")

@@ -193,7 +193,7 @@ def test_auto_pools_folders_that_share_a_patient_and_says_why():
     assert split.notes[0] == ("80 of 80 patients are in both train and test: "
                               "pooled and split again by patient (60 train, 20 test)")
     assert counts.loc["(all)", ("test", "patients")] == 20            # the folders' own share, a quarter
-    assert split.notes[1].startswith("val is cut from train by patient: ")
+    assert split.notes[1].startswith("val is held out from train by patient: ")
     assert abs(counts.loc["(all)", ("val", "patients")] - 60 / 7) < 2
     assert counts.loc["class1", ("train", "slices")] == 8 * counts.loc["class1", ("train", "patients")]
     assert counts.loc["(all)"].xs("slices", level=1).sum() == 640
@@ -315,7 +315,7 @@ def test_slice_mode_scatters_patients_on_purpose_keeps_the_shares_and_is_stamped
     table = people_table([20, 30], (8, 8), folders=("train", "test"), by_person=False, seed=1)
     split = apply_split(table, "slice", seed=0)
     assert split.caveats == ("LEAKY SPLIT",)
-    assert "slice by slice, patients are not kept apart" in split.notes[0]
+    assert "slice by slice, patients overlap between splits" in split.notes[0]
     assert len(sides(split.table)) == 50
     assert sum(len(where) > 1 for where in sides(split.table)) > 45
     share = (table["split"] == "test").mean()

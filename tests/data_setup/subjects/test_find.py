@@ -269,7 +269,7 @@ def test_how_many_rows_name_no_patient_is_said_in_one_line(tmp_path):
     file = table(tmp_path, "1.png,p1", "2.png,?", "3.png,?", "4.png,", "5.png,unknown")
     paths = [f"/x/{number}.png" for number in range(1, 6)]
     assert subjects_and_notes(paths, file)[1] == [
-        f'{file}: 4 of 5 rows have no patient ("?", empty, "unknown"): these slices count as those of unknown '
-        "patients, not of one"]
+        f'{file}: 4 of 5 rows have no patient ("?", empty, "unknown"): their slices are treated as slices of unknown '
+        "patients, not of one patient"]
     assert subjects_and_notes(paths, table(tmp_path, "1.png,p1"))[1] == []
     assert subjects_and_notes(paths, None)[1] == []

@@ -95,10 +95,10 @@ def test_files_of_a_table_are_found_once_each(tmp_path, monkeypatch):
     table = tmp_path / "deep" / "t.csv"
     assert from_table(table, ["a.png", str(tmp_path / "deep" / "b.png")]) == [str(tmp_path / "deep" / name)
                                                                              for name in ("a.png", "b.png")]
-    with pytest.raises(UserError, match=r"t\.csv: two rows mean the file a\.png"):
+    with pytest.raises(UserError, match=r"t\.csv: two rows refer to the file a\.png"):
         from_table(table, ["a.png", str(tmp_path / "deep" / "a.png")])
     for missing in ("c.png", "x" * 5000 + ".png", "."):
-        with pytest.raises(UserError, match=r"t\.csv: 1 of 2 files are not there, the first .*paths start from"):
+        with pytest.raises(UserError, match=r"t\.csv: 1 of 2 files do not exist, the first .*paths start from"):
             from_table(table, ["a.png", missing])
 
 

@@ -59,8 +59,8 @@ def test_a_step_is_one_fp32_number(value):
 
 
 @pytest.mark.parametrize(("path", "value", "complaint"), [
-    (("state", 0, "max_exp_avg_sq"), torch.ones(1), "max_exp_avg_sq is none of exp_avg, exp_avg_sq, step"),
-    (("state", 0), ..., "state.0.exp_avg is missing"), (("state", 999), {}, "entry 999 of no parameter"),
+    (("state", 0, "max_exp_avg_sq"), torch.ones(1), "max_exp_avg_sq is unexpected; expected one of exp_avg"),
+    (("state", 0), ..., "state.0.exp_avg is missing"), (("state", 999), {}, "entry 999 refers to a missing parameter"),
     (("param_groups",), [], "param_groups are of another"), (("param_groups", 0, "eps"), ..., "param_groups lack eps"),
     (("param_groups", 0, "more"), 1, "param_groups have more"), (("param_groups", 0, "betas"), "x", "betas is 'x'"),
     (("param_groups", 0, "betas"), (), "betas"), (("param_groups", 0, "eps"), "x", "eps"),

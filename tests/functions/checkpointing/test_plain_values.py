@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_refused(check, value):
 
 
 def test_bounds_are_named():
-    with pytest.raises(UserError, match="a is int 5, not a whole number from 1 to 4"):
+    with pytest.raises(UserError, match="a is int 5, not an integer from 1 to 4"):
         whole_number("a", 5, 1, 4)
     with pytest.raises(UserError, match="a has 6 characters, more than 5"):
         texts("a", ["x" * 6], 5)
@@ -54,7 +54,7 @@ def test_names_are_the_known_ones():
     known_names("a", {"x": 1, "y": 2}, ("x",), ("y", "z"))
     with pytest.raises(UserError, match="a.x is missing"):
         known_names("a", {"y": 2}, ("x",), ("y", "z"))
-    with pytest.raises(UserError, match="a.w is none of x, y"):
+    with pytest.raises(UserError, match="a.w is unexpected; expected one of x, y"):
         known_names("a", {"x": 1, "w": 2}, ("x",), ("y",))
 
 

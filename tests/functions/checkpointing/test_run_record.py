@@ -21,7 +21,7 @@ def test_a_valid_record_is_what_was_written_unknown_entries_too(tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value", "words"), [
-    ("processes", 0, '"processes" is 0'), ("processes", -3, "processes"), ("processes", 1.0, "not a whole number"),
+    ("processes", 0, '"processes" is 0'), ("processes", -3, "processes"), ("processes", 1.0, "not an integer"),
     ("processes", True, '"processes" is True'), ("processes", "2", "processes"), ("processes", 10**9, "processes"),
     ("processes", None, '"processes" is None'),
     ("best_epoch", 0, "best_epoch"), ("best_epoch", "1", "best_epoch"), ("state", "done", "none of created"),
@@ -33,13 +33,13 @@ def test_a_valid_record_is_what_was_written_unknown_entries_too(tmp_path):
     ("fingerprint", None, "fingerprint"), ("name", 3, "name"), ("split_sha256", 1, "split_sha256"),
     ("seconds", {"train": "1"}, "seconds.train"), ("seconds", 3, "seconds"), ("preprocessing", [], "preprocessing"),
     ("left_out", {}, "left_out"), ("commands", "train.py", "commands"), ("versions", {"torch": 2}, "versions.torch"),
-    ("feature_seconds", "x" * 500, "feature_seconds"), ("feature_seconds", True, "not a whole number or a number"),
+    ("feature_seconds", "x" * 500, "feature_seconds"), ("feature_seconds", True, "not an integer or a number"),
     ("error", ["a"], "error"), ("precision", 16, "precision"),
     ("name", "../../precious", '"name": run name'), ("name", "", '"name": run name'), ("name", "a" * 300, '"name"'),
     ("stamps", ["x", "y" * 100_000], r"stamps\[1\]. has 100,000 characters, more than 1,000"),
     ("class_names", ["AD", "c" * 1001], r"class_names\[1\]"), ("notes", ["n" * 10_001], r"notes\[0\]"),
-    ("commit", "\ud800", '"commit" holds a lone surrogate'), ("error", "a\0b", '"error" holds a NUL'),
-    ("processes", 10**400, "a whole number beyond 2"), ("feature_seconds", 10**400, "a whole number beyond 2")])
+    ("commit", "\ud800", '"commit" contains a lone surrogate'), ("error", "a\0b", '"error" contains a NUL'),
+    ("processes", 10**400, "an integer above 2"), ("feature_seconds", 10**400, "an integer above 2")])
 def test_a_wrong_entry_is_a_line_with_file_and_key(tmp_path, key, value, words):
     with pytest.raises(UserError, match=rf"run\.json is damaged: .*{words}") as error:
         parse(tmp_path / "run.json", **{key: value})

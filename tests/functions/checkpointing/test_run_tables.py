@@ -50,7 +50,7 @@ def test_damaged_curves_are_one_line(content, complaint, tmp_path):
 
 @pytest.mark.parametrize(("content", "complaint"), [
     ("path,class,subject\na,b,c\n", "columns: split"), (SPLIT.replace(",test", ",tset"), "row 3, split is 'tset'"),
-    (SPLIT.replace("a/2", "a\0/2"), "row 3, path holds a NUL"),
+    (SPLIT.replace("a/2", "a\0/2"), "row 3, path contains a NUL"),
     (SPLIT.replace("P1,", ""), "row 2 does not have 4 fields"),
 ])
 def test_a_damaged_split_is_one_line(content, complaint, tmp_path):

@@ -44,7 +44,7 @@ def test_the_assumption_behind_the_effective_sample_size_is_said():
     assumed = "about 11 (assuming an intraclass correlation of 0.8)"
     assert assumed in audit_lines(FINDINGS, NUMBERS, Path("data"))[0]
     shown = page()
-    assert "11 independent ones (assuming an intraclass correlation of 0.8)" in shown
+    assert "effective sample size: about 11 (assuming an intraclass correlation of 0.8)" in shown
 
 
 def test_an_interval_that_cannot_be_given_is_left_out():

@@ -130,7 +130,7 @@ def test_references_that_no_score_has_are_no_columns(evaluation):  # noqa: F811
 def test_a_score_that_is_not_defined_is_said_to_be_so(evaluation):  # noqa: F811
     broken = with_score(evaluation, "auroc_disease", Score(np.nan, verdict="not scored"))
     made, shown = page(broken, predictions())
-    assert "AUROC of diseased or not: not scored, fewer than 5 patients" in shown
+    assert "AUROC of diseased or not: not scored, fewer than two groups with at least 5 patients" in shown
     assert "AUROC, diseased or not not scored" in shown
     assert "nan" not in re.sub('data:[^"]*', "", made)
 
@@ -164,11 +164,11 @@ def test_the_notes_say_from_how_many_patients_too_good_is_possible(evaluation): 
     assert auroc_interval(1.0, 33, 33)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 34, 33)[0]
     assert auroc_interval(1.0, 20, 82)[0] < TOO_GOOD_AUROC < auroc_interval(1.0, 21, 82)[0]
     assert 67 <= TOO_GOOD_PATIENTS <= 75
-    [note] = [note for note in notes(evaluation) if "its absence says nothing about a leak" in note]
+    [note] = [note for note in notes(evaluation) if "absence of this verdict does not exclude leakage" in note]
     assert "requires about 70 patients" in note
     nobody_healthy = replace(evaluation, primary="auroc")
     assert not any("absence" in note for note in notes(nobody_healthy))
-    words = "Simulated for 20 to 120 patients (AUROC of diseased or not from 10)"
+    words = "Coverage was simulated for 20 to 120 patients (AUROC of diseased or not from 10)"
     assert any(words in note for note in notes(evaluation))
 
 
@@ -180,6 +180,6 @@ def test_one_note_says_where_the_number_of_slices_follows_the_class(times, said)
     test = replace(test, paths=[test.paths[row] for row in rows], labels=test.labels[rows],
                    given_subjects=[test.given_subjects[row] for row in rows], probabilities=test.probabilities[rows])
     found = evaluate(test, NAMES[1], [1, 2, 0], permutations=19)
-    said_so = [note for note in notes(found) if "neither p-value nor interval is valid" in note]
+    said_so = [note for note in notes(found) if "neither the p-value nor the interval is valid" in note]
     assert len(said_so) == said
     assert all("10 of healthy, 5 of diseased" in note for note in said_so)

@@ -289,7 +289,7 @@ def test_what_stands_in_a_files_place_is_called_what_it_is(tmp_path, monkeypatch
                                                      "none", "file/none", "x" * 300, "a\0b")}
     saved = "not a regular file: save its content in one"
     assert found == {
-        "file": "", "link": "", "broken": "a link to gone, which is not there", "folder": "a folder, not a file",
+        "file": "", "link": "", "broken": "a broken link to gone", "folder": "a folder, not a file",
         "pipe": f"a pipe, {saved}", "socket": f"a socket, {saved}", "/dev/null": f"a device, {saved}",
-        "none": "no such file", "file/none": "no such file", "x" * 300: "out of reach (File name too long)",
+        "none": "no such file", "file/none": "no such file", "x" * 300: "not accessible (File name too long)",
         "a\0b": "no such file"}

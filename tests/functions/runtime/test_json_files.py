@@ -49,8 +49,8 @@ def test_what_fits_is_accepted(tmp_path):
     (changed("name", to=None), '"name" is missing'),
     (changed("name", to=3), '"name" is 3, not text'),
     (changed("inner", "a", "count", to=None), '"inner.a.count" is missing'),
-    (changed("inner", "a", "count", to=1.5), '"inner.a.count" is 1.5, not a whole number'),
-    (changed("inner", "a", "count", to=True), '"inner.a.count" is True, not a whole number'),
+    (changed("inner", "a", "count", to=1.5), '"inner.a.count" is 1.5, not an integer'),
+    (changed("inner", "a", "count", to=True), '"inner.a.count" is True, not an integer'),
     (changed("inner", "a", "share", to="0.5"), "\"inner.a.share\" is '0.5', not a number"),
     (changed("inner", "a", "share", to=float("nan")), '"inner.a.share" is nan, not a finite number'),
     (changed("inner", "a", "share", to=float("inf")), '"inner.a.share" is inf, not a finite number'),
@@ -60,9 +60,9 @@ def test_what_fits_is_accepted(tmp_path):
     (changed("marks", to="text"), "\"marks\" is 'text', not a list"),
     (changed("marks", to=["a", 1]), '"marks[1]" is 1, not text'),
     (changed("sure", to=1), '"sure" is 1, not true or false'),
-    (changed("number", to="3"), "\"number\" is '3', not a whole number"),
+    (changed("number", to="3"), "\"number\" is '3', not an integer"),
     (changed("inner", "a", "count", to=10**400), '"inner.a.count" is 1000'),
-    (changed("inner", "a", "count", to=-2**53), '"inner.a.count" is -9007199254740992, a whole number beyond 2**53'),
+    (changed("inner", "a", "count", to=-2**53), '"inner.a.count" is -9007199254740992, an integer above 2**53'),
     ([], "the top level is [], not an object"),
 ])
 def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp_path):
@@ -79,8 +79,8 @@ def test_what_does_not_fit_is_one_line_with_file_and_key(content, complaint, tmp
     ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', '"a" is repeated'),
     ("[" * 200_000, "nested too deeply"), ('{"a":' * 100_000, "nested too deeply"),
     ('{"a": 1' + "0" * 5000 + "}", "digits"),
-    (r'{"a": [{"b": "x\ud800"}]}', '"a[0].b" holds a lone surrogate'), (r'{"a": "\u0000"}', '"a" holds a NUL'),
-    (r'{"a": {"x\udfff": 1}}', "holds a lone surrogate"), (r'{"a\u0000": 1}', "holds a NUL"),
+    (r'{"a": [{"b": "x\ud800"}]}', '"a[0].b" contains a lone surrogate'), (r'{"a": "\u0000"}', '"a" contains a NUL'),
+    (r'{"a": {"x\udfff": 1}}', "contains a lone surrogate"), (r'{"a\u0000": 1}', "contains a NUL"),
     (b'{"a": "\xff"}', "utf-8"), (b"\xef\xbb\xbf{}", "BOM"), (b'{"a": "\n"}', "control character"),
 ])
 def test_what_is_no_json_is_one_line(text, complaint, tmp_path):

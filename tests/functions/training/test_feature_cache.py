@@ -172,7 +172,7 @@ def test_a_file_that_holds_anything_else_is_computed_again_and_that_is_said(tmp_
     found, new = cached_features(file, names(4), computed_by([]), width=3)
     assert new == 4
     assert torch.equal(found, IMAGES[:4] * 10)
-    assert f"{file} is unusable and is computed again" in capsys.readouterr().out
+    assert f"{file}: unreadable cache; recomputing" in capsys.readouterr().out
 
 
 def test_a_flipped_bit_is_noticed_and_computed_again(tmp_path, capsys):

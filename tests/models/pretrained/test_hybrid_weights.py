@@ -17,7 +17,7 @@ def test_the_public_loader_takes_a_hybrid_too(tmp_path):
     assert difference(load_pretrained(small(), tmp_path / "hybrid.npz"), hybrid_arrays()) < 1e-4
     with pytest.raises(ValueError, match="these weights are of another hybrid: heads is 3, the model's 4"):
         load_pretrained(small(num_heads=4), hybrid_arrays())
-    with pytest.raises(ValueError, match="torchvision has no hybrid"):
+    with pytest.raises(ValueError, match="torchvision has no equivalent of a hybrid"):
         to_torchvision(small(image_size=16))
 
 
@@ -49,10 +49,10 @@ def test_each_array_is_needed(name):
 
 
 @pytest.mark.parametrize(("name", "shape", "match"), [
-    ("block1/unit2/conv4/kernel", (1, 1, 2, 2), r"block1\.unit2\.conv4\.weight is left over"),
-    ("block1/unit3/gn1/bias", (32,), r"block1\.unit3\.gn1\.bias is left over"),
-    ("gn_root/weight", (1, 1, 1, 32), "gn_root/weight has no place"),        # would fall on gn_root/scale
-    ("gn_root/kernel", (1, 1, 1, 32), "gn_root/kernel has no place"),
+    ("block1/unit2/conv4/kernel", (1, 1, 2, 2), r"block1\.unit2\.conv4\.weight is unexpected"),
+    ("block1/unit3/gn1/bias", (32,), r"block1\.unit3\.gn1\.bias is unexpected"),
+    ("gn_root/weight", (1, 1, 1, 32), "gn_root/weight is an unexpected tensor"),        # would fall on gn_root/scale
+    ("gn_root/kernel", (1, 1, 1, 32), "gn_root/kernel is an unexpected tensor"),
     ("gn_root/scale", (2, 16), r"gn_root\.weight is \(2, 16\), the model's \(32,\)"),
     ("gn_root/scale", (1, 1, 32, 2), r"gn_root\.weight is \(32, 2\)"),
     ("conv_root/kernel", (32, 3, 7, 7), r"conv_root\.weight is \(7, 7, 32, 3\), the model's \(32, 3, 7, 7\)"),
@@ -77,7 +77,7 @@ def test_another_network_is_refused():
 
 def test_a_head_on_a_hidden_layer_is_left_out_or_refused():
     arrays = hybrid_arrays(hidden=9)
-    refused(arrays, "their 5 classes stand on a hidden layer")
+    refused(arrays, "the source head of 5 classes has a hidden layer")
     model = small(num_classes=4)
     with pytest.warns(UserWarning, match="5 classes on a hidden layer, is left out"):
         load_hybrid(model, arrays)

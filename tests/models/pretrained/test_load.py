@@ -68,7 +68,7 @@ def test_a_head_on_a_hidden_layer_is_left_out_and_said(tmp_path):
     model, words = said(lambda: load_pretrained(ViT(replace(SMALL, num_classes=3)), tmp_path / "w.npz"))
     assert "the pre-training head, 5 classes on a hidden layer, is left out" in words
     assert not model.classifier.weight.any(), "the model's own head stays"
-    with pytest.raises(ValueError, match="5 classes stand on a hidden layer"):
+    with pytest.raises(ValueError, match="5 classes has a hidden layer"):
         load_pretrained(ViT(SMALL), tmp_path / "w.npz")
     net = torchvision.models.VisionTransformer(12, 4, 2, 3, 12, 20, num_classes=6, representation_size=7)
     _, words = said(lambda: load_pretrained(ViT(SMALL), net.state_dict()))

@@ -100,7 +100,7 @@ def test_timms_configuration_beside_the_file_says_it(tmp_path):
 @pytest.mark.parametrize(("file", "content", "complaint"), [
     ("preprocessor_config.json", "{", "preprocessor_config.json is not JSON"),
     ("preprocessor_config.json", "[" * 100_000, "preprocessor_config.json is not JSON"),
-    ("preprocessor_config.json", "[1]", "holds no settings"),
+    ("preprocessor_config.json", "[1]", "is not a JSON object"),
     ("preprocessor_config.json", '{"image_mean": [0.5], "image_std": [0]}', "image_std is .*above 0"),
     ("preprocessor_config.json", '{"image_mean": "x", "image_std": [1]}', "image_mean is x"),
     ("preprocessor_config.json", '{"image_mean": [NaN, 1, 1], "image_std": [1]}', "image_mean is .nan"),
@@ -177,7 +177,7 @@ def test_flags_beat_what_the_weights_say(tmp_path):
 
 
 def test_weights_that_never_say_it_are_used_with_the_flags_alone(tmp_path):
-    with pytest.raises(UserError, match="does not say how its images were prepared: give --mean and --std"):
+    with pytest.raises(UserError, match="does not say how its images were prepared: specify --mean and --std"):
         found(tmp_path / "ours.pth", "ours")
     pretrained = found(tmp_path / "ours.pth", "ours", mean=(0.1,), std=(0.2,))
     assert (pretrained.mean, pretrained.std, pretrained.frame["mode"]) == ([0.1] * 3, [0.2] * 3, "fit")
