@@ -11,13 +11,14 @@ from PIL import Image
 from functions.checkpointing.checkpoint import load_checkpoint, load_model
 
 
-def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_path):
+def test_a_run_leaves_everything_the_contract_names(drawn, call_train, arguments, tmp_path):
     code, out, err = call_train("--epochs", 3, *arguments)
     assert (code, err) == (0, "")
     run = tmp_path / "runs" / "ViTModel"
     assert {path.name for path in run.iterdir()} == {
         "run.json", "split.csv", "results.csv", "ViTModel_losses.pkl", "last.pt", "previous.pt", "best.pt",
         "predictions.csv", "metrics.json", "loss_curves.png", "confusion_matrix.png", "report.html"}
+    assert all(min(Image.open(picture).size) > 300 for picture in run.glob("*.png"))
 
     with open(run / "ViTModel_losses.pkl", "rb") as file:
         curves = pickle.load(file)

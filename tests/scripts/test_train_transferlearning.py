@@ -85,7 +85,7 @@ def assert_same(run, other, but=()):
         assert ours[4][name] == theirs[4][name]
 
 
-def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
+def test_a_run_leaves_everything_that_train_leaves(drawn, call, flags, tmp_path):
     code, out, err = call("--epochs", 3, *flags)
     assert (code, err) == (0, "")
     run = tmp_path / "runs" / "ViTModelTransferLearning"

@@ -46,9 +46,10 @@ def _prepare(fault, readers):
 def start(folder, *arguments, fault=None, readers="fork"):
     """Starts train.py with these arguments in `folder`; `fault` is called in its process first.
 
-    `readers` is how the processes that read slices are started.
+    `readers` is how the processes that read slices are started. A run with a fault draws its figures: it may strike then.
     """
-    return forkserver.start(folder, "train", *arguments, before=functools.partial(_prepare, fault, readers))
+    return forkserver.start(folder, "train", *arguments, before=functools.partial(_prepare, fault, readers),
+                            drawn=fault is not None)
 
 
 def until(condition, process, seconds=120):
