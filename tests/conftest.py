@@ -95,6 +95,19 @@ def finished(tmp_path_factory, arguments):
 
 
 @pytest.fixture
+def small_demo(monkeypatch):
+    """The demo makes 24 people with two slices each where it asks for 100 with eight."""
+    from data_setup.listing import data_folders
+    from data_setup.phantom.generate import make_phantom
+
+    def make_fewer(out, **asked):
+        assert asked == {"people": 100, "slices": 8, "seed": 0}
+        return make_phantom(out, people=24, slices=2, seed=0)
+
+    monkeypatch.setattr(data_folders, "make_phantom", make_fewer)
+
+
+@pytest.fixture
 def call_train(call_script):
     import train
 

@@ -171,7 +171,7 @@ def test_sixteen_bit_slices_train_as_their_eight_bit_originals_do(call_train, ar
     assert abs(mean - eight_bit) < 0.03, "12-bit values in a 16-bit file are neither white nor black"
 
 
-def test_no_data_and_no_data_flag_is_the_demo_and_says_so(call_train, tmp_path):
+def test_no_data_and_no_data_flag_is_the_demo_and_says_so(small_demo, call_train, tmp_path):
     code, out, err = call_train("--epochs", 1)
     assert (code, err) == (0, "")
     assert out.count("PHANTOM DEMO") >= 2

@@ -46,7 +46,7 @@ def _prepare(fault, readers):
 def start(folder, *arguments, fault=None, readers="fork"):
     """Starts train.py with these arguments in `folder`; `fault` is called in its process first.
 
-    `readers` is how the processes that read slices are started. A run with a fault draws its figures: it may strike then.
+    `readers` is how the processes that read slices are started. With a fault, which may strike then, figures are drawn.
     """
     return forkserver.start(folder, "train", *arguments, before=functools.partial(_prepare, fault, readers),
                             drawn=fault is not None)
