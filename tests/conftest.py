@@ -42,15 +42,28 @@ def slices(tmp_path_factory):
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def arguments(slices):
     """A run of a few hundred milliseconds an epoch."""
     return ["--train_dir", str(slices / "train"), "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]
 
 
+def save_blank(figure, file, format, **options):
+    """Stands in for Figure.savefig: a picture of one pixel. Layout and drawing are most of a tiny run's time."""
+    assert format == "png"
+    Image.new("L", (1, 1)).save(file, "PNG")
+
+
 @pytest.fixture
-def call_script(tmp_path, monkeypatch, capsys):
+def drawn():
+    """Asked for by tests of whole scripts whose figures are to be drawn; others make each figure and save a pixel."""
+
+
+@pytest.fixture
+def call_script(request, tmp_path, monkeypatch, capsys):
     """Calls a script's main without a new process, in an empty folder: (exit code, stdout, stderr)."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_blank)
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def call(main, *arguments):
@@ -68,6 +81,30 @@ def call_script(tmp_path, monkeypatch, capsys):
     yield call
     for number, handler in handlers:
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, arguments):
+    """The folder of a finished run of three epochs, to be copied: tests may not change it."""
+    from tests.forkserver import finish, start
+
+    folder = tmp_path_factory.mktemp("finished")
+    ended = finish(start(folder, "train", "--epochs", 3, *arguments), folder)
+    assert ended.code == 0, ended
+    return folder / "runs" / "ViTModel"
+
+
+@pytest.fixture
+def small_demo(monkeypatch):
+    """The demo makes 24 people with two slices each where it asks for 100 with eight."""
+    from data_setup.listing import data_folders
+    from data_setup.phantom.generate import make_phantom
+
+    def make_fewer(out, **asked):
+        assert asked == {"people": 100, "slices": 8, "seed": 0}
+        return make_phantom(out, people=24, slices=2, seed=0)
+
+    monkeypatch.setattr(data_folders, "make_phantom", make_fewer)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, save_blank
 
 LOADED = ["train", "train_transferlearning", "evaluate", "audit", "functions.training.training_run",
           "functions.training.console", "functions.training.optimisation", "functions.training.feature_cache",
@@ -43,18 +43,19 @@ class Ended(NamedTuple):
     err: str
 
 
-def start(folder, script, *arguments, before=None, name=""):
+def start(folder, script, *arguments, before=None, name="", drawn=False):
     """Starts a script's main inside `folder`, in a process group of its own; `before` is called in its process first.
 
-    What it prints is written to `name`out.txt and `name`err.txt.
+    What it prints is written to `name`out.txt and `name`err.txt. Figures are a blank pixel unless they are `drawn`.
     """
-    process = fork_context().Process(target=_run, args=(str(folder), script, arguments, before, name))
+    process = fork_context().Process(target=_run, args=(str(folder), script, arguments, before, name, drawn))
     process.start()
     return process
 
 
-def _run(folder, script, arguments, before, name):
+def _run(folder, script, arguments, before, name, drawn):
     import torch
+    from matplotlib.figure import Figure
 
     torch.set_num_threads(1)                    # a forked process has none of its parent's threads
     os.setpgid(0, 0)
@@ -62,6 +63,8 @@ def _run(folder, script, arguments, before, name):
     for number, file in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(name + file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
     sys.argv = [f"{script}.py", *map(str, arguments)]
+    if not drawn:
+        Figure.savefig = save_blank
     if before:
         before()
     importlib.import_module(script).main()

@@ -46,8 +46,8 @@ def test_training_and_evaluation_from_first_batch_to_report(cuda, call_train, ca
 
 
 def test_a_run_goes_on_where_it_stopped(cuda, call_train, arguments, tmp_path):
-    done(call_train(*arguments, "--epochs", "3", "--name", "whole", "--precision", "fp16"))
-    done(call_train(*arguments, "--epochs", "3", "--name", "halves", "--precision", "fp16", "--stop_after", "1"))
+    done(call_train(*arguments, "--epochs", "2", "--name", "whole", "--precision", "fp16"))
+    done(call_train(*arguments, "--epochs", "2", "--name", "halves", "--precision", "fp16", "--stop_after", "1"))
     done(call_train("--resume", "runs/halves"))
     ours, theirs = (load_checkpoint(tmp_path / "runs" / name / "last.pt") for name in ("halves", "whole"))
     for key in ("epoch", "optimizer", "schedule", "scaler"):
@@ -85,7 +85,7 @@ def test_fine_tuning_and_evaluation_from_first_batch_to_report(cuda, transfer, c
 
 @pytest.mark.parametrize("part", ["head", "last:1"])
 def test_a_resnet_too(cuda, transfer, part):
-    done(transfer("--model", "resnet18", "--image_size", "32", "--train", part, "--epochs", "1"))
+    done(transfer("--model", "resnet18", "--image_size", "32", "--train", part, "--epochs", "1", "--batch_size", "48"))
 
 
 def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(call_train, call_script, arguments,

@@ -1,6 +1,4 @@
-"""One training in one process or several, for the tests of these: python -m tests.functions.several FILE WAY …"""
-
-import sys
+"""One training in one process or several, for the tests of these."""
 
 import torch
 from torch import nn
@@ -163,13 +161,15 @@ def talk():
     return {name: distributed.all_gather(torch.tensor([value], dtype=torch.float64)) for name, value in known.items()}
 
 
-if __name__ == "__main__":
+def everything(file, ways):
+    """All of the above in one of several processes; process 0 saves it."""
     distributed.join(CPU)
     told = talk()
     results = {way: trained(SIZE // (2 if way == "accumulate" else 1), 2 if way == "accumulate" else 1, way)
-               for way in sys.argv[2:]}
+               for way in ways}
     results["told"] = told
     results["bf16"] = sharded_in_bf16()
-    results["resumed"] = sharded_and_resumed(f"{sys.argv[1]}.checkpoint")
+    results["resumed"] = sharded_and_resumed(f"{file}.checkpoint")
     if distributed.is_main():
-        torch.save(results, sys.argv[1])
+        torch.save(results, file)
+    distributed.leave()

@@ -23,7 +23,7 @@ def tiny(arguments):
     return arguments[arguments.index("--model"):]
 
 
-def test_odd_names_work_from_training_to_the_report(call_train, call_script, slices, tiny, tmp_path):
+def test_odd_names_work_from_training_to_the_report(drawn, call_train, call_script, slices, tiny, tmp_path):
     import evaluate
 
     renamed(slices, tmp_path / "D", NAMES, ("Training", "TESTING"))

@@ -21,12 +21,12 @@ def call_evaluate(call_script):
 
 
 @pytest.fixture
-def run(call_train, arguments, tmp_path):
-    call_train("--epochs", 3, *arguments)
-    return tmp_path / "runs" / "ViTModel"
+def run(finished, tmp_path):
+    """A copy of a finished run, which a test may damage."""
+    return shutil.copytree(finished, tmp_path / "runs" / "ViTModel")
 
 
-def test_a_runs_own_test_patients_give_its_own_predictions_again(run, call_evaluate):
+def test_a_runs_own_test_patients_give_its_own_predictions_again(drawn, run, call_evaluate):
     code, out, err = call_evaluate("runs/ViTModel")
     assert (code, err) == (0, "")
     ours = pd.read_csv(run / "evaluation/predictions.csv").set_index("path")
@@ -39,6 +39,7 @@ def test_a_runs_own_test_patients_give_its_own_predictions_again(run, call_evalu
     assert "nearest pixel neighbour" in out
     assert "temperature" in out
     assert "Scores per patient" in (run / "report.html").read_text()
+    assert all(min(Image.open(picture).size) > 300 for picture in (run / "evaluation").glob("*.png"))
 
 
 def test_a_best_checkpoint_of_another_run_is_refused(run, call_train, call_evaluate, arguments, tmp_path):

@@ -11,13 +11,14 @@ from PIL import Image
 from functions.checkpointing.checkpoint import load_checkpoint, load_model
 
 
-def test_a_run_leaves_everything_the_contract_names(call_train, arguments, tmp_path):
+def test_a_run_leaves_everything_the_contract_names(drawn, call_train, arguments, tmp_path):
     code, out, err = call_train("--epochs", 3, *arguments)
     assert (code, err) == (0, "")
     run = tmp_path / "runs" / "ViTModel"
     assert {path.name for path in run.iterdir()} == {
         "run.json", "split.csv", "results.csv", "ViTModel_losses.pkl", "last.pt", "previous.pt", "best.pt",
         "predictions.csv", "metrics.json", "loss_curves.png", "confusion_matrix.png", "report.html"}
+    assert all(min(Image.open(picture).size) > 300 for picture in run.glob("*.png"))
 
     with open(run / "ViTModel_losses.pkl", "rb") as file:
         curves = pickle.load(file)
@@ -170,7 +171,7 @@ def test_sixteen_bit_slices_train_as_their_eight_bit_originals_do(call_train, ar
     assert abs(mean - eight_bit) < 0.03, "12-bit values in a 16-bit file are neither white nor black"
 
 
-def test_no_data_and_no_data_flag_is_the_demo_and_says_so(call_train, tmp_path):
+def test_no_data_and_no_data_flag_is_the_demo_and_says_so(small_demo, call_train, tmp_path):
     code, out, err = call_train("--epochs", 1)
     assert (code, err) == (0, "")
     assert out.count("PHANTOM DEMO") >= 2

@@ -85,7 +85,7 @@ def assert_same(run, other, but=()):
         assert ours[4][name] == theirs[4][name]
 
 
-def test_a_run_leaves_everything_that_train_leaves(call, flags, tmp_path):
+def test_a_run_leaves_everything_that_train_leaves(drawn, call, flags, tmp_path):
     code, out, err = call("--epochs", 3, *flags)
     assert (code, err) == (0, "")
     run = tmp_path / "runs" / "ViTModelTransferLearning"
@@ -259,7 +259,7 @@ def test_random_weights_are_stamped_everywhere(call, flags, tmp_path):
     assert load_checkpoint(run / "best.pt")["stamps"] == ["RANDOM WEIGHTS"]
 
 
-def test_no_data_is_the_phantom_here_too(call, weights, tmp_path):
+def test_no_data_is_the_phantom_here_too(small_demo, call, weights, tmp_path):
     code, out, err = call("--epochs", 1, "--weights", weights)
     assert (code, err) == (0, "")
     assert "PHANTOM DEMO" in out

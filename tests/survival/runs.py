@@ -46,9 +46,10 @@ def _prepare(fault, readers):
 def start(folder, *arguments, fault=None, readers="fork"):
     """Starts train.py with these arguments in `folder`; `fault` is called in its process first.
 
-    `readers` is how the processes that read slices are started.
+    `readers` is how the processes that read slices are started. With a fault, which may strike then, figures are drawn.
     """
-    return forkserver.start(folder, "train", *arguments, before=functools.partial(_prepare, fault, readers))
+    return forkserver.start(folder, "train", *arguments, before=functools.partial(_prepare, fault, readers),
+                            drawn=fault is not None)
 
 
 def until(condition, process, seconds=120):

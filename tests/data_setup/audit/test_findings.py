@@ -17,6 +17,12 @@ def findings(folder, wrong=True):
     return found, {finding["what"] for finding in found.findings if finding["wrong"] or not wrong}
 
 
+@pytest.fixture
+def no_shortcuts(monkeypatch):
+    """For what has nothing to do with them: their permutations are most of a small set's audit."""
+    monkeypatch.setattr("data_setup.audit.findings.find_shortcuts", lambda *_: [])
+
+
 def test_nothing_is_wrong_with_a_clean_set(tmp_path):
     """Seed after seed: benchmarks/audit_seeds.py."""
     make_phantom(tmp_path / "p", people=60, slices=8, seed=0)
@@ -27,33 +33,33 @@ def test_nothing_is_wrong_with_a_clean_set(tmp_path):
 
 @pytest.mark.parametrize(
     ("fault", "what"),
-    [("leak", {"leak"}), ("duplicates", {"copies", "leak"}), ("damaged", {"damage"}),
-     ("synthetic", {"shortcut", "patients"})],
+    [("duplicates", {"copies", "leak"}), ("damaged", {"damage"}), ("synthetic", {"shortcut", "patients"})],
 )
 def test_a_planted_fault_is_found(tmp_path, fault, what):
-    make_phantom(tmp_path / "p", people=60, slices=8, seed=0, faults=(fault,))
+    make_phantom(tmp_path / "p", people=30, slices=6, seed=0, faults=(fault,))
     found, named = findings(tmp_path / "p", wrong=False)
     assert named == what, found.findings
 
 
 def test_synthetic_images_are_told_by_their_pixels_alone(tmp_path):
-    make_phantom(tmp_path / "p", people=60, slices=8, seed=0, faults=("synthetic",))
+    make_phantom(tmp_path / "p", people=30, slices=6, seed=0, faults=("synthetic",))
     for number, path in enumerate(sorted((tmp_path / "p").rglob("*.png"))):
         path.rename(path.with_name(f"{number * 7919 % 10007:05d}.png"))
     found, _ = findings(tmp_path / "p")
     assert any("far from all others in the spectrum alone" in finding["text"] for finding in found.findings)
 
 
-def test_the_leak_is_counted_and_its_worth_measured(tmp_path):
+def test_a_leak_is_found_and_nothing_else_it_is_counted_and_its_worth_measured(tmp_path):
     make_phantom(tmp_path / "p", people=40, slices=10, seed=1, faults=("leak",))
-    found, _ = findings(tmp_path / "p")
+    found, named = findings(tmp_path / "p", wrong=False)
+    assert named == {"leak"}, found.findings
     leak = found.numbers["leak"]
     assert leak["by name"]["in several splits"] >= 38
     assert leak["nearest neighbour"]["as_split"][0] > leak["nearest neighbour"]["other_patients"][0] + 0.2
     assert any("the leakage effect is" in finding["text"] for finding in found.findings)
 
 
-def test_without_names_people_come_from_the_pixels(tmp_path):
+def test_without_names_people_come_from_the_pixels(tmp_path, no_shortcuts):
     make_phantom(tmp_path / "p", people=60, slices=16, seed=1, faults=("leak",))
     truth = {}
     for number, path in enumerate(sorted((tmp_path / "p").rglob("*.png"))):
@@ -85,7 +91,7 @@ def test_slices_of_unknown_patients_are_not_counted_as_patients():
     assert [finding["text"] for finding in found.findings] == ["too few patients for a score, fewer than five: CN (1)"]
 
 
-def test_where_no_patient_is_known_there_is_no_effective_sample_size(tmp_path):
+def test_where_no_patient_is_known_there_is_no_effective_sample_size(tmp_path, no_shortcuts):
     generator = np.random.default_rng(0)
     for name in "AB":
         for number in range(10):
@@ -102,7 +108,7 @@ def test_where_no_patient_is_known_there_is_no_effective_sample_size(tmp_path):
     assert "fewer than five patients" not in text
 
 
-def test_copies_with_two_labels_are_a_finding_of_their_own(tmp_path):
+def test_copies_with_two_labels_are_a_finding_of_their_own(tmp_path, no_shortcuts):
     make_phantom(tmp_path / "p", people=40, slices=8, seed=0)
     source = sorted((tmp_path / "p/train/NonDemented").glob("*.png"))[3]
     (tmp_path / "p/train/MildDemented/sub-900_ses-1_z03.png").write_bytes(source.read_bytes())
@@ -112,7 +118,7 @@ def test_copies_with_two_labels_are_a_finding_of_their_own(tmp_path):
     assert "1 pairs of copies have two labels" in texts
 
 
-def test_a_class_of_few_people_is_named_as_not_measurable(tmp_path):
+def test_a_class_of_few_people_is_named_as_not_measurable(tmp_path, no_shortcuts):
     make_phantom(tmp_path / "p", people=40, slices=8, seed=0)
     for path in (tmp_path / "p").rglob("MildDemented/*.png"):
         if path.name.split("_")[0] not in ("sub-001", "sub-002", "sub-003") and len(list(path.parent.iterdir())) > 9:
@@ -151,7 +157,7 @@ def test_data_that_cannot_be_audited_is_refused_by_its_own_name(tmp_path):
     assert set(list_data(tmp_path / "half" / "test")[0]["split"]) == {"train"}
 
 
-def test_a_table_gives_the_patients(tmp_path):
+def test_a_table_gives_the_patients(tmp_path, no_shortcuts):
     make_phantom(tmp_path / "p", people=20, slices=4, seed=0)
     paths = sorted((tmp_path / "p").rglob("*.png"))
     pd.DataFrame({"path": [str(p) for p in paths], "subject": [f"p{i % 7}" for i in range(len(paths))]}).to_csv(
@@ -168,7 +174,7 @@ def test_a_table_gives_the_patients(tmp_path):
         assert any(f'5 of {len(paths)} rows have no patient ("?")' in finding["text"] for finding in found.findings)
 
 
-def test_files_and_folders_that_are_left_out_are_findings(tmp_path):
+def test_files_and_folders_that_are_left_out_are_findings(tmp_path, no_shortcuts):
     make_phantom(tmp_path / "p", people=20, slices=4, seed=0)
     folder = tmp_path / "p" / "train" / "NonDemented"
     count = len(list(folder.iterdir()))
@@ -203,7 +209,7 @@ def test_split_folders_of_any_usual_name_are_audited_as_such(tmp_path):
 
 
 @pytest.mark.parametrize("slices", [1, 4])
-def test_slices_of_one_patient_are_hardly_more_evidence_than_one_of_them(tmp_path, slices):
+def test_slices_of_one_patient_are_hardly_more_evidence_than_one_of_them(tmp_path, no_shortcuts, slices):
     """Effective sample size: as many as slices where each patient has one; else a little above the patients."""
     generator = np.random.default_rng(0)
     for name, people in (("AD", 6), ("CN", 14)):

@@ -1,16 +1,14 @@
 """Two processes over Gloo: the same training as in one, image for image."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from data_setup.loading import distributed_batches as shares
 from functions.runtime import distributed
-from tests.conftest import ROOT
-from tests.functions.several import SIZE, Pictures, trained
+from tests.forkserver import fork_context
+from tests.functions.several import SIZE, Pictures, everything, trained
 
 
 def free_port():
@@ -21,21 +19,25 @@ def free_port():
         return str(listener.getsockname()[1])
 
 
-def run_together(count, *arguments):
-    """`count` processes of `python …` that know of each other, as torchrun starts them; their standard errors."""
-    shared = os.environ | {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(),
-                           "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    processes = [subprocess.Popen([sys.executable, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
-                                  env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)]
-    told = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * count, told
-    return told
+def one_of_two(rank, port, file, ways):
+    """A process with the environment that torchrun gives it, without its start-up; errors are in `file`-<rank>.txt."""
+    os.dup2(os.open(f"{file}-{rank}.txt", os.O_CREAT | os.O_WRONLY), 2)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    torch.set_num_threads(1)
+    everything(file, ways)
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    file = tmp_path_factory.mktemp("together") / "results.pt"
-    run_together(2, "-m", "tests.functions.several", file, "ddp", "accumulate", "shard")
+    file, port = tmp_path_factory.mktemp("together") / "results.pt", free_port()
+    processes = [fork_context().Process(target=one_of_two, args=(rank, port, file, ("ddp", "accumulate", "shard")))
+                 for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    told = [file.with_name(f"{file.name}-{rank}.txt").read_text() for rank in range(2)]
+    assert [process.exitcode for process in processes] == [0, 0], told
     return torch.load(file)
 
 
