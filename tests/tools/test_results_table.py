@@ -99,7 +99,7 @@ def test_the_table_goes_between_its_marks(tmp_path):
     assert file.read_text() == "no marks\n"
 
 
-def test_a_run_that_was_not_evaluated_is_refused(call_script, tmp_path):
+def test_a_run_that_was_not_evaluated_is_refused(drawn, call_script, tmp_path):
     folder = tmp_path / "runs" / "x"
     (folder / "evaluation").mkdir(parents=True)
     with pytest.raises(ValueError, match="has not been evaluated: python evaluate.py"):
