@@ -226,8 +226,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     except UserError as error:
         if not_a_file(path):
             raise
-        raise UserError(f"{error}; if it belongs to a run, try --resume of its training script to recover from "
-                        "another checkpoint") from None
+        raise UserError(f"{error}; if it belongs to a run, recover it from another checkpoint with its "
+                        "training script's --resume") from None
     try:
         weights = checkpoint["weights"]
         if checkpoint["frozen"]:

@@ -35,7 +35,7 @@ def test_what_was_not_moved_stays_as_it_was_written():
 
 
 def test_a_folder_that_the_run_had_not_is_refused():
-    with pytest.raises(UserError, match="--val_dir .*no such folder.*/w/data/train and /t"):
+    with pytest.raises(UserError, match="--val_dir .*did not use this flag.*/w/data/train and /t"):
         written_split(Path("r"), SETTINGS, {"val_dir": Path("v")})
     with pytest.raises(UserError, match="--train_dir: this run is the demo"):
         written_split(Path("r"), SETTINGS | {"demo": True}, {"train_dir": Path("v")})

@@ -110,7 +110,7 @@ def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):
     ("optimizer", {}, "optimizer"), ("optimizer/state", {0: 3}, "optimizer.state"),
     ("optimizer/state", {0: {"exp_avg": torch.full((2,), NAN)}}, "optimizer.state.0"),
     ("optimizer/state", {0: {"exp_avg": torch.ones(2, dtype=torch.complex64)}}, "optimizer.state.0"),
-    ("weights/bn.running_var", torch.tensor([1.0, -1.0]), "weights.bn.running_var holds -1, below 0"),
+    ("weights/bn.running_var", torch.tensor([1.0, -1.0]), "weights.bn.running_var holds -1, but must be non-negative"),
     ("optimizer/state", {0: {"exp_avg_sq": torch.tensor([1.0, -1.0])}}, "optimizer.state.0.exp_avg_sq holds -1"),
     ("optimizer/state", {0: {"max_exp_avg_sq": torch.tensor([-2.0])}}, "optimizer.state.0.max_exp_avg_sq holds -2"),
     ("optimizer/state", {0: {"step": torch.tensor(-1.0)}}, "optimizer.state.0.step holds -1"),

@@ -193,7 +193,7 @@ def test_random_weights_and_resnets_take_the_flags_too(tmp_path):
 @pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
 def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "config.json")
-    with pytest.raises(UserError, match=f"config.json, which would say .*, is {kind}"):
+    with pytest.raises(UserError, match=f"config.json, which would give .*, is {kind}"):
         _from_config_file(tmp_path / "w.pth")
 
 
