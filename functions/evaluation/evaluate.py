@@ -55,7 +55,7 @@ def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None
         else:
             scores = evaluate_slices(q, labels, ids, stages, constant, healthy, known)
         near = neighbour.get("as split", {}).get(unit, {})
-        units[unit] = UnitScores(len(labels), {
+        units[unit] = UnitScores(num_patients(ids) if unit == "patient" else len(labels), {
             name: Score(**score, nearest=near.get(name, np.nan)) for name, score in _ordered(order, scores).items()},
             by_class(q, labels, ids, names, unit == "patient"))
     return Evaluation(

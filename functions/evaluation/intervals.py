@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 FEW = 5                   # classes with fewer patients have counts only and are excluded from means over classes
-FEWEST = 20               # with fewer patients, accuracies have no interval: Wilson covers up to 99.3 % (20: 98.5 %)
+FEWEST = 20               # with fewer patients, accuracies have no interval: Wilson is too wide (covers up to 99.3 %)
 ENOUGH = 30               # with fewer patients, mean AUROCs and shares of slices have no interval: low coverage
 ENOUGH_BRIER = 40         # with fewer patients, Brier scores have no interval
 LEVEL = 0.95              # confidence level of all intervals

@@ -129,6 +129,8 @@ def answer(evaluation: Evaluation) -> tuple[str, str]:
         return result, score.verdict
     constant = f"always predicting {evaluation.largest}"
     worse = "not distinguishable from chance" if score.p >= SIGNIFICANT else "the interval includes chance"
+    if score.high < score.constant:                         # p is one-sided
+        worse = "worse than chance, below the whole interval"
     plain = {"better": f"better than {constant}",
              "not shown to be better": f"{worse}: not shown to be better than {constant}"}
     verdict = score.verdict.split(",")[0]
@@ -140,7 +142,7 @@ def _one_class(evaluation: Evaluation) -> str:
     """A warning if nearly all slices are predicted as one class: the AUROC ranks probabilities and does not show it."""
     name, count = max(evaluation.predicted.items(), key=lambda item: item[1], default=("", 0))
     share = count / evaluation.slice.count
-    return f"; but {name} is predicted for {share:.0%} of slices" if share >= ONE_CLASS else ""
+    return f"; {name} is predicted for {share:.0%} of slices" if share >= ONE_CLASS else ""
 
 
 def _unit(evaluation: Evaluation) -> str:
@@ -169,7 +171,7 @@ def _patient_notes(evaluation: Evaluation, primary: Score) -> list[str]:
     found = ["intervals are 95 % confidence intervals of this trained network's score in the patient population. They "
              "do not include the variation between splits and seeds. Coverage was simulated for 20 to 120 patients "
              "(AUROC of diseased or not from 10), three classes, one simulated network; scores without an interval "
-             "have no method with enough coverage"]
+             "have no method with enough coverage, or too few patients"]
     if evaluation.permutations:
         found.append("p: the share of permutations of the patients' labels that score at least as well, one-sided; its "
                      f"minimum is 1/{evaluation.permutations + 1} = {smallest:.2g}. Better: p below {SIGNIFICANT} and "

@@ -206,3 +206,13 @@ def test_a_difference_is_this_network_minus_the_other():
     assert found.against["auroc_disease"].value > 0
     for name, difference in found.against.items():
         assert difference.value == pytest.approx(found.patient.scores[name].value - scores[name]), name
+
+
+def test_patients_of_several_labels_are_counted_once():
+    """36 patients, of whom every second comes again with the other label: 54 rows."""
+    predictions = predictions_of()
+    labels = predictions.labels.copy()
+    labels[2::8] = 1 - labels[2::8]
+    found = evaluate(replace(predictions, labels=labels), "NonDemented", None, permutations=0)
+    assert found.patient.count == 36
+    assert sum(row.rows for row in found.patient.classes) == 54

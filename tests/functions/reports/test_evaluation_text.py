@@ -44,9 +44,13 @@ def test_the_answer_says_if_one_class_is_predicted_for_nearly_all_slices(evaluat
     """The AUROC is of the ranking of probabilities: it can be high although the classes are not told apart."""
     assert "is predicted for" not in headline(evaluation)
     one = replace(evaluation, predicted={"MildDemented": 4, "NonDemented": 194, "VeryMildDemented": 2})
-    assert headline(one).endswith("(p = 0.0005); but NonDemented is predicted for 97% of slices")
+    assert headline(one).endswith("(p = 0.0005); NonDemented is predicted for 97% of slices")
     assert sum(evaluation.predicted.values()) == evaluation.slice.count
-    assert "but" not in headline(replace(evaluation, predicted={}))
+    assert "is predicted for" not in headline(replace(evaluation, predicted={}))
+    score = replace(evaluation.patient.scores["auroc_disease"], value=0.2, low=0.1, high=0.35, p=1.0,
+                    verdict="not shown to be better")
+    assert "worse than chance, below the whole interval: not shown" in headline(
+        with_score(evaluation, "auroc_disease", score))
 
 
 def test_an_undefined_value_or_interval_is_not_shown_as_certain():
