@@ -72,7 +72,7 @@ def evaluate_checkpoint(arguments) -> None:
         raise UserError(f"--out {out} is a run's folder, whose own results would be overwritten: name another folder")
     check_no_input(out, ("predictions.csv", "metrics.json", "report.html"), (arguments.data, arguments.subjects))
     data = None if arguments.data is None else str(arguments.data.resolve())
-    check_same_data(out / "metrics.json", data)
+    check_same_data(out / "metrics.json", data, checkpoint.get("run_id", ""))
     make_folder(out)                                   # check that the output is writable before starting
     def predict(net, its: dict, file: Path, part: str):
         precision, note = runtime.scoring_precision(its.get("precision", "fp32"), device)
@@ -96,7 +96,7 @@ def evaluate_checkpoint(arguments) -> None:
     for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file), str(arguments.against))):
         print(printable(line))
     evaluation_report.write(out, result, test, caveats, str(checkpoint_file), rows.thumbnail,
-                            folder if arguments.data is None else None, data)
+                            folder if arguments.data is None else None, data, checkpoint.get("run_id", ""))
     print(f"{out} holds predictions.csv, metrics.json, figures and report.html")
 
 

@@ -30,10 +30,11 @@ def read(run: Path) -> dict:
     path, again = run / "evaluation" / "metrics.json", f"python evaluate.py {shlex.quote(str(run))}"
     if not path.exists():
         raise UserError(f"{run} has not been evaluated: {again}")
-    metrics = read_metrics(path, again)
-    if metrics.data is not None:
-        raise UserError(f"{path} is the evaluation of {metrics.data}, not of the run's own test set: {again}")
-    return read_record(run) | {"metrics": metrics}
+    record, metrics = read_record(run), read_metrics(path, again)
+    other = "another run" if metrics.run_id not in ("", record.get("run_id", metrics.run_id)) else metrics.data
+    if other is not None:
+        raise UserError(f"{path} is the evaluation of {other}, not of the run's own test set: {again}")
+    return record | {"metrics": metrics}
 
 
 def table(groups: list[list[dict]]) -> list[str]:
@@ -86,8 +87,8 @@ def _scores(runs: list[dict], unit: str, name: str) -> list:
 
 def _intervals(runs: list[dict], unit: str, name: str) -> str:
     """The interval of each run, in order."""
-    shown = [f"{score.low:.2f} to {score.high:.2f}" if score.low == score.low else "-"
-             for score in _scores(runs, unit, name)]
+    ends = [(score.low, score.high) for score in _scores(runs, unit, name)]
+    shown = [f"{low:.2f} to {high:.2f}" if low == low else "-" for low, high in ends]
     return "-" if set(shown) == {"-"} else "; ".join(shown)
 
 
@@ -116,8 +117,7 @@ def draw(groups: list[list[dict]]):
         scores = [run["metrics"].test.slice.scores["accuracy"] for run in runs]
         labels = LABELS if place == 0 else dict.fromkeys(LABELS)
         for number, score in enumerate(scores):
-            ends = [[max(score.value - score.low, 0)], [max(score.high - score.value, 0)]]
-            span = ends if score.high >= score.low else None
+            span = [[max(end, 0)] for end in (score.value - score.low, score.high - score.value) if end == end] or None
             offset = 0.1 * (number - (len(scores) - 1) / 2)
             axis.errorbar(score.value, place + offset, xerr=span, fmt="o", ms=4, color="#0072B2", capsize=2, lw=1,
                           label=labels["network"] if number == 0 else None)

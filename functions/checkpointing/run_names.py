@@ -58,10 +58,10 @@ def check_no_input(folder: Path, outputs: Sequence[str], inputs: Iterable[Path |
                                 "--out")
 
 
-def check_same_data(result: Path, data: str | None) -> None:
-    """Raises UserError if `result`, a JSON file that would be overwritten, is of other "data".
+def check_same_data(result: Path, data: str | None, run_id: str = "") -> None:
+    """Raises UserError if `result`, a JSON file that would be overwritten, is of other "data" or of another run.
 
-    Results of older versions without this entry, and damaged ones, are overwritten.
+    Results of older versions without these entries, and damaged ones, are overwritten.
     """
     try:
         content = read_json(result)
@@ -70,6 +70,8 @@ def check_same_data(result: Path, data: str | None) -> None:
     if "data" in content and content["data"] != data:
         other = printable(content["data"] or "the run's own test set")
         raise UserError(f"{result} holds the results of {other}: name another folder with --out, or remove it")
+    if run_id and content.get("run_id", run_id) not in ("", run_id):
+        raise UserError(f"{result} holds the results of another run: name another folder with --out, or remove it")
 
 
 def make_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from functions.evaluation.auroc import auroc, auroc_interval
 from functions.evaluation.calibration import apply_temperature, fit_temperature, reliability
 from functions.evaluation.comparison import paired
-from functions.evaluation.evaluation import Calibration, ClassScores, Evaluation, Score, UnitScores
+from functions.evaluation.evaluation import MAIN, Calibration, ClassScores, Evaluation, Score, UnitScores
 from functions.evaluation.intervals import FEWEST, RESAMPLES, wilson
 from functions.evaluation.patients import aggregated, by_patient, has_two_sides, num_patients, scored_classes
 from functions.evaluation.permutation import can_move, p_value, permuted
@@ -23,7 +23,6 @@ TOO_GOOD_PATIENTS = 70     # about: an AUROC of 1 can have such an interval from
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 SEEN_SUFFIX, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
-MAIN = ("accuracy", "balanced_accuracy", "auroc")
 
 
 def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None, *, val: Predictions | None = None,

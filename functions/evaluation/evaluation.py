@@ -14,6 +14,7 @@ from functions.runtime.json_files import MAX_NAME, build, check, check_lengths, 
 VERSION = 2                                       # of metrics.json; files of version 1 have no "version"
 RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
 MAX_COUNT = 10**9
+MAIN = ("accuracy", "balanced_accuracy", "auroc")           # of each aggregation
 OF_CLASS = ("sensitivity", "specificity", "auroc")
 ROUNDING = 1e-9          # by which an end of an interval may lie outside its range
 UNKNOWN = "PATIENTS UNKNOWN"                      # the caveat of data_setup.splits.warnings
@@ -122,8 +123,8 @@ class Metrics:
     """The schema of metrics.json: the evaluation on test, its caveats, and what was evaluated.
 
     `best_epoch` and `probe` (the closed-form probe on the frozen features) are of a run, whose commit is in run.json;
-    `checkpoint`, `data` (the slices of --data; None: the run's own test set) and `commit` are of an evaluation by
-    evaluate.py.
+    `checkpoint`, `data` (the slices of --data; None: the run's own test set), `run_id` (of the run that wrote the
+    checkpoint) and `commit` are of an evaluation by evaluate.py.
     """
 
     test: Evaluation
@@ -133,6 +134,7 @@ class Metrics:
     probe: Evaluation | None = None
     checkpoint: str | None = None
     data: str | None = None
+    run_id: str = ""
     commit: str | None = None
 
 
@@ -181,6 +183,11 @@ def _check_evaluation(evaluation: Evaluation, path: Path, key: str) -> None:
             for name in OF_CLASS:
                 if score := getattr(one, name):
                     _check_score(score, (0, 1), f"{key}.{unit}.classes.{one.name}.{name}", path)
+    for method, scores in evaluation.aggregation.items():
+        for name in MAIN:
+            if name not in scores:
+                raise UserError(f'{path} is damaged: "{key}.aggregation.{method[:60]}.{name}" is missing')
+            _check_score(scores[name], (0, 1), f"{key}.aggregation.{method[:60]}.{name}", path)
     if "accuracy" not in evaluation.slice.scores or np.isnan(evaluation.slice.scores["accuracy"].value):
         raise UserError(f'{path} is damaged: "{key}.slice.scores.accuracy" is missing or has no value')
     if evaluation.patient and evaluation.primary not in evaluation.patient.scores:

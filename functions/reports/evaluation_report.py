@@ -40,17 +40,18 @@ def _worst_errors(predictions: Predictions, read: Callable[[str], np.ndarray]) -
 
 
 def write(out: Path, evaluation: Evaluation, predictions: Predictions, caveats: list[str], checkpoint: str,
-          read: Callable[[str], np.ndarray], run: Path | None, data: str | None = None) -> None:
+          read: Callable[[str], np.ndarray], run: Path | None, data: str | None = None,
+          run_id: str = "") -> None:
     """Writes predictions.csv, metrics.json, the figures and report.html to `out`, and the report of `run`, if given.
 
-    `data` are the slices, if they are not the run's own test set.
+    `data` are the slices, if they are not the run's own test set; `run_id` is that of the run of the checkpoint.
     """
     out.mkdir(parents=True, exist_ok=True)
     table = predictions.table()
     if caveats:                                               # the table may be copied without its folder
         table["stamps"] = "; ".join(caveats)
     write_table(out / "predictions.csv", table)
-    metrics = Metrics(evaluation, caveats, checkpoint=checkpoint, data=data)
+    metrics = Metrics(evaluation, caveats, checkpoint=checkpoint, data=data, run_id=run_id)
     write_json(out / "metrics.json", metrics_content(metrics) | provenance())
     main, more = (draw(evaluation, predictions, caveats) for draw in (main_figures, more_figures))
     for name, (figure, _) in (main | more).items():

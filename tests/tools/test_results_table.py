@@ -170,3 +170,19 @@ def test_a_figure_replaces_no_file_that_is_none(tmp_path):
     for figure, table_file in ((tmp_path / "run.json", None), (tmp_path, None), (tmp_path / "x", tmp_path / "x")):
         with pytest.raises(UserError, match="exists and is not a PNG|is a folder"):
             check_figure(figure, table_file)
+
+
+@pytest.mark.parametrize(("changes", "complaint"), [
+    ({"data": "/other/slices"}, "is the evaluation of /other/slices, not of the run's own test set"),
+    ({"run_id": "b2"}, "is the evaluation of another run"), ({"run_id": "a1"}, ""), ({}, "")])
+def test_an_evaluation_of_other_slices_or_of_another_run_is_refused(changes, complaint, tmp_path):
+    folder, made = tmp_path / "x", run(0.6)
+    (folder / "evaluation").mkdir(parents=True)
+    record = {key: value for key, value in made.items() if key != "metrics"} | {"run_id": "a1"}
+    (folder / "run.json").write_text(json.dumps(record))
+    write_json(folder / "evaluation/metrics.json", metrics_content(replace(made["metrics"], **changes)))
+    if complaint:
+        with pytest.raises(UserError, match=complaint):
+            read(folder)
+    else:
+        assert read(folder)["metrics"].test.largest == "CN"

@@ -111,3 +111,14 @@ def test_results_of_other_data_are_not_overwritten(content, fine, tmp_path):
         with pytest.raises(UserError, match=r"metrics.json holds the results of (/b/test|the run's own test set): name "
                                             "another folder with --out"):
             check_same_data(file, "/a/test")
+
+
+def test_results_of_another_run_are_not_overwritten(tmp_path):
+    file = tmp_path / "metrics.json"
+    file.write_text('{"data": null, "run_id": "a1"}')
+    check_same_data(file, None, "a1")
+    check_same_data(file, None)
+    with pytest.raises(UserError, match="holds the results of another run"):
+        check_same_data(file, None, "b2")
+    file.write_text('{"data": null}')
+    check_same_data(file, None, "b2")

@@ -108,6 +108,7 @@ def test_an_older_evaluation_is_to_be_made_again(tmp_path):
     ("test/patient/count", -3, "not a number of"), ("test/patient/count", 10**12, "not a number of"),
     ("test/patient/classes/1/rows", -3, "classes.CN.rows. is -3, not a number of"),
     ("test/slice/scores/accuracy/high", 1e308, "not between 0 and 1"),
+    ("test/aggregation", {"votes": {"accuracy": SCORE}}, "aggregation.votes.balanced_accuracy. is missing"),
     ("test/slice/count", 10**400, '"test.slice.count" is 1000'),
     ("test/slice/scores/accuracy/nearest", 10**400, "accuracy.nearest"), ("more", {"count": 10**400}, "more.count"),
     ("test/largest", "y" * 100_000, "class name .* has 100,000 characters"),
