@@ -17,7 +17,7 @@ class _Loader(yaml.SafeLoader):
     the text as it does for a flag. Tags, aliases (whose nesting can grow exponentially) and repeated keys are errors.
     """
 
-    yaml_implicit_resolvers = {}        # filled below
+    yaml_implicit_resolvers: dict = {}        # filled below
 
     def compose_node(self, parent, index):
         event = self.peek_event()
