@@ -49,6 +49,8 @@ def read_predictions(path: Path, class_names: list[str]) -> Predictions:
         if row["label"] not in class_names:
             raise UserError(f"{path} is damaged: row {number}, label is {row['label'][:60]!r}, not a class of the run")
     p = np.array([[_number(row[name], path, number, name) for name in columns] for number, row in enumerate(rows, 2)])
+    if bad := np.flatnonzero((p < 0).any(axis=1) | (np.abs(p.sum(axis=1) - 1) > 1e-3)).tolist():
+        raise UserError(f"{path} is damaged: row {bad[0] + 2}, the probabilities are not between 0 and 1 with sum 1")
     return Predictions([row["path"] for row in rows], [row["subject"] or None for row in rows],
                        np.array([class_names.index(row["label"]) for row in rows]), p, class_names)
 

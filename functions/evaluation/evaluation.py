@@ -171,6 +171,7 @@ def _check_evaluation(evaluation: Evaluation, path: Path, key: str) -> None:
     for name in (evaluation.largest, *evaluation.class_names, *(row.name for row in evaluation.slice.classes)):
         if fault := text_fault(name, MAX_NAME):
             raise UserError(f'{path} is damaged: a class name in "{key}" {fault}')
+    _check_entries(evaluation, path, key)
     for unit, scored in evaluation.units.items():
         for name, count in (("count", scored.count), *((f"classes.{one.name}.{what}", getattr(one, what))
                                                        for one in scored.classes for what in ("patients", "rows"))):
@@ -192,6 +193,29 @@ def _check_evaluation(evaluation: Evaluation, path: Path, key: str) -> None:
         raise UserError(f'{path} is damaged: "{key}.slice.scores.accuracy" is missing or has no value')
     if evaluation.patient and evaluation.primary not in evaluation.patient.scores:
         raise UserError(f'{path} is damaged: "{key}.primary" is {evaluation.primary[:60]!r}, not one of the scores')
+
+
+def _check_entries(evaluation: Evaluation, path: Path, key: str) -> None:
+    """Raises UserError for an impossible entry beside the scores of patients and slices."""
+    names, gaps, fitted = evaluation.class_names, evaluation.against.values(), evaluation.calibration
+    nearest = [value for units in evaluation.nearest_neighbour.values() for unit in units.values()
+               for name, value in unit.items() if name not in RANGES]
+    wrong = {
+        "class_names": not names or len(set(names)) < len(names),
+        "largest": evaluation.largest not in names,
+        "order": evaluation.order is not None and sorted(evaluation.order) != sorted(names),
+        "predicted": not set(evaluation.predicted) <= set(names) or min(evaluation.predicted.values(), default=0) < 0,
+        "permutations": not 0 <= evaluation.permutations <= MAX_COUNT,
+        "slice.count": evaluation.slice.count < 1,
+        "patient.count": evaluation.patient is not None and evaluation.patient.count < 1,
+        "against": any(not (abs(gap.value) <= 2 or np.isnan(gap.value)) or gap.low > gap.high for gap in gaps),
+        "nearest_neighbour": any(not (0 <= value <= 1 or np.isnan(value)) for value in nearest),
+        "calibration": fitted is not None and not (
+            fitted.temperature > 0 and 0 <= fitted.ece_before <= 1 and 0 <= fitted.ece_after <= 1
+            and all(len(point) == 3 for point in (*fitted.before, *fitted.after))),
+    }
+    if found := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise UserError(f'{path} is damaged: "{key}.{found[0]}" holds an impossible value')
 
 
 def _check_score(score: Score, limits: tuple[float, float], key: str, path: Path) -> None:
@@ -255,7 +279,8 @@ def _from_version_1(content: dict, path: Path, again: str) -> dict:
             classes = [{"name": name, "patients": patients.get(name, 0), "rows": rows}
                        for name, rows in old[unit]["classes"].items()]
             units[unit] = {"count": old[unit]["count"], "scores": scores, "classes": classes}
-        return units | {"class_names": list(old["slice"]["classes"]), "largest": content["largest"],
+        names = dict.fromkeys([*old["slice"]["classes"], content["largest"]])
+        return units | {"class_names": list(names), "largest": content["largest"],
                         "primary": "auroc_disease" if old["patient"].get("auroc_disease") else "auroc"}
 
     return {"version": VERSION, "test": evaluation(content["test"]), "caveats": content["stamps"],

@@ -79,6 +79,8 @@ def test_predictions_are_those_that_were_written(tmp_path):
 @pytest.mark.parametrize(("content", "complaint"), [
     (PREDICTED.replace(",AD,0", ",XX,0"), "row 2, label is 'XX', not a class of the run"),
     (PREDICTED.replace("0.25", "nan"), "row 2, AD is 'nan'"),
+    (PREDICTED.replace("0.25", "0.35"), "row 2, the probabilities are not between 0 and 1 with sum 1"),
+    (PREDICTED.replace("0.25", "-0.25").replace("0.75", "1.25"), "row 2, the probabilities are not"),
     (PREDICTED.replace("path2\n", "x\n", 1), "columns: path2"),
 ])
 def test_damaged_predictions_are_one_line(content, complaint, tmp_path):
