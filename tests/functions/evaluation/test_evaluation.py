@@ -105,7 +105,7 @@ def test_an_older_evaluation_is_to_be_made_again(tmp_path):
     ("test/patient/scores/auroc_disease/p", 2, "not between 0 and 1"),
     ("test/patient/scores/auroc_disease/low", 0.95, "an interval from 0.95 down to 0.9"),
     ("test/patient/classes/0/auroc/value", 2, "classes.AD.auroc.value. is 2, not between 0 and 1"),
-    ("test/patient/count", -3, "not a number of"), ("test/patient/count", 10**12, "not a number of"),
+    ("test/patient/count", -3, "patient.count. holds an impossible value"), ("test/patient/count", 10**12, "not a number of"),
     ("test/patient/classes/1/rows", -3, "classes.CN.rows. is -3, not a number of"),
     ("test/slice/scores/accuracy/high", 1e308, "not between 0 and 1"),
     ("test/aggregation", {"votes": {"accuracy": SCORE}}, "aggregation.votes.balanced_accuracy. is missing"),
