@@ -16,7 +16,7 @@ MAX_TEXT = 4096      # characters: a path
 
 def finite(where: str, value: object) -> None:
     """A number of a size that fp32 and NumPy can compute with."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if not isinstance(value, (int, float)) or type(value) not in (int, float):
         raise wrong(where, value, "a finite number")
     if not abs(value) < MAX_WHOLE if type(value) is int else not (math.isfinite(value) and abs(value) <= MAX_VALUE):
         raise wrong(where, value, f"a finite number of at most {MAX_VALUE:g} (integers: below 2**53)")
@@ -46,7 +46,7 @@ def texts(where: str, values: object, most: int = MAX_TEXT) -> None:
 
 def plain(where: str, value: object) -> None:
     """Text, a number, true, false or None, or a list of these: what can be compared and shown."""
-    for one in value if isinstance(value, (list, tuple)) else [value]:
+    for one in value if isinstance(value, (list, tuple)) and type(value) in (list, tuple) else [value]:
         if type(one) not in (str, int, float, bool, NoneType):
             raise wrong(where, one, "text, a number, or a list of these")
         if type(one) is str:

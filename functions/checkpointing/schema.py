@@ -112,8 +112,9 @@ class Checkpoint:
         if len({channels} | {len(self.preprocessing[name]) for name in ("mean", "std")}) > 1:
             raise UserError(f"preprocessing.mean and std are not one number for each of {channels} channels")
         of_model, of_images = (part.get("image_size") for part in (self.config, self.preprocessing))
+        kinds = {type(of_model), type(of_images)}
         if not (isinstance(of_model, (list, tuple)) and isinstance(of_images, (list, tuple))
-                and list(of_model) == list(of_images)):
+                and kinds <= {list, tuple} and list(of_model) == list(of_images)):
             raise UserError(f"preprocessing.image_size is not config.image_size, {str(of_model)[:60]}")
 
     def _check_results(self) -> None:

@@ -3,6 +3,7 @@
 Written at the end of training and by evaluate.py alike. Undefined numbers are nan, in JSON null.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -107,6 +108,11 @@ class Evaluation:
     def units(self) -> dict[str, UnitScores]:
         """The scores by unit: patients (if known), then slices."""
         return ({"patient": self.patient} if self.patient else {}) | {"slice": self.slice}
+
+    def in_stage_order(self, names: Iterable[str]) -> list[int]:
+        """The positions of class `names` from the mildest to the most severe stage; as in `class_names` if unknown."""
+        rank, names = {name: k for k, name in enumerate(self.order or self.class_names)}, list(names)
+        return sorted(range(len(names)), key=lambda k: rank.get(names[k], len(rank)))
 
     def scores_of(self, unit: str) -> dict[str, Score]:
         """The scores over patients or slices; none if the patients are unknown."""

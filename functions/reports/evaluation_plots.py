@@ -7,7 +7,7 @@ from sklearn.metrics import roc_curve
 
 from functions.evaluation.evaluation import Evaluation, Score
 from functions.evaluation.intervals import FEW
-from functions.evaluation.patients import num_patients
+from functions.evaluation.patients import has_two_sides
 from functions.evaluation.predictions import Predictions
 from functions.evaluation.stages import healthy_stage
 from functions.reports.evaluation_text import with_interval
@@ -32,7 +32,7 @@ def main_figures(evaluation: Evaluation, predictions: Predictions, caveats: Sequ
 def more_figures(evaluation: Evaluation, predictions: Predictions, caveats: Sequence[str]) -> Figures:
     """File name → (figure, description): stages, calibration, and the confusion matrix of slices beside patients'."""
     patients, labels, _ = predictions.rows("patient")
-    stages = stage_indices(evaluation)
+    stages = evaluation.in_stage_order(evaluation.class_names)
     rank, names = np.argsort(stages), [evaluation.class_names[k] for k in stages]
     title = make_title(f"Expected stage of {_size(evaluation)}", caveats)
     made = {"stages.png": (plot_score_by_stage((patients * rank).sum(axis=1), rank[labels], names, title),
@@ -48,19 +48,14 @@ def more_figures(evaluation: Evaluation, predictions: Predictions, caveats: Sequ
     return made | (confusion_figure(evaluation, predictions, caveats, "slice") if evaluation.patient else {})
 
 
-def stage_indices(evaluation: Evaluation) -> list[int]:
-    """The classes from the mildest to the most severe stage, or as in `class_names` if their order is unknown."""
-    rank = {name: k for k, name in enumerate(evaluation.order or evaluation.class_names)}
-    return sorted(range(len(evaluation.class_names)), key=lambda k: rank.get(evaluation.class_names[k], len(rank)))
-
-
 def _size(evaluation: Evaluation) -> str:
     return f"{evaluation.first.count:,} test {'patients' if evaluation.patient else 'slices'}"
 
 
 def confusion_figure(evaluation: Evaluation, predictions: Predictions, caveats: Sequence[str], rows: str) -> Figures:
     """The confusion matrix of `rows` ("patient" or "slice"), classes in the order of stages."""
-    names, size, stages = evaluation.class_names, len(evaluation.class_names), stage_indices(evaluation)
+    names, size = evaluation.class_names, len(evaluation.class_names)
+    stages = evaluation.in_stage_order(names)
     patients = {row.name: row.patients for row in evaluation.first.classes}
     few = [place for place, k in enumerate(stages) if patients.get(names[k], 0) < FEW]
     q, y, _ = predictions.rows(rows)
@@ -82,11 +77,11 @@ def _roc(evaluation: Evaluation, predictions: Predictions, caveats: Sequence[str
     curves: dict[str, tuple[np.ndarray, np.ndarray, Score]] = {}
     if healthy is not None:
         curves["diseased or not"] = (-p[:, healthy], labels != healthy, evaluation.first.scores["auroc_disease"])
-    for k in stage_indices(evaluation) if healthy is None or len(names) > 2 else ():
+    for k in evaluation.in_stage_order(evaluation.class_names) if healthy is None or len(names) > 2 else ():
         if k != healthy and names[k] in rows and (area := rows[names[k]].auroc):
             curves[f"{names[k]} or not"] = (p[:, k], labels == k, area)
     curves = {name: curve for name, curve in curves.items()
-              if min(num_patients(subjects[curve[1]]), num_patients(subjects[~curve[1]])) >= FEW}
+              if has_two_sides(curve[1], subjects)}
     if not curves:
         return {}
     shown = dict(list(curves.items())[:MAX_CURVES])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from functions.evaluation.evaluate import SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC, TOO_GOOD_PATIENTS
-from functions.evaluation.evaluation import OF_CLASS, ClassScores, Evaluation, Score, UnitScores
+from functions.evaluation.evaluation import MAIN, OF_CLASS, ClassScores, Evaluation, Score, UnitScores
 from functions.evaluation.intervals import FEW
 from functions.evaluation.scores import SCORE_NAMES
 from functions.evaluation.stages import stage_order
@@ -14,7 +14,7 @@ from functions.reports.html_page import Picture, Table
 
 ONE_CLASS = 0.95     # share of slices predicted as one class, from which the answer says so
 UNLIKE = 2.0         # ratio of median numbers of slices, from which patients of the two sides are not exchangeable
-MAIN = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease")      # the scores of the summary
+SUMMARY = (*MAIN, "auroc_disease")      # scores printed at the end of training
 PRIMARY = {"auroc": "mean AUROC over classes", "auroc_disease": "AUROC of diseased or not"}
 COUNTS_ONLY = f"counts only: fewer than {FEW} patients in this class or in the others"
 
@@ -33,8 +33,7 @@ def with_interval(score: Score) -> str:
 
 def ordered_classes(evaluation: Evaluation, scored: UnitScores) -> list[ClassScores]:
     """The classes from the mildest to the most severe stage, or as in `class_names` if their order is unknown."""
-    rank = {name: k for k, name in enumerate(evaluation.order or evaluation.class_names)}
-    return sorted(scored.classes, key=lambda row: rank.get(row.name, len(rank)))
+    return [scored.classes[k] for k in evaluation.in_stage_order(row.name for row in scored.classes)]
 
 
 def in_stage_order(names: Iterable[str]) -> list[str]:
@@ -48,7 +47,7 @@ def score_lines(evaluation: Evaluation) -> list[str]:
     units, always = evaluation.units, f"always {evaluation.largest}"
     wide = max(len(always), 6) + 2
     lines = [f"{'':26}" + "".join(f"{f'per {unit}':>26}{always:>{wide}}" for unit in units)]
-    for name in (name for name in MAIN if name in evaluation.slice.scores):
+    for name in (name for name in SUMMARY if name in evaluation.slice.scores):
         cells = "".join(f"{with_interval(scored.scores[name]):>26}{number(scored.scores[name].constant):>{wide}}"
                         for scored in units.values())
         lines.append(f"{SCORE_NAMES[name]:26}{cells}")

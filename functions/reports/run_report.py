@@ -64,7 +64,7 @@ def write_report(run: Path, evaluated: EvaluationContent | None = None, caveats:
     figures, notes = ([], []) if evaluated else _figures(run, metrics.test, caveats)
     content = RunContent(
         _audited(run, record, split), _curves(curves, metrics.best_epoch, caveats),
-        _split(split, metrics.test.order or metrics.test.class_names), [*record.get("notes", []), *notes],
+        _split(split, metrics.test), [*record.get("notes", []), *notes],
         _pairs("setting", sorted(record["settings"].items())),
         _pairs("item", model_card(record, split, evaluated is not None)), CARD,
         _provenance(record, metrics.best_epoch), record.get("left_out", []))
@@ -139,11 +139,11 @@ def _audited_data(audit: Path, data: str) -> Path:
         raise UserError(f'{audit} is damaged: "data" is not a path ({error})') from None
 
 
-def _split(split: pd.DataFrame, order: Sequence[str]) -> Table:
+def _split(split: pd.DataFrame, evaluation: Evaluation) -> Table:
     """The numbers of patients (if all are known) and slices of each class, in stage order, and of each split."""
     known = bool((split["subject"] != "").all())
-    rank = {name: k for k, name in enumerate(order)}
-    names = sorted(split["class"].unique(), key=lambda name: rank.get(name, len(rank)))
+    names = split["class"].unique().tolist()
+    names = [names[k] for k in evaluation.in_stage_order(names)]
     splits = [name for name in ("train", "val", "test") if (split["split"] == name).any()]
 
     def cells(rows: pd.DataFrame) -> list[str]:
