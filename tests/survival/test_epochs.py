@@ -51,6 +51,6 @@ def test_a_picture_that_vanished_or_changed_is_named(tmp_path, whole, command, s
 def test_a_reader_that_is_killed_stops_the_run_in_one_line(tmp_path, command, which):
     fault = partial(faults.read_from_disk, partial(faults.at_epoch, 2, faults.kill_a_worker, which))
     ended = runs.run(tmp_path, *command, "--num_workers", 1, "--batch_size", 4, fault=fault)
-    stopped_in_epoch_2(tmp_path, ended, 2, "a DataLoader worker died", "Killed")
+    stopped_in_epoch_2(tmp_path, ended, 2, "a DataLoader worker died")      # torch says "Killed", or, in a race, not
     ended = runs.go_on(tmp_path, command)
     assert (ended.code, ended.err) == (0, "")
