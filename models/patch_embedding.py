@@ -52,6 +52,6 @@ class PatchEmbedding(nn.Module):
                              f"(any, {', '.join(map(str, expected))})")
         patches = self.project(images)                                   # (B, D, H/P, W/P)
         patches = patches.flatten(2).transpose(1, 2)                     # (B, N, D), row by row from the top left
-        class_token = self.class_token.expand(len(images), -1, -1)       # (B, 1, D)
+        class_token = self.class_token.expand(images.shape[0], -1, -1)   # (B, 1, D)
         z = torch.cat([class_token, patches], dim=1) + self.positions    # Eq. 1: (B, N + 1, D)
         return self.dropout(z)

@@ -10,6 +10,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
+from models.pretrained.key_maps import convert
 from models.pretrained.load import set_eps_and_gelu
 from models.vit import ViT
 
@@ -129,6 +130,14 @@ class TransferModel(nn.Module):
         for trained in self.trainable:
             trained.requires_grad_(True)
         self.train(self.training)
+
+    def as_vit(self) -> ViT:
+        """The hand-written ViT with the same weights and logits; UserError for a ResNet."""
+        if not self.config.is_vit:
+            raise UserError(f"{self.config.model} is no Vision Transformer")
+        vit = ViT(self.config.vit())
+        vit.load_state_dict(convert(self.state_dict()).weights)
+        return vit.eval()
 
     def train(self, mode: bool = True) -> "TransferModel":
         super().train(mode)

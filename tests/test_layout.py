@@ -13,7 +13,7 @@ PACKAGES = ("models", "data_setup", "functions")
 SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
 LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # import nothing of ours
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
-    "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "training",
+    "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "training exporting",
                   "helper_functions"),
     "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "loading", "audit"),
 }

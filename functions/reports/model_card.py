@@ -47,7 +47,7 @@ def _data(record: dict, split: pd.DataFrame) -> list[list[str]]:
         ["How patients were assigned", "; ".join(record.get("notes", [])) or NOT_STATED],
         ["Level at which partitions are disjoint", level],
         ["Preprocessing", flat(record.get("preprocessing") or NOT_STATED)],
-        ["Missing and unreadable data", f"{len(record.get('left_out', []))} files left out, listed below if any"],
+        ["Missing and unreadable data", f"{len(record.get('left_out', []))} files left out; report.html lists them"],
         ["Data availability", NOT_STATED],
     ]
 

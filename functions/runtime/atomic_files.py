@@ -1,10 +1,11 @@
 """Atomic file writes: a kill or a full disk never leaves a partial file. Only process 0 writes."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,6 +50,26 @@ def _raise_write_error(error: OSError | RuntimeError, path: Path) -> None:
     if isinstance(cause, OSError) and cause.strerror:
         message = f"{cause.strerror}: {path} could not be written; its previous content is unchanged"
         raise WriteError(cause.errno, message) from None
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A draft folder beside `path` that is renamed to `path` at the end of the block.
+
+    If the block fails, the draft is removed and there is no `path`. FileExistsError if `path` exists.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if os.path.lexists(path):              # os.rename would replace an empty folder
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        os.rename(draft, path)
+    except WriteError as error:                # its message names a file of the draft
+        raise WriteError(error.errno, str(error.strerror).replace(str(draft), str(path))) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def link(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Loads pretrained weights into the hand-written ViT, and exports them to torchvision."""
+"""Loads pretrained weights into the hand-written ViT, and exports them to torchvision and Hugging Face."""
 
 import warnings
 from collections.abc import Mapping
@@ -10,11 +10,15 @@ from torch import Tensor, nn
 from functions.runtime.errors import UserError
 from models.config import ViTConfig
 from models.hybrid import HybridViT
-from models.pretrained.key_maps import BLOCK, OURS, TOP, Converted, convert
+from models.pretrained.config_files import settings_beside
+from models.pretrained.key_maps import BLOCK, OURS, TOP, Converted, convert, recognise
 from models.pretrained.position_embeddings import resize_positions
-from models.pretrained.weight_files import read_weights
+from models.pretrained.weight_files import Weights, read_weights
 from models.vit import ViT
 
+# The names in files on Hugging Face's hub, read by transformers 4 and 5; version 5 has those of key_maps.py in memory.
+ON_HUB = {"layers.": "encoder.layer.", ".attention.o_proj.": ".attention.output.dense.",
+          ".mlp.fc1.": ".intermediate.dense.", ".mlp.fc2.": ".output.dense."}
 POSITION_MODES = {"replicated": "jax", "ours": "jax"}     # the others resize their own way
 
 
@@ -23,7 +27,8 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
     `model`.
 
     Strict: every tensor is used exactly once and must have the model's shape. LayerNorm's epsilon and the GELU variant
-    become the source's, in the modules and in `model.config`. Positions of another grid are interpolated, an RGB kernel
+    become the source's, in the modules and in `model.config`; of Hugging Face's files a config.json beside them says
+    both. Positions of another grid are interpolated, an RGB kernel
     is summed for gray images, and a head with another number of classes is left out; each gives a UserWarning. Raises
     UserError, one line, and leaves the model unchanged, if anything does not fit. A hybrid takes the authors' files
     only (models/pretrained/hybrid_weights.py).
@@ -37,9 +42,16 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
         return _load_converted(model, convert(dict(given)))
     file = read_weights(given)
     try:
-        return _load_converted(model, convert(file.tensors, file.config), file.notes)
+        return _load_converted(model, convert_file(given, file), file.notes)
     except UserError as error:
         raise UserError(f"{given}: {error}") from None
+
+
+def convert_file(path: str | Path, file: Weights) -> Converted:
+    """The weights of a file under our names; of Hugging Face's, epsilon and GELU are those of a config.json beside it.
+    """
+    config = file.config or (settings_beside(path) if recognise(file.tensors) == "huggingface" else None)
+    return convert(file.tensors, config)
 
 
 def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = ()) -> ViT:
@@ -121,16 +133,16 @@ def set_eps_and_gelu(model: nn.Module, norm_eps: float, gelu: str) -> None:
             module.approximate = gelu
 
 
-def torchvision_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our names → those of torchvision's VisionTransformer; the tensors are the same in both."""
-    prefix, block = BLOCK["torchvision"]
+def library_names(source: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our names → those of another library's Vision Transformer (TOP and BLOCK in key_maps.py); the same tensors."""
+    prefix, block = BLOCK[source]
     renamed = {}
     for name, tensor in weights.items():
         if name.startswith("encoder."):
             _, i, rest = name.split(".", 2)
             start, ours, theirs = prefix.format(i), OURS, block
         else:
-            start, rest, ours, theirs = "", name, list(TOP["torchvision"]), list(TOP["torchvision"].values())
+            start, rest, ours, theirs = "", name, list(TOP[source]), list(TOP[source].values())
         place = next(k for k, known in enumerate(ours) if rest.startswith(known))
         renamed[start + theirs[place] + rest.removeprefix(ours[place])] = tensor
     return renamed
@@ -150,4 +162,22 @@ def to_torchvision(model: ViT) -> dict[str, Tensor]:
     if (model.config.norm_eps, model.config.gelu) != (1e-6, "none"):
         raise UserError(f"torchvision's ViT has LayerNorm epsilon 1e-06 and the exact GELU, this one has "
                         f"{model.config.norm_eps} and {model.config.gelu}: its logits would differ")
-    return torchvision_names(model.state_dict())
+    return library_names("torchvision", model.state_dict())
+
+
+def to_huggingface(model: ViT) -> dict[str, Tensor]:
+    """The tensors of a model.safetensors that transformers' ViTForImageClassification loads, by their names on its hub.
+
+    W_q, W_k and W_v, one matrix (3D, D) here, are three (D, D) there. Images may be square or not, gray or RGB; its
+    configuration is `huggingface_config` (config_files.py). UserError for a hybrid, of which its ViT has no equivalent.
+    """
+    if isinstance(model, HybridViT):
+        raise UserError("Hugging Face's ViT has no equivalent of a hybrid: it takes patches of the image")
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in library_names("huggingface", model.state_dict()).items():
+        for in_memory, on_hub in ON_HUB.items():
+            name = name.replace(in_memory, on_hub)
+        name = name if name.startswith("classifier.") else f"vit.{name}"
+        parts = [name.replace(".qkv.", f".attention.{part}.") for part in ("query", "key", "value")]
+        renamed |= dict(zip(parts, tensor.chunk(3), strict=True)) if ".qkv." in name else {name: tensor}
+    return renamed

@@ -8,7 +8,6 @@ Sources: timm/models/vision_transformer.py and deit.py, `_cfg`; transformers, Vi
 input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, util/datasets.py.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from pathlib import Path
 
 from torchvision.models import WeightsEnum, get_model_weights
 
-from functions.runtime.errors import UserError, not_a_file
+from functions.runtime.errors import UserError
+from models.pretrained.config_files import read_json
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5,) * 3, (0.5,) * 3)
@@ -111,22 +111,26 @@ def _from_preset(name: str, origin: str) -> ImageSettings:
     return ImageSettings({"mode": mode, "share": share, "interpolation": interpolation}, list(mean), list(std), origin)
 
 
-def _from_checkpoint(preprocessing: dict) -> ImageSettings:
+def _from_checkpoint(preprocessing: dict, origin: str = "the checkpoint's own preprocessing") -> ImageSettings:
     mean, std = (_values(preprocessing, name, name, "the checkpoint's preprocessing") for name in ("mean", "std"))
     if missing := [name for name in ("fit", "interpolation") if name not in preprocessing]:
         raise UserError(f"the checkpoint's preprocessing: {missing[0]} is missing, which says how images are resized")
     described = {name: preprocessing[name] for name in ("fit", "crop_share", "interpolation") if name in preprocessing}
-    return ImageSettings({}, mean, std, "the checkpoint's own preprocessing", described)
+    return ImageSettings({}, mean, std, origin, described)
 
 
 def _from_config_file(path: Path) -> ImageSettings | None:
     """What a configuration in the file's folder says, whatever layout the weights have."""
+    if (file := path.parent / "description.json").exists():          # of tools/export.py: exact, the next is not always
+        own = read_json(file).get("preprocessing")
+        if isinstance(own, dict) and {"fit", "mean", "std"} <= own.keys():
+            return _from_checkpoint(own, f"{file.name} beside the file")
     if (file := path.parent / "preprocessor_config.json").exists():
-        found = _read_json(file)
+        found = read_json(file)
         if "image_mean" in found or found.get("do_normalize") is False:
             return _from_processor(found, file)
     if (file := path.parent / "config.json").exists():
-        found = _read_json(file)
+        found = read_json(file)
         found = found["pretrained_cfg"] if isinstance(found.get("pretrained_cfg"), dict) else found
         if "mean" in found and "std" in found:
             return _from_timm(found, file)
@@ -186,15 +190,3 @@ def _values(found: dict, key: str, name: str, where: str) -> list[float]:
     if name == "std" and min(values) <= 0:
         raise UserError(f"{where}: {key} is {str(values)[:60]}: a standard deviation is above 0")
     return [float(value) for value in values]
-
-
-def _read_json(file: Path) -> dict:
-    if why := not_a_file(file):
-        raise UserError(f"{file}, which would give the preprocessing, is {why}: remove or rename it")
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:        # JSON's and UTF-8's errors are ValueErrors
-        raise UserError(f"{file} is not JSON ({' '.join(str(error).split())[:100]})") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{file} is not a JSON object")
-    return found

@@ -11,8 +11,8 @@ from torchvision.models import WeightsEnum, get_model_weights
 
 from functions.runtime.errors import UserError
 from models.config import VARIANTS
-from models.pretrained.key_maps import Converted, convert, real_numbers
-from models.pretrained.load import adapt, torchvision_names
+from models.pretrained.key_maps import Converted, real_numbers
+from models.pretrained.load import adapt, convert_file, library_names
 from models.pretrained.prefixes import other_heads, without_prefix
 from models.pretrained.preprocessing import ImageSettings, find_image_settings, for_channels, from_preset
 from models.pretrained.weight_files import file_hash, read_weights
@@ -81,11 +81,11 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
             config = replace(config, image_size=image_size or native)
             weights, notes = resnet_weights(file.tensors, config)
         else:
-            converted = convert(file.tensors, file.config)
+            converted = convert_file(path, file)
             kind, native = converted.source, _native_size(converted)
             config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
             weights, _, notes = adapt(converted, config.vit(), keep_head=False)
-            weights = torchvision_names(weights) if backbone == "torchvision" else weights
+            weights = library_names("torchvision", weights) if backbone == "torchvision" else weights
         where = " ".join((file.where, *file.notes, *notes))
         images = find_image_settings(model, kind, path, digest, where, known, native, file.preprocessing)
         if images is None and mean and std:

@@ -5,7 +5,7 @@ from torch import nn
 
 from models import VARIANTS
 from models.config import ViTConfig
-from models.pretrained.load import torchvision_names
+from models.pretrained.load import library_names
 from models.transfer import TransferConfig, TransferModel, layer_lr_factors
 from models.vit import ViT
 
@@ -54,7 +54,7 @@ def test_a_square_image_goes_through_it_as_through_torchvisions():
 def test_the_hand_written_vit_with_the_same_weights_gives_the_same_numbers(channels):
     ours = make(backbone="ours", in_channels=channels, norm_eps=1e-3).eval()
     theirs = make(backbone="torchvision", in_channels=channels, norm_eps=1e-3).eval()
-    theirs.backbone.load_state_dict(torchvision_names(ours.backbone.state_dict()))
+    theirs.backbone.load_state_dict(library_names("torchvision", ours.backbone.state_dict()))
     theirs.head.load_state_dict(ours.head.state_dict())
     with torch.no_grad():
         pictures = images(channels=channels)
