@@ -3,6 +3,7 @@ import torch
 import torchvision
 from torch import nn
 
+from functions.runtime.errors import UserError
 from models import VARIANTS
 from models.config import ViTConfig
 from models.pretrained.load import library_names
@@ -59,6 +60,18 @@ def test_the_hand_written_vit_with_the_same_weights_gives_the_same_numbers(chann
     with torch.no_grad():
         pictures = images(channels=channels)
         torch.testing.assert_close(ours(pictures), theirs(pictures), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("backbone", ["ours", "torchvision"])
+def test_as_a_hand_written_vit_it_has_the_same_logits(backbone):
+    model = make(backbone=backbone, in_channels=1, norm_eps=1e-3, gelu="tanh").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model.as_vit()(images(channels=1)), model(images(channels=1)), atol=1e-5, rtol=0)
+
+
+def test_a_resnet_is_no_vit():
+    with pytest.raises(UserError, match="resnet18 is no Vision Transformer"):
+        make("resnet18").as_vit()
 
 
 def test_a_new_head_is_zero():

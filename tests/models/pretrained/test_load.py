@@ -1,4 +1,5 @@
 import copy
+import json
 import warnings
 from dataclasses import replace
 
@@ -6,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 
-from models import VARIANTS, ViT
+from models import VARIANTS, ViT, build
 from models.config import ViTConfig
-from models.pretrained.load import load_pretrained, to_torchvision
+from models.pretrained.config_files import huggingface_config
+from models.pretrained.load import load_pretrained, to_huggingface, to_torchvision
 from models.pretrained.weight_files import read_weights
 from tests.models import jax_reference, parity
 
@@ -121,6 +124,43 @@ def test_our_own_checkpoints_bring_epsilon_gelu_and_grid(tmp_path):
     _, words = said(lambda: load_pretrained(ViT(replace(SMALL, image_size=(8, 20), in_channels=1)),
                                             tmp_path / "best.pt"))
     assert "from a grid of 5x2 to 2x5" in words
+
+
+def test_to_hugging_face_are_the_names_that_its_library_writes_and_back_the_same_tensors(tmp_path):
+    config = replace(SMALL, num_classes=parity.CLASSES)
+    parity.transformers_net(config).save_pretrained(tmp_path)
+    model = parity.perturbed(ViT(config), 3)
+    theirs = to_huggingface(model)
+    assert {name: tensor.shape for name, tensor in theirs.items()} == {
+        name: tensor.shape for name, tensor in read_weights(tmp_path / "model.safetensors").tensors.items()}
+    again = load_pretrained(ViT(config), theirs)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_a_hybrid_has_no_place_in_hugging_faces_vit():
+    with pytest.raises(ValueError, match="no equivalent of a hybrid"):
+        to_huggingface(build("r50_vit_b_16", image_size=32, embedding_dim=12, num_heads=3, num_layers=1, mlp_size=4))
+
+
+def test_a_configuration_beside_hugging_faces_file_says_epsilon_gelu_and_grid(tmp_path):
+    """Without it the epsilon is 1e-12, and 36 positions would be 6x6."""
+    config = replace(SMALL, image_size=(16, 36), norm_eps=1e-3, gelu="tanh", in_channels=1)
+    model = parity.perturbed(ViT(config), 3)
+    save_file({name: tensor.contiguous() for name, tensor in to_huggingface(model).items()}, tmp_path / "model.st")
+    (tmp_path / "config.json").write_text(json.dumps(huggingface_config(config)))
+    again, words = said(lambda: load_pretrained(ViT(replace(config, norm_eps=1e-6, gelu="none")),
+                                                tmp_path / "model.st"))
+    assert words == ""
+    assert again.config == config
+    assert torch.equal(logits(again, pictures((16, 36), 1)), logits(model, pictures((16, 36), 1)))
+    with pytest.raises(ValueError, match="3 heads, the model has 4"):
+        load_pretrained(ViT(replace(config, num_heads=4)), tmp_path / "model.st")
+
+
+def test_a_configuration_of_hugging_face_beside_another_librarys_file_is_not_its(tmp_path):
+    torch.save(to_torchvision(ViT(SMALL)), tmp_path / "vit.pth")
+    (tmp_path / "config.json").write_text(json.dumps(huggingface_config(replace(SMALL, norm_eps=1e-3))))
+    assert load_pretrained(ViT(SMALL), tmp_path / "vit.pth").config.norm_eps == 1e-6
 
 
 @pytest.mark.parametrize("course", [False, True])

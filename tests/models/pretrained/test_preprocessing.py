@@ -81,6 +81,21 @@ def test_hugging_faces_processor_beside_the_file_says_it(tmp_path):
     assert images.mean == [0.1, 0.2, 0.3]
 
 
+def test_the_description_of_an_export_comes_before_its_approximation_for_the_hub(tmp_path):
+    """transformers' processor has no name for "fitted on black": read alone, it would say "crop"."""
+    own = {"fit": "scaled to fit, proportions kept, centred on black", "interpolation": "bilinear, antialiased",
+           "crop_share": 1.0, "mean": [0.2], "std": [0.3]}
+    (tmp_path / "description.json").write_text(json.dumps({"preprocessing": own}))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(
+        {"image_mean": [0.5], "image_std": [0.5], "size": {"max_height": 96, "max_width": 80}, "do_center_crop": True,
+         "crop_size": {"height": 96, "width": 80}}))
+    images = found(tmp_path / "model.safetensors", "huggingface").images
+    assert (images.described["fit"], images.mean, images.std) == (own["fit"], [0.2] * 3, [0.3] * 3)
+    assert images.origin == "description.json beside the file"
+    (tmp_path / "description.json").write_text(json.dumps({"preprocessing": {"resize": 224}}))       # another program's
+    assert found(tmp_path / "model.safetensors", "huggingface").images.mean == [0.5] * 3
+
+
 def test_a_configuration_beside_weights_under_torchvisions_names_is_read_too(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"mean": [0.1, 0.2, 0.3], "std": [0.5] * 3, "crop_pct": 1.0}))
     images = found(tmp_path / "mine.pth", "torchvision").images
@@ -193,7 +208,7 @@ def test_random_weights_and_resnets_take_the_flags_too(tmp_path):
 @pytest.mark.parametrize(("kind", "make"), NO_FILES.items())
 def test_a_configuration_that_is_no_file_is_not_opened(kind, make, tmp_path):
     make(tmp_path / "config.json")
-    with pytest.raises(UserError, match=f"config.json, which would give .*, is {kind}"):
+    with pytest.raises(UserError, match=f"config.json, which describes .*, is {kind}"):
         _from_config_file(tmp_path / "w.pth")
 
 
