@@ -13,12 +13,12 @@ PACKAGES = ("models", "data_setup", "functions")
 SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
 LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # import nothing of ours
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
-    "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "training exporting",
-                  "helper_functions"),
+    "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "explain",
+                  "training exporting", "helper_functions"),
     "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "loading", "audit"),
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)
-ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"},
+ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"}, "functions/explain/attention.py": {"models"},
            "data_setup/phantom/__main__.py": {"functions"}}                 # a command, as a script is
 BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {"torchvision"},
                 "pretrained/sources.py": {"torchvision"}, "pretrained/weight_files.py": {"numpy", "safetensors"}}

@@ -148,14 +148,17 @@ def paint_base(image, identity, x, y, levels):
 
 
 def paint_hippocampus(image, identity, x, y, levels, hippocampus):
-    """Low slices: the hippocampus and, on its outer side, the temporal horn, which grows as the hippocampus shrinks."""
+    """Low slices: the hippocampus and, on its outer side, the temporal horn, which grows as the hippocampus shrinks.
+
+    Returns the image and the signed distance to the horn.
+    """
     a, b, loss = identity.half_width, identity.half_length, max(1.0 - hippocampus, -0.25)
     body, horn = 3.5 - 5.0 * loss, 3.0 + 7.0 * loss
     shown = step(levels[:, None, None], 0.42, 0.32)
     temporal_horn = capsule(x, y, (0.54 * a, -0.12 * b), (0.58 * a, 0.20 * b), horn, 0.7 * horn)
     image = paint(image, FLUID, shown * inside(temporal_horn))
     formation = capsule(x, y, (0.47 * a, -0.07 * b), (0.50 * a, 0.20 * b), body, 0.75 * body)
-    return paint(image, 0.58, shown * inside(formation))
+    return paint(image, 0.58, shown * inside(formation)), temporal_horn + 9.0 * (1.0 - shown)
 
 
 def acquire(image, identity, x, y, levels, to_skull, draws):
@@ -169,8 +172,8 @@ def acquire(image, identity, x, y, levels, to_skull, draws):
     return np.floor(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-def render(patient, slices, draws):
-    """The patient's slices from low (hippocampus) to high (no ventricles) as uint8 (slices, HEIGHT, WIDTH)."""
+def draw_tissue(patient, slices, draws):
+    """The patient's slices before the scanner: `image` (slices, HEIGHT, WIDTH), identity, frame, distances (pixels)."""
     identity = draw_identity(draws, patient.sex)
     levels = np.clip((np.arange(slices) + 0.5) / slices + identity.level, 0.0, 1.0)
     x, y, to_skull, ratio = head_frame(identity, levels)
@@ -181,7 +184,8 @@ def render(patient, slices, draws):
     bent_y = y + smooth_noise(draws, levels, 10, 8, 3.4)
     cut = np.minimum(sulci(identity, bent_x, bent_y, levels, size),
                      fissures(identity, 0.6 * x + 0.4 * bent_x, y, levels))
-    depth = np.minimum(cut - gap * (0.45 + 0.75 * ratio * ratio), (size - ratio) * (to_skull / (ratio - 1.0 + 1e-12)))
+    cut, rim = cut - gap * (0.45 + 0.75 * ratio * ratio), (size - ratio) * (to_skull / (ratio - 1.0 + 1e-12))
+    depth = np.minimum(cut, rim)
 
     white, grey = WHITE + identity.white - 0.06 * aged, GREY + identity.grey
     white_share = inside(identity.ribbon - depth, 0.9)
@@ -190,11 +194,33 @@ def render(patient, slices, draws):
     folded = np.sqrt(x * x + 0.04)  # both sides at once
     image = paint_nuclei(image, identity, folded, y, levels)
     image = paint_base(image, identity, folded, y, levels)
-    image = paint_hippocampus(image, identity, folded, y, levels, patient.hippocampus)
+    image, horn = paint_hippocampus(image, identity, folded, y, levels, patient.hippocampus)
     chamber = ventricles(identity, x, y, levels, patient.vbr)
     caps = step(chamber, 1.0 + 2.5 * aged, 0.0) * white_share  # with age, white matter darkens around the ventricles
     image = paint(image, grey, 0.75 * aged * caps)
     image = paint(image, FLUID, inside(chamber))
     image = paint(image, BONE, inside(-to_skull))
     image = paint(image, SCALP + identity.scalp_light, inside(identity.skull - to_skull))
-    return acquire(image, identity, x, y, levels, to_skull, draws)
+    fluid = inside(to_skull) * np.clip((grey - image) / (grey - FLUID), 0.0, 1.0)      # share of a pixel
+    return SimpleNamespace(image=image, identity=identity, levels=levels, x=x, y=y, to_skull=to_skull, fluid=fluid,
+                           in_ventricle=np.minimum(chamber, horn) < 0.7, in_sulcus=(cut < 0.7) & (rim > 0.0))
+
+
+def render(patient, slices, draws):
+    """The patient's slices from low (hippocampus) to high (no ventricles) as uint8 (slices, HEIGHT, WIDTH)."""
+    tissue = draw_tissue(patient, slices, draws)
+    return acquire(tissue.image, tissue.identity, tissue.x, tissue.y, tissue.levels, tissue.to_skull, draws)
+
+
+def structures(patient, slices, draws):
+    """Where the structures of `render`'s slices are: {name: share of each pixel (slices, HEIGHT, WIDTH)}.
+
+    "ventricles": fluid in the lateral and third ventricles and the temporal horns; "sulci": fluid in sulci and fissures
+    inside the brain's contour, not the space around the brain; "head": everything up to the skin. The share of fluid
+    follows from the tissue's brightness between fluid and grey matter.
+    """
+    tissue = draw_tissue(patient, slices, draws)
+    identity = tissue.identity
+    return {"ventricles": tissue.fluid * tissue.in_ventricle,
+            "sulci": tissue.fluid * (tissue.in_sulcus & ~tissue.in_ventricle),
+            "head": inside(tissue.to_skull - identity.skull - identity.scalp)}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_setup.phantom.anatomy import render
+from data_setup.phantom.anatomy import render, structures
 from data_setup.phantom.ceiling import ceiling
 from data_setup.phantom.faults import FAULTS, UNREADABLE, UNUSUAL, Slice, check_faults, plant
 from data_setup.phantom.people import CDR, CLASSES, LATENTS, Draws, draw_person
@@ -68,6 +68,15 @@ def draw_slices(people, slices, seed, confounded):
             name = f"{person.subject}_ses-1_z{index:02d}.png"
             drawn.append(Slice(person, index, person.stage, person.split, name, pixels))
     return drawn
+
+
+def draw_structures(number, slices, seed):
+    """Where ventricles, sulci and head are in the slices of patient `number` of a phantom (`anatomy.structures`).
+
+    `number` counts from 0: sub-012 is patient 11. For sets without the fault `age`.
+    """
+    draws = Draws(seed, number, 2)
+    return structures(draw_person(seed, number, draws), slices, draws)
 
 
 def write(folder, files):

@@ -24,7 +24,7 @@ if in_script():
     mpl.rcdefaults()
     log.setLevel(logging.NOTSET)
 
-__all__ = ["Axes", "Figure", "Rectangle", "as_written", "short"]
+__all__ = ["Axes", "Figure", "Rectangle", "as_written", "mpl", "short"]
 LONGEST = 32      # characters of a name in a figure
 
 
