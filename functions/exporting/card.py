@@ -60,7 +60,7 @@ class Card:
 def check_license(name: str) -> str:
     """UserError unless `name` can be a licence identifier of the Hub, such as cc-by-nc-4.0."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{0,49}", name):
-        raise UserError(f'--license {name[:60]}: not an identifier of the Hub, such as "cc-by-nc-4.0" or "mit"')
+        raise UserError(f'--license {name[:60]!r}: not an identifier of the Hub, such as "cc-by-nc-4.0" or "mit"')
     return name
 
 

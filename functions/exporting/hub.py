@@ -56,10 +56,10 @@ def push(api: Any, folder: Path, full: str) -> str:
 
 def _call(method: Callable, name: str, *arguments, **options) -> Any:
     """One call of the Hub's client, whose errors are all of the token, the network or the Hub."""
-    import httpx  # a dependency of huggingface_hub
+    from huggingface_hub import errors
 
     try:
         return method(*arguments, **options)
-    except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
+    except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"--push {name}: {type(error).__name__}: {reason}") from None

@@ -90,8 +90,8 @@ class Preparation:
     def code(self) -> str:
         """A Python function `prepare(path)` of Pillow and NumPy.
 
-        It is exact for files of 8 bits without transparency and for gray files of 16 bits; of colour with 16 bits
-        Pillow drops the low bytes.
+        It is exact for files of 8 bits without transparency and for gray files of 16 bits, of up to 2^24 pixels and
+        sides up to 50 times as long as each other; of colour with 16 bits Pillow drops the low bytes.
         """
         height, width = self.size
         values = {"height": height, "width": width, "channels": self.channels, "share": self.share,
@@ -137,5 +137,5 @@ class Preparation:
             found.append(f"a crop to a rectangle: images are not resized, and must already be {height} x {width}")
         else:
             found.append("transformers' default backend resizes with torchvision, not Pillow: grey values can differ "
-                         'by 1 of 255; AutoImageProcessor.from_pretrained(…, backend="pil") uses Pillow')
+                         'by 1 or 2 of 255; AutoImageProcessor.from_pretrained(…, backend="pil") uses Pillow')
         return found

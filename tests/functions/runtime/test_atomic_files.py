@@ -1,10 +1,12 @@
+import errno
 import json
+import os
 import pickle
 from pathlib import Path
 
 import pytest
 
-from functions.runtime.atomic_files import link, write_atomically, write_json, write_text
+from functions.runtime.atomic_files import WriteError, link, new_folder, write_atomically, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
@@ -58,3 +60,49 @@ def test_what_has_to_happen_before_the_old_file_goes_happens_after_the_new_one_i
     write_text(path, "old")
     write_atomically(path, lambda file: file.write(b"new"), lambda: link(path, tmp_path / "previous.pt"))
     assert (path.read_text(), (tmp_path / "previous.pt").read_text()) == ("new", "old")
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "export"
+    with new_folder(path) as draft:
+        write_text(draft / "a.txt", "a")
+        assert not path.exists()
+    assert (path / "a.txt").read_text() == "a"
+    assert list(path.parent.iterdir()) == [path]
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path / "other", interrupted)
+    assert list(tmp_path.iterdir()) == [tmp_path / "deep"]
+
+
+def fill(path, then):
+    with new_folder(path) as draft:
+        write_text(draft / "a.txt", "new")
+        then()
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_folder_that_exists_by_then_is_not_replaced(full, tmp_path):
+    def other():
+        (tmp_path / "export").mkdir()
+        if full:
+            write_text(tmp_path / "export" / "a.txt", "old")
+
+    with pytest.raises(FileExistsError, match="export"):
+        fill(tmp_path / "export", other)
+    assert [path.read_text() for path in (tmp_path / "export").iterdir()] == ["old"] * full
+    assert list(tmp_path.iterdir()) == [tmp_path / "export"]
+
+
+def test_a_full_disk_is_reported_with_the_final_name(tmp_path, monkeypatch):
+    def no_space(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("functions.runtime.atomic_files.os.fsync", no_space)
+    with pytest.raises(WriteError, match="No space left") as failure:
+        fill(tmp_path / "export", interrupted)
+    assert f"{tmp_path / 'export' / 'a.txt'} could not be written" in str(failure.value)
+    assert list(tmp_path.iterdir()) == []
