@@ -47,14 +47,14 @@ def export(arguments) -> None:
     if out.exists() or out.is_symlink():
         raise UserError(f"{out} exists: name another folder with --out, or remove it")
     check_writable(out.parent, "name another folder with --out")
+    folder, file, model, checkpoint = load_network(given, pick_device("cpu", available_cores()))
+    scores, items = card.run_facts(folder)
     formats = FORMATS if arguments.format == "all" else (arguments.format,)
     check_packages([*formats, *(["push"] if arguments.push else [])])
     api = hub.hub_api() if arguments.push else None
     target = hub.check_target(api, arguments.push) if api else None
 
-    # The network, and slices to check the files with
-    folder, file, model, checkpoint = load_network(given, pick_device("cpu", available_cores()))
-    scores, items = card.run_facts(folder)
+    # What can be written, and slices to check the files with
     source, reasons, slices = make_source(folder, file, model, checkpoint)
     for name in [name for name in formats if name in reasons]:
         if arguments.format != "all":

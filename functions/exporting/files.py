@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from functions.exporting import exported_program, huggingface, onnx_file
 from functions.exporting.comparison import BATCHES, largest_difference, pytorch_logits, repeated
@@ -54,21 +55,21 @@ def write_files(folder: Path, formats: Collection[str], source: Source) -> Writt
     logits = pytorch_logits(source.model, images)
     written = Written({"description.json": "input, preprocessing, output, classes and caveats"})
     program = exported_program.trace(source.model, *images.shape[1:]) if {"onnx", "torch"} & {*formats} else None
-    if program is not None and "onnx" in formats:
-        file = folder / "model.onnx"
-        opset = onnx_file.write_onnx(program, file, text)
-        run, kept = onnx_file.load_onnx(file)
+    for name in tqdm(formats, desc="exporting", leave=False, disable=None):
+        if name == "huggingface":
+            _write_huggingface(folder, source, images, logits, written)
+            continue
+        assert program is not None
+        if name == "onnx":
+            file = folder / "model.onnx"
+            kind = f"ONNX opset {onnx_file.write_onnx(program, file, text)}"
+            run, kept = onnx_file.load_onnx(file)
+        else:
+            file, kind = folder / "model.pt2", "torch.export"
+            exported_program.write_program(program, file, text)
+            run, kept = exported_program.load_program(file)
         assert kept == text, f"{file.name} holds another description"
-        difference = largest_difference(file.name, run, images, logits)
-        written.files[file.name] = f"ONNX opset {opset}, {_remark(file, difference)}"
-    if program is not None and "torch" in formats:
-        file = folder / "model.pt2"
-        exported_program.write_program(program, file, text)
-        run, kept = exported_program.load_program(file)
-        assert kept == text, f"{file.name} holds another description"
-        written.files[file.name] = f"torch.export, {_remark(file, largest_difference(file.name, run, images, logits))}"
-    if "huggingface" in formats:
-        _write_huggingface(folder, source, images, logits, written)
+        written.files[file.name] = f"{kind}, {_remark(file, largest_difference(file.name, run, images, logits))}"
     return written
 
 

@@ -25,10 +25,12 @@ def cases(bench: Bench) -> Iterator[Case]:
     yield from runs(bench)
     yield from phantoms()
     yield from own_tables(bench)
-    for script in ("tools.compare", "tools.results_table", "tools.grouping_table"):
+    yield from exports()
+    for script in ("tools.compare", "tools.results_table", "tools.grouping_table", "tools.export"):
         for given in ([], ["nowhere"], ["/dev/null"], ["."], [""], ["x" * 300], ["--nonsense"], ["nowhere", "x.csv"]):
             yield Case("tools' flags", f"{script} {str(given)[:40]}", script, given, must="refuse",
-                       names=("RUN", "DATA", "TABLE", "run folder", "File name too long", "an argument", "error: . "))
+                       names=("RUN", "DATA", "TABLE", "run folder", "File name too long", "an argument", "error: . ",
+                              "checkpoint best.pt: no such file"))
     for number, text in enumerate(TABLES):
         def write(bench, folder, text=text):
             (folder / "t.csv").write_text(text)
@@ -47,6 +49,38 @@ def cases(bench: Bench) -> Iterator[Case]:
     for script in ("tools.compare", "tools.results_table"):
         yield Case("tools' flags", f"{script} twice a run", script, ["runs/done", "./runs/done"],
                    lambda bench, folder: evaluated(bench, folder) and None, "refuse")
+
+
+def exports() -> Iterator[Case]:
+    """Exports of whole, damaged and moved runs, and to places that cannot be written."""
+    torch, export = ["runs/done", "--format", "torch"], "tools.export"
+
+    def write(file: str, content: str | None):
+        def change(bench, folder):
+            path = bench.run(folder, "done") / file
+            path.unlink() if content is None else path.write_text(content)
+
+        return change
+
+    def nothing(bench, folder):
+        bench.run(folder, "done")
+
+    def moved(bench, folder):
+        run = bench.run(folder, "done")
+        text = (run / "split.csv").read_text()
+        (run / "split.csv").write_text(text.replace(str(bench.base), "/nowhere"))
+
+    yield Case("tools' exports", "a whole run", export, torch, nothing, "work")
+    yield Case("tools' exports", "slices that are gone", export, torch, moved, "work")
+    yield Case("tools' exports", "a checkpoint alone", export, ["runs/done/last.pt", *torch[1:]], nothing, "work")
+    for file in ("run.json", "split.csv", "metrics.json", "results.csv", "best.pt"):
+        for content in ("", "{}", "\0", "[" * 10**5, None):
+            must = "" if (file, content) == ("run.json", None) else "refuse"
+            yield Case("tools' exports", f"{file}: {str(content)[:9]!r}", export, torch, write(file, content), must)
+    for given in (["--out", "runs"], ["--out", "runs/done/best.pt/x"], ["--out", "/proc/x"], ["--format", "tflite"],
+                  ["--license", "a b"], ["--license", "\x1b[31m"], ["--out", "x" * 300]):
+        yield Case("tools' exports", " ".join(given)[:40], export, [*torch, *given], nothing, "refuse",
+                   ("/proc", "File name too long"))
 
 
 def runs(bench: Bench) -> Iterator[Case]:

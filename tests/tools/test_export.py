@@ -225,7 +225,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_after_a_failure(call_export,
 ])
 def test_invalid_input_is_one_line(arguments, complaint, call_export, tmp_path, monkeypatch):
     monkeypatch.setattr("functions.exporting.hub.hub_api", FakeApi)
-    (tmp_path / "run").mkdir()
+    save(tmp_path / "run", hybrid())
     (tmp_path / "there").mkdir()
     (tmp_path / "damaged.pt").write_bytes(b"PK\3\4 no checkpoint")
     code, out, err = call_export(*arguments)
@@ -234,6 +234,7 @@ def test_invalid_input_is_one_line(arguments, complaint, call_export, tmp_path, 
 
 
 def test_a_missing_package_is_one_line(call_export, tmp_path, monkeypatch):
+    save(tmp_path / "run", hybrid())
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     code, _, err = call_export("run", "--format", "onnx")
     assert (code, err.count("\n")) == (2, 1)
