@@ -72,7 +72,9 @@ class Faithfulness:
         tests = {"insertion": self.passes_insertion, "deletion": self.passes_deletion,
                  "randomisation": self.passes_randomisation}
         failed = [name for name, passed in tests.items() if not passed]
-        return f"not faithful: fails {', '.join(failed)}" if failed else ""
+        if len(failed) < 2:
+            return f"fails the {failed[0]} test" if failed else ""
+        return f"fails the {', '.join(failed[:-1])} and {failed[-1]} tests"
 
 
 def faithfulness(model: nn.Module, images: Tensor, method: str = "rollout", *, layer: int | None = None,
