@@ -26,11 +26,15 @@ from functions.runtime.errors import UserError
 
 PEOPLE, SLICES, SEED = 100, 8, 0       # the demo's phantom
 STRUCTURES = ("ventricles and sulci", "ventricles", "sulci")
-COLOURS = {"trained": "#0072B2", "randomised": "#D55E00"}
+COLOURS = {"trained": "#0072B2", "randomised": "#D55E00"}      # of networks
+BARS = ("#56B4E9", "#E69F00", "#009E73")                        # of methods
+BEST = ("none", "all on the patch with most fluid")             # the most that a map of patches can have
+PASSES = {"insertion": "passes_insertion", "deletion": "passes_deletion", "randomisation": "passes_randomisation",
+          "all three": "passes"}
 
 
 @dataclass
-class TestSet:
+class DemoSlices:
     """The demo's test slices: images (n, C, H, W), patient numbers (n,), names, and where structures are (n, H, W)."""
 
     images: Tensor
@@ -55,14 +59,14 @@ def main(given: list[str]) -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         draw(runs).savefig(options.out.with_suffix(".png"), dpi=120)
         text = (f"`{command}`, commit {facts['commit']}, torch {facts['versions']['torch']}\n\n{share_table(runs)}\n\n"
-                f"{test_table(runs)}\n")
+                f"{pass_table(runs)}\n")
         options.out.write_text(text, encoding="utf-8")
         print(text)
 
 
 @dataclass
 class Measured:
-    """One run: for each (network, method) the per-patient sums of `on_structures`, and the tests of trained maps."""
+    """One run: for each (network, method) the result of `on_structures`, and the tests of the trained maps."""
 
     on: dict[tuple[str, str], np.ndarray]
     tests: dict[str, list[Faithfulness]]
@@ -80,6 +84,7 @@ def measure(run: Path, number: int, quick: bool) -> Measured:
     networks = {"trained": model, "randomised": randomised(model, torch.Generator().manual_seed(number))}
     on = {(name, method): on_structures(maps_of(network, data.images, method), data)
           for name, network in networks.items() for method in METHODS}
+    on[BEST] = on_structures(best_maps(data, patch_grid(model)), data)
     patients = np.unique(data.patients)[:2 if quick else None]
     chosen = [np.flatnonzero(data.patients == patient)[i % SLICES] for i, patient in enumerate(patients)]
     tests = {method: faithfulness(model, data.images[chosen], method, seed=number)[1] for method in METHODS}
@@ -87,7 +92,7 @@ def measure(run: Path, number: int, quick: bool) -> Measured:
     return Measured(on, tests)
 
 
-def demo_test_set(run: Path, preprocessing: dict) -> TestSet:
+def demo_test_set(run: Path, preprocessing: dict) -> DemoSlices:
     """The run's test slices and the structures in them."""
     from data_setup.listing.data_folders import PHANTOM, find_folders
     from data_setup.loading.transforms import image_reader
@@ -106,7 +111,7 @@ def demo_test_set(run: Path, preprocessing: dict) -> TestSet:
     images = torch.stack([read(file) for file in files])
     if images.shape[-2:] != found["head"].shape[-2:]:
         raise UserError(f"{run} has slices of {images.shape[-2]}x{images.shape[-1]} pixels, the phantom 96x80")
-    return TestSet(images, numbers, [str(file) for file in files], found)
+    return DemoSlices(images, numbers, [str(file) for file in files], found)
 
 
 def maps_of(model: nn.Module, images: Tensor, method: str) -> Tensor:
@@ -114,7 +119,13 @@ def maps_of(model: nn.Module, images: Tensor, method: str) -> Tensor:
     return torch.cat([explain(model, part, method) for part in images.split(64)])
 
 
-def on_structures(maps: Tensor, data: TestSet) -> np.ndarray:
+def best_maps(data: DemoSlices, grid: tuple[int, int]) -> Tensor:
+    """Maps (n, rows, columns) with all attention on the patch that ventricles and sulci cover most."""
+    covered = F.adaptive_avg_pool2d(data.structures[STRUCTURES[0]][:, None], grid).flatten(1)
+    return F.one_hot(covered.argmax(dim=1), grid[0] * grid[1]).view(-1, *grid)
+
+
+def on_structures(maps: Tensor, data: DemoSlices) -> np.ndarray:
     """(patients, 2 + 2 · 3): the means over each patient's slices of the share of attention in the head and on each of
     STRUCTURES, then the same shares of a uniform map, which are the shares of the image's area.
     """
@@ -147,32 +158,32 @@ def ratios(on: np.ndarray) -> dict[str, tuple[float, float, float]]:
 def share_table(runs: Sequence[Measured]) -> str:
     """Attention over chance; intervals over patients, of the mean over runs; the spread of runs beside them."""
     rows = []
-    for network in COLOURS:
-        for method in METHODS:
-            each = [run.on[network, method] for run in runs]
-            mean = np.mean(each, axis=0)
-            spread = np.std([ratios(on)["both, within the head"][0] for on in each], ddof=1) if len(runs) > 1 else np.nan
-            cells = [f"{r:.2f} [{low:.2f}, {high:.2f}]" for r, low, high in ratios(mean).values()]
-            rows.append([network, method, f"{mean[:, 1].mean():.1%} ({mean[:, 5].mean():.1%})", *cells, f"{spread:.2f}"])
-    head = ["weights", "method", "attention on ventricles and sulci (their area)", "head", *STRUCTURES[:1],
-            f"{STRUCTURES[0]}, within the head", "ventricles, within the head", "sulci, within the head",
-            "SD over seeds of the column 'ventricles and sulci, within the head'"]
+    for network, method in runs[0].on:
+        each = [run.on[network, method] for run in runs]
+        mean = np.mean(each, axis=0)
+        cells = [f"{r:.2f} [{low:.2f}, {high:.2f}]" for r, low, high in ratios(mean).values()]
+        if len(runs) > 1:
+            cells[2] += f" ± {np.std([ratios(on)['both, within the head'][0] for on in each], ddof=1):.2f}"
+        rows.append([network, method, f"{mean[:, 1].mean():.1%}", *cells])
+    uniform = runs[0].on["trained", METHODS[0]][:, 4:].mean(axis=0)
+    head = ["weights", "method", f"on {STRUCTURES[0]} (uniform: {uniform[1]:.1%})", "head / area", "both / area",
+            "both / area, within the head ± SD over seeds", "ventricles / area, within the head",
+            "sulci / area, within the head"]
     return table(head, rows)
 
 
-def test_table(runs: Sequence[Measured]) -> str:
+def pass_table(runs: Sequence[Measured]) -> str:
     """How many maps of the trained networks pass each test."""
     rows = []
     for method in METHODS:
         tests = [test for run in runs for test in run.tests[method]]
-        passed = [np.mean([getattr(test, name) for test in tests]) for name in
-                  ("passes_insertion", "passes_deletion", "passes_randomisation", "passes")]
+        passed = [np.mean([getattr(test, name) for test in tests]) for name in PASSES.values()]
         means = [np.mean([test.insertion - np.mean(test.random) for test in tests]),
                  np.mean([test.deletion - np.mean(test.random) for test in tests]),
                  np.mean([np.mean(test.similarity) for test in tests])]
         rows.append([method, len(tests), *(f"{share:.0%}" for share in passed),
                      *(f"{mean:+.3f}" for mean in means)])
-    head = ["method", "maps", "pass insertion", "pass deletion", "pass randomisation", "pass all",
+    head = ["method", "maps", *(f"pass {name}" for name in PASSES),
             "insertion area over random orders", "deletion area over random orders", "rank correlation, randomised"]
     return table(head, rows)
 
@@ -194,14 +205,11 @@ def draw(runs: Sequence[Measured]) -> Figure:
     left.set(xlabel="attention on ventricles and sulci / their share of the head (1: chance)", ylim=(2.5, -0.5))
     left.xaxis.label.set_fontsize("small")
     left.legend(fontsize="small")
-    names = ("insertion", "deletion", "randomisation", "all three")
     for place, method in enumerate(METHODS):
         tests = [test for run in runs for test in run.tests[method]]
-        shares = [np.mean([getattr(test, name) for test in tests])
-                  for name in ("passes_insertion", "passes_deletion", "passes_randomisation", "passes")]
-        right.bar(np.arange(4) + 0.27 * (place - 1), shares, 0.25, label=method,
-                  color=("#56B4E9", "#E69F00", "#009E73")[place])
-    right.set_xticks(range(4), names)
+        shares = [np.mean([getattr(test, name) for test in tests]) for name in PASSES.values()]
+        right.bar(np.arange(4) + 0.27 * (place - 1), shares, 0.25, label=method, color=BARS[place])
+    right.set_xticks(range(4), PASSES)
     right.set(ylabel="maps that pass", ylim=(0, 1))
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     right.legend(fontsize="small")

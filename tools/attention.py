@@ -60,7 +60,7 @@ def draw(arguments) -> None:
         paths, classes = arguments.images, [""] * len(arguments.images)
         shown = len(paths)
     else:
-        paths, classes = test_slices(folder)
+        paths, classes = run_test_slices(folder)
         shown = min(arguments.count, len(paths))
     out = arguments.out or folder / "attention"
     make_folder(out)                                           # check that it is writable before starting
@@ -89,7 +89,7 @@ def draw(arguments) -> None:
     print(printable(f"{out} holds figure6.png, figure7.png and faithfulness.csv"))
 
 
-def test_slices(run: Path) -> tuple[list[Path], list[str]]:
+def run_test_slices(run: Path) -> tuple[list[Path], list[str]]:
     """(paths, classes) of a run's test slices in random order, one of each patient first, then the others."""
     from data_setup.listing.data_folders import find_folders
     from data_setup.listing.moved_data import written_split
@@ -125,8 +125,9 @@ def caption(predicted: str, probability: float, true: str) -> str:
 def row(path: Path, method: str, test) -> dict:
     import numpy as np
 
-    return {"path": str(path), "slice": path.name, "map": method, "insertion": test.insertion, "deletion": test.deletion,
-            "random orders": np.mean(test.random), "p insertion": test.p_insertion, "p deletion": test.p_deletion,
+    return {"path": str(path), "slice": path.name, "map": method,
+            "insertion": test.insertion, "deletion": test.deletion, "random orders": np.mean(test.random),
+            "p insertion": test.p_insertion, "p deletion": test.p_deletion,
             "rank correlation": np.mean(test.similarity), "its limit": test.similarity_limit,
             "result": test.caveat or "passes"}
 

@@ -102,7 +102,8 @@ def draw_distances(axis: Axes, distances: Tensor, uniform: float) -> None:
     axis.axhline(uniform, color="0.5", ls="--", lw=1, label="uniform attention")
     axis.scatter(torch.arange(1, layers + 1).repeat_interleave(heads), distances.flatten(), s=22, color=CURVE,
                  alpha=0.7, edgecolor="none", label="one head")
-    axis.set(xlabel="layer", ylabel="mean attention distance (pixels)", ylim=(0, 1.15 * max(uniform, distances.max())))
+    top = 1.15 * max(uniform, float(distances.max()))
+    axis.set(xlabel="layer", ylabel="mean attention distance (pixels)", ylim=(0, top))
     axis.locator_params(axis="x", integer=True)
     axis.set_title("Mean attention distance", fontsize="medium")
     axis.grid(alpha=0.3)

@@ -17,8 +17,10 @@ def embedding_filters(model: nn.Module) -> Tensor:
     """The filters of the patch embedding (D, C, P, P); of a hybrid those of its stem's first convolution, on pixels."""
     network: Any = network_of(model)
     if isinstance(network, HybridViT):
-        return network.patch_embedding.project.stem.conv_root.weight.detach()
-    return (network.patch_embedding.project if isinstance(network, ViT) else network.conv_proj).weight.detach()
+        convolution: Any = network.get_submodule("patch_embedding.project.stem.conv_root")
+    else:
+        convolution = network.patch_embedding.project if isinstance(network, ViT) else network.conv_proj
+    return convolution.weight.detach()
 
 
 def principal_filters(model: nn.Module, count: int = COMPONENTS) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,8 @@ def overlay(image: Tensor, shares: Tensor, smooth: bool = True, largest: float |
     top = float(shares.max()) if largest is None else largest
     strength = np.clip(values / top, 0, 1) if top > 0 else np.zeros_like(values)
     alpha = OPACITY * strength[..., None]
-    return np.round(255 * ((1 - alpha) * DIMMED * gray_levels(image) + alpha * COLOURS(strength)[..., :3])).astype(np.uint8)
+    mixed = (1 - alpha) * DIMMED * gray_levels(image) + alpha * COLOURS(strength)[..., :3]
+    return np.round(255 * mixed).astype(np.uint8)
 
 
 def draw_overlay(axis: Axes, image: Tensor, shares: Tensor, caption: str = "", caveat: str = "",
