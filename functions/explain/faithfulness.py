@@ -139,17 +139,22 @@ def levels(count: int) -> np.ndarray:
 
 @torch.no_grad()
 def shown_curves(model: nn.Module, image: Tensor, target: int, orders: Tensor) -> np.ndarray:
-    """The class's probability as the first 0 … N patches of each order (n, N) are shown: (n, levels)."""
-    grid = patch_grid(model)
-    shown = torch.stack([torch.zeros(len(orders), orders.shape[1]).scatter(1, orders[:, :level], 1.0)
-                         for level in levels(orders.shape[1])], dim=1)             # (n, levels, N)
-    masks = shown.flatten(0, 1).unflatten(1, grid)[:, None]                        # (n · levels, 1, rows, columns)
+    """The class's probability as the first 0 … N patches of each order (n, N) are shown: (n, levels).
+
+    Nothing and everything, where all orders are equal, are computed once.
+    """
+    grid, (n, count) = patch_grid(model), orders.shape
+    between = [torch.zeros(n, count).scatter(1, orders[:, :level], 1.0) for level in levels(count)[1:-1]]
+    shown = torch.cat([torch.zeros(1, count), torch.ones(1, count), *between])     # (2 + (levels - 2) n, N)
+    masks = shown.unflatten(1, grid)[:, None]                                      # (…, 1, rows, columns)
     down, across = image.shape[-2] // grid[0], image.shape[-1] // grid[1]
     found = []
     for part in masks.split(BATCH):
         pixels = part.to(image.device).repeat_interleave(down, 2).repeat_interleave(across, 3)
         found.append(model(image * pixels).float().softmax(dim=1)[:, target].cpu())
-    return torch.cat(found).view(len(orders), -1).double().numpy()
+    values = torch.cat(found).double()
+    nothing, everything = values[:2, None].expand(2, n)
+    return torch.cat([nothing[None], values[2:].view(-1, n), everything[None]]).T.numpy()
 
 
 def map_order(shares: Tensor, generator: torch.Generator) -> Tensor:

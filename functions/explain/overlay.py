@@ -74,5 +74,6 @@ def overlay_figure(image: Tensor, shares: Tensor, caption: str = "", caveat: str
     draw_overlay(axis, image, shares, caption, caveat, smooth)
     if colour_bar:
         colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, float(shares.max()) or 1.0), COLOURS)
-        figure.colorbar(colours, ax=axis, label="share of one patch", format=lambda value, _: f"{value:.1%}")
+        beside = axis.inset_axes((1.03, 0, 0.05, 1))                             # as high as the image
+        figure.colorbar(colours, cax=beside, label="share of one patch", format=lambda value, _: f"{value:.1%}")
     return as_written(figure)

@@ -52,9 +52,10 @@ def test_a_common_scale_makes_maps_comparable():
 def test_the_figure_has_the_caption_and_the_caveat(tmp_path):
     figure = overlay_figure(torch.rand(1, 8, 15), torch.rand(2, 3), "MildDemented 87% $rollout",
                             "fails the deletion test")
-    axis, bar = figure.axes
+    [axis] = figure.axes
+    [bar] = axis.child_axes
     texts = [axis.get_xlabel(), *(text.get_text() for text in axis.texts)]
     assert texts == ["MildDemented 87% $rollout", "fails the deletion test"]
     assert bar.get_ylabel() == "share of one patch"
     figure.savefig(tmp_path / "overlay.png")
-    assert len(overlay_figure(torch.rand(1, 8, 15), torch.zeros(2, 3), colour_bar=False).axes) == 1
+    assert overlay_figure(torch.rand(1, 8, 15), torch.zeros(2, 3), colour_bar=False).axes[0].child_axes == []
