@@ -142,6 +142,6 @@ def test_every_directory_of_the_map_is_there():
                  "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "env.yml", "requirements.txt",
                  "requirements-dev.txt", "pyproject.toml", ".ci/run", ".github/workflows/ci.yml",
                  ".pre-commit-config.yaml", "notebooks/loss_curves.ipynb", "benchmarks/__main__.py", "docs/data.md",
-                 "docs/audit.md", "docs/training.md", "docs/weights.md", "docs/evaluation.md", "docs/explain.md", "docs/api.md",
-                 "docs/RESULTS.md", "docs/HONESTY.md", "docs/BENCHMARKS.md", "docs/SCALING.md", "docs/LOG.md"):
+                 "docs/audit.md", "docs/training.md", "docs/weights.md", "docs/evaluation.md", "docs/explain.md",
+                 "docs/api.md", "docs/RESULTS.md", "docs/HONESTY.md", "docs/BENCHMARKS.md", "docs/SCALING.md", "docs/LOG.md"):
         assert (ROOT / file).is_file(), file
