@@ -138,7 +138,7 @@ def test_the_checks_before_a_commit_are_those_before_the_tests():
 
 
 def test_every_directory_of_the_map_is_there():
-    for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "README.md", "CONTRIBUTING.md",
+    for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "predict.py", "README.md", "CONTRIBUTING.md",
                  "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "env.yml", "requirements.txt",
                  "requirements-dev.txt", "pyproject.toml", ".ci/run", ".github/workflows/ci.yml",
                  ".pre-commit-config.yaml", "notebooks/loss_curves.ipynb", "benchmarks/__main__.py", "docs/data.md",

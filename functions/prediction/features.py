@@ -33,7 +33,9 @@ class FeatureExtractor:
         with _recorded(self.middle, _output) as tokens, _recorded(self.head, _input) as last:
             probabilities = self._probabilities(images)
         count = len(images)                                   # a frozen backbone pads its last chunk
-        parts = [torch.cat(tokens)[:count, 1:].mean(dim=1)] * bool(tokens) + [torch.cat(last)[:count]]
+        parts = [torch.cat(last)[:count]]
+        if tokens:
+            parts.insert(0, torch.cat(tokens)[:count, 1:].mean(dim=1))
         features = torch.cat([part.float() for part in parts], dim=1).cpu()
         if self.mirrored:
             probabilities = (probabilities + self._probabilities(images.flip(3))) / 2
