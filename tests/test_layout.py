@@ -19,6 +19,7 @@ LEVELS = {       # a room imports from rooms of earlier levels, and from itself
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)
 ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"}, "functions/explain/attention.py": {"models"},
+           "functions/prediction/features.py": {"models"},
            "data_setup/phantom/__main__.py": {"functions"}}                 # a command, as a script is
 BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {"torchvision"},
                 "pretrained/sources.py": {"torchvision"}, "pretrained/weight_files.py": {"numpy", "safetensors"}}
