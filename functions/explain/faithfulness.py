@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from functions.explain.attention import check_inference, patch_grid
 from functions.explain.maps import check_choice, explain
+from functions.runtime.errors import UserError
 
 ORDERS = 39        # random orders: with 39, the best of all 40 has p = 0.025 and the second best 0.05
 COPIES = 10        # of the model with randomised weights
@@ -72,7 +73,9 @@ class Faithfulness:
         tests = {"insertion": self.passes_insertion, "deletion": self.passes_deletion,
                  "randomisation": self.passes_randomisation}
         failed = [name for name, passed in tests.items() if not passed]
-        return f"not faithful: fails {', '.join(failed)}" if failed else ""
+        if len(failed) < 2:
+            return f"fails the {failed[0]} test" if failed else ""
+        return f"fails the {', '.join(failed[:-1])} and {failed[-1]} tests"
 
 
 def faithfulness(model: nn.Module, images: Tensor, method: str = "rollout", *, layer: int | None = None,
@@ -93,6 +96,9 @@ def faithfulness(model: nn.Module, images: Tensor, method: str = "rollout", *, l
     like `explain`.
     Sources: Petsiuk, Das and Saenko 2018, arXiv 1806.07421; Adebayo et al. 2018, arXiv 1810.03292.
     """
+    if orders < 1 / LEVEL - 1 or copies < 2:
+        raise UserError(f"{orders} random orders and {copies} randomised copies: the tests need at least "
+                        f"{1 / LEVEL - 1:.0f} and 2")
     check_inference(model)
     check_choice(model, method, layer, head, target)
     maps = explain(model, images, method, layer=layer, head=head, target=target)
