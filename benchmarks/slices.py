@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_setup.listing.class_folders import find_image_files
+from data_setup.listing.image_files import find_image_files
 from data_setup.phantom.generate import draw_slices, encode_png
 from data_setup.phantom.people import CLASSES
 

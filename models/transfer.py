@@ -14,7 +14,7 @@ from models.pretrained.load import set_eps_and_gelu
 from models.vit import ViT
 
 RESNETS = ("resnet18", "resnet50")
-MODELS = ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", *RESNETS)
+MODELS = (*VARIANTS, *RESNETS)
 CHUNK = 32     # images per forward pass of a frozen backbone
 
 

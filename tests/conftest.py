@@ -48,8 +48,18 @@ def arguments(slices):
     return ["--train_dir", str(slices / "train"), "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]
 
 
-def save_blank(figure, file, format, **options):
-    """Stands in for Figure.savefig: a picture of one pixel. Layout and drawing are most of a tiny run's time."""
+def leave_blank(change=setattr):
+    """Figures are made, but each is saved as one pixel: ticks, layout and drawing are most of a tiny run's time.
+
+    `change` is setattr or monkeypatch.setattr.
+    """
+    from matplotlib.figure import Figure
+
+    change(Figure, "savefig", _save_blank)
+    change(Figure, "findobj", lambda figure, match: [])      # `as_written` asks for all texts: every tick would be made
+
+
+def _save_blank(figure, file, format, **options):
     assert format == "png"
     Image.new("L", (1, 1)).save(file, "PNG")
 
@@ -63,7 +73,7 @@ def drawn():
 def call_script(request, tmp_path, monkeypatch, capsys):
     """Calls a script's main without a new process, in an empty folder: (exit code, stdout, stderr)."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_blank)
+        leave_blank(monkeypatch.setattr)
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def call(main, *arguments):

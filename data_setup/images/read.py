@@ -68,11 +68,14 @@ def read_image(path: str | Path, channels: int) -> np.ndarray:
     if channels not in (1, 3):
         raise UserError(f"an image has 1 or 3 channels, not {channels}")
     with ExitStack() as stack:
+        return _to_uint8(_decode(path, stack), channels, path)
+
+
+def read_gray_and_rgb(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """One image file as uint8 (H, W, 1) and (H, W, 3), decoded once; errors as in `read_image`."""
+    with ExitStack() as stack:
         decoded = _decode(path, stack)
-        pixels = _read_pixels(decoded, channels)                        # (H, W, channels), or (H, W, 1) of deep gray
-    if decoded.deep:
-        pixels = np.repeat(_scale_depth(pixels, path), channels // pixels.shape[2], axis=2)
-    return np.ascontiguousarray(_upright(pixels, decoded.orientation))
+        return _to_uint8(decoded, 1, path), _to_uint8(decoded, 3, path)
 
 
 def read_gray(path: str | Path, side: int = SIDE) -> np.ndarray:
@@ -119,6 +122,14 @@ def _decode(path: str | Path, stack: ExitStack) -> _DecodedImage:
         raise UserError(f"{path}: decoding needs more memory than its size implies; probably damaged") from None
     except Exception as error:      # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, ...
         raise UserError(f"{path}: {_reason(error)}") from error
+
+
+def _to_uint8(decoded: _DecodedImage, channels: int, path: str | Path) -> np.ndarray:
+    """The pixels, upright: uint8 (H, W, channels)."""
+    pixels = _read_pixels(decoded, channels)                            # (H, W, channels), or (H, W, 1) of deep gray
+    if decoded.deep:
+        pixels = np.repeat(_scale_depth(pixels, path), channels // pixels.shape[2], axis=2)
+    return np.ascontiguousarray(_upright(pixels, decoded.orientation))
 
 
 def _check_png(path: str | Path) -> None:

@@ -175,7 +175,8 @@ MODEL = [
             "dropout rate, after every dense layer except qkv, and after the positions"),
 ]
 PRETRAINED = [
-    Setting("model", str, "vit_b_16", "vit_b_16, vit_b_32, vit_l_16, vit_l_32, vit_h_14, resnet18 or resnet50"),
+    Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_16, vit_s_32, vit_b_8, vit_b_16, vit_b_32, "
+            "vit_l_16, vit_l_32, vit_h_14, resnet18 or resnet50"),
     Setting("weights", weights_source, "DEFAULT", "a torchvision name, a .pth, .safetensors or .npz file, or random"),
     Setting("backbone", _one_of("torchvision", "ours"), "torchvision", "ours: the hand-written ViT, same weights"),
     Setting("train", trained_part, "head", "head (backbone frozen), last:K (last K blocks and the head), all"),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchvision.models import WeightsEnum, get_model_weights
+from torchvision.models import WeightsEnum, get_model_weights, list_models
 
 from functions.runtime.errors import UserError, not_a_file
 
@@ -74,13 +74,23 @@ def find_image_settings(model: str, source: str, path: Path, digest: str, where:
     if source in ("timm", "huggingface") and (name := re.search(IMAGENET_NAMES, f"{path.name} {where}".lower())):
         return _from_preset("ImageNet", f'ImageNet\'s, by the name "{name[0]}"; override with --mean and --std')
     if source == "torchvision":
-        sizes = {tuple(w.transforms().crop_size * 2)[:2]: w for w in reversed(get_model_weights(model))}
-        preset = sizes.get(native) or get_model_weights(model).DEFAULT
+        sizes = {tuple(w.transforms().crop_size * 2)[:2]: w for w in reversed(torchvision_weights(model))}
+        preset = sizes.get(native) or default_preset(model)
         return from_preset(preset, f"assumed: torchvision's {preset.name}; override with --mean and --std")
     if source not in PRESETS:
         return None
     return _from_preset(source, f"assumed: {source}'s most common settings; those of DeiT, DINO and MAE have "
                         "ImageNet's mean and std: override with --mean and --std")
+
+
+def torchvision_weights(model: str) -> list[WeightsEnum]:
+    """torchvision's weights of a model, the best first; [] for a size that it does not have."""
+    return list(get_model_weights(model)) if model in list_models() else []
+
+
+def default_preset(model: str) -> WeightsEnum:
+    """torchvision's default weights of a model, for their preprocessing; those of ViT-B/16 for sizes without any."""
+    return get_model_weights(model if torchvision_weights(model) else "vit_b_16").DEFAULT
 
 
 def from_preset(known: WeightsEnum, origin: str) -> ImageSettings:

@@ -14,7 +14,14 @@ from models.config import VARIANTS
 from models.pretrained.key_maps import Converted, convert, real_numbers
 from models.pretrained.load import adapt, torchvision_names
 from models.pretrained.prefixes import other_heads, without_prefix
-from models.pretrained.preprocessing import ImageSettings, find_image_settings, for_channels, from_preset
+from models.pretrained.preprocessing import (
+    ImageSettings,
+    default_preset,
+    find_image_settings,
+    for_channels,
+    from_preset,
+    torchvision_weights,
+)
 from models.pretrained.weight_files import file_hash, read_weights
 from models.transfer import MODELS, RESNETS, TransferConfig, TransferModel
 
@@ -63,7 +70,7 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
     config = TransferConfig(model, backbone, in_channels=in_channels,     # a first check, before any download
                             image_size=image_size or (VARIANTS[model].image_size if model in VARIANTS else (224, 224)))
     if source == "random":
-        default = get_model_weights(model).DEFAULT
+        default = default_preset(model)
         size = image_size or tuple(default.transforms().crop_size * 2)[:2]
         assumed = for_channels(from_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
         return Pretrained(replace(config, image_size=size), None, "random", None, assumed, (assumed.summary(size),))
@@ -71,12 +78,12 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
     named = _named(model, source) if isinstance(source, str) else None
     path = _download(named) if named else Path(source)
     file, digest = read_weights(path), file_hash(path)
-    known = named or next((w for w in get_model_weights(model) if Path(w.url).name == path.name
+    known = named or next((w for w in torchvision_weights(model) if Path(w.url).name == path.name
                            or digest.startswith(Path(w.url).stem.rsplit("-", 1)[1])), None)
     words = f"{known or path.name}, SHA-256 {digest[:12]}…"
     try:
         if model in RESNETS:
-            kind, default = "torchvision", known or get_model_weights(model).DEFAULT
+            kind, default = "torchvision", known or default_preset(model)
             native = tuple(default.transforms().crop_size * 2)[:2]
             config = replace(config, image_size=image_size or native)
             weights, notes = resnet_weights(file.tensors, config)
@@ -112,6 +119,9 @@ def load_transfer(pretrained: Pretrained, num_classes: int) -> TransferModel:
 
 
 def _named(model: str, name: str) -> WeightsEnum:
+    if not torchvision_weights(model):
+        raise UserError(f"torchvision has no weights of {model}: give a file, --weights FILE, or use --weights random "
+                        "for random initialisation")
     known = get_model_weights(model)
     if name not in (*known.__members__, "DEFAULT"):
         raise UserError(f'torchvision has no weights "{name}" for {model}; it has {", ".join(known.__members__)}')

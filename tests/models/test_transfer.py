@@ -158,7 +158,7 @@ def test_a_resnets_stages_are_its_blocks():
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"model": "vit_s_16"}, 'unknown pretrained model "vit_s_16"; known: vit_b_16'),
+        ({"model": "vit_q_16"}, 'unknown pretrained model "vit_q_16"; known: vit_ti_16'),
         ({"model": "resnet18", "backbone": "ours"}, "resnet18 is not"),
         ({"image_size": (15, 12)}, "image size 15x12 is not a multiple of the patch size 4"),
     ],

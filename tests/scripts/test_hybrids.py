@@ -68,7 +68,7 @@ def test_what_a_hybrid_cannot_be_is_one_line(call_train, hybrid, flags, complain
 def test_fine_tuning_names_what_it_takes_instead_of_a_hybrid(call_script):
     code, _, err = call_script(train_transferlearning.main, "--model", "r50_vit_b_16", "--demo")
     assert (code, err.count("\n")) == (2, 1)
-    assert 'unknown pretrained model "r50_vit_b_16"; known: vit_b_16, ' in err
+    assert 'unknown pretrained model "r50_vit_b_16"; known: vit_ti_16, ' in err
 
 
 def test_help_names_every_model():

@@ -134,8 +134,11 @@ def test_print_and_video_colours_come_back_close(tmp_path):
     path = save(tmp_path / "cmyk.tif", Image.fromarray(RGB).convert("CMYK"))
     np.testing.assert_allclose(read_image(path, 3), RGB, atol=1)
     path = save(tmp_path / "ycbcr.tif", Image.fromarray(RGB).convert("YCbCr"))
-    assert Image.open(path).mode == "YCbCr"
-    np.testing.assert_allclose(read_image(path, 3).astype(int), RGB, atol=3)
+    if Image.open(path).mode == "YCbCr":            # Pillow before 13 cannot read such a file that it wrote
+        np.testing.assert_allclose(read_image(path, 3).astype(int), RGB, atol=3)
+    else:
+        with pytest.raises(UserError, match="ycbcr.tif"):
+            read_image(path, 3)
     smooth = np.stack([RAMP // 2 + 60, RAMP // 4 + 90, RAMP // 3 + 80], axis=2)         # well inside Lab's gamut
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     path = save(tmp_path / "lab.tif", ImageCms.profileToProfile(Image.fromarray(smooth), srgb, lab, outputMode="LAB"))

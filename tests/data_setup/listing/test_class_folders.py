@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data_setup.listing import class_folders
+from data_setup.listing import image_files
 from data_setup.listing.class_folders import (
     RESERVED,
     check_class_name,
-    find_image_files,
     list_class_folders,
     list_slices,
 )
@@ -182,14 +181,14 @@ def test_links_to_elsewhere_and_to_the_same_class_are_followed(folders, tmp_path
 
 def test_folders_that_cannot_be_read_are_named_and_counted(folders, monkeypatch):
     save_noise(folders["train"] / "AD" / "locked" / "a.png")
-    real = class_folders._entries
+    real = image_files._entries
 
     def locked(folder):
         if folder.name == "locked":
             raise PermissionError(13, "Permission denied")
         return real(folder)
 
-    monkeypatch.setattr(class_folders, "_entries", locked)
+    monkeypatch.setattr(image_files, "_entries", locked)
     table, left_out, warnings = list_slices(folders)
     assert len(table) == 18
     where = f"{folders['train'] / 'AD' / 'locked'}: folder cannot be read (Permission denied)"
@@ -248,33 +247,6 @@ def test_split_folders_inside_a_class_folder_are_refused(tmp_path):
         list_class_folders({"test": tmp_path}, "do this instead")
 
 
-def test_find_image_files_sorts_and_hides(tmp_path):
-    for name in ["b/2.PNG", "b/10.png", "a.jpeg", "a.txt", "b/Thumbs.db", ".hidden.png", ".ipynb_checkpoints/c.png",
-                 "b/.DS_Store", "c/d/e/deep.tif"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    images, left_out = find_image_files(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in images] == ["a.jpeg", "b/10.png", "b/2.PNG",
-                                                                         "c/d/e/deep.tif"]
-    assert [entry.path.relative_to(tmp_path).as_posix() for entry in left_out] == [
-        ".hidden.png", ".ipynb_checkpoints", "a.txt", "b/.DS_Store", "b/Thumbs.db"]
-
-
-def test_find_image_files_below_a_hidden_folder_and_with_linked_folders(tmp_path):
-    root = tmp_path / ".cache" / "root"
-    write(root / "a", "1.png")
-    write(tmp_path / "far", "2.png")
-    (root / "a" / "far").symlink_to(tmp_path / "far")
-    (root / "z").mkdir()
-    (root / "z" / "far again").symlink_to(tmp_path / "far")
-    assert find_image_files(root)[0] == [root / "a" / "1.png", root / "a" / "far" / "2.png"]
-
-
-def test_find_image_files_without_a_folder(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere: no such folder"):
-        find_image_files(tmp_path / "nowhere")
-
-
 @pytest.mark.parametrize("names", [("fold1", "fold2"), ("AD_train", "AD_test"), ("siteA", "siteB", "siteC")])
 def test_folders_whose_folders_are_the_classes_are_no_classes(tmp_path, names):
     for name in names:
@@ -291,23 +263,6 @@ def test_folders_of_views_and_of_patients_within_a_class_are_fine(tmp_path, firs
         for number, folder in enumerate(inside):
             save_noise(tmp_path / name / folder / "a.png", 10 * len(name) + number + (name == "B") * 5)
     assert set(list_slices({"train": tmp_path}).table["class"]) == {"A", "B"}
-
-
-def test_a_link_that_cannot_be_followed_is_named_and_left_out(tmp_path, monkeypatch):
-    """As /proc/1/cwd is for anybody but root: Python's realpath raises PermissionError there."""
-    write(tmp_path, "a.png")
-    (tmp_path / "up.png").symlink_to("a.png")
-    real = os.path.realpath
-
-    def refusing(path, **options):
-        if str(path).endswith("up.png"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, **options)
-
-    monkeypatch.setattr(os.path, "realpath", refusing)
-    images, left_out = find_image_files(tmp_path)
-    assert [path.name for path in images] == ["a.png"]
-    assert [str(entry) for entry in left_out] == [f"{tmp_path}/up.png: link cannot be followed (Permission denied)"]
 
 
 @pytest.mark.parametrize("name", [".hidden", "CVS"])

@@ -42,4 +42,4 @@ def test_the_advice_for_a_long_epoch_names_what_the_script_knows(script):
     flags = [word for word in text.replace(",", "").replace(";", "").split() if word.startswith("--")]
     assert flags
     assert set(flags) <= set(make_parser("", script)._option_string_actions)
-    assert ("vit_ti_16" in text) == (script is SCRATCH), "the other script has no such model"
+    assert ("vit_ti_16" in text) == (script is SCRATCH), "the other script loads weights of one size"

@@ -169,6 +169,7 @@ def test_resnets_load_strictly_and_gray_images_too(tmp_path):
     [
         ("vit_b_16", "IMAGENET22K", 'no weights "IMAGENET22K" for vit_b_16; it has IMAGENET1K_V1'),
         ("vit_b_16", "nowhere.pth", "nowhere.pth"),
+        ("vit_ti_16", "DEFAULT", "torchvision has no weights of vit_ti_16: give a file, --weights FILE"),
         ("vit_q_16", "random", 'unknown pretrained model "vit_q_16"'),
     ],
 )
@@ -179,6 +180,17 @@ def test_what_is_not_there_is_refused_in_one_line(model, source, complaint, tmp_
     with pytest.raises(ValueError, match=complaint) as refusal:
         find_pretrained(model, weights_source(source), "torchvision", None, 3)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("backbone", ["torchvision", "ours"])
+def test_a_size_without_weights_of_torchvision_takes_a_file(backbone, theirs, file, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_ti_16", TINY)
+    found = find_pretrained("vit_ti_16", file, backbone, None, 3)
+    assert (found.config.image_size, found.mean) == ((16, 16), [0.485, 0.456, 0.406])
+    images = torch.randn(2, 3, 16, 16)
+    theirs.heads = nn.Identity()
+    torch.testing.assert_close(load_transfer(found, 2).eval().backbone(images), theirs(images), rtol=1e-5, atol=1e-5)
+    assert find_pretrained("vit_ti_16", "random", backbone, None, 3).config.image_size == (224, 224)
 
 
 def test_weights_of_another_network_are_refused(file, monkeypatch):
