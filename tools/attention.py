@@ -37,10 +37,11 @@ def draw(arguments) -> None:
     import pandas as pd
     import torch
 
+    from data_setup.images.resize import from_description
     from data_setup.loading.transforms import image_reader
     from data_setup.resources import available_cores
-    from functions.checkpointing.checkpoint import load_model
     from functions.checkpointing.run_names import make_folder
+    from functions.checkpointing.trained_model import load_trained
     from functions.explain.attention import attention_layers
     from functions.explain.faithfulness import faithfulness
     from functions.explain.figures import figure_6, figure_7
@@ -51,10 +52,10 @@ def draw(arguments) -> None:
     if arguments.count < 1 or arguments.dpi < 1:
         raise UserError("--count and --dpi must be at least 1")
     device = pick_device(arguments.device, available_cores())
-    folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
-    file = folder / "best.pt" if arguments.run.is_dir() else arguments.run
-    model, checkpoint = load_model(file, device)
-    attention_layers(model)                                    # a ResNet has none
+    trained = load_trained(arguments.run, device)
+    model, checkpoint, folder = trained.model, trained.checkpoint, trained.folder
+    from_description(checkpoint["preprocessing"], trained.file)     # one line about this file if it is damaged
+    attention_layers(model)                                         # a ResNet has none
     read, names = image_reader(checkpoint["preprocessing"]), checkpoint["class_names"]
     if arguments.images:
         paths, classes = arguments.images, [""] * len(arguments.images)
@@ -63,11 +64,11 @@ def draw(arguments) -> None:
         paths, classes = run_test_slices(folder)
         shown = min(arguments.count, len(paths))
     out = arguments.out or folder / "attention"
-    make_folder(out)                                           # check that it is writable before starting
+    make_folder(out)                                                # check that it is writable before starting
     images = torch.stack([read(path) for path in paths[:max(DISTANCES, shown)]]).to(device)
 
     # Figure 7, then the maps of Figure 6 and their tests
-    save(figure_7(model, images, ", ".join(dict.fromkeys([file.parent.name, *checkpoint["stamps"]]))),
+    save(figure_7(model, images, ", ".join(dict.fromkeys([folder.resolve().name, *checkpoint["stamps"]]))),
          out / "figure7.png", arguments.dpi)
     with torch.no_grad():
         probabilities = model(images[:shown]).softmax(dim=1)
