@@ -108,7 +108,7 @@ def finished(tmp_path_factory, arguments):
 def small_demo(monkeypatch):
     """The demo makes 24 people with two slices each where it asks for 100 with eight."""
     from data_setup.listing import data_folders
-    from data_setup.phantom.generate import make_phantom
+    from tests.phantoms import make_phantom
 
     def make_fewer(out, **asked):
         assert asked == {"people": 100, "slices": 8, "seed": 0}
