@@ -142,7 +142,9 @@ def test_every_directory_of_the_map_is_there():
     for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "predict.py", "README.md",
                  "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "env.yml",
                  "requirements.txt", "requirements-dev.txt", "pyproject.toml", ".ci/run", ".github/workflows/ci.yml",
-                 ".pre-commit-config.yaml", "notebooks/loss_curves.ipynb", "benchmarks/__main__.py", "docs/data.md",
+                 ".pre-commit-config.yaml", "notebooks/loss_curves.ipynb",
+                 "notebooks/the_paper_in_code.ipynb", "requirements-notebook.txt", "docs/notebooks.md", "docs/prediction.md",
+                 "docs/explain.md", "benchmarks/__main__.py", "docs/data.md",
                  "docs/audit.md", "docs/training.md", "docs/weights.md", "docs/evaluation.md", "docs/explain.md",
                  "docs/api.md", "docs/RESULTS.md", "docs/HONESTY.md", "docs/BENCHMARKS.md", "docs/SCALING.md",
                  "docs/LOG.md"):
