@@ -139,14 +139,10 @@ def own_split(run: Path | None, arguments):
 def load_network(path: Path, device):
     """(run folder or None, checkpoint file, model, checkpoint) of a run folder or a checkpoint file."""
     from data_setup.images.resize import from_description
-    from functions.checkpointing.checkpoint import load_model
-    from functions.checkpointing.run_folder import check_same_run, read_record
+    from functions.checkpointing.trained_model import load_trained
 
-    folder, file = (path, path / "best.pt") if path.is_dir() else (None, path)
-    model, checkpoint = load_model(file, device)
+    model, checkpoint, file, folder = load_trained(path, device)
     from_description(checkpoint["preprocessing"], file)
-    if folder and (folder / "run.json").is_file():
-        check_same_run(checkpoint, file, read_record(folder).get("run_id", ""))
     return folder, file, model, checkpoint
 
 

@@ -1,5 +1,6 @@
 import functools
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -48,8 +49,18 @@ def arguments(slices):
     return ["--train_dir", str(slices / "train"), "--test_dir", str(slices / "test"), *TINY, "--seed", "3"]
 
 
-def save_blank(figure, file, format, **options):
-    """Stands in for Figure.savefig: a picture of one pixel. Layout and drawing are most of a tiny run's time."""
+def leave_blank(change=setattr):
+    """Figures are made, but each is saved as one pixel: ticks, layout and drawing are most of a tiny run's time.
+
+    `change` is setattr or monkeypatch.setattr.
+    """
+    from matplotlib.figure import Figure
+
+    change(Figure, "savefig", _save_blank)
+    change(Figure, "findobj", lambda figure, match: [])      # `as_written` asks for all texts: every tick would be made
+
+
+def _save_blank(figure, file, format, **options):
     assert format == "png"
     Image.new("L", (1, 1)).save(file, "PNG")
 
@@ -63,7 +74,7 @@ def drawn():
 def call_script(request, tmp_path, monkeypatch, capsys):
     """Calls a script's main without a new process, in an empty folder: (exit code, stdout, stderr)."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_blank)
+        leave_blank(monkeypatch.setattr)
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def call(main, *arguments):
@@ -83,22 +94,48 @@ def call_script(request, tmp_path, monkeypatch, capsys):
         signal.signal(number, handler)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, arguments):
-    """The folder of a finished run of three epochs, to be copied: tests may not change it."""
+def _train_once(folder, *arguments):
+    """The folder of a run, to be copied: tests may not change it."""
     from tests.forkserver import finish, start
 
-    folder = tmp_path_factory.mktemp("finished")
-    ended = finish(start(folder, "train", "--epochs", 3, *arguments), folder)
+    ended = finish(start(folder, "train", *arguments), folder)
     assert ended.code == 0, ended
     return folder / "runs" / "ViTModel"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, arguments):
+    """The folder of a finished run of three epochs, to be copied."""
+    return _train_once(tmp_path_factory.mktemp("finished"), "--epochs", 3, *arguments)
+
+
+@pytest.fixture(scope="session")
+def _short(tmp_path_factory, arguments):
+    return _train_once(tmp_path_factory.mktemp("short"), "--epochs", 1, *arguments)
+
+
+@pytest.fixture(scope="session")
+def _paused(tmp_path_factory, arguments):
+    return _train_once(tmp_path_factory.mktemp("paused"), "--epochs", 2, "--stop_after", 1, *arguments)
+
+
+@pytest.fixture
+def short_run(tmp_path, _short):
+    """A finished run of one epoch: runs/ViTModel in the test's folder."""
+    return Path(shutil.copytree(_short, tmp_path / "runs" / "ViTModel"))
+
+
+@pytest.fixture
+def paused_run(tmp_path, _paused):
+    """A run of two epochs, paused after the first: runs/ViTModel in the test's folder."""
+    return Path(shutil.copytree(_paused, tmp_path / "runs" / "ViTModel"))
 
 
 @pytest.fixture
 def small_demo(monkeypatch):
     """The demo makes 24 people with two slices each where it asks for 100 with eight."""
     from data_setup.listing import data_folders
-    from data_setup.phantom.generate import make_phantom
+    from tests.phantoms import make_phantom
 
     def make_fewer(out, **asked):
         assert asked == {"people": 100, "slices": 8, "seed": 0}

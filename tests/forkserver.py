@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from tests.conftest import ROOT, save_blank
+from tests.conftest import ROOT, leave_blank
 
 LOADED = ["train", "train_transferlearning", "evaluate", "audit", "functions.training.training_run",
           "functions.training.console", "functions.training.optimisation", "functions.training.feature_cache",
@@ -55,7 +55,6 @@ def start(folder, script, *arguments, before=None, name="", drawn=False):
 
 def _run(folder, script, arguments, before, name, drawn):
     import torch
-    from matplotlib.figure import Figure
 
     torch.set_num_threads(1)                    # a forked process has none of its parent's threads
     os.setpgid(0, 0)
@@ -64,7 +63,7 @@ def _run(folder, script, arguments, before, name, drawn):
         os.dup2(os.open(name + file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
     sys.argv = [f"{script}.py", *map(str, arguments)]
     if not drawn:
-        Figure.savefig = save_blank
+        leave_blank()
     if before:
         before()
     importlib.import_module(script).main()

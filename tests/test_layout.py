@@ -14,11 +14,13 @@ SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")]
 LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # import nothing of ours
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
     "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "explain",
-                  "training exporting", "helper_functions"),
+                  "exporting prediction training", "helper_functions"),
     "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "loading", "audit"),
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)
 ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"}, "functions/explain/attention.py": {"models"},
+           "functions/explain/figures.py": {"models"}, "functions/explain/inspection.py": {"models"},
+           "functions/prediction/features.py": {"models"},
            "data_setup/phantom/__main__.py": {"functions"}}                 # a command, as a script is
 BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {"torchvision"},
                 "pretrained/sources.py": {"torchvision"}, "pretrained/weight_files.py": {"numpy", "safetensors"}}
@@ -138,10 +140,13 @@ def test_the_checks_before_a_commit_are_those_before_the_tests():
 
 
 def test_every_directory_of_the_map_is_there():
-    for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "README.md", "CONTRIBUTING.md",
-                 "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "env.yml", "requirements.txt",
-                 "requirements-dev.txt", "pyproject.toml", ".ci/run", ".github/workflows/ci.yml",
-                 ".pre-commit-config.yaml", "notebooks/loss_curves.ipynb", "benchmarks/__main__.py", "docs/data.md",
-                 "docs/audit.md", "docs/training.md", "docs/weights.md", "docs/evaluation.md", "docs/api.md",
-                 "docs/RESULTS.md", "docs/HONESTY.md", "docs/BENCHMARKS.md", "docs/SCALING.md", "docs/LOG.md"):
+    for file in ("train.py", "train_transferlearning.py", "audit.py", "evaluate.py", "predict.py", "README.md",
+                 "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "env.yml",
+                 "requirements.txt", "requirements-dev.txt", "pyproject.toml", ".ci/run", ".github/workflows/ci.yml",
+                 ".pre-commit-config.yaml", "notebooks/loss_curves.ipynb", "notebooks/the_paper_in_code.ipynb",
+                 "requirements-notebook.txt", "docs/notebooks.md", "docs/prediction.md", "benchmarks/__main__.py",
+                 "docs/data.md",
+                 "docs/audit.md", "docs/training.md", "docs/weights.md", "docs/evaluation.md", "docs/explain.md",
+                 "docs/api.md", "docs/RESULTS.md", "docs/HONESTY.md", "docs/BENCHMARKS.md", "docs/SCALING.md",
+                 "docs/LOG.md"):
         assert (ROOT / file).is_file(), file

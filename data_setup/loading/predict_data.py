@@ -87,7 +87,7 @@ class RowsToScore:
         if run == self.run:
             parts = [self.parts[name] for name in ("train", "val") if name in self.parts]
             return pd.concat(parts) if parts else self.test.iloc[:0]
-        table = _own_split(run, None)
+        table = own_split(run, None)
         table = table[table["split"].isin(["train", "val"])]
         return table if all(Path(path).is_file() for path in table["path"]) else table.iloc[:0]
 
@@ -139,7 +139,7 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
     if data is None and (why := not_a_file(run / "split.csv")):
         raise UserError(f"{run} holds no split.csv" + (f" but {why}" if why != "no such file" else "")
                         + ": name slices with --data")
-    table, notes = _own_split(run, split), []
+    table, notes = own_split(run, split), []
     if data is not None:
         new, notes = _list(data)
         ids, of_subjects = subjects_of_slices(new, subjects, pattern, data)
@@ -179,7 +179,7 @@ def check_in_place(paths: list[str], run: Path, split: WrittenSplit | None) -> N
                         f"the first {missing[0]}: restore them, or give their folders: {flags}")
 
 
-def _own_split(run: Path | None, split: WrittenSplit | None) -> pd.DataFrame:
+def own_split(run: Path | None, split: WrittenSplit | None) -> pd.DataFrame:
     """Rows (path, class, subject, split) of a run's split.csv; paths are relative to where the run was started."""
     if run is None or not (run / "split.csv").is_file():
         return pd.DataFrame(columns=["path", "class", "subject", "split"], dtype=object)

@@ -24,7 +24,7 @@ class CopySearch:
         self.even, self.odd = (torch.from_numpy(half) for half in self._halves(references, axes))
 
     def _halves(self, images: Sequence[np.ndarray], axes: Axes) -> tuple[np.ndarray, np.ndarray]:
-        aligned = upright(images, axes, SIZE, self.rotate).reshape(len(images), -1)
+        aligned = upright(images, axes, SIZE, self.rotate).reshape(len(images), SIZE[0] * SIZE[1])
         return halves(normalise_rows(aligned), SIZE)
 
     def find(self, images: Sequence[np.ndarray]) -> list[int | None]:

@@ -74,9 +74,9 @@ def check_same_data(result: Path, data: str | None, run_id: str = "") -> None:
         raise UserError(f"{result} holds the results of another run: name another folder with --out, or remove it")
 
 
-def make_folder(folder: Path) -> None:
-    """Creates the output folder (--out or its default); raises UserError if it cannot be created or written to."""
-    advice = "name another folder with --out"
+def make_folder(folder: Path, flag: str = "--out") -> None:
+    """Creates the output folder (`flag` or its default); raises UserError if it cannot be created or written to."""
+    advice = f"name another folder with {flag}"
     check_writable(folder, advice)
     folder.mkdir(parents=True, exist_ok=True)
     check_writable(folder, advice)

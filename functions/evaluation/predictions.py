@@ -1,6 +1,6 @@
 """Class probabilities predicted by a trained model, and the table of them (predictions.csv)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,12 +55,12 @@ def patient_ids(subjects: Sequence[str | None], paths: Sequence[str]) -> np.ndar
     return np.array([path if pd.isna(subject) else subject for subject, path in zip(subjects, paths, strict=True)])
 
 
-def probability_columns(class_names: Sequence[str]) -> list[str]:
-    """The names of the probability columns: the class names, or e.g. "class path" if the name is already a column."""
+def probability_columns(class_names: Sequence[str], others: Set[str] = frozenset(OTHER_COLUMNS)) -> list[str]:
+    """The names of the probability columns: the class names, or e.g. "class path" if the name is one of `others`."""
     columns: list[str] = []
     for name in class_names:
         column = name
-        while column in OTHER_COLUMNS or (column != name and column in class_names) or column in columns:
+        while column in others or (column != name and column in class_names) or column in columns:
             column = f"class {column}"
         columns.append(column)
     return columns

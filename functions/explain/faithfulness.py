@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from functions.explain.attention import check_inference, patch_grid
 from functions.explain.maps import check_choice, explain
+from functions.runtime.errors import UserError
 
 ORDERS = 39        # random orders: with 39, the best of all 40 has p = 0.025 and the second best 0.05
 COPIES = 10        # of the model with randomised weights
@@ -72,7 +73,9 @@ class Faithfulness:
         tests = {"insertion": self.passes_insertion, "deletion": self.passes_deletion,
                  "randomisation": self.passes_randomisation}
         failed = [name for name, passed in tests.items() if not passed]
-        return f"not faithful: fails {', '.join(failed)}" if failed else ""
+        if len(failed) < 2:
+            return f"fails the {failed[0]} test" if failed else ""
+        return f"fails the {', '.join(failed[:-1])} and {failed[-1]} tests"
 
 
 def faithfulness(model: nn.Module, images: Tensor, method: str = "rollout", *, layer: int | None = None,
@@ -93,6 +96,9 @@ def faithfulness(model: nn.Module, images: Tensor, method: str = "rollout", *, l
     like `explain`.
     Sources: Petsiuk, Das and Saenko 2018, arXiv 1806.07421; Adebayo et al. 2018, arXiv 1810.03292.
     """
+    if orders < 1 / LEVEL - 1 or copies < 2:
+        raise UserError(f"{orders} random orders and {copies} randomised copies: the tests need at least "
+                        f"{1 / LEVEL - 1:.0f} and 2")
     check_inference(model)
     check_choice(model, method, layer, head, target)
     maps = explain(model, images, method, layer=layer, head=head, target=target)
@@ -133,17 +139,22 @@ def levels(count: int) -> np.ndarray:
 
 @torch.no_grad()
 def shown_curves(model: nn.Module, image: Tensor, target: int, orders: Tensor) -> np.ndarray:
-    """The class's probability as the first 0 … N patches of each order (n, N) are shown: (n, levels)."""
-    grid = patch_grid(model)
-    shown = torch.stack([torch.zeros(len(orders), orders.shape[1]).scatter(1, orders[:, :level], 1.0)
-                         for level in levels(orders.shape[1])], dim=1)             # (n, levels, N)
-    masks = shown.flatten(0, 1).unflatten(1, grid)[:, None]                        # (n · levels, 1, rows, columns)
+    """The class's probability as the first 0 … N patches of each order (n, N) are shown: (n, levels).
+
+    Nothing and everything, where all orders are equal, are computed once.
+    """
+    grid, (n, count) = patch_grid(model), orders.shape
+    between = [torch.zeros(n, count).scatter(1, orders[:, :level], 1.0) for level in levels(count)[1:-1]]
+    shown = torch.cat([torch.zeros(1, count), torch.ones(1, count), *between])     # (2 + (levels - 2) n, N)
+    masks = shown.unflatten(1, grid)[:, None]                                      # (…, 1, rows, columns)
     down, across = image.shape[-2] // grid[0], image.shape[-1] // grid[1]
     found = []
     for part in masks.split(BATCH):
         pixels = part.to(image.device).repeat_interleave(down, 2).repeat_interleave(across, 3)
         found.append(model(image * pixels).float().softmax(dim=1)[:, target].cpu())
-    return torch.cat(found).view(len(orders), -1).double().numpy()
+    values = torch.cat(found).double()
+    nothing, everything = values[:2, None].expand(2, n)
+    return torch.cat([nothing[None], values[2:].view(-1, n), everything[None]]).T.numpy()
 
 
 def map_order(shares: Tensor, generator: torch.Generator) -> Tensor:

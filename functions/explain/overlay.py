@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from functions.reports.figure_text import Axes, Figure, as_written, mpl
 from functions.runtime.errors import printable
 
-COLOURS = "inferno"        # perceptually uniform, also for colour-blind readers and in print
-OPACITY = 0.65             # of the largest share; a share of 0 leaves the image as it is
+COLOURS = mpl.colors.ListedColormap(mpl.colormaps["inferno"](np.linspace(0.4, 1, 256)))    # red to light yellow
+OPACITY = 0.9              # of the largest share; a share of 0 leaves the image visible
+DIMMED = 0.7               # brightness of the image below, so that colours stand out on white matter
 WARNING = "#B00020"
 INCHES = 4.0               # the image's longer side in a figure
 
@@ -34,16 +35,16 @@ def gray_levels(image: Tensor) -> np.ndarray:
 
 
 def overlay(image: Tensor, shares: Tensor, smooth: bool = True, largest: float | None = None) -> np.ndarray:
-    """The image (C, H, W) with its map (rows, columns) in colour over it: (H, W, 3), uint8.
+    """The image (C, H, W), dimmed, with its map (rows, columns) in colour over it: (H, W, 3), uint8.
 
     Colour and opacity grow with the share, from 0 to `largest` (default: the map's own maximum).
     """
     values = upsample(shares.detach().cpu(), (image.shape[-2], image.shape[-1]), smooth).numpy()
     top = float(shares.max()) if largest is None else largest
     strength = np.clip(values / top, 0, 1) if top > 0 else np.zeros_like(values)
-    colours = mpl.colormaps[COLOURS](strength)[..., :3]
     alpha = OPACITY * strength[..., None]
-    return np.round(255 * ((1 - alpha) * gray_levels(image) + alpha * colours)).astype(np.uint8)
+    mixed = (1 - alpha) * DIMMED * gray_levels(image) + alpha * COLOURS(strength)[..., :3]
+    return np.round(255 * mixed).astype(np.uint8)
 
 
 def draw_overlay(axis: Axes, image: Tensor, shares: Tensor, caption: str = "", caveat: str = "",
@@ -73,5 +74,6 @@ def overlay_figure(image: Tensor, shares: Tensor, caption: str = "", caveat: str
     draw_overlay(axis, image, shares, caption, caveat, smooth)
     if colour_bar:
         colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, float(shares.max()) or 1.0), COLOURS)
-        figure.colorbar(colours, ax=axis, label="share of one patch", format=lambda value, _: f"{value:.1%}")
+        beside = axis.inset_axes((1.03, 0, 0.05, 1))                             # as high as the image
+        figure.colorbar(colours, cax=beside, label="share of one patch", format=lambda value, _: f"{value:.1%}")
     return as_written(figure)

@@ -20,13 +20,14 @@ def to_csv(table: pd.DataFrame) -> str:
     Text with spaces at its ends, which readers skip otherwise, and with carriage returns is quoted.
     """
     texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
-    safe = table.assign(**{name: table[name].map(_escape) for name in texts}).rename(columns=_escape)
+    safe = table.assign(**{name: table[name].map(escape) for name in texts}).rename(columns=escape)
     cells = [*safe.columns, *(cell for name in texts for cell in table[name])]
     spaced = any(isinstance(cell, str) and (cell != cell.strip() or "\r" in cell) for cell in cells)
     return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if spaced else csv.QUOTE_MINIMAL)
 
 
-def _escape(cell):
+def escape(cell):
+    """The cell as `to_csv` writes it: text that a spreadsheet would evaluate gets a quote before it."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 

@@ -11,6 +11,10 @@ class UserError(ValueError):
     any other exception is a bug and prints a traceback (`functions.runtime.exits.one_line_errors`).
     """
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: one line in a notebook, too."""
+        return [f"error: {printable(self)}"]
+
 
 def printable(text: object) -> str:
     r"""One line that is safe to print: control and invisible characters, and line breaks, become escapes like `\x1b`.

@@ -17,7 +17,6 @@ import torch
 import torch.cuda.amp.common
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 aten = torch.ops.aten
 CPU_ARGUMENTS = {        # operations that take tensors of several devices: copies, and an index on the CPU
@@ -53,9 +52,19 @@ class SimulatedDevice(TorchDispatchMode):
         return compute(func, args, kwargs or {})
 
 
-def check_devices(func, args, kwargs) -> None:
+def tensors(args, kwargs) -> list[torch.Tensor]:
+    """The tensors among an operation's arguments, of which one may be a list of tensors."""
+    return [x for argument in (*args, *kwargs.values())
+            for x in (argument if isinstance(argument, (list, tuple)) else (argument,)) if isinstance(x, torch.Tensor)]
+
+
+def each(change, x):
+    """`change` of an argument or result of an operation, or of every entry of a list or tuple."""
+    return type(x)([change(entry) for entry in x]) if isinstance(x, (list, tuple)) else change(x)
+
+
+def check_devices(func, args, kwargs, flat) -> None:
     """RuntimeError for tensors on different devices, a CPU scalar beside CUDA tensors excepted: torch's rule."""
-    flat = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
     on_gpu = [x for x in flat if isinstance(x, SimulatedTensor)]
     on_cpu = [x for x in flat if not isinstance(x, SimulatedTensor) and x.ndim > 0]
     if func in CPU_ARGUMENTS:
@@ -69,8 +78,9 @@ def check_devices(func, args, kwargs) -> None:
 
 def compute(func, args, kwargs):
     """`func` on the CPU; its results are on the device that torch would put them on."""
-    check_devices(func, args, kwargs)
-    simulated = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, SimulatedTensor)]
+    flat = tensors(args, kwargs)
+    check_devices(func, args, kwargs, flat)
+    simulated = [x for x in flat if isinstance(x, SimulatedTensor)]
     kwargs = {name: value for name, value in kwargs.items() if name != "pin_memory"}
     device = kwargs.get("device")
     on_gpu = bool(simulated) if device is None else torch.device(device).type == "cuda"
@@ -80,7 +90,7 @@ def compute(func, args, kwargs):
         on_gpu = isinstance(args[0], SimulatedTensor)
     if func is aten._to_copy.default and device is not None and bool(simulated) == on_gpu and not kwargs.get("dtype"):
         on_gpu = bool(simulated)
-    args, kwargs = tree_map(_numbers, (args, kwargs))
+    args, kwargs = [each(_numbers, x) for x in args], {name: each(_numbers, x) for name, x in kwargs.items()}
     if func in (aten._softmax.default, aten._log_softmax.default) and args[2]:     # kernels that CPUs lack: fp16 → fp32
         args = (args[0].float(), args[1], False)
     result = func(*args, **kwargs)
@@ -93,7 +103,7 @@ def compute(func, args, kwargs):
             return known[id(x)]
         return SimulatedTensor(x) if on_gpu else x
 
-    return tree_map(wrap, result)
+    return each(wrap, result)
 
 
 def _numbers(x):

@@ -153,10 +153,9 @@ def test_a_tensor_that_fine_tuning_leaves_on_the_cpu_is_noticed(cuda, transfer, 
 
 
 @pytest.mark.parametrize("what", LEFT_IN_EVALUATION)
-def test_a_tensor_that_evaluation_leaves_on_the_cpu_is_noticed(call_train, call_script, arguments, monkeypatch, what):
+def test_a_tensor_that_evaluation_leaves_on_the_cpu_is_noticed(call_script, short_run, monkeypatch, what):
     import evaluate
 
-    done(call_train(*arguments, "--epochs", "1"))
     undo(monkeypatch, *LEFT_IN_EVALUATION[what])
     with simulated_cuda(), NOTICED:
-        call_script(evaluate.main, "runs/ViTModel")
+        call_script(evaluate.main, short_run)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from models import VARIANTS, ViT
 from models.pretrained.load import load_pretrained, set_eps_and_gelu
@@ -31,6 +32,14 @@ def perturbed(net, seed):
             else:
                 p.copy_(("norm" in name or "ln" in name) * name.endswith("weight") + 0.2 * noise)
     return net.eval()
+
+
+class Undrawn(TorchFunctionMode):
+    """Inside, initial values are not drawn: they are most of a large network's construction, and all are replaced."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        drawn = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
+        return args[0] if function in drawn else function(*args, **(kwargs or {}))
 
 
 def torchvision_net(config):
@@ -67,7 +76,9 @@ def source_and_logits(source, config, images, seed=0):
         arrays = jax_reference.make_arrays(config.patch_size, config.embedding_dim, config.num_heads, config.mlp_size,
                                            config.num_layers, config.grid, CLASSES, seed)
         return arrays, torch.from_numpy(jax_reference.forward(arrays, images.permute(0, 2, 3, 1).numpy()))
-    net = perturbed(LIBRARIES[source](config), seed)
+    with Undrawn():
+        net = LIBRARIES[source](config)
+    perturbed(net, seed)
     with torch.no_grad():
         logits = net(images)
     return net.state_dict(), getattr(logits, "logits", logits)
@@ -110,7 +121,10 @@ def compare(source, variant, size, layers):
     config = replace(VARIANTS[SHAPES[variant]], image_size=size, num_layers=layers, num_classes=CLASSES)
     images = torch.randn(2, 3, *config.image_size, generator=torch.Generator().manual_seed(1)) * 0.5
     state, expected = source_and_logits(source, config, images)
-    model = load_pretrained(ViT(config), state).eval()
+    with Undrawn():
+        model = ViT(config)
+    load_pretrained(model, state).eval()
+    unchanged = {id(p): p for name, p in model.named_parameters() if not name.startswith("encoder.0.msa_block.")}
 
     def difference(net):
         with torch.no_grad():
@@ -118,7 +132,7 @@ def compare(source, variant, size, layers):
 
     mutants = {}
     for name, mutate in MUTANTS.items():
-        mutant = copy.deepcopy(model)
+        mutant = copy.deepcopy(model, dict(unchanged))          # most parameters are shared with the model
         mutate(mutant)
         mutants[name] = difference(mutant)
     return difference(model), expected.std().item(), mutants

@@ -58,11 +58,10 @@ def test_a_renamed_run_on_moved_data_goes_on_bit_for_bit(call_train, call_evalua
     assert "only valid for a run folder" in call_evaluate(run / "best.pt", *moved)[2]
 
 
-def test_a_kill_while_the_split_is_written_anew_loses_nothing(call_train, arguments, slices, tmp_path, monkeypatch):
-    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+def test_a_kill_while_the_split_is_written_anew_loses_nothing(call_train, paused_run, slices, tmp_path, monkeypatch):
     shutil.copytree(slices, tmp_path / "copy")
     moved = ["--train_dir", "copy/train", "--test_dir", "copy/test"]
-    real, run = [], tmp_path / "runs" / "ViTModel"
+    real, run = [], paused_run
     before = (run / "split.csv").read_bytes()
 
     from functions.training import training_run

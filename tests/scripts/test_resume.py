@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -79,9 +80,8 @@ def test_slices_read_from_disk_go_on_bit_for_bit_too(call_train, arguments, tmp_
     assert_same(tmp_path / "runs/ViTModel", whole)
 
 
-def test_a_run_that_another_process_trains_is_left_untouched(call_train, arguments, tmp_path):
-    call_train("--epochs", 2, "--stop_after", 1, *arguments)
-    run = tmp_path / "runs" / "ViTModel"
+def test_a_run_that_another_process_trains_is_left_untouched(call_train, paused_run):
+    run = paused_run
     other = FileLock(run / "process.lock")
     other.acquire()
     (run / "process.pid").write_text("4321")
@@ -93,22 +93,20 @@ def test_a_run_that_another_process_trains_is_left_untouched(call_train, argumen
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
-def test_a_longer_run_stays_longer_whatever_interrupts_it(call_train, arguments, tmp_path):
-    call_train("--epochs", 1, *arguments)
+def test_a_longer_run_stays_longer_whatever_interrupts_it(call_train, short_run):
     call_train("--resume", "runs/ViTModel", "--epochs", 3, "--stop_after", 2)
-    record = json.loads((tmp_path / "runs/ViTModel/run.json").read_text())
+    record = json.loads((short_run / "run.json").read_text())
     assert (record["settings"]["epochs"], record["settings"]["split"], len(record["commands"])) == (3, "auto", 1)
     assert call_train("--resume", "runs/ViTModel")[0] == 0
-    assert load_checkpoint(tmp_path / "runs/ViTModel/last.pt")["epoch"] == 3
+    assert load_checkpoint(short_run / "last.pt")["epoch"] == 3
 
 
-def test_damaged_or_lost_checkpoints_are_refused_before_anything_is_trained(call_train, arguments, tmp_path):
-    call_train("--epochs", 2, *arguments)
-    run = tmp_path / "runs" / "ViTModel"
+def test_damaged_or_lost_checkpoints_are_refused_before_anything_is_trained(call_train, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "runs" / "ViTModel")
     checkpoint = load_checkpoint(run / "last.pt")
     for path in run.glob("*.pt"):
         path.write_bytes(path.read_bytes()[:1000])
-    code, _, err = call_train("--resume", "runs/ViTModel", "--epochs", 3)
+    code, _, err = call_train("--resume", "runs/ViTModel", "--epochs", 4)
     assert code == 2
     assert "last.pt is damaged" in err
     assert "previous.pt is damaged" in err
@@ -133,8 +131,6 @@ def test_a_finished_run_can_be_made_longer(call_train, arguments, tmp_path):
 
 
 def test_images_that_changed_since_are_refused(call_train, arguments, slices, tmp_path):
-    import shutil
-
     from PIL import Image
 
     copy = tmp_path / "copy"
@@ -147,8 +143,7 @@ def test_images_that_changed_since_are_refused(call_train, arguments, slices, tm
     assert "the images are not those" in err
 
 
-def test_settings_cannot_change_on_the_way(call_train, arguments):
-    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+def test_settings_cannot_change_on_the_way(call_train, paused_run):
     code, _, err = call_train("--resume", "runs/ViTModel", "--lr", "0.1")
     assert code == 2
     assert "--lr cannot be changed on resume" in err

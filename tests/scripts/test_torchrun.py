@@ -4,8 +4,6 @@ import functools
 import json
 import os
 import socket
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -36,9 +34,8 @@ train.main()
 @pytest.fixture
 def torchrun(tmp_path):
     def run(script, *arguments):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-        return subprocess.run([*command, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True,
-                              timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        given = ["--standalone", "--nproc_per_node=2", script, *arguments]
+        return finish(start(tmp_path, "torch.distributed.run", *given), tmp_path)
 
     return run
 
@@ -89,9 +86,9 @@ def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun,
     script = tmp_path / "dies.py"
     script.write_text(DIES.format(root=str(ROOT)))
     done = torchrun(script, "--epochs", 9, *arguments)
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "interrupted: "))]
-    assert len(lines) == 1, done.stderr
+    assert done.code != 0
+    lines = [line for line in done.err.splitlines() if line.startswith(("error: ", "interrupted: "))]
+    assert len(lines) == 1, done.err
     lost = "another process of this run has died" in lines[0]       # on a slow machine torchrun's SIGTERM comes first
     assert lost or lines[0].startswith("interrupted: ")
     assert "--resume runs/ViTModel" in lines[0]

@@ -49,10 +49,9 @@ def test_a_run_leaves_everything_the_contract_names(drawn, call_train, arguments
     assert "s per epoch" in out
 
 
-def test_what_is_scored_at_the_end_is_the_best_checkpoint(call_train, arguments, tmp_path):
-    call_train("--epochs", 3, *arguments)
-    model, checkpoint = load_model(tmp_path / "runs/ViTModel/best.pt")
-    predictions = pd.read_csv(tmp_path / "runs/ViTModel/predictions.csv")
+def test_what_is_scored_at_the_end_is_the_best_checkpoint(finished):
+    model, checkpoint = load_model(finished / "best.pt")
+    predictions = pd.read_csv(finished / "predictions.csv")
     from data_setup.loading.transforms import image_reader
 
     read = image_reader(checkpoint["preprocessing"])
@@ -259,16 +258,14 @@ def test_an_error_about_settings_of_a_recipe_names_its_file_and_the_key(call_tra
         assert f"{name} in recipe mine.yaml" in err
 
 
-def test_a_switch_that_cannot_change_on_resuming_is_called_as_it_was_given(call_train, arguments):
-    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+def test_a_switch_that_cannot_change_on_resuming_is_called_as_it_was_given(call_train, paused_run):
     for flag in ("--no_augment", "--augment"):
         code, _, err = call_train("--resume", "runs/ViTModel", flag)
         assert (code, err.split(" cannot")[0]) == (2, f"error: {flag}")
 
 
-def test_a_setting_that_a_resumed_run_recorded_wrong_names_run_json(call_train, arguments, tmp_path):
-    call_train("--epochs", 2, "--stop_after", 1, *arguments)
-    file = tmp_path / "runs/ViTModel/run.json"
+def test_a_setting_that_a_resumed_run_recorded_wrong_names_run_json(call_train, paused_run):
+    file = paused_run / "run.json"
     file.write_text(file.read_text().replace('"patch_size": 4', '"patch_size": 5'))
     _, _, err = call_train("--resume", "runs/ViTModel")
     assert "image_size in " in err

@@ -292,8 +292,7 @@ def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(call, flags, tmp_p
     assert not list(tmp_path.glob("runs/ViT*"))
 
 
-def test_a_scratch_run_is_not_resumed_by_the_wrong_script(call, call_train, arguments):
-    call_train("--epochs", 1, "--stop_after", 1, *arguments)
+def test_a_scratch_run_is_not_resumed_by_the_wrong_script(call, paused_run):
     code, _, err = call("--resume", "runs/ViTModel")
     assert code == 2
     assert "another script" in err

@@ -60,8 +60,7 @@ def test_leaky_runs_are_not_compared_per_patient_with_four_numbers(call_train, c
     assert len(row(out, "ViT slice accuracy")) == 2
 
 
-def test_what_is_no_finished_run_is_refused_in_one_line(call_train, call_compare, arguments, tmp_path):
-    call_train("--epochs", 2, "--stop_after", 1, *arguments)
+def test_what_is_no_finished_run_is_refused_in_one_line(call_compare, paused_run):
     for folder, complaint in (("runs/ViTModel", "is paused"), ("nowhere", "no run.json")):
         code, _, err = call_compare(folder)
         assert code == 2
@@ -69,9 +68,8 @@ def test_what_is_no_finished_run_is_refused_in_one_line(call_train, call_compare
         assert err.count("\n") == 1
 
 
-def test_a_damaged_run_is_refused_in_one_line(call_train, call_compare, arguments, tmp_path):
-    call_train("--epochs", 1, *arguments)
-    (tmp_path / "runs/ViTModel/metrics.json").write_text("{}")
+def test_a_damaged_run_is_refused_in_one_line(call_compare, short_run):
+    (short_run / "metrics.json").write_text("{}")
     code, _, err = call_compare("runs/ViTModel")
     assert (code, err.count("\n")) == (2, 1)
     assert 'metrics.json is damaged: "test" is missing' in err
@@ -113,10 +111,9 @@ def test_runs_that_score_other_classes_have_no_mean_over_classes(tmp_path):
     assert cells(balanced)[1:] == ["0.600", "0.600", "- (2 or 3 classes)"]
 
 
-def test_which_classes_a_run_scores_is_read_from_its_patients(call_train, call_compare, arguments, tmp_path):
+def test_which_classes_a_run_scores_is_read_from_its_patients(call_compare, short_run, tmp_path):
     """The second gets one patient of a class too few: its slices are as many."""
-    call_train("--epochs", 1, *arguments)
-    shutil.copytree("runs/ViTModel", "runs/ViTModel-2")
+    shutil.copytree(short_run, tmp_path / "runs/ViTModel-2")
     for few, run in enumerate(("ViTModel", "ViTModel-2")):
         file = tmp_path / "runs" / run / "metrics.json"
         metrics = json.loads(file.read_text())
@@ -161,10 +158,9 @@ def test_paths_start_where_the_run_was_started(tmp_path, monkeypatch):
     assert split["path"].tolist() == [str(tmp_path / "there" / name) for name in "abc"]
 
 
-def test_every_score_stands_in_its_own_row(call_train, call_compare, arguments, tmp_path):
+def test_every_score_stands_in_its_own_row(call_compare, short_run):
     """Scores of a run made up so that all differ: value and constant, per patient and per slice."""
-    call_train("--epochs", 1, *arguments)
-    file = tmp_path / "runs/ViTModel/metrics.json"
+    file = short_run / "metrics.json"
     metrics, number = json.loads(file.read_text()), 0.1
     for unit in ("patient", "slice"):
         for name in ("auroc_disease", "balanced_accuracy", "accuracy"):

@@ -216,7 +216,7 @@ def test_the_package_offers_its_front_door():
 
 def test_without_names_patients_come_from_the_pixels_if_asked(tmp_path):
     """Leaky folders of nameless files: with "auto" nobody stands on both sides, and the split says who is who."""
-    from data_setup.phantom.generate import make_phantom
+    from tests.phantoms import make_phantom
 
     make_phantom(tmp_path / "p", people=60, slices=12, seed=1, faults=("leak",))
     truth = {}

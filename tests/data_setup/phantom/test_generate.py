@@ -18,6 +18,7 @@ from data_setup.phantom import generate as phantom
 from data_setup.phantom.__main__ import main
 from data_setup.phantom.generate import CLASSES, FAULTS, ceiling, contact_sheet, make_phantom
 from data_setup.phantom.people import Draws, draw_person
+from tests import phantoms
 
 GOLDEN = "9ddac9a3947dd95154abbd21fc7f2b97823a11ffb6b2e58a0698f5a57b9e7657"
 SMALL = {"people": 20, "slices": 4, "seed": 3}
@@ -63,7 +64,7 @@ def planted(tmp_path):
     """A function: faults → the small set with these faults, its rows."""
 
     def plant(*faults):
-        folder = make_phantom(tmp_path / "planted", **SMALL, faults=faults)
+        folder = phantoms.make_phantom(tmp_path / "planted", **SMALL, faults=faults)
         return folder, rows_of(folder)
 
     return plant

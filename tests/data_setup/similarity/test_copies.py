@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_setup.phantom.generate import make_phantom
 from data_setup.similarity.copies import COPY, find_copies
+from tests.phantoms import make_phantom
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_setup.phantom.generate import make_phantom
 from data_setup.splits.seen_in_training import count_seen, data_set_folders, in_data_set, training_copies
+from tests.phantoms import make_phantom
 
 OURS = {"subjects": ["sub-001", "003_S_0002", "pixels-0000", "ND003"], "digests": ["x", "y"]}
 

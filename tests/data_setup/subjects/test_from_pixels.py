@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import completeness_score, homogeneity_score
 
-from data_setup.phantom.generate import make_phantom
 from data_setup.similarity.neighbours import Neighbours, nearest
 from data_setup.subjects.from_pixels import ALPHA, MIN_SLICES, group_by_pixels
+from tests.phantoms import make_phantom
 
 REAL = Path(__file__).resolve().parents[4] / "shared/data/alzheimer_mri_4class"
 

@@ -93,8 +93,10 @@ def test_relevance_passes_and_a_map_that_ignores_the_weights_fails(planted, monk
 def test_the_caveat_names_what_failed():
     random = tuple(np.linspace(0.4, 0.6, 39))
     assert Faithfulness(0.7, 0.3, random, (0.1, 0.2)).caveat == ""
-    assert Faithfulness(0.5, 0.3, random, (0.1, 0.2)).caveat == "not faithful: fails insertion"
-    assert Faithfulness(0.5, 0.5, random, (0.8, 0.9)).caveat == "not faithful: fails insertion, deletion, randomisation"
+    assert Faithfulness(0.5, 0.3, random, (0.1, 0.2)).caveat == "fails the insertion test"
+    assert Faithfulness(0.5, 0.5, random, (0.1, 0.2)).caveat == "fails the insertion and deletion tests"
+    every = Faithfulness(0.5, 0.5, random, (0.8, 0.9)).caveat
+    assert every == "fails the insertion, deletion and randomisation tests"
     one_above = Faithfulness(0.599, 0.401, random, (0.1, 0.2))
     assert (one_above.p_insertion, one_above.p_deletion) == (0.05, 0.05)
     assert one_above.passes
@@ -102,7 +104,7 @@ def test_the_caveat_names_what_failed():
     assert (two_above.p_insertion, two_above.p_deletion) == (0.075, 0.075)
     wide = Faithfulness(0.7, 0.3, random, (0.0, 0.9))
     assert np.mean(wide.similarity) < 0.5, "below the limit, but not shown to be"
-    assert wide.caveat == "not faithful: fails randomisation"
+    assert wide.caveat == "fails the randomisation test"
 
 
 def test_randomised_weights_are_the_same_values_elsewhere(make):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from functions.explain.overlay import gray_levels, overlay, overlay_figure, upsample
+from functions.explain.overlay import DIMMED, gray_levels, overlay, overlay_figure, upsample
 
 
 @pytest.mark.parametrize("smooth", [True, False])
@@ -29,9 +29,9 @@ def test_smoothing_keeps_the_centres_of_patches():
     torch.testing.assert_close(upsample(shares, (9, 20), smooth=False)[::3, 4::5], shares)
 
 
-def test_without_attention_the_image_is_as_it_was():
+def test_without_attention_the_image_is_only_dimmed():
     image = torch.rand(3, 8, 15)
-    expected = np.round(255 * gray_levels(image)).astype(np.uint8)
+    expected = np.round(255 * DIMMED * gray_levels(image)).astype(np.uint8)
     assert (overlay(image, torch.zeros(2, 3)) == expected).all()
     shares = torch.tensor([[0.0, 0, 0], [0, 0, 1]])
     assert (overlay(image, shares, smooth=False)[:4] == expected[:4]).all()
@@ -51,10 +51,11 @@ def test_a_common_scale_makes_maps_comparable():
 
 def test_the_figure_has_the_caption_and_the_caveat(tmp_path):
     figure = overlay_figure(torch.rand(1, 8, 15), torch.rand(2, 3), "MildDemented 87% $rollout",
-                            "not faithful: fails deletion")
-    axis, bar = figure.axes
+                            "fails the deletion test")
+    [axis] = figure.axes
+    [bar] = axis.child_axes
     texts = [axis.get_xlabel(), *(text.get_text() for text in axis.texts)]
-    assert texts == ["MildDemented 87% $rollout", "not faithful: fails deletion"]
+    assert texts == ["MildDemented 87% $rollout", "fails the deletion test"]
     assert bar.get_ylabel() == "share of one patch"
     figure.savefig(tmp_path / "overlay.png")
-    assert len(overlay_figure(torch.rand(1, 8, 15), torch.zeros(2, 3), colour_bar=False).axes) == 1
+    assert overlay_figure(torch.rand(1, 8, 15), torch.zeros(2, 3), colour_bar=False).axes[0].child_axes == []

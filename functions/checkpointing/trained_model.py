@@ -1,0 +1,36 @@
+"""The trained model that a command line names: a run's folder, or a checkpoint file."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from functions.checkpointing.checkpoint import load_model
+from functions.checkpointing.run_folder import check_same_run, read_record
+
+
+class TrainedModel(NamedTuple):
+    """A model in eval mode, its checkpoint and the file it was read from; `run` is the run folder, if it was given."""
+
+    model: nn.Module
+    checkpoint: dict
+    file: Path
+    run: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the checkpoint file."""
+        return self.file.parent
+
+
+def load_trained(path: Path, device: torch.device | str = "cpu") -> TrainedModel:
+    """The selected epoch of a run folder (best.pt), or a checkpoint file.
+
+    Raises UserError if it is missing or damaged, or if best.pt was written by another run than run.json describes.
+    """
+    run, file = (path, path / "best.pt") if path.is_dir() else (None, path)
+    model, checkpoint = load_model(file, device)
+    if run and (run / "run.json").is_file():
+        check_same_run(checkpoint, file, read_record(run).get("run_id", ""))
+    return TrainedModel(model, checkpoint, file, run)

@@ -1,0 +1,1 @@
+"""Predictions for new images: probabilities, out-of-distribution flags, and their tables."""

@@ -1,0 +1,150 @@
+"""Predicts new images with a trained model: python predict.py RUN IMAGE_OR_FOLDER…"""
+
+import sys
+from pathlib import Path
+
+from functions.config.parser import OneLineParser
+from functions.config.settings import device_name
+from functions.runtime.errors import UserError, printable
+from functions.runtime.exits import one_line_errors
+
+BATCH = 64
+
+
+def main() -> None:
+    """Parses the command line and predicts; exit code 1 if an image could not be predicted."""
+    with one_line_errors():
+        parser = OneLineParser(description=__doc__)
+        parser.add_argument("run", type=Path, metavar="RUN_OR_CHECKPOINT", help="a run's folder, or a checkpoint")
+        parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders, or quoted glob patterns")
+        parser.add_argument("--out", type=Path, metavar="FILE", help="a .csv or .json file instead of standard output")
+        parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject")
+        parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
+        parser.add_argument("--tta", action="store_true", help="average the probabilities of each image and its mirror")
+        parser.add_argument("--attention", type=Path, metavar="DIR",
+                            help="write overlays of the attention rollout, each with its test of faithfulness")
+        parser.add_argument("--device", type=device_name, default="auto", metavar="X",
+                            help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
+        failed = predict(parser.parse_args())
+    sys.exit(1 if failed else 0)
+
+
+def predict(arguments) -> int:
+    """Checkpoint, images, training slices, then one row per image and per patient; returns the number of failures."""
+    from data_setup.images.resize import from_description
+    from data_setup.listing.image_inputs import list_inputs
+    from data_setup.loading.image_stream import stream_images
+    from data_setup.loading.training_slices import training_slices
+    from data_setup.loading.transforms import make_transforms
+    from data_setup.resources import available_cores
+    from data_setup.splits.seen_slices import SeenSlices
+    from data_setup.subjects.find import subjects_and_notes
+    from functions.checkpointing.trained_model import load_trained
+    from functions.explain.overlay_files import OverlayFiles
+    from functions.prediction.features import FeatureExtractor
+    from functions.prediction.output import report
+    from functions.prediction.reference import find_reference
+    from functions.prediction.rows import Found, image_rows
+    from functions.runtime import device as runtime
+
+    # The checkpoint, and the images
+    device = runtime.pick_device(arguments.device, available_cores())
+    trained = load_trained(arguments.run, device)
+    checkpoint, names = trained.checkpoint, trained.checkpoint["class_names"]
+    preprocessing = checkpoint["preprocessing"]
+    frame, channels = from_description(preprocessing, trained.file), preprocessing["channels"]
+    transform = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)[1].to(device)
+    paths, notes = list_inputs(arguments.images)
+    check_output(arguments, paths)
+    subjects, of_subjects = subjects_and_notes(paths, arguments.subjects, arguments.subject_pattern)
+    overlays = OverlayFiles(arguments.attention, trained.model, names) if arguments.attention else None
+    precision, of_precision = runtime.scoring_precision(checkpoint["precision"], device)
+    extract = FeatureExtractor(trained.model, device, precision, mirrored=arguments.tta)
+
+    # What the model was trained on
+    known, of_training = training_slices(trained.run, split_of(trained.run))
+    seen = SeenSlices(checkpoint["seen"], known)
+    make = reference_maker(known, extract, transform, frame, channels, checkpoint) if len(known) else None
+    reference, of_reference = find_reference(trained.folder, checkpoint, make)
+    for note in (*notes, *of_subjects, of_precision, *of_training, *seen.notes, *of_reference):
+        tell(note)
+
+    # One row per image, in batches
+    def rows():
+        start = 0
+        for batch in stream_images(paths, frame, channels, BATCH):
+            own, start = subjects[start:start + len(batch.paths)], start + len(batch.paths)
+            readable, patients = ([values[row] for row in batch.rows] for values in (batch.paths, own))
+            found = None
+            if readable:
+                images = transform(batch.pixels.to(device))
+                probabilities, features = extract(images)
+                found = Found(probabilities, features, batch.coloured,
+                              seen.mark(readable, patients, batch.digests, batch.grays),
+                              overlays.write(readable, images, probabilities) if overlays else None)
+            yield from image_rows(batch.paths, own, batch.errors, found, reference)
+
+    return report(rows(), len(paths), names, arguments.out, lambda: seen.late_notes, tell)
+
+
+def split_of(run: Path | None):
+    """The run's split.csv with the recorded folders of its slices; None without a run folder."""
+    from data_setup.listing.moved_data import written_split
+    from functions.checkpointing.run_folder import check_split, read_record
+
+    if run is None or not (run / "run.json").is_file():
+        return None
+    record = read_record(run)
+    check_split(run, record)
+    return written_split(run, record["settings"], {})
+
+
+def reference_maker(known, extract, transform, frame, channels: int, checkpoint: dict):
+    """A function that computes the features of the training slices `known`, at most MAX_SLICES, and of validation."""
+    from data_setup.loading.training_slices import stream_known
+    from functions.prediction.reference import Reference, thinned
+
+    def make() -> Reference:
+        coloured = []
+
+        def features(paths: list[str]):
+            for batch in stream_known(paths, frame, channels):
+                coloured.extend(batch.coloured)
+                yield extract(transform(batch.pixels.to(extract.device)))[1]
+
+        train, val = (known[known["split"] == part] for part in ("train", "val"))
+        train = train.iloc[thinned(len(train))]
+        parts = [features(table["path"].tolist()) for table in (train, val)]
+        return Reference.from_features(*parts, train["path"].tolist(), train["class"].tolist(), coloured, checkpoint)
+
+    return make
+
+
+def check_output(arguments, paths: list[str]) -> None:
+    """Raises UserError for an output that cannot be written, or that would overwrite or join what is read."""
+    from functions.checkpointing.run_names import check_file_writable, make_folder
+
+    out, folder = arguments.out, arguments.attention
+    if out is not None:
+        if out.suffix.lower() not in (".csv", ".json"):
+            raise UserError(f"--out {out}: the file's ending must be .csv or .json")
+        check_file_writable(out, "--out")
+        if (out.parent / "run.json").exists():
+            raise UserError(f"--out {out} is in a run's folder, among the run's own files: name another folder")
+        if out.exists() and arguments.subjects and arguments.subjects.exists() and out.samefile(arguments.subjects):
+            raise UserError(f"--out {out} would overwrite --subjects: name another file")
+    if folder is not None:
+        inside = folder.resolve()
+        if any(Path(path).resolve().is_relative_to(inside) for path in paths):
+            raise UserError(f"--attention {folder} holds images to predict: name another folder")
+        make_folder(folder, "--attention")
+
+
+def tell(note: str) -> None:
+    """Prints a note to standard error; an empty one is none."""
+    if note:
+        print(f"note: {printable(note)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

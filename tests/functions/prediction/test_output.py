@@ -1,0 +1,73 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from functions.prediction.output import CsvOutput, JsonOutput, TableOutput, report
+from functions.prediction.rows import ImageRow, PatientMeans
+from functions.runtime.csv_files import unescape
+
+CLASSES = ["AD", "=CN"]
+ROWS = [ImageRow("=a,\n.png", "s1", np.array([0.25, 0.75]), "no", "colour", 1.5), ImageRow("b.png", error="empty file"),
+        ImageRow("c.png", "s1", np.array([0.75, 0.25]), "patient", "no", 0.5)]
+
+
+def written(output_type, *arguments):
+    stream, means = io.StringIO(), PatientMeans()
+    output = output_type(stream, *arguments)
+    for row in ROWS:
+        output.image(row.entries(CLASSES))
+        means.add(row)
+    output.patients(means.entries(CLASSES))
+    return stream.getvalue()
+
+
+def test_csv_is_read_back_and_safe_for_spreadsheets():
+    patients = io.StringIO()
+    rows = list(csv.reader(io.StringIO(written(CsvOutput, patients))))
+    assert [len(row) for row in rows] == [10] * 4
+    assert rows[0][:5] == ["path", "subject", "prediction", "AD", "'=CN"]
+    assert rows[1][0] == "'=a,\n.png"
+    assert [unescape(cell) for cell in rows[1]] == ["=a,\n.png", "s1", "=CN", "0.25", "0.75", "no", "colour", "1.5",
+                                                    "", ""]
+    assert rows[2] == ["b.png", *[""] * 8, "empty file"]
+    assert patients.getvalue().splitlines()[1].startswith("s1,2,AD,0.5,0.5,yes,yes")
+
+
+def test_json_is_one_object():
+    content = json.loads(written(JsonOutput))
+    assert [row["path"] for row in content["images"]] == ["=a,\n.png", "b.png", "c.png"]
+    assert content["images"][1]["AD"] is None
+    assert [row["slices"] for row in content["patients"]] == [2]
+
+
+def test_a_table_shows_the_largest_probability_and_remarks():
+    lines = written(TableOutput, CLASSES).splitlines()
+    assert lines == [
+        "prediction  probability  image",
+        r"=CN               0.750  =a,\n.png  [out of distribution: colour]",
+        "unreadable            -  b.png: empty file",
+        "AD                0.750  c.png  [seen in training: patient]",
+        "",
+        "prediction  probability  patient (mean over slices)",
+        "AD                0.500  s1, 2 slices  [seen in training; out of distribution]"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_a_file_is_complete_or_absent(tmp_path, name):
+    notes = []
+    assert report(iter(ROWS), 3, CLASSES, tmp_path / name, lambda: ["late"], notes.append) == 1
+    assert notes == ["late", "3 images of 1 patients: 1 unreadable, 1 seen in training, 1 out of distribution"]
+    assert (tmp_path / "a_patients.csv").exists() == (name == "a.csv")
+
+    def stopped():
+        yield ROWS[0]
+        raise KeyboardInterrupt
+
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        report(stopped(), 3, CLASSES, tmp_path / name, list, notes.append)
+    assert (tmp_path / name).read_bytes() == before
+    assert not list(tmp_path.glob(".*"))

@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from functions.checkpointing.checkpoint import save_checkpoint
+from functions.prediction import reference as module
+from functions.prediction.reference import NAME, Reference, find_reference, load_reference, thinned
+from functions.runtime.errors import UserError
+
+CHECKPOINT = {"run_id": "a", "epoch": 3}
+
+
+@pytest.fixture
+def reference():
+    generator = torch.Generator().manual_seed(0)
+    train, val = (torch.randn(count, 4, generator=generator) for count in (30, 8))
+    return Reference.from_features(train.split(7), val.split(7), [f"{n}.png" for n in range(30)], ["AD"] * 30, [False],
+                                   CHECKPOINT)
+
+
+def test_it_is_made_once_and_read_afterwards(reference, tmp_path):
+    made, [note] = find_reference(tmp_path, CHECKPOINT, lambda: reference)
+    assert note == f"{tmp_path / NAME} written: features of 30 training slices"
+    again, notes = find_reference(tmp_path, CHECKPOINT, lambda: pytest.fail("it exists"))
+    assert notes == []
+    assert torch.equal(made.train, again.train)
+    assert torch.equal(made.val, again.val)
+    assert (again.paths, again.gray) == (reference.paths, True)
+
+
+@pytest.mark.parametrize("other", [{"run_id": "b", "epoch": 3}, {"run_id": "a", "epoch": 4}])
+def test_that_of_another_checkpoint_is_made_again(reference, tmp_path, other):
+    find_reference(tmp_path, CHECKPOINT, lambda: reference)
+    assert load_reference(tmp_path, other) is None
+    assert find_reference(tmp_path, other, lambda: replace(reference, **other))[0].epoch == other["epoch"]
+
+
+def test_without_training_slices_there_is_none(tmp_path):
+    found, [note] = find_reference(tmp_path, CHECKPOINT, None)
+    assert found is None
+    assert "out-of-distribution images are not flagged" in note
+
+
+def test_a_folder_that_cannot_be_written_is_a_note(reference, tmp_path, monkeypatch):
+    def refuse(path, content):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(module, "save_checkpoint", refuse)
+    found, [note] = find_reference(tmp_path, CHECKPOINT, lambda: reference)
+    assert found is reference
+    assert "could not be written (Read-only file system)" in note
+
+
+def test_the_nearest_training_slices_are_those_of_smallest_mahalanobis_distance(reference):
+    new = reference.train[[4, 9]].numpy() + 1e-4
+    near = reference.nearest(new, 3)
+    precision = reference.novelty.precision
+    for row, found in zip(new, near, strict=True):
+        centred = reference.train.numpy() - row
+        distances = np.einsum("ij,jk,ik->i", centred, precision, centred)
+        assert found == np.argsort(distances)[:3].tolist()
+    assert [found[0] for found in near] == [4, 9]
+
+
+@pytest.mark.parametrize("change", [
+    {"train": torch.zeros(1, 4)}, {"train": torch.zeros(30)}, {"train": torch.full((30, 4), torch.nan)},
+    {"train": torch.zeros(30, 4, dtype=torch.float64)}, {"val": torch.zeros(2, 5)}, {"paths": ["a"]},
+    {"labels": [1] * 30}, {"gray": 1}, {"epoch": "3"}, {"run_id": None}, {"extra": 1}])
+def test_damaged_content_is_refused_by_name(reference, tmp_path, change):
+    content = {name: getattr(reference, name) for name in Reference.__dataclass_fields__} | change
+    save_checkpoint(tmp_path / NAME, content)
+    with pytest.raises(UserError, match=rf"{NAME} is damaged \(.*\): remove it"):
+        load_reference(tmp_path, CHECKPOINT)
+
+
+def test_many_slices_are_thinned_evenly():
+    assert thinned(3) == [0, 1, 2]
+    many = thinned(12_345)
+    assert (len(many), many[0], many[-1]) == (module.MAX_SLICES, 0, 12_344)
+    assert max(np.diff(many)) <= 3
