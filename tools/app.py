@@ -39,15 +39,16 @@ def serve(run: Path, port: int, device: str) -> None:
         print(f"note: {printable(note)}", file=sys.stderr)
     with isolated() as folder:
         from data_setup.images.read import read_gray
-        from functions.app.page import build_page
+        from functions.app.page import Actions, build_page
         from functions.app.server import serving
 
-        checkpoint = trained.checkpoint
-        facts = [f"model: {trained.file}, epoch {checkpoint['epoch']}", *(note for note in notes if note)]
-        page = build_page(predictor, "ViT-Dementia: try a model", checkpoint["stamps"], facts, read_gray, folder)
+        checkpoint, actions = trained.checkpoint, Actions(predictor, read_gray, folder)
+        facts = [f"model: {trained.file}, epoch {checkpoint['epoch']}", *notes]
+        page = build_page(actions, "ViT-Dementia: try a model", checkpoint["stamps"], facts)
         with serving(page, folder, port) as address:
             print(f"{address} (Ctrl-C stops it; research only, not a diagnosis)", flush=True)
             wait()
+        actions.close()
 
 
 def load(run: Path, device: str):
@@ -91,6 +92,8 @@ def load(run: Path, device: str):
         read=lambda paths: stream_images(paths, frame, channels, BATCH),
         subjects_of=lambda paths: find_subjects([Path(path).name for path in paths]),
         mark=mark, reference=reference)
+    if reference is not None:
+        of_reference = []                          # that it was written is no caveat
     return trained, predictor, [note for note in (of_precision, *of_training, *seen.notes, *of_reference) if note]
 
 

@@ -17,7 +17,7 @@ from functions.runtime.errors import UserError
 SEEN = {"pixels": "seen in training: this slice, or a copy of it",
         "patient": "seen in training: another slice of this patient"}
 OUTSIDE = {COLOUR: "out of distribution: a colour image", FEATURES: "out of distribution: unlike the training slices"}
-UNTESTED = "the tests of faithfulness of this map are running"
+UNTESTED = "not tested yet: its tests of faithfulness are running"
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def map_html(found: SliceAnswer, shares: Tensor, caption: str, test: Faithfulnes
     assert found.image is not None
     caveat = UNTESTED if test is None else test.caveat
     figure = overlay_figure(found.image, shares, caption, caveat)
-    passed = "passes its tests of faithfulness" if test is not None and not test.caveat else caveat
-    return fragment("app_map.html.j2", picture=picture(figure, f"{found.name}: {caption}; {passed}"), result=passed,
+    result = caveat or "passes its tests of faithfulness: insertion, deletion, randomisation"
+    return fragment("app_map.html.j2", picture=picture(figure, f"{found.name}: {caption}; {result}"), result=result,
                     wrong=test is not None and bool(test.caveat))
 
 
@@ -89,11 +89,13 @@ def similar_html(found: SliceAnswer, read_gray: Callable[[str], np.ndarray], typ
     shown = []
     for similar in found.similar:
         try:
-            shown.append((read_gray(similar.path), f"{similar.label}, distance {similar.distance:.1f}"))
+            shown.append((read_gray(similar.path), similar))
         except (UserError, OSError):
             continue
     missing = len(found.similar) - len(shown)
-    return fragment("app_similar.html.j2", name=found.name, pictures=thumbnails(shown), missing=missing,
+    pictures = thumbnails([(pixels, similar.label) for pixels, similar in shown])
+    lines = [(made, f"distance {similar.distance:.1f}") for made, (_, similar) in zip(pictures, shown, strict=True)]
+    return fragment("app_similar.html.j2", name=found.name, shown=lines, missing=missing,
                     known=bool(found.similar), typical="" if typical is None else f"{typical:.1f}")
 
 
@@ -101,7 +103,7 @@ def flags_of(found: SliceAnswer) -> list[str]:
     """The slice's warnings: seen in training, out of distribution."""
     flags = [] if found.row.seen in (NO, UNKNOWN) else [SEEN[found.row.seen]]
     if found.row.outside not in (NO, UNKNOWN):
-        ratio = "" if found.row.novelty is None else f" ({found.row.novelty:.1f} times the threshold)"
+        ratio = f" ({found.row.novelty:.1f} times the threshold)" if found.row.outside == FEATURES else ""
         flags.append(OUTSIDE[found.row.outside] + ratio)
     return flags
 
@@ -133,9 +135,9 @@ def _warnings(answer: Answer) -> list[str]:
     seen = sum(found.row.seen not in (NO, UNKNOWN) for found in answer.read)
     warnings = []
     if outside:
-        warnings.append(f"{outside} of {total} slices are out of distribution: unlike the slices that the model was "
-                        "trained on, so their probabilities mean little")
+        warnings.append(f"out of distribution: {outside} of {total} slices, unlike those that the model was trained "
+                        "on; their probabilities mean little")
     if seen:
-        warnings.append(f"{seen} of {total} slices were seen in training: the probabilities do not show how well the "
+        warnings.append(f"seen in training: {seen} of {total} slices; their probabilities do not show how well the "
                         "model does on new patients")
     return [*warnings, *answer.notes]

@@ -1,7 +1,8 @@
 """The page: upload slices, then the answer, the map of one slice and the most similar training slices."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import gradio
@@ -9,11 +10,18 @@ import numpy as np
 
 from functions.app.answer import MAX_FILES, Answer, Predictor
 from functions.app.environment import discard
-from functions.app.fragments import (answer_html, head_html, map_html, message_html, notes_html, research_only_html,
-                                     similar_html)
+from functions.app.fragments import (
+    answer_html,
+    head_html,
+    map_html,
+    message_html,
+    notes_html,
+    research_only_html,
+    similar_html,
+)
+from functions.app.map_tests import MapRequest, MapTests
 from functions.explain.attention import attention_layers
-from functions.explain.faithfulness import faithfulness
-from functions.explain.maps import METHODS, describe, explain
+from functions.explain.maps import METHODS, describe
 from functions.runtime.errors import UserError
 
 # System fonts: Gradio's own themes would ask for web fonts.
@@ -41,40 +49,38 @@ class Uploads(gradio.File):
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
 
-def build_page(predictor: Predictor, title: str, caveats: Sequence[str], facts: Sequence[str],
-               read_gray: Callable[[str], np.ndarray], folder: Path) -> gradio.Blocks:
-    """The page for one model; uploads are in `folder`, `read_gray` reads a training slice for its picture."""
-    actions = Actions(predictor, read_gray, folder)
+def build_page(actions: "Actions", title: str, caveats: Sequence[str], facts: Sequence[str]) -> gradio.Blocks:
+    """The page for one model, with the caveats of its results and facts about it."""
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=UNUSED) as page:
         gradio.HTML(research_only_html(), elem_id="vd-only")
         gradio.HTML(head_html(title, caveats, facts))
-        last = gradio.State(None, time_to_live=KEPT)
-        files = Uploads(file_count="multiple", height=140,
-                        label=f"Slices of one patient: one image file each, at most {MAX_FILES}")
-        answer = gradio.HTML(elem_id="vd-answer")
-        with gradio.Column(visible=False) as details:
-            slice_choice = gradio.Dropdown([], label="Slice", interactive=True)
-            with gradio.Row():
-                with gradio.Column(scale=1):
-                    choices = _map_choices(predictor)
-                with gradio.Column(scale=2):
-                    shown = gradio.HTML(elem_id="vd-map")
-            similar = gradio.HTML(elem_id="vd-similar")
-        gradio.HTML(notes_html(predictor))
+        last, shown = (gradio.State(None, time_to_live=KEPT) for _ in range(2))
+        files = Uploads(file_count="multiple", height=150, label=f"Slices of one patient, at most {MAX_FILES} files")
+        with gradio.Row():
+            with gradio.Column(min_width=300):
+                answer = gradio.HTML(elem_id="vd-answer")
+            with gradio.Column(visible=False, min_width=300) as details:
+                slice_choice = gradio.Dropdown([], label="Slice", interactive=True)
+                choices = _map_choices(actions.predictor)
+                overlay = gradio.HTML(elem_id="vd-map")
+        similar = gradio.HTML(elem_id="vd-similar")
+        gradio.HTML(notes_html(actions.predictor))
 
-        # One event at a time uses the model: maps are recorded by hooks in it.
-        alone: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-        inputs = [last, slice_choice, *choices]
-        files.upload(actions.predict, files, [last, answer, details, slice_choice, shown, similar, files],
-                     api_name="predict", **alone
-                     ).success(actions.show, inputs, [shown, similar], api_visibility="private", **alone)
-        for choice in (slice_choice, *choices):
-            choice.input(actions.show, inputs, [shown, similar], api_visibility="private", trigger_mode="always_last",
-                         **alone)
+        # One event at a time uses the model; tests of maps use a copy.
+        model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+        private: dict[str, Any] = {"api_visibility": "private"}
+        uploaded = files.upload(actions.predict, files, [last, answer, details, slice_choice, overlay, similar, files],
+                                api_name="predict", **model)
+        chosen = [choice.input for choice in (slice_choice, *choices)]
+        for event in (uploaded.success, *chosen):
+            latest = {} if event is uploaded.success else {"trigger_mode": "always_last"}
+            event(actions.show, [shown, last, slice_choice, *choices], [shown, overlay, similar], **model, **private,
+                  **latest).success(actions.test, shown, overlay, concurrency_id="tests", concurrency_limit=1,
+                                    show_progress="hidden", **private)
         if choices:
             method, layer, head = choices
             method.input(lambda name: [gradio.update(visible=name == METHODS[0])] * 2, method, [layer, head],
-                         api_visibility="private", queue=False)
+                         queue=False, **private)
     return page
 
 
@@ -93,10 +99,21 @@ def _map_choices(predictor: Predictor) -> list[Any]:
 
 
 class Actions:
-    """What the page does with uploads and choices."""
+    """What the page does with uploads and choices; `folder` holds the uploads.
+
+    `read_gray` reads a training slice for its picture.
+    """
 
     def __init__(self, predictor: Predictor, read_gray: Callable[[str], np.ndarray], folder: Path):
         self.predictor, self.read_gray, self.folder = predictor, read_gray, folder
+        self.tests = MapTests(predictor.model)
+        self.busy = Lock()       # of the model: maps are recorded by hooks in it
+
+    def close(self) -> None:
+        """Waits for what is running: a program that ends while torch computes is aborted."""
+        self.tests.close()
+        with self.busy:
+            pass
 
     def predict(self, paths: list[str]) -> tuple:
         """(answer, its HTML, details shown or not, slices to choose from, no map, no similar slices, no files).
@@ -104,7 +121,8 @@ class Actions:
         The files are deleted.
         """
         try:
-            answer = self.predictor.answer(paths)
+            with self.busy:
+                answer = self.predictor.answer(paths)
         except UserError as error:
             return None, message_html(str(error)), gradio.update(visible=False), gradio.update(), "", "", None
         finally:
@@ -113,22 +131,29 @@ class Actions:
         return (answer, answer_html(answer, self.predictor), gradio.update(visible=bool(names)),
                 gradio.update(choices=names, value=0 if names else None, visible=len(names) > 1), "", "", None)
 
-    def show(self, answer: Answer | None, number: int | None, method: str = "rollout", layer: int | None = None,
-             head: int | None = None) -> Iterator[tuple[str, str]]:
-        """The map of one slice, first without and then with its tests of faithfulness, and the similar slices."""
+    def show(self, before: MapRequest | None, answer: Answer | None, number: int | None, method: str = "rollout",
+             layer: int | None = None, head: int | None = None) -> tuple[MapRequest | None, str, str]:
+        """(what is shown, the map of one slice before its tests, the similar slices); `before` was shown before."""
+        if before is not None:
+            before.stale = True
         if answer is None or number is None or not 0 <= number < len(answer.read):
-            yield "", ""
-            return
+            return None, "", ""
         found, reference = answer.read[number], self.predictor.reference
         similar = similar_html(found, self.read_gray, reference.typical_distance if reference else None)
-        model, image = self.predictor.model, found.image[None].to(self.predictor.extract.device)
-        one = method == METHODS[0]
-        chosen = {"layer": layer if one else None, "head": head if one and head != MEAN else None}
+        request = MapRequest(found, method)
+        if method == METHODS[0]:
+            request = MapRequest(found, method, layer, None if head == MEAN else head)
         try:
-            shares, caption = explain(model, image, method, **chosen), describe(model, method, **chosen)
+            with self.busy:
+                shares, caption = self.tests.map(request)
         except UserError as error:
-            yield message_html(f"no map: {error}"), similar
-            return
-        yield map_html(found, shares[0], caption, None), similar
-        shares, [test] = faithfulness(model, image, method, **chosen)
-        yield map_html(found, shares[0], caption, test), similar
+            return None, message_html(f"no map: {error}"), similar
+        return request, map_html(found, shares, caption, None), similar
+
+    def test(self, request: MapRequest | None) -> Any:
+        """The map with its tests of faithfulness; no change if it is no longer shown."""
+        tested = None if request is None else self.tests.test(request)
+        if request is None or tested is None or request.stale:
+            return gradio.skip()
+        shares, test = tested
+        return map_html(request.found, shares, describe(self.predictor.model, **request.choice), test)

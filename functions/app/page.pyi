@@ -9,8 +9,15 @@ import numpy as np
 
 from functions.app.answer import MAX_FILES, Answer, Predictor
 from functions.app.environment import discard
-from functions.app.fragments import (answer_html, head_html, map_html, message_html, notes_html, research_only_html,
-                                     similar_html)
+from functions.app.fragments import (
+    answer_html,
+    head_html,
+    map_html,
+    message_html,
+    notes_html,
+    research_only_html,
+    similar_html,
+)
 from functions.explain.attention import attention_layers
 from functions.explain.faithfulness import faithfulness
 from functions.explain.maps import METHODS, describe, explain
@@ -23,7 +30,6 @@ KEPT = 1800              # seconds that the last answer of a page is kept in mem
 UNUSED = (60, 300)       # every 60 s, uploads without an answer are deleted that are older than 300 s
 MEAN = -1                # the head's value for the mean over heads
 
-from gradio.events import Dependency
 
 class Uploads(gradio.File):
     """Gradio's file field, whose value is a list of uploaded paths; it downloads nothing and writes nothing itself."""
