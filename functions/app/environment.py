@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -59,3 +60,15 @@ def discard(paths: list[str], folder: Path) -> None:
             whole.unlink(missing_ok=True)
             if whole.parent != folder and not any(whole.parent.iterdir()):
                 whole.parent.rmdir()
+
+
+def sweep(folder: Path, age: float) -> None:
+    """Deletes the files below `folder` that are older than `age` seconds, and empty folders."""
+    for path in sorted(folder.rglob("*"), reverse=True):           # a folder comes after what it holds
+        try:
+            if path.is_dir():
+                path.rmdir()
+            elif time.time() - path.stat().st_mtime > age:
+                path.unlink()
+        except OSError:                                            # not empty, or deleted meanwhile
+            continue

@@ -20,8 +20,8 @@ class Guard:
     """ASGI middleware around `app`, whose uploads are written to `folder`.
 
     A request needs the host name 127.0.0.1 or localhost (against DNS rebinding) and, if it has an Origin, that of the
-    page (against requests that other sites send from the same browser). What an upload that failed has left in
-    `folder` is deleted.
+    page (against requests that other sites send from the same browser). The partial files of an upload that
+    failed are deleted from `folder`.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], folder: Path):
@@ -79,8 +79,6 @@ class Guard:
         for path in self.folder.iterdir():
             if path.is_file():
                 path.unlink(missing_ok=True)
-            else:
-                _remove_if_empty(path)
 
 
 def _is_upload(scope: dict[str, Any]) -> bool:
@@ -95,13 +93,6 @@ def _size(folder: Path) -> int:
         except OSError:                        # deleted meanwhile
             continue
     return total
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return
 
 
 async def _respond(send: Callable, status: int, reason: str) -> None:

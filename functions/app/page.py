@@ -28,7 +28,6 @@ from functions.runtime.errors import UserError
 THEME = gradio.themes.Default(font=[gradio.themes.Font("system-ui"), gradio.themes.Font("sans-serif")],
                               font_mono=[gradio.themes.Font("ui-monospace"), gradio.themes.Font("monospace")])
 KEPT = 1800              # seconds that the last answer of a page is kept in memory
-UNUSED = (60, 300)       # every 60 s, uploads without an answer are deleted that are older than 300 s
 MEAN = -1                # the head's value for the mean over heads
 
 
@@ -51,7 +50,7 @@ class Uploads(gradio.File):
 
 def build_page(actions: "Actions", title: str, caveats: Sequence[str], facts: Sequence[str]) -> gradio.Blocks:
     """The page for one model, with the caveats of its results and facts about it."""
-    with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=UNUSED) as page:
+    with gradio.Blocks(title=title, analytics_enabled=False) as page:
         gradio.HTML(research_only_html(), elem_id="vd-only")
         gradio.HTML(head_html(title, caveats, facts))
         last, shown = (gradio.State(None, time_to_live=KEPT) for _ in range(2))
@@ -71,12 +70,11 @@ def build_page(actions: "Actions", title: str, caveats: Sequence[str], facts: Se
         private: dict[str, Any] = {"api_visibility": "private"}
         uploaded = files.upload(actions.predict, files, [last, answer, details, slice_choice, overlay, similar, files],
                                 api_name="predict", **model)
-        chosen = [choice.input for choice in (slice_choice, *choices)]
-        for event in (uploaded.success, *chosen):
-            latest = {} if event is uploaded.success else {"trigger_mode": "always_last"}
+        latest: dict[str, Any] = {"trigger_mode": "always_last"}
+        for event, mode in [(uploaded.success, {}), *((choice.input, latest) for choice in (slice_choice, *choices))]:
             event(actions.show, [shown, last, slice_choice, *choices], [shown, overlay, similar], **model, **private,
-                  **latest).success(actions.test, shown, overlay, concurrency_id="tests", concurrency_limit=1,
-                                    show_progress="hidden", **private)
+                  **mode).success(actions.test, shown, overlay, concurrency_id="tests", concurrency_limit=1,
+                                  show_progress="hidden", **private)
         if choices:
             method, layer, head = choices
             method.input(lambda name: [gradio.update(visible=name == METHODS[0])] * 2, method, [layer, head],

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import gradio
 from starlette.middleware import Middleware
 
-from functions.app.environment import HOST
+from functions.app.environment import HOST, sweep
 from functions.app.guard import Guard
 from functions.app.page import THEME
 from functions.reports.html_page import style
@@ -15,6 +16,7 @@ from functions.reports.html_page import style
 MAX_FILE = 2**25         # bytes of one file, 34 MB: an uncompressed 16-bit image of the reader's largest size
 WAITING = 16             # requests that wait for the model
 SESSIONS = 8             # pages whose last answer is kept in memory
+EVERY, UNUSED = 60, 300  # seconds: how often uploads are deleted that are older and had no answer
 
 
 @contextmanager
@@ -29,7 +31,15 @@ def serving(page: gradio.Blocks, folder: Path, port: int) -> Iterator[str]:
                 show_error=True, footer_links=[], run_history=False, max_file_size=MAX_FILE, max_threads=4,
                 ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, state_session_capacity=SESSIONS,
                 theme=THEME, css=style("app.css"), app_kwargs={"middleware": [Middleware(Guard, folder=folder)]})
+    stopped = Event()
+    Thread(target=_sweep_until, args=(stopped, folder), daemon=True).start()
     try:
         yield page.local_url
     finally:
+        stopped.set()
         page.close(verbose=False)
+
+
+def _sweep_until(stopped: Event, folder: Path) -> None:
+    while not stopped.wait(EVERY):
+        sweep(folder, UNUSED)
