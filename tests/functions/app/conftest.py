@@ -29,8 +29,9 @@ def write_slice(path, seed, level=100):
 def predictor(tmp_path_factory):
     """A tiny ViT with random weights, its reference of 30 training and 12 validation slices of noise."""
     folder = tmp_path_factory.mktemp("training")
-    known = pd.DataFrame([{"path": write_slice(folder / f"sub-{seed:02d}.png", seed), "class": CLASSES[seed % 3 if seed < 30 else 2 * (seed < 38)],
-                           "split": "train" if seed < 30 else "val"} for seed in range(42)])
+    paths = [write_slice(folder / f"sub-{seed:02d}.png", seed) for seed in range(42)]
+    labels = [CLASSES[seed % 3 if seed < 30 else 2 * (seed < 38)] for seed in range(42)]
+    known = pd.DataFrame({"path": paths, "class": labels, "split": ["train"] * 30 + ["val"] * 12})
     torch.manual_seed(0)
     model = ViT(ViTConfig(image_size=(16, 12), patch_size=4, in_channels=1, num_classes=3, num_layers=2,
                           embedding_dim=12, num_heads=3, mlp_size=20)).eval()

@@ -30,16 +30,22 @@ def test_settings_from_outside_do_not_reach_gradio_and_come_back(monkeypatch):
     monkeypatch.setenv("GRADIO_SHARE", "True")
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
-    before = dict(os.environ)
-    with pytest.raises(KeyError), isolated() as folder:
-        inside = {name: value for name, value in os.environ.items() if name.startswith("GRADIO_")}
-        assert inside == {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
-        assert os.environ["NO_PROXY"] == "*"
-        assert folder.stat().st_mode & 0o777 == 0o700, "other users of the computer do not read uploads"
-        (folder / "a").mkdir()
-        (folder / "a" / "left.png").touch()
-        raise KeyError
-    assert not folder.exists()
+    before, found = dict(os.environ), {}
+
+    def fail():
+        with isolated() as folder:
+            found.update(os.environ, folder=folder, mode=folder.stat().st_mode & 0o777)
+            (folder / "a").mkdir()
+            (folder / "a" / "left.png").touch()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert {name: value for name, value in found.items() if name.startswith("GRADIO_")} == {
+        "GRADIO_TEMP_DIR": str(found["folder"]), "GRADIO_ANALYTICS_ENABLED": "False"}
+    assert found["NO_PROXY"] == "*"
+    assert found["mode"] == 0o700, "other users of the computer do not read uploads"
+    assert not found["folder"].exists()
     assert dict(os.environ) == before
 
 

@@ -18,6 +18,7 @@ from functions.app.fragments import (
 )
 from functions.explain.faithfulness import Faithfulness
 from functions.prediction.rows import ImageRow
+from functions.reports.html_page import Picture
 from functions.runtime.errors import UserError
 
 HOSTILE = "<script>alert(1)</script>\" onerror='x' \x1b[2J"
@@ -81,7 +82,7 @@ def test_flags(row, flags, predictor):
 def test_the_map_says_on_the_picture_and_below_it_whether_it_is_faithful(monkeypatch):
     drawn = []
     monkeypatch.setattr("functions.app.fragments.overlay_figure", lambda *arguments: drawn.append(arguments[3]))
-    monkeypatch.setattr("functions.app.fragments.picture", lambda figure, text: type("P", (), {"source": "", "text": ""}))
+    monkeypatch.setattr("functions.app.fragments.picture", lambda figure, text: Picture("", ""))
     fails = Faithfulness(0.1, 0.9, (0.5,) * 39, (0.9, 0.8, 0.9))
     passes = Faithfulness(0.9, 0.1, (0.5,) * 39, (0.0, 0.1, 0.0))
     shown = [map_html(slice_answer(), torch.ones(4, 3) / 12, "rollout", test) for test in (None, fails, passes)]
@@ -110,8 +111,8 @@ def test_names_cannot_add_to_the_page(predictor):
     similar = replace(found, similar=(Similar("/b.png", HOSTILE, 1.0),))
     error = SliceAnswer(HOSTILE, ImageRow(HOSTILE, error=HOSTILE))
     shown = [answer_html(Answer([found, error], [HOSTILE]), names), message_html(HOSTILE),
-             similar_html(similar, lambda path: np.zeros((4, 4), np.uint8), 1.0), head_html(HOSTILE, [HOSTILE], [HOSTILE]),
-             map_html(found, torch.ones(4, 3), HOSTILE, None)]
+             similar_html(similar, lambda path: np.zeros((4, 4), np.uint8), 1.0),
+             head_html(HOSTILE, [HOSTILE], [HOSTILE]), map_html(found, torch.ones(4, 3), HOSTILE, None)]
     for html in shown:
         assert "&lt;script&gt;" in html
         assert "<script" not in html

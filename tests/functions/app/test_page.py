@@ -34,7 +34,8 @@ def uploaded(folder, new):
 
 
 def test_uploads_are_deleted_after_the_answer_also_of_what_cannot_be_predicted(actions, uploaded, folder, monkeypatch):
-    answer, html, details, slices, overlay, similar, files = actions.predict([uploaded("a.png", 1), uploaded("b.png", 2)])
+    two = [uploaded("a.png", 1), uploaded("b.png", 2)]
+    answer, html, details, slices, overlay, similar, files = actions.predict(two)
     assert (len(answer.read), details["visible"], overlay, similar, files) == (2, True, "", "", None)
     assert slices["choices"] == [("1: a.png", 0), ("2: b.png", 1)]
     assert slices["visible"]
