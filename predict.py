@@ -33,8 +33,9 @@ def predict(arguments) -> int:
     """Checkpoint, images, training slices, then one row per image and per patient; returns the number of failures."""
     from data_setup.images.resize import from_description
     from data_setup.listing.image_inputs import list_inputs
+    from data_setup.listing.moved_data import written_split
     from data_setup.loading.image_stream import stream_images
-    from data_setup.loading.training_slices import training_slices
+    from data_setup.loading.training_slices import stream_known, training_slices
     from data_setup.loading.transforms import make_transforms
     from data_setup.resources import available_cores
     from data_setup.splits.seen_slices import SeenSlices
@@ -43,7 +44,7 @@ def predict(arguments) -> int:
     from functions.explain.overlay_files import OverlayFiles
     from functions.prediction.features import FeatureExtractor
     from functions.prediction.output import report
-    from functions.prediction.reference import find_reference
+    from functions.prediction.reference import find_reference, reference_maker
     from functions.prediction.rows import Found, image_rows
     from functions.runtime import device as runtime
 
@@ -62,9 +63,13 @@ def predict(arguments) -> int:
     extract = FeatureExtractor(trained.model, device, precision, mirrored=arguments.tta)
 
     # What the model was trained on
-    known, of_training = training_slices(trained.run, split_of(trained.run))
+    settings = trained.recorded_settings()
+    split = written_split(trained.run, settings, {}) if settings else None
+    known, of_training = training_slices(trained.run, split)
     seen = SeenSlices(checkpoint["seen"], known)
-    make = reference_maker(known, extract, transform, frame, channels, checkpoint) if len(known) else None
+    plain = FeatureExtractor(trained.model, device, precision)
+    make = reference_maker(known, lambda paths: stream_known(paths, frame, channels),
+                           lambda pixels: plain(transform(pixels.to(device))), checkpoint)
     reference, of_reference = find_reference(trained.folder, checkpoint, make)
     for note in (*notes, *of_subjects, of_precision, *of_training, *seen.notes, *of_reference):
         tell(note)
@@ -85,39 +90,6 @@ def predict(arguments) -> int:
             yield from image_rows(batch.paths, own, batch.errors, found, reference)
 
     return report(rows(), len(paths), names, arguments.out, lambda: seen.late_notes, tell)
-
-
-def split_of(run: Path | None):
-    """The run's split.csv with the recorded folders of its slices; None without a run folder."""
-    from data_setup.listing.moved_data import written_split
-    from functions.checkpointing.run_folder import check_split, read_record
-
-    if run is None or not (run / "run.json").is_file():
-        return None
-    record = read_record(run)
-    check_split(run, record)
-    return written_split(run, record["settings"], {})
-
-
-def reference_maker(known, extract, transform, frame, channels: int, checkpoint: dict):
-    """A function that computes the features of the training slices `known`, at most MAX_SLICES, and of validation."""
-    from data_setup.loading.training_slices import stream_known
-    from functions.prediction.reference import Reference, thinned
-
-    def make() -> Reference:
-        coloured = []
-
-        def features(paths: list[str]):
-            for batch in stream_known(paths, frame, channels):
-                coloured.extend(batch.coloured)
-                yield extract(transform(batch.pixels.to(extract.device)))[1]
-
-        train, val = (known[known["split"] == part] for part in ("train", "val"))
-        train = train.iloc[thinned(len(train))]
-        parts = [features(table["path"].tolist()) for table in (train, val)]
-        return Reference.from_features(*parts, train["path"].tolist(), train["class"].tolist(), coloured, checkpoint)
-
-    return make
 
 
 def check_output(arguments, paths: list[str]) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from functions.checkpointing.checkpoint import load_model
-from functions.checkpointing.run_folder import check_same_run, read_record
+from functions.checkpointing.run_folder import check_same_run, check_split, read_record
 
 
 class TrainedModel(NamedTuple):
@@ -22,6 +22,17 @@ class TrainedModel(NamedTuple):
     def folder(self) -> Path:
         """The folder of the checkpoint file."""
         return self.file.parent
+
+    def recorded_settings(self) -> dict | None:
+        """The settings in run.json, after a check of split.csv; None without a run folder, or if it has no run.json.
+
+        Raises UserError if split.csv is missing or was changed.
+        """
+        if self.run is None or not (self.run / "run.json").is_file():
+            return None
+        record = read_record(self.run)
+        check_split(self.run, record)
+        return record["settings"]
 
 
 def load_trained(path: Path, device: torch.device | str = "cpu") -> TrainedModel:

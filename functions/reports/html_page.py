@@ -67,6 +67,16 @@ def render(template: str, title: str, caveats: Sequence[str], **content) -> str:
     return _environment().get_template(template).render(title=title, caveats=caveats, policy=POLICY, **content)
 
 
+def fragment(template: str, **content) -> str:
+    """The HTML of a template without a page around it."""
+    return _environment().get_template(template).render(**content)
+
+
+def style(name: str) -> str:
+    """The text of a style sheet."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
 @cache
 def _environment() -> Environment:
     """Every value is escaped for HTML content and quoted attributes; an undefined name is an error."""
