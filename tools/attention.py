@@ -54,8 +54,8 @@ def draw(arguments) -> None:
     device = pick_device(arguments.device, available_cores())
     trained = load_trained(arguments.run, device)
     model, checkpoint, folder = trained.model, trained.checkpoint, trained.folder
-    from_description(checkpoint["preprocessing"], trained.file)     # one line about this file if it is damaged
     attention_layers(model)                                         # a ResNet has none
+    from_description(checkpoint["preprocessing"], trained.file)     # one line about this file if it is damaged
     read, names = image_reader(checkpoint["preprocessing"]), checkpoint["class_names"]
     if arguments.images:
         paths, classes = arguments.images, [""] * len(arguments.images)

@@ -62,7 +62,16 @@ def test_a_part_called_alone_is_not_recorded(make, pictures):
         assert len(found) == 3
         model.backbone(pictures("transfer"))
         model.features(pictures("transfer"))
+        attention_layers(model)[0](*[torch.randn(2, 7, 12)] * 3)
     assert len(found) == 3
+
+
+def test_what_is_recorded_has_no_gradient(make, pictures):
+    model, found = make("ours"), {}
+    with record_attention(model, found.__setitem__):
+        logits = model(pictures("ours"))
+    assert logits.requires_grad
+    assert not any(weights.requires_grad for weights in found.values())
 
 
 def test_recorded_in_float32_under_autocast_and_for_bfloat16_weights(make, pictures):
