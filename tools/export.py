@@ -34,6 +34,7 @@ def export(arguments) -> None:
     """Checkpoint, slices to check with, files, model card; every file is loaded again and compared with PyTorch."""
     from data_setup.resources import available_cores
     from functions.checkpointing.run_names import check_writable
+    from functions.checkpointing.trained_model import load_trained
     from functions.exporting import card, hub
     from functions.exporting.files import FORMATS, write_files
     from functions.exporting.packages import check_packages
@@ -47,7 +48,7 @@ def export(arguments) -> None:
     if out.exists() or out.is_symlink():
         raise UserError(f"{out} exists: name another folder with --out, or remove it")
     check_writable(out.parent, "name another folder with --out")
-    folder, file, model, checkpoint = load_network(given, pick_device("cpu", available_cores()))
+    model, checkpoint, file, folder = load_trained(given, pick_device("cpu", available_cores()))
     scores, items = card.run_facts(folder)
     formats = FORMATS if arguments.format == "all" else (arguments.format,)
     check_packages([*formats, *(["push"] if arguments.push else [])])
@@ -134,18 +135,6 @@ def test_slices(folder: Path | None) -> list[str]:
     paths = written_split(folder, read_record(folder)["settings"], {}).resolve(
         split["path"][split["split"] == "test"].tolist())
     return paths if all(Path(path).is_file() for path in paths) else []
-
-
-def load_network(path: Path, device):
-    """(run folder or None, checkpoint file, model, checkpoint) of a run folder or a checkpoint file."""
-    from functions.checkpointing.checkpoint import load_model
-    from functions.checkpointing.run_folder import check_same_run, read_record
-
-    folder, file = (path, path / "best.pt") if path.is_dir() else (None, path)
-    model, checkpoint = load_model(file, device)
-    if folder and (folder / "run.json").is_file():
-        check_same_run(checkpoint, file, read_record(folder).get("run_id", ""))
-    return folder, file, model, checkpoint
 
 
 if __name__ == "__main__":
