@@ -1,4 +1,4 @@
-"""Overlays of the attention rollout as PNG files, each with the prediction and the result of its test."""
+"""Overlays of the relevance of each patch as PNG files, each with the prediction and the result of its test."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,7 +12,7 @@ from functions.explain.faithfulness import faithfulness
 from functions.explain.overlay import overlay_figure
 from functions.runtime.atomic_files import write_atomically
 
-METHOD = "rollout"
+METHOD = "relevance"       # on the phantom, its maps pass the tests far more often than those of the others
 
 
 class OverlayFiles:
