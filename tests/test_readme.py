@@ -22,7 +22,7 @@ DOCS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
-             "--format", "--license", "--push",
+             "--format", "--license", "--push",                                               # tools/export.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--method", "--count", "--orders", "--dpi",                                      # tools/attention.py
              "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's

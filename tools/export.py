@@ -48,23 +48,23 @@ def export(arguments) -> None:
     if out.exists() or out.is_symlink():
         raise UserError(f"{out} exists: name another folder with --out, or remove it")
     check_writable(out.parent, "name another folder with --out")
-    model, checkpoint, file, folder = load_trained(given, pick_device("cpu", available_cores()))
-    scores, items = card.run_facts(folder)
+    trained = load_trained(given, pick_device("cpu", available_cores()))
+    scores, items = card.run_facts(trained.run)
     formats = FORMATS if arguments.format == "all" else (arguments.format,)
     check_packages([*formats, *(["push"] if arguments.push else [])])
     api = hub.hub_api() if arguments.push else None
     target = hub.check_target(api, arguments.push) if api else None
 
     # What can be written, and slices to check the files with
-    source, reasons, slices = make_source(folder, file, model, checkpoint)
+    source, reasons, slices = make_source(trained)
     for name in [name for name in formats if name in reasons]:
         if arguments.format != "all":
-            raise UserError(f"{file}: {reasons[name]}")
+            raise UserError(f"{trained.file} cannot be written as {name}: {reasons[name]}")
         print(printable(f"not written as {name}: {reasons[name]}"))
 
     with new_folder(out) as draft:
         written = write_files(draft, [name for name in formats if name not in reasons], source)
-        title = folder.resolve().name if folder else file.stem
+        title = trained.run.resolve().name if trained.run else trained.file.stem
         write_text(draft / "README.md", card.render_card(card.Card(
             title, source.description, source.preparation, written.files, arguments.license, written.deviations,
             scores, items)))
@@ -75,7 +75,7 @@ def export(arguments) -> None:
         print(printable(f"pushed to {hub.push(api, out, target)}, private if it is new: read the model card first"))
 
 
-def make_source(folder: Path | None, file: Path, model, checkpoint: dict):
+def make_source(trained):
     """(what is exported, why a format is not possible by format, which slices it is checked with)."""
     from data_setup.images.resize import from_description
     from functions.checkpointing.run_folder import provenance
@@ -87,21 +87,22 @@ def make_source(folder: Path | None, file: Path, model, checkpoint: dict):
     from models.pretrained.config_files import huggingface_config
     from models.vit import ViT
 
-    said = checkpoint["preprocessing"]
-    preparation = Preparation(**vars(from_description(said, file)), mean=tuple(said["mean"]), std=tuple(said["std"]))
+    model, said = trained.model, trained.checkpoint["preprocessing"]
+    frame = from_description(said, trained.file)
+    preparation = Preparation(**vars(frame), mean=tuple(said["mean"]), std=tuple(said["std"]))
     reasons, layout = {"onnx": too_large(model)}, {}
     try:
         vit = model if isinstance(model, ViT) else model.as_vit()
         layout = {"tensors": to_huggingface(vit), "architecture": huggingface_config(vit.config)}
     except UserError as error:
         reasons["huggingface"] = str(error)
-    images, pixels, slices = slices_to_check(folder, said)
-    description = describe(checkpoint, preparation, provenance()["commit"])
+    images, pixels, slices = slices_to_check(trained.run, said)
+    description = describe(trained.checkpoint, preparation, provenance()["commit"])
     return (Source(model, description, preparation, images, pixels, **layout),
             {name: why for name, why in reasons.items() if why}, slices)
 
 
-def slices_to_check(folder: Path | None, preprocessing: dict):
+def slices_to_check(run: Path | None, preprocessing: dict):
     """(images (n, C, H, W), their pixels before resizing, a description): a run's test slices, else phantom slices."""
     import tempfile
 
@@ -112,7 +113,7 @@ def slices_to_check(folder: Path | None, preprocessing: dict):
     from data_setup.phantom.generate import make_phantom
     from functions.exporting.comparison import BATCHES
 
-    read, paths = image_reader(preprocessing), test_slices(folder)
+    read, paths = image_reader(preprocessing), test_slices(run)
     with tempfile.TemporaryDirectory() as temporary:
         if not (own := bool(paths)):
             make_phantom(Path(temporary, "phantom"), people=10, slices=4)
@@ -123,16 +124,16 @@ def slices_to_check(folder: Path | None, preprocessing: dict):
     return images, pixels, f"{len(paths)} {'test slices of the run' if own else 'phantom slices'}"
 
 
-def test_slices(folder: Path | None) -> list[str]:
+def test_slices(run: Path | None) -> list[str]:
     """The files of a run's test slices; none without a run, or if any of them is missing."""
     from data_setup.listing.moved_data import written_split
     from functions.checkpointing.run_folder import read_record
     from functions.checkpointing.run_tables import read_split
 
-    if folder is None or not (folder / "run.json").exists():
+    if run is None or not (run / "run.json").exists():
         return []
-    split = read_split(folder / "split.csv")
-    paths = written_split(folder, read_record(folder)["settings"], {}).resolve(
+    split = read_split(run / "split.csv")
+    paths = written_split(run, read_record(run)["settings"], {}).resolve(
         split["path"][split["split"] == "test"].tolist())
     return paths if all(Path(path).is_file() for path in paths) else []
 

@@ -163,8 +163,8 @@ def asked(monkeypatch):
 def test_what_hugging_faces_vit_cannot_represent_is_one_line(call_export, tmp_path, asked):
     save(tmp_path / "hybrid", hybrid())
     code, _, err = call_export("hybrid", "--format", "huggingface")
-    assert (code, err) == (2, "error: hybrid/best.pt: Hugging Face's ViT has no equivalent of a hybrid: it takes "
-                              "patches of the image\n")
+    assert (code, err) == (2, "error: hybrid/best.pt cannot be written as huggingface: Hugging Face's ViT has no "
+                              "equivalent of a hybrid: it takes patches of the image\n")
     assert not (tmp_path / "hybrid/export").exists()
     code, out, _ = call_export("hybrid")
     assert (code, [formats for formats, _ in asked]) == (0, [["onnx", "torch"]]), "the others are written"
