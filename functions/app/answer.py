@@ -60,7 +60,8 @@ class Answer:
     @property
     def patient(self) -> np.ndarray | None:
         """The mean of the slices' probabilities (K,); None without any."""
-        return np.mean([found.probabilities for found in self.read], axis=0) if self.read else None
+        known = [found.probabilities for found in self.slices if found.probabilities is not None]
+        return np.mean(known, axis=0) if known else None
 
 
 @dataclass(frozen=True)

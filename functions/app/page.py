@@ -31,21 +31,25 @@ KEPT = 1800              # seconds that the last answer of a page is kept in mem
 MEAN = -1                # the head's value for the mean over heads
 
 
-class Uploads(gradio.File):
-    """Gradio's file field, whose value is a list of uploaded paths; it downloads nothing and writes nothing itself."""
+def upload_field(label: str) -> gradio.File:
+    """Gradio's field for files, whose value is a list of uploaded paths; it downloads nothing and writes nothing.
 
-    def get_block_name(self) -> str:
-        return "file"
+    Two methods are replaced on the instance, for Gradio writes a .pyi file beside the module of each subclass.
+    """
+    field = gradio.File(file_count="multiple", height=150, label=label)
+    move = field.async_move_resource_to_block_cache
 
-    def preprocess(self, payload: Any) -> list[str]:
-        """The paths of the uploaded files, which Gradio has checked to be in its upload folder."""
-        return [] if payload is None else [file.path for file in payload]
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """Gradio would download an address that stands in a file's place."""
+    async def move_uploads_only(url_or_file_path: str | Path | None) -> str | None:
         if str(url_or_file_path).startswith(("http://", "https://")):
             raise gradio.Error("addresses are not downloaded: upload the file", print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+        return await move(url_or_file_path)
+
+    def paths_of(payload: Any) -> list[str]:           # Gradio has checked that they are in its upload folder
+        return [] if payload is None else [file.path for file in payload]
+
+    field.async_move_resource_to_block_cache = move_uploads_only                # type: ignore[method-assign]
+    field.preprocess = paths_of                                                 # type: ignore[method-assign]
+    return field
 
 
 def build_page(actions: "Actions", title: str, caveats: Sequence[str], facts: Sequence[str]) -> gradio.Blocks:
@@ -54,7 +58,7 @@ def build_page(actions: "Actions", title: str, caveats: Sequence[str], facts: Se
         gradio.HTML(research_only_html(), elem_id="vd-only")
         gradio.HTML(head_html(title, caveats, facts))
         last, shown = (gradio.State(None, time_to_live=KEPT) for _ in range(2))
-        files = Uploads(file_count="multiple", height=150, label=f"Slices of one patient, at most {MAX_FILES} files")
+        files = upload_field(f"Slices of one patient, at most {MAX_FILES} files")
         with gradio.Row():
             with gradio.Column(min_width=300):
                 answer = gradio.HTML(elem_id="vd-answer")

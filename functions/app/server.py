@@ -27,14 +27,15 @@ def serving(page: gradio.Blocks, folder: Path, port: int) -> Iterator[str]:
     queue, and one request uses the model at a time.
     """
     page.queue(api_open=False, max_size=WAITING, default_concurrency_limit=1)
-    page.launch(server_name=HOST, server_port=port, share=False, inbrowser=False, prevent_thread_lock=True, quiet=True,
-                show_error=True, footer_links=[], run_history=False, max_file_size=MAX_FILE, max_threads=4,
-                ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, state_session_capacity=SESSIONS,
-                theme=THEME, css=style("app.css"), app_kwargs={"middleware": [Middleware(Guard, folder=folder)]})
+    _, address, _ = page.launch(
+        server_name=HOST, server_port=port, share=False, inbrowser=False, prevent_thread_lock=True, quiet=True,
+        show_error=True, footer_links=[], run_history=False, max_file_size=MAX_FILE, max_threads=4, ssr_mode=False,
+        pwa=False, mcp_server=False, enable_monitoring=False, state_session_capacity=SESSIONS, theme=THEME,
+        css=style("app.css"), app_kwargs={"middleware": [Middleware(Guard, folder=folder)]})
     stopped = Event()
     Thread(target=_sweep_until, args=(stopped, folder), daemon=True).start()
     try:
-        yield page.local_url
+        yield address
     finally:
         stopped.set()
         page.close(verbose=False)

@@ -1,4 +1,5 @@
 import asyncio
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from torchvision.models import resnet18
 
-from functions.app.page import MEAN, Actions, Uploads, build_page
+from functions.app.page import MEAN, Actions, build_page, upload_field
 
 SKIPPED = gradio.skip()
 
@@ -96,8 +97,9 @@ def test_a_network_without_attention_says_so_in_place_of_the_map(predictor, new,
 
 def test_an_address_in_a_files_place_is_not_downloaded():
     with gradio.Blocks():
-        uploads = Uploads(file_count="multiple")
+        uploads = upload_field("files")
     for address in ("http://127.0.0.1:1/x.png", "https://example.com/x.png"):
         with pytest.raises(gradio.Error, match="addresses are not downloaded"):
             asyncio.run(uploads.async_move_resource_to_block_cache(address))
     assert uploads.preprocess(None) == []
+    assert list(Path(inspect.getfile(Actions)).parent.glob("*.pyi")) == [], "Gradio writes one for each subclass"

@@ -134,8 +134,8 @@ def hostile_uploads(count=1000):
             content = bytes(body)
         else:
             content = others[number // 3 % len(others)]
-        if number == 2:                                                 # 64 million pixels in 62 kB, which are decoded
-            content = png((8000, 8000), zlib.compress(b"\0" * 8001 * 8000))
+        if number == 2:                                                 # 18 million pixels in 17 kB, which are decoded
+            content = png((4200, 4200), zlib.compress(b"\0" * 4201 * 4200))
         yield names[number % len(names)].format(number), content
 
 
