@@ -173,16 +173,18 @@ def share_table(runs: Sequence[Measured]) -> str:
 
 
 def pass_table(runs: Sequence[Measured]) -> str:
-    """How many maps of the trained networks pass each test."""
+    """How many maps of the trained networks pass each test, ± SD over seeds."""
     rows = []
     for method in METHODS:
         tests = [test for run in runs for test in run.tests[method]]
-        passed = [np.mean([getattr(test, name) for test in tests]) for name in PASSES.values()]
+        passed = [[np.mean([getattr(test, name) for test in run.tests[method]]) for run in runs]
+                  for name in PASSES.values()]
+        cells = [f"{np.mean(shares):.0%}" + (f" ± {np.std(shares, ddof=1):.0%}" if len(runs) > 1 else "")
+                 for shares in passed]
         means = [np.mean([test.insertion - np.mean(test.random) for test in tests]),
                  np.mean([test.deletion - np.mean(test.random) for test in tests]),
                  np.mean([np.mean(test.similarity) for test in tests])]
-        rows.append([method, len(tests), *(f"{share:.0%}" for share in passed),
-                     *(f"{mean:+.3f}" for mean in means)])
+        rows.append([method, len(tests), *cells, *(f"{mean:+.3f}" for mean in means)])
     head = ["method", "maps", *(f"pass {name}" for name in PASSES),
             "insertion area over random orders", "deletion area over random orders", "rank correlation, randomised"]
     return table(head, rows)
@@ -190,7 +192,7 @@ def pass_table(runs: Sequence[Measured]) -> str:
 
 def draw(runs: Sequence[Measured]) -> Figure:
     """Left: attention over chance within the head, by method, trained and randomised; right: maps that pass."""
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for offset, (network, colour) in zip((-0.15, 0.15), COLOURS.items(), strict=True):
         for place, method in enumerate(METHODS):
@@ -199,12 +201,13 @@ def draw(runs: Sequence[Measured]) -> Figure:
             left.errorbar(value, place + offset, xerr=[[value - low], [high - value]], color=colour, marker="o",
                           capsize=3, label=f"{network} weights" if place == 0 else None)
             left.plot([ratios(on)["both, within the head"][0] for on in each], [place + offset] * len(each), "|",
-                      color=colour, ms=9, alpha=0.5)
+                      color=colour, ms=9, alpha=0.6)
     left.axvline(1, color="0.5", lw=1, ls="--")
     left.set_yticks(range(len(METHODS)), METHODS)
-    left.set(xlabel="attention on ventricles and sulci / their share of the head (1: chance)", ylim=(2.5, -0.5))
+    best = ratios(runs[0].on[BEST])["both, within the head"][0]
+    left.set(ylim=(2.5, -0.5), xlabel="attention on ventricles and sulci / their share of the head\n"
+                                      f"(1: chance; {best:.2f}: the most possible)")
     left.xaxis.label.set_fontsize("small")
-    left.legend(fontsize="small")
     for place, method in enumerate(METHODS):
         tests = [test for run in runs for test in run.tests[method]]
         shares = [np.mean([getattr(test, name) for test in tests]) for name in PASSES.values()]
@@ -212,5 +215,6 @@ def draw(runs: Sequence[Measured]) -> Figure:
     right.set_xticks(range(4), PASSES)
     right.set(ylabel="maps that pass", ylim=(0, 1))
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    right.legend(fontsize="small")
+    for axis in (left, right):
+        axis.legend(fontsize="small", frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return figure

@@ -147,10 +147,10 @@ def shown_curves(model: nn.Module, image: Tensor, target: int, orders: Tensor) -
     between = [torch.zeros(n, count).scatter(1, orders[:, :level], 1.0) for level in levels(count)[1:-1]]
     shown = torch.cat([torch.zeros(1, count), torch.ones(1, count), *between])     # (2 + (levels - 2) n, N)
     masks = shown.unflatten(1, grid)[:, None]                                      # (…, 1, rows, columns)
-    down, across = image.shape[-2] // grid[0], image.shape[-1] // grid[1]
+    patch = image.shape[-1] // grid[1]                                             # pixels along its side
     found = []
     for part in masks.split(BATCH):
-        pixels = part.to(image.device).repeat_interleave(down, 2).repeat_interleave(across, 3)
+        pixels = part.to(image.device).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
         found.append(model(image * pixels).float().softmax(dim=1)[:, target].cpu())
     values = torch.cat(found).double()
     nothing, everything = values[:2, None].expand(2, n)

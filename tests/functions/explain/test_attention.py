@@ -60,9 +60,9 @@ def test_a_part_called_alone_is_not_recorded(make, pictures):
     with torch.no_grad(), record_attention(model, lambda *seen: found.append(seen)):
         model(images=pictures("transfer"))
         assert len(found) == 3
+        attention_layers(model)[0](*[torch.randn(2, 7, 12)] * 3)
         model.backbone(pictures("transfer"))
         model.features(pictures("transfer"))
-        attention_layers(model)[0](*[torch.randn(2, 7, 12)] * 3)
     assert len(found) == 3
 
 

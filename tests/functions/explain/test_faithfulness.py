@@ -102,6 +102,8 @@ def test_the_caveat_names_what_failed():
     assert one_above.passes
     two_above = Faithfulness(0.594, 0.406, random, (0.1, 0.2))
     assert (two_above.p_insertion, two_above.p_deletion) == (0.075, 0.075)
+    equal = Faithfulness(random[-1], random[0], random, (0.1, 0.2))
+    assert (equal.p_insertion, equal.p_deletion) == (0.05, 0.05), "an equal area counts against the map"
     wide = Faithfulness(0.7, 0.3, random, (0.0, 0.9))
     assert np.mean(wide.similarity) < 0.5, "below the limit, but not shown to be"
     assert wide.caveat == "fails the randomisation test"
