@@ -6,7 +6,7 @@ A table is a DataFrame with the columns path, class, subject (an id, or None whe
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -46,17 +46,20 @@ def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: floa
     slice of an unknown patient counts as a patient.
     """
     classes, groups = np.asarray(classes, dtype=str), _group_numbers(subjects)
-    pairs = pd.DataFrame({"class": classes, "group": groups}).drop_duplicates().sort_values(["group", "class"])
-    patients = pd.DataFrame({"stratum": _strata(pairs.groupby("group")["class"].agg(tuple), share),
-                             "slices": np.bincount(groups)[np.unique(groups)]})
+    classes_of = defaultdict(set)
+    for group, name in zip(groups.tolist(), classes.tolist(), strict=True):
+        classes_of[group].add(name)
+    patients, slices = np.unique(groups, return_counts=True)
+    strata = _strata(pd.Series([tuple(sorted(classes_of[group])) for group in patients.tolist()]), share).to_numpy()
     generator, held = np.random.default_rng(seed), []
-    for _, stratum in patients.groupby("stratum"):
-        count = len(stratum)
+    for stratum in sorted(set(strata)):
+        inside = np.flatnonzero(strata == stratum)
+        count = len(inside)
         expected = count * share
         drawn = int(expected) + int(generator.random() < expected % 1)
         drawn = max(1, min(drawn, count - 1)) if count > 1 else 0
-        shuffled = stratum.iloc[generator.permutation(count)]
-        order = shuffled.sort_values("slices", kind="stable").index.to_numpy()
+        shuffled = inside[generator.permutation(count)]
+        order = patients[shuffled[np.argsort(slices[shuffled], kind="stable")]]
         sizes = generator.permutation([len(part) for part in np.array_split(order, drawn)]) if drawn else []
         ends = np.cumsum(sizes, dtype=int)
         held += [order[generator.integers(end - size, end)] for size, end in zip(sizes, ends, strict=True)]

@@ -1,6 +1,7 @@
 """A checkpoint of a tiny network in plain types, for tests that read, damage or keep files."""
 
 import contextlib
+import functools
 import json
 
 import torch
@@ -78,11 +79,18 @@ def curves(epoch):
     return {f"{split}_{what}": [0.5] * epoch for split in ("train", "val", "test") for what in ("loss", "acc")}
 
 
+@functools.cache
+def _weights():
+    torch.manual_seed(0)
+    return ViT(CONFIG).state_dict()
+
+
 def plain_checkpoint(epoch=2, **changes):
     """What a run of `epoch` epochs saves, with some entries changed."""
     torch.manual_seed(0)
+    weights = {name: value.clone() for name, value in _weights().items()}
     return {
-        "format": 1, "weights": ViT(CONFIG).state_dict(), "frozen": "", "config": config_to_plain(CONFIG),
+        "format": 1, "weights": weights, "frozen": "", "config": config_to_plain(CONFIG),
         "class_names": ["AD", "CN"], "epoch": epoch, "stamps": [], "split_hash": "abc", "fingerprint": "def",
         "preprocessing": {"image_size": [8, 12], "fit": "scaled to fit, proportions kept, centred on black",
                           "crop_share": 1.0, "interpolation": "bilinear, antialiased", "channels": 1, "mean": [0.3],

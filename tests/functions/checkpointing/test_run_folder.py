@@ -1,6 +1,5 @@
 import os
 import shlex
-import subprocess
 import sys
 import threading
 
@@ -24,7 +23,8 @@ from functions.checkpointing.run_folder import (
     write_table,
 )
 from functions.runtime.errors import UserError
-from tests.conftest import NO_FILES, ROOT
+from tests.conftest import NO_FILES
+from tests.forkserver import fork_context
 
 RECORD = {"settings": {}, "fingerprint": "f", "state": "created", "stamps": [], "class_names": ["AD", "CN"]}
 SPLIT = pd.DataFrame({"path": ["a"], "class": ["AD"], "subject": ["s"], "split": ["train"]})
@@ -91,18 +91,22 @@ def test_a_file_called_runs_is_named(tmp_path):
         create_run("ViTModel", RECORD, SPLIT, tmp_path / "runs")
 
 
+def _refused(run, file):
+    """Writes into a file why this process may not have a run."""
+    try:
+        claim(run)
+    except ValueError as error:
+        file.write_text(str(error))
+
+
 def test_a_run_belongs_to_one_process_and_remembers_how_it_ended(tmp_path):
     run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
     with recorded(run):
         assert read_record(run)["state"] == "running"
-        assert subprocess.run([sys.executable, "-c", f"""if True:
-            from pathlib import Path
-            from functions.checkpointing.run_folder import claim
-            try:
-                claim(Path({str(run)!r}))
-            except ValueError as error:
-                print(error)"""], cwd=ROOT, capture_output=True, text=True).stdout.strip().startswith(
-            f"{run} is being trained by process {os.getpid()}")
+        other = fork_context().Process(target=_refused, args=(run, tmp_path / "refusal.txt"))
+        other.start()
+        other.join()
+        assert (tmp_path / "refusal.txt").read_text().startswith(f"{run} is being trained by process {os.getpid()}")
     assert {path.name for path in run.iterdir()} == {"run.json", "split.csv"}
     (run / "process.pid").write_text("999999999")        # of a process that was killed long ago
     with pytest.raises(KeyboardInterrupt, match="--resume"), recorded(run):

@@ -1,8 +1,6 @@
 import io
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -13,11 +11,12 @@ from functions.evaluation.evaluation import Score
 from functions.reports.evaluation_plots import plot_reliability, plot_roc, plot_score_by_stage
 from functions.reports.figure_text import short
 from functions.reports.plots import make_title, plot_confusion_matrix, plot_curve, plot_loss_curves, plot_prediction
+from functions.runtime.exits import one_line_errors
+from tests.forkserver import fork_context
 from tests.functions.reports.test_plots import CURVES
 from tests.tools.test_results_table import group, run
 from tools.results_table import draw
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 HOSTILE = [r"$\frac$", r"$$", r"a $x^2$ b $", r"\mathbb{R}", "_hidden", "(all)", "stamps", "path", "%d", "{x}",
            "<b>&amp;", "=1+1", "x" * 255, "\u202eabc", "a\nb", "a\x1b[31mb", "\udcff", "1", "nan", "ä" * 127]
 
@@ -82,23 +81,30 @@ def test_a_thousand_classes_make_a_figure_that_a_file_can_hold():
     assert named == [*curves, "chance"]
 
 
-DRAWN = """
-import sys
-from functions.runtime.exits import one_line_errors
-with one_line_errors():
-    from functions.reports.plots import plot_loss_curves
-    plot_loss_curves({"train_loss": [1.0], "train_acc": [0.5]}, "x").savefig(sys.argv[1], format="png")
-"""
+def _import_and_draw(folder):
+    """A script that imports Matplotlib in this folder for the first time; what it prints is in err.txt."""
+    os.dup2(os.open(folder / "err.txt", os.O_CREAT | os.O_WRONLY), 2)
+    os.chdir(folder)
+    for name, module in list(sys.modules.items()):          # the process it is forked from has imported Matplotlib
+        python = not (getattr(module, "__file__", None) or "").endswith(".so")
+        if name.startswith(("matplotlib", "functions.reports")) and python:
+            del sys.modules[name]
+    with one_line_errors():
+        from functions.reports.plots import plot_loss_curves
+
+        plot_loss_curves({"train_loss": [1.0], "train_acc": [0.5]}, "x").savefig("out.png", format="png")
 
 
 @pytest.mark.parametrize(("settings", "code"), [(b"\xff\xfe", 2), (b"figure.dpi: -1\ntext.usetex: True", 0)],
                          ids=["damaged", "settings that draw nothing"])
 def test_a_users_matplotlibrc_ends_no_script_with_a_traceback(tmp_path, settings, code):
     (tmp_path / "matplotlibrc").write_bytes(settings)
-    ended = subprocess.run([sys.executable, "-c", DRAWN, str(tmp_path / "out.png")], cwd=tmp_path, text=True,
-                           capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
-    assert ended.returncode == code, ended.stderr
-    assert "Traceback" not in ended.stderr
+    process = fork_context().Process(target=_import_and_draw, args=(tmp_path,))
+    process.start()
+    process.join()
+    err = (tmp_path / "err.txt").read_text()
+    assert process.exitcode == code, err
+    assert "Traceback" not in err
     assert (tmp_path / "out.png").exists() == (code == 0)
-    assert ended.stderr.count("\n") == (code == 2)
-    assert ("matplotlibrc" in ended.stderr) == (code == 2)
+    assert err.count("\n") == (code == 2)
+    assert ("matplotlibrc" in err) == (code == 2)
