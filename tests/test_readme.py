@@ -24,6 +24,7 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
              "--format", "--license", "--push",                                               # tools/export.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
+             "--tta", "--attention",                                                                  # predict.py
              "--method", "--count", "--orders", "--dpi",                                      # tools/attention.py
              "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
 # What the examples need: published sizes made tiny, and a weights file.
