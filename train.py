@@ -37,9 +37,11 @@ def train(flags: dict) -> None:
     sizes = {field: size for name, field in SIZES.items() if (size := getattr(settings, name)) is not None}
     with settings_in_errors(settings, begun.sources):
         config = configure(settings.model, image_size=settings.image_size, in_channels=settings.in_channels,
-                           dropout=settings.dropout, num_classes=settings.num_classes or 2, **sizes)
+                           dropout=settings.dropout, drop_path=settings.drop_path,
+                           num_classes=settings.num_classes or 2, **sizes)
     vars(settings).update({name: getattr(config, field) for name, field in SIZES.items()})     # recorded in run.json
-    check_model_fits(count_parameters(config), settings.optimizer, device, available_memory(), settings.shard)
+    check_model_fits(count_parameters(config), settings.optimizer, device, available_memory(), settings.shard,
+                     settings.ema > 0)
 
     # Data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):

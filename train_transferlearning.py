@@ -2,7 +2,6 @@
 
 from functions.config.parser import make_parser
 from functions.config.settings import TRANSFER
-from functions.runtime.errors import UserError
 from functions.runtime.exits import one_line_errors
 
 
@@ -41,7 +40,7 @@ def train(flags: dict) -> None:
     # Weights and their preprocessing; data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):
         pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
-                                     settings.in_channels, settings.mean, settings.std)
+                                     settings.in_channels, settings.mean, settings.std, settings.drop_path)
         own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
         from_description(own, settings.weights)
         data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device,
@@ -50,9 +49,6 @@ def train(flags: dict) -> None:
         model.unfreeze(settings.train, in_chunks=True)     # features are bitwise equal with and without the cache
     caveats = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.caveats
     cached = settings.train == "head" and settings.cache
-    if settings.shard and cached:
-        raise UserError("--shard has no effect on the cached features of a frozen backbone: remove it, or give "
-                        "--no_cache, --train last:2 or --train all")
 
     # Trained parameters, loss, optimiser, schedule
     measured = not cached and (device.type == "cuda" or settings.profile)      # the head alone is too small to measure

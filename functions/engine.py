@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Protocol
 
@@ -58,7 +59,7 @@ def train_step(
     loaded: str = "",
     progress: str = "",
 ) -> EpochScores:
-    """One epoch of training over batches of (images (B, C, H, W), labels (B,)).
+    """One epoch of training over batches of (images (B, C, H, W), labels (B,) or soft targets (B, K)).
 
     An optimiser step uses `accumulation` batches and the gradient of the mean loss over all their images, so a short
     last batch is weighted by its size. Gradients are unscaled (fp16) and then clipped at global norm `clip_norm` (0: no
@@ -155,13 +156,14 @@ def train(
     after_epoch: Callable[[int, dict[str, EpochScores], dict[str, list[float]]], bool | None] | None = None,
     precision: str = "fp32",
     loaded: str = "",
+    scoring: Callable[[], AbstractContextManager] = nullcontext,
     **step_options,
 ) -> dict[str, list[float]]:
     """Runs train_step and test_step for `epochs`; returns {train, val, test}_{loss, acc} lists, one entry per epoch.
 
     Continues after the epochs already in `history`. `after_epoch(epoch, scores by split, history)` prints, saves and
     selects; if it returns True, training pauses. `loaded` names the initial weights if they were loaded from a file.
-    `step_options` are passed to train_step.
+    Each epoch is scored inside the context `scoring()`. `step_options` are passed to train_step.
     """
     scored = ({"val": val_dataloader} if val_dataloader is not None else {}) | {"test": test_dataloader}
     names = [f"{split}_{metric}" for split in ("train", *scored) for metric in ("loss", "acc")]
@@ -175,8 +177,9 @@ def train(
         scores = {"train": train_step(parallel_model, train_dataloader, loss_fn, optimizer, device, precision=precision,
                                       loaded=loaded, progress=f"epoch {epoch}", **step_options)}
         loaded = ""
-        for split, loader in scored.items():
-            scores[split] = test_step(model, loader, loss_fn, device, precision=precision, progress=split)
+        with scoring():
+            for split, loader in scored.items():
+                scores[split] = test_step(model, loader, loss_fn, device, precision=precision, progress=split)
         for split, result in scores.items():
             history[f"{split}_loss"].append(result.loss)
             history[f"{split}_acc"].append(result.acc)

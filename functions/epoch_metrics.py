@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from functions.runtime.distributed import IGNORED, all_reduce_min, all_reduce_sum
+from functions.runtime.distributed import IGNORED, all_reduce_min, all_reduce_sum, hard_labels
 from functions.runtime.errors import UserError
 
 
@@ -43,9 +43,10 @@ class EpochSums:
     def add(self, logits: Tensor, labels: Tensor, loss: Tensor, step: int) -> None:
         """Adds a batch with mean loss `loss`, in which padding (IGNORED) counts as 0; it counts nowhere else.
 
-        Records the first step whose loss is not finite.
+        Records the first step whose loss is not finite. Of soft targets (B, K), the class with the largest share counts
+        as the true one.
         """
-        num_classes = logits.shape[1]
+        num_classes, labels = logits.shape[1], hard_labels(labels)
         if self.confusion is None:
             self.confusion = torch.zeros(num_classes * num_classes, dtype=torch.long, device=logits.device)
         real = labels != IGNORED

@@ -22,7 +22,8 @@ class ViTConfig:
     `image_size` is (height, width) in pixels; one number means a square. `dropout` acts where Table 3 puts it: after
     every dense layer except the qkv projections, and after the positions are added. `norm_eps` is LayerNorm's epsilon:
     1e-6 in the authors' code, torchvision and timm, 1e-12 in Hugging Face. `gelu` is "none" (exact, erf) or "tanh"
-    (the authors' JAX default). Raises UserError, naming both numbers, for incompatible sizes.
+    (the authors' JAX default). `drop_path` is the rate of stochastic depth in the last block, which is not the paper's
+    (models/stochastic_depth.py). Raises UserError, naming both numbers, for incompatible sizes.
     """
 
     image_size: tuple[int, int] = (224, 224)       # or one number
@@ -36,6 +37,7 @@ class ViTConfig:
     dropout: float = 0.0
     norm_eps: float = 1e-6
     gelu: str = "none"
+    drop_path: float = 0.0
 
     token_size: ClassVar[str] = "patch size {}"
 
@@ -62,13 +64,14 @@ class ViTConfig:
                             f"{self.token_size.format(self.patch_size)}: it can have at most {MAX_PATCHES:,}")
         if type(self.in_channels) is not int or self.in_channels not in (1, 3):
             raise UserError(f"in_channels is {str(self.in_channels)[:60]}: images have 1 channel (gray) or 3 (RGB)")
-        for name in ("dropout", "norm_eps"):
+        for name in ("dropout", "norm_eps", "drop_path"):
             if type(getattr(self, name)) not in (int, float):
                 raise UserError(f"{name} is {str(getattr(self, name))[:60]!r}: it must be a number")
         if self.embedding_dim % self.num_heads:
             raise UserError(f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout is {self.dropout}: it must be at least 0 and below 1")
+        for name in ("dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} is {str(getattr(self, name))[:60]}: it must be at least 0 and below 1")
         if not 0 < self.norm_eps <= 1:
             raise UserError(f"norm_eps is {str(self.norm_eps)[:60]}: it must be above 0 and at most 1")
         if self.gelu not in ("none", "tanh"):

@@ -12,6 +12,7 @@ from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
 from models.pretrained.key_maps import convert
 from models.pretrained.load import set_eps_and_gelu
+from models.stochastic_depth import StochasticDepth, depth_rates
 from models.vit import ViT
 
 RESNETS = ("resnet18", "resnet50")
@@ -24,7 +25,7 @@ class TransferConfig:
     """Settings of a pretrained network with a new head; UserError for an unknown model, size or backbone.
 
     `backbone` "torchvision" is the library's own module, "ours" the hand-written ViT. `norm_eps` and `gelu` are those
-    of the source of the weights (models/pretrained/key_maps.py).
+    of the source of the weights (models/pretrained/key_maps.py). `drop_path` is that of ViTConfig.
     """
 
     model: str = "vit_b_16"
@@ -34,6 +35,7 @@ class TransferConfig:
     num_classes: int = 1000
     norm_eps: float = 1e-6
     gelu: str = "none"
+    drop_path: float = 0.0
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -41,10 +43,14 @@ class TransferConfig:
         if self.backbone not in ("torchvision", "ours"):
             raise UserError(f'backbone is "{str(self.backbone)[:60]}": it must be "torchvision" or "ours"')
         shape = self.vit() if self.is_vit else ViTConfig(self.image_size, 1, self.in_channels, self.num_classes,
-                                                         norm_eps=self.norm_eps, gelu=self.gelu)     # their checks
+                                                         norm_eps=self.norm_eps, gelu=self.gelu,
+                                                         drop_path=self.drop_path)     # their checks
         object.__setattr__(self, "image_size", shape.image_size)
         if not self.is_vit and self.backbone != "torchvision":
             raise UserError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
+        if not self.is_vit and self.drop_path:
+            raise UserError(f"drop_path {self.drop_path:g} has no effect on {self.model}: stochastic depth is for the "
+                            "blocks of a Vision Transformer")
 
     @property
     def is_vit(self) -> bool:
@@ -53,7 +59,7 @@ class TransferConfig:
     def vit(self) -> ViTConfig:
         """The hand-written ViT of the same shape."""
         return replace(VARIANTS[self.model], image_size=self.image_size, in_channels=self.in_channels,
-                       num_classes=self.num_classes, norm_eps=self.norm_eps, gelu=self.gelu)
+                       num_classes=self.num_classes, norm_eps=self.norm_eps, gelu=self.gelu, drop_path=self.drop_path)
 
 
 class AnySizeViT(VisionTransformer):
@@ -69,6 +75,9 @@ class AnySizeViT(VisionTransformer):
         self.encoder.pos_embedding = nn.Parameter(torch.empty(1, config.num_patches + 1, width).normal_(std=0.02))
         self.heads = nn.Identity()
         set_eps_and_gelu(self, config.norm_eps, config.gelu)
+        if config.drop_path:
+            for block, rate in zip(self.encoder.layers, depth_rates(config.drop_path, config.num_layers), strict=True):
+                block.dropout = block.mlp[-1] = StochasticDepth(rate)     # both branches end with a dropout of rate 0
 
     def _process_input(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.expected:

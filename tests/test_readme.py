@@ -26,7 +26,9 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--tta", "--attention",                                                                  # predict.py
              "--method", "--count", "--orders", "--dpi",                                      # tools/attention.py
-             "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
+             "--rdzv_backend", "--rdzv_endpoint", "--rdzv_id", "--max-restarts",    # torchrun's
+             "--job-name", "--nodes", "--ntasks-per", "--gpus-per", "--cpus-per", "--time", "--signal", "--requeue",
+             "--open-mode", "--logdir"}                                             # sbatch's, tensorboard's
 # What the examples need: published sizes made tiny, and a weights file.
 PRELUDE = """
 from dataclasses import replace
@@ -135,6 +137,28 @@ def test_the_python_examples_run(document, slices, call_train, tmp_path):
     process.start()
     process.join(120)
     assert process.exitcode == 0, (tmp_path / "err.txt").read_text()
+
+
+def test_the_job_for_slurm_starts_resumes_and_is_queued_again_only_if_it_was_interrupted(tmp_path):
+    """With stand-ins for SLURM's commands and torchrun, which writes down how the run ended."""
+    [script] = re.findall(r"^```bash\n(#!/bin/bash\n.*?)^```", DOCS["docs/training.md"], flags=re.DOTALL | re.MULTILINE)
+    stand_ins = {"srun": '"$@"', "scontrol": '[ "$1" = show ] && printf "node1\\nnode2\\n" || echo "$@" >> calls',
+                 "torchrun": 'echo "$@" >> calls; mkdir -p runs/mine; echo "  \\"state\\": \\"$ENDS\\"," > '
+                             'runs/mine/run.json; exit 3'}
+    for name, body in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "train.sbatch").write_text(script)
+    slurm = {"SLURM_JOB_NAME": "mine", "SLURM_JOB_ID": "7", "SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK": "32",
+             "SLURM_JOB_NODELIST": "node[1-2]", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for ends in ("interrupted", "failed", "finished"):
+        done = subprocess.run(["bash", "-u", "train.sbatch"], cwd=tmp_path, capture_output=True, text=True,
+                              env=slurm | {"ENDS": ends})
+        assert (done.returncode, done.stderr) == (3, "")
+    started = "--nnodes=2 --nproc_per_node=gpu --rdzv_id=7 --rdzv_backend=c10d --rdzv_endpoint=node1:29500 train.py "
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        f"{started}--name mine --epochs 300 --train_dir DATA/train --test_dir DATA/test", "requeue 7",
+        f"{started}--resume runs/mine", f"{started}--resume runs/mine"]
 
 
 def test_the_commands_are_targets_of_the_makefile():

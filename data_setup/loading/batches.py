@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from data_setup.loading.distributed_batches import IGNORED, epoch_seed, rank_and_world_size, rank_batches
+from data_setup.loading.mixing import Mixing
 
 
 class Batches:
@@ -18,12 +19,13 @@ class Batches:
     are there; with `from_disk`, `num_workers` processes read them. Every epoch takes one number from torch's global
     generator and nothing else, so its order is the same in memory and from disk, and before and after a resume. With
     several processes, each gets its part of a batch (distributed_batches.py). `rows` are the indices to iterate over,
-    by default all.
+    by default all. With `mixing`, images are mixed after the transform, and labels are soft targets (B, K).
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool, transform: nn.Module, device: torch.device,
-                 *, from_disk: bool = False, num_workers: int = 0, rows: Sequence[int] | None = None):
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+                 *, from_disk: bool = False, num_workers: int = 0, rows: Sequence[int] | None = None,
+                 mixing: Mixing | None = None):
+        self.dataset, self.batch_size, self.shuffle, self.mixing = dataset, batch_size, shuffle, mixing
         self.transform, self.device = transform.to(device), device
         self.rows = torch.arange(len(dataset)) if rows is None else torch.tensor(rows)
         self.index_lists = _IndexLists()              # of the current epoch, for the worker processes
@@ -43,7 +45,8 @@ class Batches:
         for (pixels, labels), count in zip(self._on_device(self._read(index_batches)), counts, strict=True):
             if count < len(labels):
                 labels[count:] = IGNORED
-            yield self.transform(pixels), labels
+            images = self.transform(pixels)
+            yield self.mixing(images, labels, count) if self.mixing else (images, labels)
 
     def _on_device(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches on the device; for a GPU the next one is pinned and its copy queued before the current one is

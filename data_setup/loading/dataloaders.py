@@ -21,6 +21,7 @@ from data_setup.loading.dataset import (
     decode,
     fits_in_memory,
 )
+from data_setup.loading.mixing import make_mixing
 from data_setup.loading.transforms import describe_preprocessing, make_transforms
 from data_setup.splits.split import MODES, apply_split, count_table, split_hash
 from data_setup.splits.warnings import UNKNOWN
@@ -102,6 +103,8 @@ def create_dataloaders(
     subject_pattern: str | None = None,
     seed: int = 0,
     augment: bool = True,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
     num_workers: int = 0,
     keep_in_memory: bool | None = None,
 ) -> Data:
@@ -111,7 +114,8 @@ def create_dataloaders(
     only. Pretrained weights come with their own `preprocessing` instead (image_size, fit, mean, std, …). Without
     `test_dir` or `val_dir` these are held out from train by patient; `split` is auto, folder, patient, slice or a CSV
     (data_setup/splits/split.py). Slices are kept in memory as uint8 if they fit (`keep_in_memory` None), and are read
-    by `num_workers` processes otherwise. Raises UserError, one line, for data that cannot be used.
+    by `num_workers` processes otherwise. `mixup` and `cutmix` are parameters of mixing.py; above 0, the labels of
+    training batches are soft targets (B, K). Raises UserError, one line, for data that cannot be used.
     """
     if preprocessing is None and image_size is None:
         raise UserError("image_size, (height, width), is needed where no preprocessing of pretrained weights is given")
@@ -143,7 +147,8 @@ def create_dataloaders(
         dataset = SliceDataset(final.loc[rows[name]], class_names, frame, channels, images, decoded.digests,
                                decoded.checksums)
         return Batches(dataset, batch_size, name == "train", transform, device, from_disk=not keep,
-                       num_workers=num_workers)
+                       num_workers=num_workers,
+                       mixing=make_mixing(mixup, cutmix, len(class_names)) if name == "train" else None)
 
     on_gpu = keep and device.type == "cuda" and num_bytes <= torch.cuda.mem_get_info(device)[0] / 4
     images = decoded.images.to(device) if on_gpu else decoded.images

@@ -24,7 +24,7 @@ def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device:
         folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
         channels=settings.in_channels, device=device, preprocessing=preprocessing, val_dir=folders.val, split=split,
         subjects=settings.subjects, subject_pattern=settings.subject_pattern, seed=settings.seed,
-        augment=settings.augment, num_workers=settings.num_workers,
+        augment=settings.augment, mixup=settings.mixup, cutmix=settings.cutmix, num_workers=settings.num_workers,
     )
     if settings.num_classes not in (None, len(data.class_names)):
         raise UserError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "

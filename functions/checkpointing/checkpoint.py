@@ -185,7 +185,7 @@ def restore(
     scheduler: torch.optim.lr_scheduler.LambdaLR,
     scaler: torch.amp.GradScaler,
 ) -> None:
-    """Restores model, optimiser, schedule, scaler and RNG states from a checkpoint.
+    """Restores model, optimiser, schedule, scaler and RNG states from a checkpoint, whose averages are not loaded.
 
     Only the step of the schedule is restored. The factor at that step is computed by the current schedule, so a run
     with more epochs continues on the longer curve.
@@ -197,7 +197,7 @@ def restore(
                         f"settings in run.json give {ours.get(key)!r:.60}")
     if checkpoint["frozen"] != frozen_digest(model):
         raise UserError("the frozen weights are not those of this run")
-    load_weights(model, checkpoint["weights"])
+    load_weights(model, checkpoint["weights"] | checkpoint["unaveraged"].get("weights", {}))
     check_optimizer_fits(checkpoint["optimizer"], optimizer)
     load_optimizer(optimizer, checkpoint["optimizer"])
     scheduler.last_epoch = checkpoint["schedule"]["step"]

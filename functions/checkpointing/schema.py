@@ -61,6 +61,7 @@ class Checkpoint:
     precision: str = "fp32"
     seen: dict = field(default_factory=lambda: {"subjects": [], "digests": []})
     extra: list = field(default_factory=list)
+    unaveraged: dict = field(default_factory=dict)        # the run's own weights where `weights` are averages (--ema)
 
     def __post_init__(self):
         for entry in fields(self):
@@ -92,6 +93,9 @@ class Checkpoint:
         whole_number("schedule.step", self.schedule.get("step"))
         self._check_preprocessing()
         self._check_results()
+        if self.unaveraged:
+            known_names("unaveraged", self.unaveraged, ("weights", "updates"))
+            whole_number("unaveraged.updates", self.unaveraged["updates"])
         _check_generators(self.rng)
         check_optimizer(self.optimizer)
         _check_scaler(self.scaler)
@@ -151,17 +155,24 @@ def check_checkpoint(content: object) -> dict:
             raise UserError(f"not written by this project's training scripts ({entry.name} is missing)")
     known = {entry.name for entry in fields(Checkpoint)}
     checked = Checkpoint(**{name: value for name, value in content.items() if name in known})
-    return vars(checked) | content | {"weights": check_weights(content["weights"])}
+    weights, own = check_weights(checked.weights), dict(checked.unaveraged)
+    if own:
+        own["weights"] = check_weights(own["weights"], "unaveraged.weights")
+        try:
+            check_shapes(weights | own["weights"], weights)
+        except UserError as error:
+            raise UserError(f"unaveraged.{error}") from None
+    return vars(checked) | content | {"weights": weights, "unaveraged": own}
 
 
-def check_weights(weights: object) -> dict[str, Tensor]:
+def check_weights(weights: object, entry: str = "weights") -> dict[str, Tensor]:
     """Tensors by name: finite floats, converted to fp32, and integer counters; raises UserError otherwise."""
     if not isinstance(weights, dict):
-        raise wrong("weights", weights, "tensors by name")
+        raise wrong(entry, weights, "tensors by name")
     checked = {}
     for name, value in weights.items():
-        text("weights: a name", name)
-        where = f"weights.{key(name)}"
+        text(f"{entry}: a name", name)
+        where = f"{entry}.{key(name)}"
         dense(where, value)
         checked[name] = value
         if value.is_floating_point():

@@ -15,9 +15,10 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 MOVABLE = {"train_dir", "test_dir", "val_dir"}      # may move: the fingerprint checks that the images are the same
 NOT_IN_RECIPES = {"name", "device", "demo", "summary", "stop_after", "profile", "subjects", *MOVABLE}
 CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers", "profile", "checkpoint_activations",
-                     "shard", "precision", "device", "compile", *MOVABLE}
+                     "shard", "precision", "device", "compile", "tensorboard", "wandb", *MOVABLE}
 # settings that run.json of older runs does not have
-ADDED_LATER = {"profile", "checkpoint_activations", "shard", "device", "deterministic", "mean", "std"}
+ADDED_LATER = {"profile", "checkpoint_activations", "shard", "device", "deterministic", "mean", "std", "mixup",
+               "cutmix", "drop_path", "ema", "tensorboard", "wandb"}
 SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "embedding_dim": "embedding_dim",
          "mlp_size": "mlp_size", "num_heads": "num_heads"}      # setting → field of ViTConfig and HybridConfig
 
@@ -94,6 +95,26 @@ def _place(name: str, message: str, settings: argparse.Namespace, sources: dict[
     if source not in ("flag", "default"):
         return f"{name} in recipe {settings.recipe}"
     return "" if flag else f"--{name}"
+
+
+def check_effects(settings: argparse.Namespace, sources: dict[str, str]) -> None:
+    """Raises UserError for a setting that has no effect beside the others, rather than training without it."""
+    frozen = getattr(settings, "train", "all") == "head"            # of train_transferlearning.py
+    cached = frozen and settings.cache
+    mixed = next((name for name in ("mixup", "cutmix") if getattr(settings, name)), "")
+    with settings_in_errors(settings, sources):
+        if settings.shard and cached:
+            raise UserError("--shard has no effect on the cached features of a frozen backbone: remove it, or give "
+                            "--no_cache, --train last:2 or --train all")
+        if mixed and cached:
+            raise UserError(f"--{mixed} mixes images, and the cached features of a frozen backbone have none: remove "
+                            "it, or give --no_cache, --train last:2 or --train all")
+        if mixed and settings.batch_size < 2:
+            raise UserError(f"--{mixed} mixes the slices of a batch, and --batch_size is {settings.batch_size}: remove "
+                            "it, or give --batch_size 2 or more")
+        if settings.drop_path and frozen:
+            raise UserError("--drop_path has no effect on a frozen backbone: remove it, or give --train last:2 or "
+                            "--train all")
 
 
 def steps_or_epochs(settings: argparse.Namespace, sources: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ MAX_HEADS = 1024
 MAX_WORKERS = 256          # each is a process
 MAX_VIEWS = 1000
 MAX_COUNT = 10**9         # of epochs, steps, slices per batch, classes
+MIN_ALPHA, MAX_ALPHA = 0.01, 100     # of mixup and CutMix
 
 
 def image_size(text: str | int) -> tuple[int, int]:
@@ -46,6 +47,15 @@ def _number(kind: type, low: float, high: float = float("inf")):
         return value
 
     return convert
+
+
+def mixing_alpha(text) -> float:
+    """0 (off), or the parameter of a Beta distribution, which cannot be sampled in fp32 far below 0.01."""
+    value = _number(float, 0, MAX_ALPHA)(text)
+    if 0 < value < MIN_ALPHA:
+        raise argparse.ArgumentTypeError(f'"{short(text)}" is not 0 (off), or a number between {MIN_ALPHA:g} and '
+                                         f"{MAX_ALPHA:g}")
+    return value
 
 
 def short(text) -> str:
@@ -144,6 +154,8 @@ RUN = [
     Setting("shard", bool, False, "with torchrun: shard the weights over the processes (FSDP2)"),
     Setting("profile", _number(int, 1, MAX_COUNT), None, "profile this many steps: a trace and the ten slowest calls"),
     Setting("stop_after", _number(int, 1, MAX_COUNT), None, "pause after this epoch; continue with --resume"),
+    Setting("tensorboard", bool, False, "write the columns of results.csv for TensorBoard too, into the run folder"),
+    Setting("wandb", bool, False, "log the columns of results.csv to Weights & Biases too"),
 ]
 DATA = [
     Setting("train_dir", Path, None, "class folders to train on (default: data/train, else the phantom)"),
@@ -159,7 +171,14 @@ DATA = [
             "worker processes that read slices when they do not fit in memory"),
 ]
 AUGMENT = "augmentation: small random rotation, shift, scale, flip and intensity changes in training"
+MIXING = [
+    Setting("mixup", mixing_alpha, 0.0, "blend pairs of training slices, in shares drawn from Beta(X, X) (0: off)"),
+    Setting("cutmix", mixing_alpha, 0.0, "paste a box of one training slice into another, its share drawn from "
+            "Beta(X, X) (0: off); with --mixup, either at random in each batch"),
+]
 NUM_CLASSES = Setting("num_classes", _number(int, 1, MAX_COUNT), None, "required number of classes")
+DROP_PATH = Setting("drop_path", _number(float, 0, 0.99), 0.0, "stochastic depth: rate at which residual branches are "
+                    "left out in training, in the last layer; rising linearly from 0 in the first")
 MODEL = [
     Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_16, vit_s_32, vit_b_8, vit_b_16, vit_b_32, vit_l_16, vit_l_32, "
             "vit_h_14, or a hybrid: r50_vit_b_16, r26_vit_b_32, r_vit_ti_16"),
@@ -173,6 +192,7 @@ MODEL = [
     NUM_CLASSES,
     Setting("dropout", _number(float, 0, 0.99), 0.0,
             "dropout rate, after every dense layer except qkv, and after the positions"),
+    DROP_PATH,
 ]
 PRETRAINED = [
     Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_16, vit_s_32, vit_b_8, vit_b_16, vit_b_32, "
@@ -188,6 +208,7 @@ PRETRAINED = [
     Setting("cache", bool, True, "compute the features of a frozen backbone once and store them on disk"),
     Setting("views", _number(int, 1, MAX_VIEWS), 4,
             "with a frozen backbone and --augment: number of augmented views per slice"),
+    DROP_PATH,
 ]
 OPTIMISATION = [
     Setting("batch_size", _number(int, 1, MAX_COUNT), 32, "slices per batch and process"),
@@ -202,6 +223,8 @@ OPTIMISATION = [
     Setting("clip_norm", _number(float, 0), 1.0, "largest global gradient norm (0: no clipping)"),
     Setting("label_smoothing", _number(float, 0, 0.99), 0.0, "share of the target distributed over all classes"),
     Setting("class_weights", _one_of("none", "sqrt", "balanced"), "none", "sqrt: 1/sqrt(n), balanced: 1/n"),
+    Setting("ema", _number(float, 0, 0.999999), 0.0,
+            "score and select an exponential moving average of the weights, with this decay per step (0: off)"),
 ]
 
 
@@ -221,14 +244,14 @@ class Script(NamedTuple):
 
 SCRATCH = Script("ViTModel", {
     "run": RUN,
-    "data": [*DATA, Setting("augment", bool, True, AUGMENT)],
+    "data": [*DATA, Setting("augment", bool, True, AUGMENT), *MIXING],
     "model": MODEL,
     "optimisation": OPTIMISATION,
 }, "small_data.yaml", "demo.yaml")
 
 TRANSFER = Script("ViTModelTransferLearning", {
     "run": [*RUN, Setting("steps", _number(int, 1, MAX_COUNT), None, "optimiser steps in total, instead of --epochs")],
-    "data": [*DATA, Setting("augment", bool, False, AUGMENT)],
+    "data": [*DATA, Setting("augment", bool, False, AUGMENT), *MIXING],
     "pretrained": PRETRAINED,
     "optimisation": [*OPTIMISATION, Setting("layer_decay", _number(float, 0, 1), 0.75,
                                             "learning-rate factor from each block to the block below it")],

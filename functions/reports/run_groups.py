@@ -6,7 +6,8 @@ from pathlib import Path
 from functions.runtime.errors import UserError
 
 # Settings that may differ within a group: the seed, names, folders, and settings that affect only the speed.
-NOT_THE_RECIPE = {"seed", "name", "resume", "cwd", "stop_after", "num_workers", "device", "profile", "summary"}
+NOT_THE_RECIPE = {"seed", "name", "resume", "cwd", "stop_after", "num_workers", "device", "profile", "summary",
+                  "tensorboard", "wandb"}
 FAMILIES = (("vit", "ViT"), ("resnet", "ResNet"))
 
 

@@ -114,11 +114,20 @@ def all_gather(rows: Tensor) -> Tensor:
     return torch.stack(parts, dim=1).flatten(0, 1)
 
 
+def hard_labels(labels: Tensor) -> Tensor:
+    """Class indices (B,): `labels` themselves, or of soft targets (B, K) the class with the largest share.
+
+    IGNORED marks padding, which is a row of zeros among soft targets.
+    """
+    return labels if labels.ndim == 1 else labels.argmax(dim=1).where(labels.any(dim=1), IGNORED)
+
+
 def count_images(group: list[tuple[Tensor, Tensor]], device: torch.device) -> int | Tensor:
     """The number of images in a step's batches over all processes, without padding; does not synchronise the GPU."""
     if world_size() == 1:
         return sum(len(labels) for _, labels in group)
-    return all_reduce_sum(torch.stack([(labels != IGNORED).sum() for _, labels in group]).sum().to(device))
+    real = torch.stack([(hard_labels(labels) != IGNORED).sum() for _, labels in group])
+    return all_reduce_sum(real.sum().to(device))
 
 
 def data_parallel(model: nn.Module) -> nn.Module:

@@ -23,14 +23,15 @@ def share_entropy(confusion: Tensor) -> float:
 
 def collapse_warning(
     train_confusion: Tensor, confusion: Tensor, train_loss: float, class_names: list[str], *,
-    lr: float, warmup_share: float, clip_norm: float, class_weights: str, label_smoothing: float, warming_up: bool,
+    lr: float, warmup_share: float, clip_norm: float, class_weights: str, soft_targets: bool, warming_up: bool,
     from_scratch: bool = True,
 ) -> str | None:
     """A warning with its likely cause if one class gets nearly all predictions on validation, else None.
 
     There is no warning during warm-up, or if validation has a single class. Causes are checked in this order: a
     learning rate that is too high for training from scratch without warm-up and clipping; no learning yet (one class
-    is predicted on the training slices too, or the unweighted loss is close to the entropy of the class shares);
+    is predicted on the training slices too, or the loss, without weights and `soft_targets`, is close to the entropy of
+    the class shares);
     overfitting, if the training slices are classified well; class imbalance, if the predicted class is larger than the
     others. If none applies, no cause is given.
     """
@@ -40,7 +41,7 @@ def collapse_warning(
     truth = float(confusion[k].sum() / confusion.sum())
     warning = f"predicts {class_names[k]} for {share:.0%} of validation slices (true share {truth:.0%})."
     entropy = share_entropy(train_confusion)
-    unweighted = class_weights == "none" and label_smoothing == 0
+    unweighted = class_weights == "none" and not soft_targets
     signs = []
     if unweighted and train_loss > 0.93 * entropy:
         signs.append(f"the training loss {train_loss:.2f} is close to the entropy of the class shares, {entropy:.2f}")

@@ -133,7 +133,8 @@ def print_epoch(epoch: int, settings: Namespace, scores: dict[str, EpochScores],
     warning = collapse_warning(
         scores["train"].confusion, scores["val"].confusion, scores["train"].loss, class_names,
         lr=settings.lr, warmup_share=settings.warmup_share, clip_norm=settings.clip_norm,
-        class_weights=settings.class_weights, label_smoothing=settings.label_smoothing,
+        class_weights=settings.class_weights,
+        soft_targets=bool(settings.label_smoothing or settings.mixup or settings.cutmix),
         warming_up=epoch <= settings.warmup_share * settings.epochs, from_scratch=from_scratch)
     if warning:
         print(f"WARNING  {warning}")

@@ -37,7 +37,8 @@ def frozen_features(model: Any, data, settings: Namespace, device: torch.device,
     check_writable(FOLDER, "disable the cache with --no_cache")
     started, features, total, new = time.perf_counter(), {}, 0, 0
     model.eval()
-    depends_on = {"weights": frozen, "model": config_to_plain(model.config), "preprocessing": data.preprocessing,
+    config = {name: value for name, value in config_to_plain(model.config).items() if name != "drop_path"}   # 0 here
+    depends_on = {"weights": frozen, "model": config, "preprocessing": data.preprocessing,
                   "precision": precision, "device": device.type, "chunk": model.chunk}
     step = model.chunk * world_size()                                    # images per batch
     for split in ("train", "val", "test"):

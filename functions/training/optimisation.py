@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from functions.runtime.errors import UserError
 from functions.runtime.sharding import checkpoint_activations, shard
+from functions.training.averaging import WeightAverage
 from functions.training.schedules import make_schedule
 from functions.training.start import Start
 
@@ -19,6 +20,7 @@ class Optimisation(NamedTuple):
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LambdaLR
     scaler: torch.amp.GradScaler
+    average: WeightAverage | None
 
     @property
     def last_lr(self) -> float:
@@ -43,20 +45,28 @@ def steps_in_an_epoch(train_batches: Sized, begun: Start) -> int:
     return steps
 
 
+class CrossEntropy(nn.CrossEntropyLoss):
+    """nn.CrossEntropyLoss per image; of soft targets (B, K), rows of zeros, which are padding, have loss 0."""
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        losses = super().forward(logits, targets)
+        return losses if targets.ndim == 1 else losses * targets.any(dim=1)      # label smoothing fills the zeros
+
+
 def make_optimisation(model: nn.Module, begun: Start, class_weights: Tensor, steps_per_epoch: int,
                       rates: Mapping[str, float] | None = None) -> Optimisation:
-    """Cross-entropy, and the optimiser, schedule and gradient scaler given by the settings.
+    """Cross-entropy, and the optimiser, schedule, gradient scaler and average of weights given by the settings.
 
     `class_weights` (K,) scale the loss; `rates` maps parameter names to learning-rate factors.
     """
     settings, device = begun.settings, begun.device
-    loss_fn = nn.CrossEntropyLoss(class_weights.to(device), reduction="none",
-                                  label_smoothing=settings.label_smoothing)
+    loss_fn = CrossEntropy(class_weights.to(device), reduction="none", label_smoothing=settings.label_smoothing)
     optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay, rates=rates)
     schedule = make_schedule(settings.schedule, settings.epochs, steps_per_epoch, settings.warmup_share,
                              steps=getattr(settings, "steps", None))
     return Optimisation(loss_fn, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule),
-                        torch.amp.GradScaler(device.type, enabled=begun.precision == "fp16"))
+                        torch.amp.GradScaler(device.type, enabled=begun.precision == "fp16"),
+                        WeightAverage(model, settings.ema) if settings.ema else None)
 
 
 def decayed(name: str, parameter: nn.Parameter) -> bool:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import torch
 
 from functions.checkpointing.run_folder import requested_device
+from functions.config.recipes import check_effects
 from functions.config.settings import Script
 from functions.runtime.device import describe_device, make_deterministic, pick_device, resolve_precision, set_seeds
 from functions.runtime.distributed import join
+from functions.training.tracking.trackers import check_installed
 from functions.training.training_run import choose_settings
 
 
@@ -43,6 +45,8 @@ def start(script: Script, flags: dict, is_demo: Callable[[dict], bool], cores: i
     device = pick_device(requested_device(flags), cores)
     join(device)
     settings, sources, record = choose_settings(flags, is_demo, script)
+    check_effects(settings, sources)
+    check_installed(settings)
     if settings.deterministic:
         make_deterministic()
     set_seeds(settings.seed)

@@ -42,6 +42,7 @@ from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json
 from functions.runtime.distributed import barrier, broadcast, is_main, split_step, world_size
 from functions.runtime.errors import UserError
+from functions.training.averaging import WeightAverage
 from functions.training.model_selection import clearly_worse, patient_losses
 
 
@@ -108,6 +109,7 @@ class TrainingRun:
     facts: dict
     val_subjects: np.ndarray
     available_memory: Callable[[], int]           # bytes that copies for saving may take
+    average: WeightAverage | None = None          # of the weights, which is saved with them
     history: dict[str, list[float]] = field(default_factory=dict)
     extra: list[dict] = field(default_factory=list)                       # balanced accuracies and learning rate
     best: dict = field(default_factory=dict)      # the selected epoch; per val patient, the loss of the lowest
@@ -137,6 +139,10 @@ class TrainingRun:
         try:
             self._check_patients(checkpoint["best"].get("lowest"))
             restore(checkpoint, self.model, self.optimizer, self.scheduler, self.scaler)
+            if self.average:
+                self.average.restore(checkpoint)
+            elif checkpoint["unaveraged"]:
+                raise UserError("its weights are averages (--ema), but the run's setting ema is 0")
         except UserError as error:
             raise UserError(f"checkpoint {self.folder / LAST}: {error}; restore this run's own checkpoint, or start a "
                             "new run") from None
@@ -165,6 +171,8 @@ class TrainingRun:
         checkpoint = make_checkpoint(self.model, self.optimizer, self.scheduler, self.scaler, epoch=epoch,
                                      history=history, best=self.best, **self.facts)
         checkpoint |= {"extra": self.extra, "run_id": self.run_id}
+        if self.average:
+            checkpoint = self.average.add_to(checkpoint)
         began = time.perf_counter()
         self.writer.submit(checkpoint, is_best)
         self.saving_seconds += time.perf_counter() - began
@@ -173,9 +181,13 @@ class TrainingRun:
     def _write_curves(self) -> None:
         """Writes loss and accuracy of every epoch as a pickle and as results.csv."""
         write_atomically(self.losses_file, lambda file: pickle.dump(self.history, file))
+        write_table(self.folder / "results.csv", self.table())
+
+    def table(self) -> pd.DataFrame:
+        """The content of results.csv: one row per epoch."""
         table = pd.DataFrame(self.history).join(pd.DataFrame(self.extra))
         table.insert(0, "epoch", range(1, self.epochs_done + 1))
-        write_table(self.folder / "results.csv", table)
+        return table
 
     @property
     def epochs_done(self) -> int:

@@ -60,14 +60,15 @@ class Pretrained:
 
 
 def find_pretrained(model: str, source: str | Path, backbone: str, image_size: tuple[int, int] | None,
-                    in_channels: int, mean: Sequence[float] | None = None,
-                    std: Sequence[float] | None = None) -> Pretrained:
+                    in_channels: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
+                    drop_path: float = 0.0) -> Pretrained:
     """The weights that `source` names: "random", "DEFAULT" or another of torchvision's names, or a file.
 
-    `mean` and `std`, one value or one per channel, replace those of the weights. UserError, one line, for a name
-    unknown to torchvision, a failed download, and a file that is damaged, of another type, or of another network.
+    `mean` and `std`, one value or one per channel, replace those of the weights; `drop_path` is the model's rate of
+    stochastic depth. UserError, one line, for a name unknown to torchvision, a failed download, and a file that is
+    damaged, of another type, or of another network.
     """
-    config = TransferConfig(model, backbone, in_channels=in_channels,     # a first check, before any download
+    config = TransferConfig(model, backbone, in_channels=in_channels, drop_path=drop_path,     # before any download
                             image_size=image_size or (VARIANTS[model].image_size if model in VARIANTS else (224, 224)))
     if source == "random":
         default = default_preset(model)

@@ -20,7 +20,8 @@ def done(result):
 @pytest.mark.parametrize("flags", [
     ["--optimizer", "adam", "--precision", "fp32", "--accumulation", "2"],
     ["--precision", "fp16", "--accumulation", "2", "--label_smoothing", "0.1", "--schedule", "linear"],
-    ["--checkpoint_activations", "--dropout", "0.1", "--class_weights", "sqrt", "--no_augment"],
+    ["--checkpoint_activations", "--dropout", "0.1", "--class_weights", "sqrt", "--no_augment", "--drop_path", "0.2",
+     "--mixup", "0.4", "--cutmix", "1", "--ema", "0.9"],
 ], ids=" ".join)
 def test_training_from_first_batch_to_report(cuda, call_train, arguments, flags):
     done(call_train(*arguments, "--epochs", "2", *flags))
@@ -46,11 +47,12 @@ def test_training_and_evaluation_from_first_batch_to_report(cuda, call_train, ca
 
 
 def test_a_run_goes_on_where_it_stopped(cuda, call_train, arguments, tmp_path):
-    done(call_train(*arguments, "--epochs", "2", "--name", "whole", "--precision", "fp16"))
-    done(call_train(*arguments, "--epochs", "2", "--name", "halves", "--precision", "fp16", "--stop_after", "1"))
+    given = [*arguments, "--epochs", "2", "--precision", "fp16", "--ema", "0.9"]
+    done(call_train(*given, "--name", "whole"))
+    done(call_train(*given, "--name", "halves", "--stop_after", "1"))
     done(call_train("--resume", "runs/halves"))
     ours, theirs = (load_checkpoint(tmp_path / "runs" / name / "last.pt") for name in ("halves", "whole"))
-    for key in ("epoch", "optimizer", "schedule", "scaler"):
+    for key in ("epoch", "optimizer", "schedule", "scaler", "weights", "unaveraged"):
         assert equal(ours[key], theirs[key]), key
 
 
@@ -69,7 +71,8 @@ def test_slices_in_host_memory_and_on_the_disk(cuda, call_train, arguments, monk
     ["--augment", "--views", "2"],
     ["--backbone", "ours", "--train", "all", "--class_weights", "balanced"],
     ["--train", "last:1", "--precision", "fp32", "--optimizer", "sgd", "--accumulation", "2"],
-    ["--train", "all", "--precision", "fp16", "--in_channels", "1"],
+    ["--train", "all", "--precision", "fp16", "--in_channels", "1", "--drop_path", "0.2", "--mixup", "1", "--ema",
+     "0.9"],
 ], ids=" ".join)
 def test_fine_tuning_from_first_batch_to_report(cuda, transfer, flags):
     assert "device   simulated GPU" in done(transfer(*flags))

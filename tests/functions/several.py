@@ -12,7 +12,8 @@ from functions.runtime import distributed
 from functions.runtime.device import autocast, set_seeds
 from functions.runtime.errors import UserError
 from functions.runtime.sharding import full_state, shard
-from functions.training.optimisation import make_optimizer
+from functions.training.averaging import WeightAverage
+from functions.training.optimisation import CrossEntropy, make_optimizer
 from functions.training.schedules import make_schedule
 from models import ViT, ViTConfig
 from tests.functions.plain import curves
@@ -37,22 +38,32 @@ class Pictures:
         return self.pixels[places], self.labels[places]
 
 
+def as_soft_targets(images, labels, count):
+    """In the place of Mixing: images as they are, labels (B,) as targets (B, K), of padding zeros."""
+    return images, nn.functional.one_hot(labels.clamp(min=0), 3).float() * (torch.arange(len(labels)) < count)[:, None]
+
+
 def trained(batch_size, accumulation=1, way="ddp"):
-    """(checkpoint, train scores, test scores) of EPOCHS · 5 steps, deterministic but for the order of sums."""
+    """(checkpoint, train scores, test scores) of EPOCHS · 5 steps, deterministic but for the order of sums.
+
+    An average of the weights is scored. The labels of accumulated batches are soft targets.
+    """
     set_seeds(1)
     model = small_vit()
     if way == "shard":
         shard(model, model.encoder)
     # not AdamW: it divides a gradient by its own size, also the key bias's, which is nothing but rounding
-    optimizer = make_optimizer(model, "sgd", lr=0.3, weight_decay=1e-3)
-    train, test = (Batches(Pictures(count), batch_size, shuffle, nn.Identity(), CPU)
-                   for count, shuffle in ((IMAGES, True), (13, False)))
+    optimizer, average = make_optimizer(model, "sgd", lr=0.3, weight_decay=1e-3), WeightAverage(model, 0.8)
+    soft = as_soft_targets if way == "accumulate" else None
+    train, test = (Batches(Pictures(count), batch_size, shuffle, nn.Identity(), CPU, mixing=mixing)
+                   for count, shuffle, mixing in ((IMAGES, True, soft), (13, False, None)))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", EPOCHS, 5, 0.1))
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    loss_fn = nn.CrossEntropyLoss(torch.tensor([0.5, 1.0, 2.0]), reduction="none", label_smoothing=0.1)
+    loss_fn = CrossEntropy(torch.tensor([0.5, 1.0, 2.0]), reduction="none", label_smoothing=0.1)
     seen = []
     history = engine.train(model, train, test, optimizer, loss_fn, EPOCHS, CPU, scheduler=scheduler, scaler=scaler,
-                           clip_norm=1.0, accumulation=accumulation, after_epoch=lambda *told: seen.append(told[1]))
+                           clip_norm=1.0, accumulation=accumulation, after_epoch=lambda *told: seen.append(told[1]),
+                           after_step=average.update, scoring=average.applied)
     checkpoint = make_checkpoint(model, optimizer, scheduler, scaler, epoch=EPOCHS, history=history, best={},
                                  class_names=["a", "b", "c"], preprocessing=GRAY, split_hash="", fingerprint="",
                                  stamps=[])

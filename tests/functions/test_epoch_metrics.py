@@ -22,6 +22,19 @@ def test_fillers_count_nowhere():
     assert scores.images_per_second == pytest.approx(2 / scores.seconds)
 
 
+def test_the_true_class_of_a_soft_target_is_that_of_the_larger_share():
+    """The padding at the end, a row of zeros, counts nowhere."""
+    logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0], [0.0, 1.0, 0.0], [5.0, 0.0, 0.0]])
+    soft = torch.tensor([[0.7, 0.3, 0.0], [0.4, 0.0, 0.6], [0.0, 0.2, 0.8], [0.0, 0.0, 0.0]])
+    found = []
+    for labels in (soft, torch.tensor([0, 2, 2, IGNORED])):
+        sums = EpochSums(CPU, "training")
+        sums.add(logits, labels, torch.tensor(0.75), 0)
+        found.append(sums.scores())
+    assert found[0].confusion.tolist() == found[1].confusion.tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 1]]
+    assert found[0].loss == found[1].loss == 0.75 * 4 / 3
+
+
 def test_the_first_step_whose_loss_was_not_finite_is_named():
     sums = EpochSums(CPU, "training")
     logits, labels = torch.zeros(1, 2), torch.tensor([0])

@@ -44,6 +44,7 @@ FAULTS = {  # of a run that goes on: entry → values that must be refused
     ("config", "norm_eps"): (10**400,),
     ("schedule", "step"): (10**400,),
     ("best",): ({},),
+    ("unaveraged",): ({"updates": 1}, {"weights": 3, "updates": 1}, {"weights": {}, "updates": 1}, torch.zeros(2)),
     ("best", "lowest"): ([], [0.5]),
     ("extra",): ([{}], [{"train_seconds": 1.0, "epoch": 1.0}], [{"train_seconds": 1.0, "train_loss": 1.0}]),
     ("history", "train_loss"): (KeyError,),

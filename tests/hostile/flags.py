@@ -33,6 +33,10 @@ NUMERIC = (
     "clip_norm",
     "label_smoothing",
     "dropout",
+    "mixup",
+    "cutmix",
+    "drop_path",
+    "ema",
     "patch_size",
     "num_transformer_layer",
     "embedding_dim",
@@ -85,6 +89,9 @@ TRANSFER = {
     "views": ("0", "1000000", "x"),
     "layer_decay": ("2", "-1", "nan"),
     "steps": ("0", "-1", "1.5"),
+    "mixup": ("0.4", "0", "nan"),
+    "drop_path": ("0.1", "0"),
+    "ema": ("0.9", "1"),
     "model": ("resnet9", "vit_ti_16"),
 }
 WHOLE = (
@@ -117,6 +124,10 @@ WHOLE = (
     ["--dropout", "0.99"],
     ["--clip_norm", "1e-30"],
     ["--weight_decay", "1e30"],
+    ["--mixup", "0.01", "--cutmix", "100", "--drop_path", "0.99", "--ema", "0.999999"],
+    ["--mixup", "1", "--batch_size", "1"],
+    ["--tensorboard"],
+    ["--tensorboard", "1"],
 )
 
 

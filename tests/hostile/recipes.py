@@ -70,6 +70,7 @@ RECIPES = {
     "windows": "train_dir: C:\\data",
     "views": "mean: abc",
     "plain": "lr: 0.001\nweight_decay: 0.1\n",
+    "mixed": "mixup: 0.4\ncutmix: 1\nema: 0.99\ndrop_path: 0.1\n",
 }
 
 

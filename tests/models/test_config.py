@@ -45,7 +45,7 @@ def test_four_classes_leave_the_published_number():
 
 def test_defaults_are_the_papers():
     config = ViTConfig()
-    assert (config.norm_eps, config.gelu, config.dropout) == (1e-6, "none", 0.0)
+    assert (config.norm_eps, config.gelu, config.dropout, config.drop_path) == (1e-6, "none", 0.0, 0.0)
     assert config == VARIANTS["vit_b_16"]
 
 
@@ -71,6 +71,8 @@ def test_height_comes_before_width():
         ({"patch_size": -16}, ["-16"]),
         ({"num_classes": 0}, ["0"]),
         ({"dropout": 1.0}, ["1.0"]),
+        ({"drop_path": 1.0}, ["drop_path", "1.0"]), ({"drop_path": -0.1}, ["drop_path", "-0.1"]),
+        ({"drop_path": None}, ["drop_path", "None"]), ({"drop_path": float("nan")}, ["drop_path", "nan"]),
         ({"norm_eps": 0}, ["0"]),
         ({"norm_eps": 10**400}, ["1000"]), ({"norm_eps": 1.5}, ["1.5"]), ({"in_channels": True}, ["True"]),
         ({"in_channels": 1.0}, ["1.0"]),

@@ -74,6 +74,35 @@ def test_a_resnet_is_no_vit():
         make("resnet18").as_vit()
 
 
+def test_stochastic_depth_leaves_out_the_same_branches_in_both_backbones():
+    ours, theirs = (make(backbone=backbone, drop_path=0.6) for backbone in ("ours", "torchvision"))
+    plain = make(backbone="torchvision")
+    assert list(theirs.state_dict()) == list(plain.state_dict())
+    for model in (theirs, plain):
+        model.backbone.load_state_dict(library_names("torchvision", ours.backbone.state_dict()))
+        model.head.load_state_dict(ours.head.state_dict())
+    pictures, results = images(8), []
+    for model in (ours, theirs, plain):
+        model.unfreeze("all")
+        torch.manual_seed(4)
+        results.append(model.train()(pictures))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=0)
+    assert (results[1] - results[2]).abs().max() > 1e-3
+    with torch.no_grad():
+        assert torch.equal(theirs.eval()(pictures), plain.eval()(pictures))
+
+
+def test_stochastic_depth_is_for_the_trained_blocks_of_a_vit():
+    model = make(drop_path=0.6)
+    model.unfreeze("last:1")
+    model.train()
+    blocks = model.backbone.encoder.layers
+    assert [block.dropout.training for block in blocks] == [block.mlp[-1].training for block in blocks] == [
+        False, False, True]
+    with pytest.raises(ValueError, match=r"drop_path 0\.1 has no effect on resnet18"):
+        TransferConfig("resnet18", image_size=32, drop_path=0.1)
+
+
 def test_a_new_head_is_zero():
     model = TransferModel(TransferConfig("vit_b_16", image_size=(16, 12), num_classes=5))
     assert not model.head.weight.any()

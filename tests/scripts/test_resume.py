@@ -15,6 +15,7 @@ from filelock import FileLock
 from functions.checkpointing.checkpoint import load_checkpoint
 from tests.conftest import TINY
 from tests.forkserver import finish, start
+from tests.functions.training.tracking.test_trackers import assert_equal_to_table, read_events
 
 
 def state_of(run):
@@ -56,7 +57,7 @@ def test_two_epochs_and_two_more_equal_four(call_train, arguments, tmp_path, who
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_save_and_exit_130(arguments, tmp_path, sent):
     handle = functools.partial(signal.signal, sent, signal.SIG_DFL)             # a CI may ignore SIGINT
-    process = start(tmp_path, "train", "--epochs", 5000, *arguments, before=handle)
+    process = start(tmp_path, "train", "--epochs", 5000, *arguments, "--tensorboard", before=handle)
     run, deadline = tmp_path / "runs" / "ViTModel", time.monotonic() + 300
     while not (run / "last.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -68,6 +69,10 @@ def test_ctrl_c_and_sigterm_save_and_exit_130(arguments, tmp_path, sent):
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
     assert load_checkpoint(run / "last.pt")["epoch"] >= 1
     assert not list(run.glob(".*")), "no half-written files"
+    scalars, _ = read_events(run)
+    table = pd.read_csv(run / "results.csv")
+    assert_equal_to_table(scalars, table[:len(scalars["train_loss"])])
+    assert len(table) - len(scalars["train_loss"]) <= 1, "it may be interrupted between the two"
 
 
 def test_slices_read_from_disk_go_on_bit_for_bit_too(call_train, arguments, tmp_path, whole, monkeypatch):

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 from tests.forkserver import finish, start
 
 EVEN = ["--no_augment", "--dropout", "0"]         # what is drawn at random is drawn by each process for itself
+DRAWN = ["--drop_path", 0.2, "--mixup", 0.5, "--cutmix", 0.5]
 # Process 1 is killed at its ninth optimiser step.
 DIES = """
 import os, signal, sys, torch
@@ -59,9 +60,9 @@ def run_two(tmp_path):
 
 
 def test_begun_by_two_and_finished_by_one_equals_one_process(run_two, call_train, arguments, tmp_path):
-    """Batches of 8 in each of two processes, weights spread over both, are batches of 16 in one."""
+    """Batches of 8 in each of two processes, weights and their average spread over both, are batches of 16 in one."""
     first, second = run_two("train", "--epochs", 4, "--stop_after", 2, *arguments, "--batch_size", 8, *EVEN,
-                            "--shard", "--checkpoint_activations", "--name", "together")
+                            "--shard", "--checkpoint_activations", "--ema", 0.9, "--name", "together")
     assert (first.code, second.code) == (0, 0), (first, second)
     assert "paused after epoch 2" in first.out
     assert ", 2 processes" in first.out
@@ -72,11 +73,15 @@ def test_begun_by_two_and_finished_by_one_equals_one_process(run_two, call_train
     code, out, err = call_train("--resume", "runs/together", "--no_shard", "--no_checkpoint_activations")
     assert code == 0, err
     assert "accumulation=2" in out, "as many images a step as before"
-    call_train("--epochs", 4, *arguments, *EVEN, "--name", "alone")
+    call_train("--epochs", 4, *arguments, *EVEN, "--ema", 0.9, "--name", "alone")
     ours, theirs = (load_checkpoint(tmp_path / "runs" / name / "last.pt") for name in ("together", "alone"))
     assert ours["epoch"] == theirs["epoch"] == 4
     for name, value in theirs["weights"].items():
         torch.testing.assert_close(ours["weights"][name], value, rtol=0, atol=1e-4, msg=name)
+    for name, value in theirs["unaveraged"]["weights"].items():
+        torch.testing.assert_close(ours["unaveraged"]["weights"][name], value, rtol=0, atol=1e-4, msg=name)
+    assert ours["unaveraged"]["updates"] == theirs["unaveraged"]["updates"] == theirs["schedule"]["step"]
+    assert ours["history"]["val_loss"] == pytest.approx(theirs["history"]["val_loss"], abs=1e-4)
     assert ours["history"]["test_acc"] == pytest.approx(theirs["history"]["test_acc"])
     ours, theirs = (pd.read_csv(tmp_path / "runs" / name / "predictions.csv") for name in ("together", "alone"))
     assert ours["path"].tolist() == theirs["path"].tolist(), "every test slice once, in order"
@@ -85,7 +90,7 @@ def test_begun_by_two_and_finished_by_one_equals_one_process(run_two, call_train
 def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun, run_two, arguments, tmp_path):
     script = tmp_path / "dies.py"
     script.write_text(DIES.format(root=str(ROOT)))
-    done = torchrun(script, "--epochs", 9, *arguments)
+    done = torchrun(script, "--epochs", 9, *arguments, *DRAWN)
     assert done.code != 0
     lines = [line for line in done.err.splitlines() if line.startswith(("error: ", "interrupted: "))]
     assert len(lines) == 1, done.err

@@ -134,6 +134,10 @@ def test_files_left_out_are_named_at_the_end(call_train, arguments, slices, tmp_
         (["--precision", "fp16"], "fp16"),
         (["--name", "a/b"], "a/b"),
         (["--demo"], "--demo and --"),
+        (["--ema", "1"], "--ema"),
+        (["--drop_path", "1"], "--drop_path"),
+        (["--mixup", "0.001"], '--mixup: "0.001" is not 0 (off), or a number between 0.01 and 100'),
+        (["--cutmix", "1", "--batch_size", "1"], "--cutmix mixes the slices of a batch, and --batch_size is 1"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(call_train, arguments, tmp_path, extra, complaint):
@@ -211,13 +215,15 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
     code, _, _ = call_train(
         "--epochs", 1, *arguments, "--batch_size", 9, "--accumulation", 2, "--lr", 0.002, "--weight_decay", 0.07,
         "--optimizer", "adam", "--schedule", "linear", "--warmup_share", 0.25, "--clip_norm", 0.7, "--dropout", 0.15,
-        "--label_smoothing", 0.05, "--class_weights", "sqrt", "--no-augment", "--seed", 7)
+        "--label_smoothing", 0.05, "--class_weights", "sqrt", "--no-augment", "--seed", 7, "--drop_path", 0.35,
+        "--mixup", 0.4, "--cutmix", 0.8, "--ema", 0.95)
     assert code == 0
-    assert given["configure"][1]["dropout"] == 0.15
+    assert (given["configure"][1]["dropout"], given["configure"][1]["drop_path"]) == (0.15, 0.35)
     assert given["configure"][1] | {"image_size": (16, 12), "in_channels": 1, "patch_size": 4, "num_layers": 2,
                                 "embedding_dim": 12, "mlp_size": 20, "num_heads": 3} == given["configure"][1]
     data = given["create_dataloaders"][1]
     assert (given["create_dataloaders"][0][2], data["augment"], data["seed"]) == (9, False, 7)
+    assert (data["mixup"], data["cutmix"]) == (0.4, 0.8)
     assert given["make_optimizer"][0][1:] == ("adam", 0.002, 0.07)
     name, epochs, steps_per_epoch, share = given["make_schedule"][0]
     (model, train, test, optimizer, loss_fn, *_), options = given["train"]
@@ -225,6 +231,9 @@ def test_every_setting_arrives_where_it_is_meant_to(call_train, arguments, monke
     assert steps_per_epoch == -(-len(train) // 2)
     assert (options["clip_norm"], options["accumulation"]) == (0.7, 2)
     assert options["scheduler"].optimizer is optimizer
+    assert options["scoring"].__self__.decay == 0.95
+    assert [type(kind).__name__ for kind in train.mixing.mix.transforms] == ["MixUp", "CutMix"]
+    assert options["val_dataloader"].mixing is test.mixing is None
     assert options["val_dataloader"] is not test
     counts = torch.bincount(train.dataset.labels).double()
     assert (loss_fn.weight[0] / loss_fn.weight[1]).item() == pytest.approx((counts[1] / counts[0]).sqrt().item())

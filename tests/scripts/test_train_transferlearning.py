@@ -281,6 +281,10 @@ def test_no_data_is_the_phantom_here_too(small_demo, call, weights, tmp_path):
         (["--num_classes", "5"], "--num_classes 5, but the data has 2 classes"),
         (["--patch_size", "8"], "--patch_size"),
         (["--recipe", str(ROOT / "recipes/demo.yaml")], "not a setting"),
+        (["--mixup", "0.4"], "--mixup mixes images, and the cached features of a frozen backbone have none"),
+        (["--drop_path", "0.1"], "--drop_path has no effect on a frozen backbone"),
+        (["--drop_path", "0.1", "--no_cache"], "--drop_path has no effect on a frozen backbone"),
+        (["--drop_path", "0.1", "--train", "all", "--model", "resnet18"], "drop_path 0.1 has no effect on resnet18"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(call, flags, tmp_path, extra, complaint):

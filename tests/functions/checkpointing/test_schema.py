@@ -17,6 +17,7 @@ from functions.checkpointing.checkpoint import (
 )
 from functions.checkpointing.schema import check_checkpoint
 from functions.runtime.errors import UserError
+from functions.training.averaging import WeightAverage
 from functions.training.optimisation import make_optimizer
 from models import HybridConfig, ViT, make_model
 from tests.functions.plain import CONFIG, HOSTILE, NAN, curves, places, plain_checkpoint, refusal, with_value
@@ -194,6 +195,21 @@ def test_weights_of_any_floating_point_type_become_fp32(tmp_path, dtype):
     assert model(torch.ones(1, 1, 8, 12)).shape == (1, 2)
 
 
+@pytest.mark.parametrize(("value", "complaint"), [
+    (3, " is int 3"), ({"updates": 1}, ".weights is missing"), ({"weights": {}}, ".updates is missing"),
+    ({"weights": {}, "updates": -1}, ".updates is int -1"), ({"weights": [], "updates": 1}, ".weights is list"),
+    ({"weights": {}, "updates": 1, "decay": 0.9}, ".decay is unexpected"),
+    *(({"weights": {name: tensor}, "updates": 1}, f".weights.{name} {complaint}") for name, tensor, complaint in (
+        ("classifier.bias", torch.ones(3), r"is \(3,\)"), ("x", torch.ones(2), "is not part of the model"),
+        ("classifier.bias", torch.full((2,), NAN), ".*not finite"),
+        ("classifier.bias", torch.ones(2).to_sparse(), "is not a plain"))),
+])
+def test_weights_beside_their_averages_are_checked_like_these(tmp_path, value, complaint):
+    torch.save(plain_checkpoint(unaveraged=value), tmp_path / "best.pt")
+    with pytest.raises(UserError, match=rf"best\.pt: unaveraged{complaint}"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
 def test_old_checkpoints_know_no_lowest_losses(tmp_path):
     assert check_checkpoint(plain_checkpoint(best={"epoch": 2}))["best"] == {"epoch": 2}
 
@@ -221,9 +237,10 @@ def whole():
         name: value for name, value in plain_checkpoint().items() if name in (
             "class_names", "preprocessing", "split_hash", "fingerprint", "stamps", "seen")})
     checkpoint |= {"extra": plain_checkpoint()["extra"], "run_id": "r"}
+    checkpoint = WeightAverage(parts[0], 0.9).add_to(checkpoint)
     last = len(parts[1].state_dict()["state"]) - 1
     alike = {("weights",): ("classifier.weight", "classifier.bias"), ("history",): ("train_loss", "test_acc"),
-             ("optimizer", "state"): (0, last)}
+             ("unaveraged", "weights"): ("classifier.weight",), ("optimizer", "state"): (0, last)}
     return checkpoint, parts, [path for path in places(checkpoint) if all(
         path[:len(above)] != above or len(path) == len(above) or path[len(above)] in some
         for above, some in alike.items())]
@@ -233,6 +250,8 @@ def go_on(checkpoint, parts):
     """What a script does with a checkpoint after it was read: a step of training, the images, the tables."""
     checkpoint = check_checkpoint(checkpoint)
     restore(checkpoint, *parts)
+    if checkpoint["unaveraged"]:
+        WeightAverage(parts[0], 0.9).restore(checkpoint)
     step(*parts[:2])
     build_model(checkpoint["config"])
     preprocessing, history = checkpoint["preprocessing"], pd.DataFrame(checkpoint["history"])

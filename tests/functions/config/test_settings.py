@@ -7,6 +7,7 @@ from functions.config.parser import make_parser
 from functions.config.recipes import (
     RECIPES,
     SIZES,
+    check_effects,
     describe,
     from_plain,
     read_recipe,
@@ -101,6 +102,10 @@ def test_every_recipe_can_be_read_and_names_its_source(path):
         ("image_size: 1000000", "at most 4,096 pixels"),
         ("image_size: 16x1000000", "at most 4,096 pixels"),
         ("num_heads: 1" + "0" * 200, "between 1 and 1,024"),
+        ("mixup: 0.001", 'mixup: "0.001" is not 0 (off), or a number between 0.01 and 100'),
+        ("cutmix: 101", 'cutmix: "101" is not a number between 0 and 100'), ("mixup: true", "mixup"),
+        ("ema: 1", 'ema: "1" is not a number between 0 and 0.999999'), ("drop_path: 1", "between 0 and 0.99"),
+        ("tensorboard: 1", "tensorboard is '1', not true or false"),
     ],
 )
 def test_a_wrong_recipe_is_refused_naming_file_and_key(recipe, text, complaint):
@@ -192,7 +197,7 @@ def test_a_working_folder_that_was_moved_is_looked_for_here(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"device": "cpu"}, {"train_dir": Path("a")},
                                      {"test_dir": Path("a")}, {"val_dir": Path("a")}, {"num_workers": 0},
-                                     {"compile": True}])
+                                     {"compile": True}, {"tensorboard": True}, {"wandb": True}])
 def test_where_and_how_a_resumed_run_computes_may_change(changes):
     plain = to_plain(resolve({}, False, SCRATCH)[0])
     again = vars(from_plain(plain, {"resume": Path("runs/x")} | changes, SCRATCH))
@@ -234,10 +239,13 @@ def test_paths_mean_the_same_when_a_run_is_resumed_from_elsewhere(tmp_path, monk
 
 def test_a_run_of_before_a_setting_was_there_goes_on_without_it():
     plain = to_plain(resolve({}, False, SCRATCH)[0])
-    for name in ("shard", "checkpoint_activations", "profile", "device", "deterministic"):
+    for name in ("shard", "checkpoint_activations", "profile", "device", "deterministic", "mixup", "cutmix",
+                 "drop_path", "ema", "tensorboard", "wandb"):
         del plain[name]
     again = from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
     assert (again.shard, again.checkpoint_activations, again.profile) == (False, False, None)
+    assert (again.mixup, again.cutmix, again.drop_path, again.ema) == (0.0, 0.0, 0.0, 0.0)
+    assert (again.tensorboard, again.wandb) == (False, False)
     del plain["lr"]
     with pytest.raises(ValueError, match="run.json lacks the setting lr"):
         from_plain(plain, {"resume": Path("runs/x")}, SCRATCH)
@@ -262,13 +270,43 @@ def test_epochs_given_as_a_flag_beat_the_steps_of_a_recipe(recipe):
     assert settings.steps == 500
 
 
+CACHED, FINE_TUNED = {"train": "head", "cache": True}, {"train": "last:2", "cache": True}
+UNCACHED = {"train": "head", "cache": False}
+
+
+@pytest.mark.parametrize(("flags", "complaint"), [
+    (CACHED | {"mixup": 0.2}, "--mixup mixes images, and the cached features of a frozen backbone have none"),
+    (CACHED | {"cutmix": 1.0}, "--cutmix mixes images"), (CACHED | {"shard": True}, "--shard has no effect"),
+    (CACHED | {"drop_path": 0.1}, "--drop_path has no effect on a frozen backbone"),
+    (UNCACHED | {"drop_path": 0.1}, "--drop_path has no effect on a frozen backbone"),
+    (FINE_TUNED | {"mixup": 0.2, "batch_size": 1}, "--mixup mixes the slices of a batch, and --batch_size is 1"),
+    (CACHED | {"ema": 0.9}, ""), (UNCACHED | {"mixup": 0.2, "cutmix": 1.0, "shard": True}, ""),
+    (FINE_TUNED | {"drop_path": 0.1, "mixup": 0.2, "cutmix": 1.0}, ""),
+])
+def test_a_setting_without_effect_beside_the_others_is_refused(flags, complaint):
+    settings, sources = resolve(flags, False, TRANSFER)
+    if not complaint:
+        check_effects(settings, sources)
+        return
+    with pytest.raises(UserError, match=complaint):
+        check_effects(settings, sources)
+
+
+def test_a_setting_without_effect_names_the_recipe_that_has_it(recipe):
+    path = recipe("mixup: 0.4\nbatch_size: 1\n")
+    with pytest.raises(UserError, match=r"mixup in recipe .*mine\.yaml") as refusal:
+        check_effects(*resolve({"recipe": path}, False, SCRATCH))
+    assert "batch_size in recipe" in str(refusal.value)
+
+
 def test_defaults_that_decide_a_result_are_these():
     """A changed default changes every number that was published with a plain command: change this table knowingly."""
     shared = {
         "epochs": 10, "seed": 0, "precision": "auto", "split": "auto", "batch_size": 32, "accumulation": 1,
         "optimizer": "adamw", "lr": 3e-4, "weight_decay": 0.05, "schedule": "cosine", "warmup_share": 0.1,
         "clip_norm": 1.0, "label_smoothing": 0.0, "class_weights": "none", "model": "vit_b_16", "in_channels": 3,
-        "num_classes": None, "subjects": None, "subject_pattern": None}
+        "num_classes": None, "subjects": None, "subject_pattern": None, "mixup": 0.0, "cutmix": 0.0, "drop_path": 0.0,
+        "ema": 0.0}
     scratch = {"image_size": (224, 224), "dropout": 0.0, "augment": True, "patch_size": None,
                "num_transformer_layer": None, "embedding_dim": None, "mlp_size": None, "num_heads": None}
     transfer = {"image_size": None, "augment": False, "weights": "DEFAULT", "backbone": "torchvision", "train": "head",

@@ -6,7 +6,7 @@ import torch
 from functions.training.collapse import collapse_warning, share_entropy
 
 CLASSES = ["MildDemented", "NonDemented", "VeryMildDemented"]
-SAFE = {"lr": 3e-4, "warmup_share": 0.1, "clip_norm": 1.0, "class_weights": "none", "label_smoothing": 0.0,
+SAFE = {"lr": 3e-4, "warmup_share": 0.1, "clip_norm": 1.0, "class_weights": "none", "soft_targets": False,
         "warming_up": False}
 ALL_NON = torch.tensor([[0, 14, 0], [0, 50, 0], [0, 36, 0]])
 EQUAL = torch.tensor([[10, 5, 5], [5, 10, 5], [5, 5, 10]])
@@ -42,7 +42,7 @@ def test_one_class_that_is_all_there_is_raises_no_warning():
         (VARIED, 0.99, {}, "close to the entropy of the class shares"),
         (ALL_NON, 2.0, {"class_weights": "balanced"}, "one class is predicted for 100% of the training slices too"),
         (VARIED, 2.0, {"class_weights": "sqrt"}, "--class_weights balanced"),
-        (VARIED, 2.0, {"label_smoothing": 0.1}, "--class_weights balanced"),
+        (VARIED, 2.0, {"soft_targets": True}, "--class_weights balanced"),
         (VARIED, 0.70, {}, "--class_weights balanced"),
         (VARIED, 0.70, {"class_weights": "balanced"}, "Training balanced accuracy is 48%. Try more epochs"),
         (EQUAL, 0.70, {}, "Training balanced accuracy is 50%. Try more epochs"),

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from functions.runtime.errors import UserError
-from functions.training.optimisation import make_optimizer
+from functions.training.optimisation import CrossEntropy, make_optimizer
 from models import ViT, ViTConfig
 
 
@@ -52,6 +52,30 @@ def test_frozen_parameters_are_not_handed_over(model):
     optimizer = make_optimizer(model, "adamw", lr=1e-3, weight_decay=0.03)
     handed = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert not handed & set(map(id, model.patch_embedding.parameters()))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.2, 1.0, 2.5])])
+def test_the_loss_of_a_mixed_image_is_the_mixture_of_its_two_losses(smoothing, weight):
+    """λ CE(a) + (1 - λ) CE(b), as Zhang et al. 2018 have it, with class weights and label smoothing, too."""
+    logits, a, b = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([1, 1, 0, 2, 0, 1])
+    loss_fn = CrossEntropy(weight, reduction="none", label_smoothing=smoothing)
+    one, other = (torch.nn.functional.one_hot(labels, 3) for labels in (a, b))
+    expected = 0.3 * loss_fn(logits, a) + 0.7 * loss_fn(logits, b)
+    torch.testing.assert_close(loss_fn(logits, 0.3 * one + 0.7 * other), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_padding_has_no_loss_and_no_gradient_whether_labels_are_hard_or_soft(smoothing):
+    loss_fn, found = CrossEntropy(torch.tensor([0.2, 1.0, 2.5]), reduction="none", label_smoothing=smoothing), []
+    for labels in (torch.tensor([1, 2, -100]), torch.tensor([[0.0, 1, 0], [0, 0, 1], [0, 0, 0]])):
+        logits = torch.linspace(-1, 1, 9).view(3, 3).requires_grad_()
+        loss = loss_fn(logits, labels)
+        loss.sum().backward()
+        found.append((loss, logits.grad))
+        assert not loss[2]
+        assert not logits.grad[2].any()
+    torch.testing.assert_close(*found)
 
 
 def test_unknown_optimizer_is_refused(model):

@@ -1,6 +1,7 @@
 """Which epoch is kept and scored. Whole runs are tested in tests/scripts/, interruptions in tests/survival/."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from functions.checkpointing.run_folder import create_run
 from functions.epoch_metrics import EpochScores
 from functions.runtime.errors import UserError
+from functions.training.averaging import WeightAverage
 from functions.training.optimisation import make_optimizer
 from functions.training.training_run import TrainingRun
 from models import ViT, ViTConfig
@@ -114,6 +116,18 @@ def test_a_checkpoint_that_does_not_fit_the_settings_is_named(run):
     run.writer.wait()
     run.optimizer = torch.optim.SGD(run.model.parameters(), lr=0.1, momentum=0.9)
     with pytest.raises(UserError, match=r"^checkpoint .*last\.pt: optimizer.*restore this run's own checkpoint"):
+        run.resume()
+
+
+@pytest.mark.parametrize(("saved", "complaint"), [
+    (0.9, "its weights are averages (--ema), but the run's setting ema is 0"),
+    (0.0, "its weights are no averages, but the run's setting ema asks for them")])
+def test_a_checkpoint_with_averages_and_a_setting_without_do_not_belong_together(run, saved, complaint):
+    run.average = WeightAverage(run.model, saved) if saved else None
+    train(run, [[0.9] * 4])
+    run.writer.wait()
+    run.average = None if saved else WeightAverage(run.model, 0.9)
+    with pytest.raises(UserError, match=re.escape(f"last.pt: {complaint}")):
         run.resume()
 
 

@@ -2,7 +2,7 @@ import json
 
 import torch
 
-from functions.training.profiling import SKIPPED, step_profiler
+from functions.training.tracking.profiling import SKIPPED, step_profiler
 
 CPU = torch.device("cpu")
 
