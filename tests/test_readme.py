@@ -22,6 +22,7 @@ DOCS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
+             "--port",                                                                                # tools/app.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}    # torchrun's
 # What the examples need: published sizes made tiny, and a weights file.
