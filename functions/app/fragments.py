@@ -136,7 +136,7 @@ def _warnings(answer: Answer) -> list[str]:
     warnings = []
     if outside:
         warnings.append(f"out of distribution: {outside} of {total} slices, unlike those that the model was trained "
-                        "on; their probabilities mean little")
+                        "on; their probabilities mean little, and the mean includes them")
     if seen:
         warnings.append(f"seen in training: {seen} of {total} slices; their probabilities do not show how well the "
                         "model does on new patients")

@@ -54,6 +54,12 @@ def test_an_answer_without_validation_slices_says_that_it_is_not_calibrated(unca
     assert "not flagged" in text(notes_html(uncalibrated))
 
 
+def test_the_notes_say_how_the_threshold_was_chosen(predictor):
+    assert "that at most 5% of the 12 validation slices exceed" in text(notes_html(predictor))
+    without = replace(predictor.reference, val=torch.zeros(0), val_labels=[])
+    assert "colour images only" in text(notes_html(replace(predictor, reference=without)))
+
+
 def test_an_answer_without_any_slice(predictor):
     shown = text(answer_html(Answer([SliceAnswer("b.png", ImageRow("b.png", error="empty"))], []), predictor))
     assert shown == "No slice could be predicted Not predicted b.png : empty"
