@@ -22,11 +22,8 @@ DOCS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
-<<<<<<< HEAD
              "--format", "--license", "--push",                                               # tools/export.py
-=======
              "--port",                                                                                # tools/app.py
->>>>>>> 074a49e3b5724e6b20973173f2e43ac81f586804
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--tta", "--attention",                                                                  # predict.py
              "--method", "--count", "--orders", "--dpi",                                      # tools/attention.py
