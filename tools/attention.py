@@ -136,7 +136,7 @@ def row(path: Path, method: str, test) -> dict:
 def save(figure, path: Path, dpi: int) -> None:
     from functions.runtime.atomic_files import write_atomically
 
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dpi))
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dpi, pil_kwargs={"optimize": True}))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from functions.runtime.errors import printable
 from models.hybrid import HybridViT
 
 COLUMN = 1.55        # inches per image of Figure 6
-TEXT = 7             # points
+TEXT = 8             # points
 GRIDS = 7            # position embeddings shown along a side of Figure 7
 CURVE = "#0072B2"
 
@@ -43,7 +43,7 @@ def figure_6(images: Tensor, captions: Sequence[str], maps: Mapping[str, Tensor]
     for row, (method, shares) in zip(axes[1:], maps.items(), strict=True):
         for axis, image, one, caveat in zip(row, images, shares, caveats[method], strict=True):
             draw_overlay(axis, image, one, smooth=smooth)
-            lines = wrap(printable(caveat), 26) or ["passes all tests"]
+            lines = wrap(printable(caveat), 24) or ["passes all tests"]
             axis.set_xlabel("\n".join(lines), fontsize=TEXT, color=WARNING if caveat else "black")
     for axis, name in zip(axes[:, 0], ("slice", *maps), strict=True):
         axis.set_ylabel(name, fontsize=TEXT + 2)

@@ -90,6 +90,23 @@ def test_relevance_passes_and_a_map_that_ignores_the_weights_fails(planted, monk
     assert "randomisation" in result.caveat
 
 
+def test_randomised_copies_explain_the_same_class(planted, monkeypatch):
+    """Each copy would predict a class of its own."""
+    model, image = planted
+    asked = []
+
+    def noted(*given, target, **options):
+        asked.append(target)
+        return bright_map()[None]
+
+    monkeypatch.setattr(module, "explain", noted)
+    faithfulness(model, image[None], "relevance", orders=19, copies=3)
+    assert asked[0] is None
+    assert [target.tolist() for target in asked[1:]] == [[1]] * 3
+    faithfulness(model, image[None], "relevance", target=4, orders=19, copies=3)
+    assert [int(target) for target in asked[4:]] == [4] * 4
+
+
 def test_the_caveat_names_what_failed():
     random = tuple(np.linspace(0.4, 0.6, 39))
     assert Faithfulness(0.7, 0.3, random, (0.1, 0.2)).caveat == ""
