@@ -34,7 +34,7 @@ def serve(run: Path, port: int, device: str) -> None:
 
     check_gradio()
     check_port(port)
-    trained, predictor, notes = load(run, device)
+    trained, predictor, notes = load_app(run, device)
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     with isolated() as folder:
@@ -51,7 +51,7 @@ def serve(run: Path, port: int, device: str) -> None:
         actions.close()
 
 
-def load(run: Path, device: str):
+def load_app(run: Path, device: str):
     """(the trained model, its Predictor, notes) of a run folder or a checkpoint."""
     from data_setup.images.resize import from_description
     from data_setup.listing.moved_data import written_split

@@ -1,7 +1,7 @@
 """The optional packages that exporting needs; a missing one is one line."""
 
-import importlib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 from functions.runtime.errors import UserError
 
@@ -10,12 +10,9 @@ NEEDED = {"onnx": ("onnxscript", "onnxruntime"), "torch": (), "huggingface": ("t
 
 
 def check_packages(purposes: Iterable[str]) -> None:
-    """Imports what the formats, or "push", need; UserError, with the command that installs it, if one is missing."""
+    """Looks for what the formats, or "push", need; UserError, with the command that installs it, if one is missing."""
     for purpose in purposes:
         for package in NEEDED[purpose]:
-            try:
-                importlib.import_module(package)
-            except ImportError as error:
+            if find_spec(package) is None:
                 flag = "--push" if purpose == "push" else f"--format {purpose}"
-                raise UserError(f"{flag} needs the package {package} ({' '.join(str(error).split())[:100]}): "
-                                "pip install -r requirements-export.txt") from None
+                raise UserError(f"{flag} needs the package {package}: pip install -r requirements-export.txt")

@@ -23,7 +23,7 @@ from models.pretrained.preprocessing import (
     torchvision_weights,
 )
 from models.pretrained.weight_files import file_hash, read_weights
-from models.transfer import MODELS, RESNETS, TransferConfig, TransferModel
+from models.transfer import RESNETS, TransferConfig, TransferModel
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
         if images is None:
             raise UserError(f"a {kind} file, which does not say how its images were prepared: specify --mean and --std")
     except UserError as error:
-        ours = f"; runs of this project need the architecture of {', '.join(MODELS)}" if file.config else ""
+        ours = "; runs of this project need an architecture that --model names" if file.config else ""
         raise UserError(f"{path} for --model {model}: {error}{ours}") from None
     images = for_channels(images, in_channels, mean, std)
     return Pretrained(config, weights, words, digest, images, (*file.notes, *notes, images.summary(config.image_size)))

@@ -135,7 +135,7 @@ LEFT_IN_FINE_TUNING = {
 LEFT_IN_EVALUATION = {
     "mean and std": ("data_setup.loading.predict_data", "RowsToScore.batches", "transform.to(device)", "transform"),
     "slices": ("data_setup.loading.predict_data", "RowsToScore.batches", "pixels.to(device)", "pixels"),
-    "model": ("evaluate", "load_network", "load_model(file, device)", "load_model(file)"),
+    "model": ("evaluate", "load_network", "load_trained(path, device)", "load_trained(path)"),
 }
 NOTICED = pytest.raises((RuntimeError, TypeError), match="device|cpu|should be the same")
 

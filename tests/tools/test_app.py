@@ -18,7 +18,7 @@ from functions.evaluation.calibration import apply_temperature
 from functions.prediction.reference import NAME
 from tests.conftest import ROOT
 from tests.forkserver import finish, start
-from tools.app import load
+from tools.app import load_app
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_answer_is_that_of_predict_with_the_temperature_of_validation(run, c
     pixels = np.asarray(Image.open(train)).astype(int)
     Image.fromarray((pixels * 0.9 + 8).astype(np.uint8)).save(tmp_path / "altered.png")
     paths = [*test[:2], train, str(tmp_path / "altered.png")]
-    _, predictor, notes = load(run, "cpu")
+    _, predictor, notes = load_app(run, "cpu")
     assert notes == []
     answer = predictor.answer(paths)
     code, _, err = call_script(predict.main, run, *paths, "--out", "x.csv", "--device", "cpu")
@@ -64,7 +64,7 @@ def read_csv(path):
 
 def test_the_reference_of_tta_is_that_of_the_page(run, slices, call_script):
     """predict.py --tta must not write probabilities of mirrored slices into the file that the page calibrates with."""
-    load(run, "cpu")
+    load_app(run, "cpu")
     written = (run / NAME).read_bytes()
     (run / NAME).unlink()
     code, _, err = call_script(predict.main, run, slices / "test" / "AD", "--tta", "--device", "cpu")
@@ -75,7 +75,7 @@ def test_the_reference_of_tta_is_that_of_the_page(run, slices, call_script):
 def test_a_checkpoint_alone_is_not_calibrated_and_says_what_is_unknown(run, slices, tmp_path):
     (tmp_path / "alone").mkdir()
     shutil.copy(run / "best.pt", tmp_path / "alone")
-    _, predictor, notes = load(tmp_path / "alone" / "best.pt", "cpu")
+    _, predictor, notes = load_app(tmp_path / "alone" / "best.pt", "cpu")
     assert (predictor.reference, predictor.temperature) == (None, None)
     assert [note.split(":")[0] for note in notes] == [
         "a checkpoint without its run folder", "altered copies of training slices are not recognised, equal pixels and "
@@ -85,7 +85,7 @@ def test_a_checkpoint_alone_is_not_calibrated_and_says_what_is_unknown(run, slic
 
 
 def test_ids_of_training_patients_elsewhere_are_a_note_of_that_answer_only(run, slices, tmp_path):
-    _, predictor, _ = load(run, "cpu")
+    _, predictor, _ = load_app(run, "cpu")
     name = sorted((slices / "train" / "AD").iterdir())[0].name
     generator = np.random.default_rng(5)
     for file in (name, "other.png"):

@@ -94,7 +94,7 @@ def test_the_map_says_on_the_picture_and_below_it_whether_it_is_faithful(monkeyp
     shown = [map_html(slice_answer(), torch.ones(4, 3) / 12, "rollout", test) for test in (None, fails, passes)]
     assert drawn == ["not tested yet: its tests of faithfulness are running", fails.caveat, ""]
     assert [text(html).removeprefix("This map: ") for html in shown] == [
-        drawn[0] + ".", "not faithful: fails insertion, deletion, randomisation.",
+        drawn[0] + ".", "fails the insertion, deletion and randomisation tests.",
         "passes its tests of faithfulness: insertion, deletion, randomisation."]
     assert ["vd-flag" in html for html in shown] == [False, True, False]
 

@@ -72,8 +72,8 @@ def test_a_new_map_makes_the_one_before_stale_and_its_test_changes_nothing(actio
 @pytest.fixture
 def drawn_maps(monkeypatch):
     """Figures are a blank pixel: drawing is most of the time."""
-    from tests.conftest import save_blank
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, file, **options: save_blank(self, file, "png"))
+    from tests.conftest import leave_blank
+    leave_blank(monkeypatch.setattr)
 
 
 def test_nothing_is_shown_for_a_slice_that_there_is_not(actions, new):

@@ -237,7 +237,7 @@ def test_a_slice_is_dropped_and_answered_in_a_browser_at_desk_and_phone_width(se
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(address)
     page.set_input_files("input[type=file]", [*paths, str(tmp_path / "bad.png")])
-    page.get_by_text("passes its tests").or_(page.get_by_text("This map: not faithful")).wait_for(timeout=60_000)
+    page.get_by_text("passes its tests").or_(page.get_by_text("This map: fails")).wait_for(timeout=60_000)
     text = page.inner_text("body")
     for shown in ("Research only, not a diagnosis", "A CAVEAT", "mean over 2 slices", *STRANGE, "calibrated for slices",
                   "bad.png: unsupported", "seen in training: 1 of 2", "Most similar training slices", "distance "):

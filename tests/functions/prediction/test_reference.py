@@ -9,15 +9,15 @@ from functions.prediction import reference as module
 from functions.prediction.reference import NAME, Reference, find_reference, load_reference, thinned
 from functions.runtime.errors import UserError
 
-CHECKPOINT = {"run_id": "a", "epoch": 3}
+CHECKPOINT = {"run_id": "a", "epoch": 3, "class_names": ["AD", "CN"]}
 
 
 @pytest.fixture
 def reference():
     generator = torch.Generator().manual_seed(0)
     train, val = (torch.randn(count, 4, generator=generator) for count in (30, 8))
-    return Reference.from_features(train.split(7), val.split(7), [f"{n}.png" for n in range(30)], ["AD"] * 30, [False],
-                                   CHECKPOINT)
+    return Reference(train, val, [f"{n}.png" for n in range(30)], ["AD"] * 30, torch.full((8, 2), 0.5), [0, 1] * 4,
+                     True, "a", 3)
 
 
 def test_it_is_made_once_and_read_afterwards(reference, tmp_path):
@@ -33,8 +33,8 @@ def test_it_is_made_once_and_read_afterwards(reference, tmp_path):
 @pytest.mark.parametrize("other", [{"run_id": "b", "epoch": 3}, {"run_id": "a", "epoch": 4}])
 def test_that_of_another_checkpoint_is_made_again(reference, tmp_path, other):
     find_reference(tmp_path, CHECKPOINT, lambda: reference)
-    assert load_reference(tmp_path, other) is None
-    assert find_reference(tmp_path, other, lambda: replace(reference, **other))[0].epoch == other["epoch"]
+    assert load_reference(tmp_path, CHECKPOINT | other) is None
+    assert find_reference(tmp_path, CHECKPOINT | other, lambda: replace(reference, **other))[0].epoch == other["epoch"]
 
 
 def test_without_training_slices_there_is_none(tmp_path):
@@ -67,7 +67,8 @@ def test_the_nearest_training_slices_are_those_of_smallest_mahalanobis_distance(
 @pytest.mark.parametrize("change", [
     {"train": torch.zeros(1, 4)}, {"train": torch.zeros(30)}, {"train": torch.full((30, 4), torch.nan)},
     {"train": torch.zeros(30, 4, dtype=torch.float64)}, {"val": torch.zeros(2, 5)}, {"paths": ["a"]},
-    {"labels": [1] * 30}, {"gray": 1}, {"epoch": "3"}, {"run_id": None}, {"extra": 1}])
+    {"labels": [1] * 30},
+    {"val_labels": [0, 2] * 4}, {"val_probabilities": torch.full((8, 2), 0.4)}, {"gray": 1}, {"epoch": "3"}, {"run_id": None}, {"extra": 1}])
 def test_damaged_content_is_refused_by_name(reference, tmp_path, change):
     content = {name: getattr(reference, name) for name in Reference.__dataclass_fields__} | change
     save_checkpoint(tmp_path / NAME, content)

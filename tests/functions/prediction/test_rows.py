@@ -10,8 +10,8 @@ CLASSES = ["AD", "CN"]
 
 def test_rows_follow_the_paths_and_errors_stand_in_their_places():
     torch.manual_seed(0)
-    reference = Reference.from_features([torch.randn(40, 3)], [torch.randn(20, 3)], ["p"] * 40, ["AD"] * 40, [False],
-                                        {"run_id": "", "epoch": 1})
+    reference = Reference(torch.randn(40, 3), torch.randn(20, 3), ["p"] * 40, ["AD"] * 40, torch.full((20, 2), 0.5),
+                          [0] * 20, True, "", 1)
     found = Found(torch.tensor([[0.25, 0.75], [1.0, 0.0], [torch.nan, torch.nan]]),
                   torch.stack([torch.zeros(3), torch.full((3,), 50.0), torch.zeros(3)]), [False, True, False],
                   ["no", "patient", "no"], None)
