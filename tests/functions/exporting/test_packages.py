@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 def test_a_missing_package_is_one_line_with_the_command_that_installs_it(purpose, package, flag, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     advice = "pip install -r requirements-export.txt"
-    with pytest.raises(UserError, match=f"^{flag} needs the package {package} .*: {advice}$"):
+    with pytest.raises(UserError, match=f"^{flag} needs the package {package}: {advice}$"):
         check_packages(["torch", purpose])
 
 

@@ -67,8 +67,8 @@ def test_the_nearest_training_slices_are_those_of_smallest_mahalanobis_distance(
 @pytest.mark.parametrize("change", [
     {"train": torch.zeros(1, 4)}, {"train": torch.zeros(30)}, {"train": torch.full((30, 4), torch.nan)},
     {"train": torch.zeros(30, 4, dtype=torch.float64)}, {"val": torch.zeros(2, 5)}, {"paths": ["a"]},
-    {"labels": [1] * 30},
-    {"val_labels": [0, 2] * 4}, {"val_probabilities": torch.full((8, 2), 0.4)}, {"gray": 1}, {"epoch": "3"}, {"run_id": None}, {"extra": 1}])
+    {"labels": [1] * 30}, {"val_labels": [0, 2] * 4}, {"val_probabilities": torch.full((8, 2), 0.4)}, {"gray": 1},
+    {"epoch": "3"}, {"run_id": None}, {"extra": 1}])
 def test_damaged_content_is_refused_by_name(reference, tmp_path, change):
     content = {name: getattr(reference, name) for name in Reference.__dataclass_fields__} | change
     save_checkpoint(tmp_path / NAME, content)
