@@ -22,6 +22,7 @@ from functions.app.fragments import (
 from functions.app.map_tests import MapRequest, MapTests
 from functions.explain.attention import attention_layers
 from functions.explain.maps import METHODS, describe
+from functions.explain.overlay_files import METHOD
 from functions.runtime.errors import UserError
 
 # System fonts: Gradio's own themes would ask for web fonts.
@@ -93,7 +94,7 @@ def _map_choices(predictor: Predictor) -> list[Any]:
     except UserError:
         return []
     count, heads = len(layers), layers[-1].num_heads
-    return [gradio.Radio(list(METHODS), value="rollout", label="Map"),
+    return [gradio.Radio(list(METHODS), value=METHOD, label="Map"),
             gradio.Dropdown([(f"{k + 1} of {count}", k) for k in range(count)], value=count - 1, label="Layer",
                             visible=False, interactive=True),
             gradio.Dropdown([("mean over heads", MEAN), *((f"{k + 1} of {heads}", k) for k in range(heads))],
@@ -133,7 +134,7 @@ class Actions:
         return (answer, answer_html(answer, self.predictor), gradio.update(visible=bool(names)),
                 gradio.update(choices=names, value=0 if names else None, visible=len(names) > 1), "", "", None)
 
-    def show(self, before: MapRequest | None, answer: Answer | None, number: int | None, method: str = "rollout",
+    def show(self, before: MapRequest | None, answer: Answer | None, number: int | None, method: str = METHOD,
              layer: int | None = None, head: int | None = None) -> tuple[MapRequest | None, str, str]:
         """(what is shown, the map of one slice before its tests, the similar slices); `before` was shown before."""
         if before is not None:

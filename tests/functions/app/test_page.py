@@ -9,6 +9,7 @@ import pytest
 from torchvision.models import resnet18
 
 from functions.app.page import MEAN, Actions, build_page, upload_field
+from functions.explain.overlay_files import METHOD
 
 SKIPPED = gradio.skip()
 
@@ -56,7 +57,8 @@ def test_uploads_are_deleted_after_the_answer_also_of_what_cannot_be_predicted(a
 def test_a_new_map_makes_the_one_before_stale_and_its_test_changes_nothing(actions, new, drawn_maps):
     answer = actions.predictor.answer([new("a.png", 1), new("b.png", 2)])
     first, overlay, similar = actions.show(None, answer, 0)
-    assert ("rollout" in overlay, similar.count("<figure>")) == (True, 5)
+    assert first.choice == {"method": METHOD, "layer": None, "head": None}
+    assert (f"a.png: {METHOD}" in overlay, similar.count("<figure>")) == (True, 5)
     second, overlay, _ = actions.show(first, answer, 1, "attention", 0, MEAN)
     assert (first.stale, second.stale) == (True, False)
     assert second.choice == {"method": "attention", "layer": 0, "head": None}
@@ -65,8 +67,8 @@ def test_a_new_map_makes_the_one_before_stale_and_its_test_changes_nothing(actio
     assert actions.test(first) == SKIPPED
     assert actions.test(None) == SKIPPED
     assert "not tested yet" not in actions.test(second)
-    third, overlay, _ = actions.show(second, answer, 1, "relevance", 0, 1)
-    assert third.choice == {"method": "relevance", "layer": None, "head": None}
+    third, overlay, _ = actions.show(second, answer, 1, "rollout", 0, 1)
+    assert third.choice == {"method": "rollout", "layer": None, "head": None}
 
 
 @pytest.fixture
