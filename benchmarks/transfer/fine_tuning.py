@@ -40,13 +40,17 @@ class Training:
     weight_decay: float = 0.05
     layer_decay: float = 0.75
     label_smoothing: float = 0.1
+    whole: bool = True                  # whole slices instead of the weights' own crop
 
 
 class Slices:
-    """All slices of the cohort as the weights need them, decoded once, on the device."""
+    """All slices of the cohort, decoded once, on the device: framed as the weights' own images, or `whole`.
 
-    def __init__(self, cohort: Cohort, pretrained: Pretrained, device: torch.device):
-        frame = Frame(pretrained.config.image_size, **pretrained.frame)
+    `whole` slices are scaled to fit the image size, and no border is cropped.
+    """
+
+    def __init__(self, cohort: Cohort, pretrained: Pretrained, device: torch.device, whole: bool):
+        frame = Frame(pretrained.config.image_size, **({} if whole else pretrained.frame))
         decoded = decode(cohort.table["path"].tolist(), frame, pretrained.config.in_channels, True)
         if decoded.errors:
             raise UserError(next(iter(decoded.errors.values())))
