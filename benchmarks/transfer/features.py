@@ -36,7 +36,6 @@ def token_statistics(vit: ViT, images: Tensor, blocks: tuple[int, ...]) -> dict[
     return found
 
 
-@torch.inference_mode()
 def features(training: Training, files: dict[str, Path], cohort: Cohort, device: torch.device, blocks: tuple[int, ...],
              file: Path) -> dict[str, Tensor]:
     """`token_statistics` of all slices (n, D) in fp32, rows as in the cohort; read from `file` if it exists."""
@@ -50,9 +49,10 @@ def features(training: Training, files: dict[str, Path], cohort: Cohort, device:
     vit = load_transfer(pretrained, 1).to(device).eval().backbone
     slices = Slices(cohort, pretrained, device, training.whole)
     progress, rows = Progress(file.stem, len(cohort.table)), []
-    for images, _ in slices.batches(np.arange(len(cohort.table)), 64):
-        rows.append({name: value.cpu() for name, value in token_statistics(vit, images, blocks).items()})
-        progress.update(len(images))
+    with torch.inference_mode():
+        for images, _ in slices.batches(np.arange(len(cohort.table)), 64):
+            rows.append({name: value.cpu() for name, value in token_statistics(vit, images, blocks).items()})
+            progress.update(len(images))
     progress.close()
     found = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     file.parent.mkdir(parents=True, exist_ok=True)
