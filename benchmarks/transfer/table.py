@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.timing import table
 from benchmarks.transfer.cohort import Cohort, Results
-from functions.evaluation.cross_validation import (
+from functions.cross_validation.pooled import (
     corrected_t,
     fold_differences,
     paired_auroc,

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from functions.evaluation.auroc import auroc, auroc_interval
-from functions.evaluation.cross_validation import (
+from functions.cross_validation.pooled import (
     corrected_t,
     fold_differences,
     paired_auroc,
