@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor, nn
 
 from functions.explain.attention import attention_layers
@@ -26,9 +25,12 @@ class OverlayFiles:
         self.folder, self.model, self.class_names = folder, model, class_names
         self.count = 0
 
-    def write(self, paths: Sequence[str], images: Tensor, probabilities: np.ndarray) -> list[str]:
-        """The files of preprocessed images (B, C, H, W) with class probabilities (B, K)."""
-        maps, tests = faithfulness(self.model, images, METHOD)
+    def write(self, paths: Sequence[str], images: Tensor, probabilities: Tensor) -> list[str]:
+        """The files of preprocessed images (B, C, H, W) with class probabilities (B, K): maps of the most probable class.
+
+        With averaged views it can be another class than the network's for the image itself.
+        """
+        maps, tests = faithfulness(self.model, images, METHOD, target=probabilities.argmax(dim=1))
         files = []
         for path, image, shares, test, p in zip(paths, images, maps, tests, probabilities, strict=True):
             self.count += 1
