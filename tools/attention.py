@@ -22,13 +22,15 @@ def main() -> None:
         parser = OneLineParser(description=__doc__)
         parser.add_argument("run", type=Path, metavar="RUN_OR_CHECKPOINT", help="a run's folder, or a checkpoint")
         parser.add_argument("images", type=Path, nargs="*", metavar="IMAGE",
-                            help=f"slices to explain, at most {MAX_SHOWN} [test slices of the run, each of another patient]")
+                            help=f"slices to explain, at most {MAX_SHOWN} [test slices of the run, "
+                            "each of another patient]")
         parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the figures [RUN/attention]")
         parser.add_argument("--method", nargs="+", choices=METHODS, default=["rollout"], help="[rollout]")
-        parser.add_argument("--count", type=int, default=6, metavar="N", help=f"test slices in Figure 6, at most {MAX_SHOWN} [6]")
+        parser.add_argument("--count", type=int, default=6, metavar="N",
+                            help=f"test slices in Figure 6, at most {MAX_SHOWN} [6]")
         parser.add_argument("--orders", type=int, default=39, metavar="N",
                             help="random orders of patches to compare with, at least 19 [39]")
-        parser.add_argument("--dpi", type=int, default=300, help=f"dots per inch, at most {MAX_DPI} [300]")
+        parser.add_argument("--dpi", type=int, default=300, metavar="N", help=f"dots per inch, at most {MAX_DPI} [300]")
         parser.add_argument("--device", type=device_name, default="auto", metavar="X",
                             help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
         draw(parser.parse_args())

@@ -26,9 +26,8 @@ class OverlayFiles:
         self.count = 0
 
     def write(self, paths: Sequence[str], images: Tensor, probabilities: Tensor) -> list[str]:
-        """The files of preprocessed images (B, C, H, W) with class probabilities (B, K): maps of the most probable class.
-
-        With averaged views it can be another class than the network's for the image itself.
+        """The files of preprocessed images (B, C, H, W) with class probabilities (B, K), whose most probable class each
+        map explains: with averaged views it can be another than the network's for the image itself.
         """
         maps, tests = faithfulness(self.model, images, METHOD, target=probabilities.argmax(dim=1))
         files = []

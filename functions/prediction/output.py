@@ -18,7 +18,7 @@ from functions.runtime.csv_files import escape
 from functions.runtime.errors import UserError, not_a_file, printable
 
 Row = Mapping[str, Any]
-IMAGES, PATIENTS, JSON = "path,subject,prediction,", "subject,slices,prediction,", '{"images": ['     # files' beginnings
+IMAGES, PATIENTS, JSON = "path,subject,prediction,", "subject,slices,prediction,", '{"images": ['     # first in a file
 
 
 class Output(Protocol):

@@ -54,10 +54,14 @@ def test_a_users_mistake_is_one_line_with_its_code(capsys, error, code, line):
 
 
 def test_an_interrupted_script_without_epochs_speaks_of_none(capsys):
-    for flags, line in ((["--out"], "\ninterrupted\n"), (["--epochs"], "\ninterrupted: no epoch had begun\n")):
-        with pytest.raises(SystemExit) as end, one_line_errors():
+    def stopped(flags):
+        with one_line_errors():
             set_flags(flags)
             raise KeyboardInterrupt
+
+    for flags, line in ((["--out"], "\ninterrupted\n"), (["--epochs"], "\ninterrupted: no epoch had begun\n")):
+        with pytest.raises(SystemExit) as end:
+            stopped(flags)
         assert (end.value.code, capsys.readouterr().err) == (130, line)
 
 
