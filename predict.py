@@ -22,7 +22,7 @@ def main() -> None:
         parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
         parser.add_argument("--tta", action="store_true", help="average the probabilities of each image and its mirror")
         parser.add_argument("--attention", type=Path, metavar="DIR",
-                            help="write overlays of the relevance map, each with its test of faithfulness")
+                            help="write overlays of the relevance map, each with its tests of faithfulness")
         parser.add_argument("--device", type=device_name, default="auto", metavar="X",
                             help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
         failed = predict(parser.parse_args())

@@ -1,4 +1,4 @@
-"""Overlays of the relevance of each patch as PNG files, each with the prediction and the result of its test."""
+"""Overlays of the relevance of each patch as PNG files, each with the prediction and the results of its tests."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -35,7 +35,7 @@ class OverlayFiles:
             self.count += 1
             name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(path).stem)
             file = self.folder / f"{self.count:06d}_{name[:60]}.png"
-            caption = f"{self.class_names[int(p.argmax())]} {p.max():.3f}, {METHOD}"
+            caption = f"{self.class_names[int(p.argmax())]} {p.max():.3f}, {METHOD}" + ", passes all tests" * test.passes
             figure = overlay_figure(image, shares, caption, test.caveat)
             write_atomically(file, partial(figure.savefig, format="png", metadata={"Software": None}))
             files.append(str(file))

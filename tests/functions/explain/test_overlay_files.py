@@ -29,13 +29,14 @@ def test_files_are_numbered_in_order_and_the_same_again(tmp_path):
 def test_a_map_is_of_the_class_in_its_caption(tmp_path, monkeypatch, make, pictures):
     """Averaged views can have another most probable class than the image itself."""
     drawn = []
-    monkeypatch.setattr(overlay_files, "overlay_figure", lambda *of: drawn.append(of[1:3]) or overlay_figure(*of))
+    monkeypatch.setattr(overlay_files, "overlay_figure", lambda *of: drawn.append(of[1:]) or overlay_figure(*of))
     model, images = make("ours"), pictures("ours")
     probabilities = torch.eye(5)[[4, 0]]
     OverlayFiles(tmp_path, model, list("ABCDE")).write(["a", "b"], images, probabilities)
     maps = explain(model, images, "relevance", target=torch.tensor([4, 0]))
-    assert [caption for _, caption in drawn] == ["E 1.000, relevance", "A 1.000, relevance"]
-    torch.testing.assert_close(torch.stack([shares for shares, _ in drawn]), maps)
+    for (_, caption, caveat), name in zip(drawn, "EA", strict=True):
+        assert caption == f"{name} 1.000, relevance{'' if caveat else ', passes all tests'}"
+    torch.testing.assert_close(torch.stack([shares for shares, *_ in drawn]), maps)
     assert not torch.allclose(maps, explain(model, images, "relevance"), atol=1e-3)
 
 
