@@ -35,7 +35,8 @@ class OverlayFiles:
             self.count += 1
             name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(path).stem)
             file = self.folder / f"{self.count:06d}_{name[:60]}.png"
-            caption = f"{self.class_names[int(p.argmax())]} {p.max():.3f}, {METHOD}" + ", passes all tests" * test.passes
+            caption = f"{self.class_names[int(p.argmax())]} {p.max():.3f}, {METHOD}"
+            caption += ", passes all tests" * test.passes
             figure = overlay_figure(image, shares, caption, test.caveat)
             write_atomically(file, partial(figure.savefig, format="png", metadata={"Software": None}))
             files.append(str(file))

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_training_and_validation_slices_are_not_confused(monkeypatch):
     known = pd.DataFrame({"path": [f"{n}" for n in range(8)], "class": ["AD", "CN"] * 4,
                           "split": ["val", "train", "train", "val", "train", "train", "train", "val"]})
 
-    def stream(paths):
+    def stream(paths, coloured=None):
         for start in range(0, len(paths), 2):
             part = [float(path) for path in paths[start:start + 2]]
             yield SimpleNamespace(pixels=torch.tensor(part), coloured=[n == coloured for n in part])
@@ -37,7 +38,7 @@ def test_training_and_validation_slices_are_not_confused(monkeypatch):
         return torch.stack([1 - n / 100, n / 100], dim=1), torch.stack([n, -n], dim=1)
 
     for coloured, gray in ((None, True), (4, False), (7, False)):
-        made = reference_maker(known, stream, extract, CHECKPOINT)()
+        made = reference_maker(known, partial(stream, coloured=coloured), extract, CHECKPOINT)()
         assert (made.paths, made.labels, made.val_labels) == (["1", "4", "6"], ["CN", "AD", "AD"], [0, 1, 1])
         assert made.train.tolist() == [[1, -1], [4, -4], [6, -6]]
         assert made.val.tolist() == [[0, 0], [3, -3], [7, -7]]
