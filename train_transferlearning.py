@@ -40,7 +40,8 @@ def train(flags: dict) -> None:
     # Weights and their preprocessing; data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):
         pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
-                                     settings.in_channels, settings.mean, settings.std, settings.drop_path)
+                                     settings.in_channels, settings.mean, settings.std, settings.drop_path,
+                                     settings.pool)
         own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
         from_description(own, settings.weights)
         data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device,

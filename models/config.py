@@ -12,6 +12,8 @@ MAX_PATCHES = 2**16        # an image of 4,096 x 4,096 pixels in patches of 16; 
 MAX_STAGES = 4             # of a ResNet: He et al. 2016
 MAX_UNITS = 100            # per stage: ResNet-200 has 36
 MAX_STEM_WIDTH = 2**10     # BiT's widest ResNet has 256
+GELUS = ("none", "tanh", "quick")
+POOLS = ("cls", "mean", "mean_then_norm")
 GROUPS = 32                # of the stem's GroupNorm
 
 
@@ -21,8 +23,10 @@ class ViTConfig:
 
     `image_size` is (height, width) in pixels; one number means a square. `dropout` acts where Table 3 puts it: after
     every dense layer except the qkv projections, and after the positions are added. `norm_eps` is LayerNorm's epsilon:
-    1e-6 in the authors' code, torchvision and timm, 1e-12 in Hugging Face. `gelu` is "none" (exact, erf) or "tanh"
-    (the authors' JAX default). `drop_path` is the rate of stochastic depth in the last block, which is not the paper's
+    1e-6 in the authors' code, torchvision and timm, 1e-12 in Hugging Face. `gelu` is "none" (exact, erf), "tanh" (the
+    authors' JAX default) or "quick" (CLIP's, x σ(1.702 x)). `pool` is what the classifier reads: "cls", the class token
+    (Eq. 4), or the mean over patches, after the last LayerNorm ("mean") or before it ("mean_then_norm")
+    (models/pooling.py). `pre_norm` is CLIP's LayerNorm of z_0, before the first block. `drop_path` is the rate of stochastic depth in the last block, which is not the paper's
     (models/stochastic_depth.py). Raises UserError, naming both numbers, for incompatible sizes.
     """
 
@@ -38,6 +42,8 @@ class ViTConfig:
     norm_eps: float = 1e-6
     gelu: str = "none"
     drop_path: float = 0.0
+    pool: str = "cls"
+    pre_norm: bool = False
 
     token_size: ClassVar[str] = "patch size {}"
 
@@ -74,8 +80,9 @@ class ViTConfig:
                 raise UserError(f"{name} is {str(getattr(self, name))[:60]}: it must be at least 0 and below 1")
         if not 0 < self.norm_eps <= 1:
             raise UserError(f"norm_eps is {str(self.norm_eps)[:60]}: it must be above 0 and at most 1")
-        if self.gelu not in ("none", "tanh"):
-            raise UserError(f'gelu is "{str(self.gelu)[:60]}": it must be "none" (exact, erf) or "tanh"')
+        for name, known in (("gelu", GELUS), ("pool", POOLS), ("pre_norm", (False, True))):
+            if type(value := getattr(self, name)) is not type(known[0]) or value not in known:
+                raise UserError(f'{name} is "{str(value)[:60]}": it must be one of {", ".join(map(str, known))}')
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -142,13 +149,18 @@ def _size(num_layers: int, embedding_dim: int, mlp_size: int, num_heads: int, pa
 
 
 # B, L, H: Table 1. Ti, S: the authors' later sizes (google-research/vision_transformer, vit_jax/configs/models.py).
+# Patches of 14: DINOv2 and CLIP; S/8: DINO.
 VARIANTS = {         # layers  D    MLP  heads  P
     "vit_ti_16": _size(12, 192, 768, 3, 16),
+    "vit_s_8": _size(12, 384, 1536, 6, 8),
+    "vit_s_14": _size(12, 384, 1536, 6, 14),
     "vit_s_16": _size(12, 384, 1536, 6, 16),
     "vit_s_32": _size(12, 384, 1536, 6, 32),
     "vit_b_8": _size(12, 768, 3072, 12, 8),
+    "vit_b_14": _size(12, 768, 3072, 12, 14),
     "vit_b_16": _size(12, 768, 3072, 12, 16),
     "vit_b_32": _size(12, 768, 3072, 12, 32),
+    "vit_l_14": _size(24, 1024, 4096, 16, 14),
     "vit_l_16": _size(24, 1024, 4096, 16, 16),
     "vit_l_32": _size(24, 1024, 4096, 16, 32),
     "vit_h_14": _size(32, 1280, 5120, 16, 14),

@@ -1,8 +1,19 @@
 """MLP(LN(z)) of Eq. 3: applied to each token independently."""
 
+import torch
 from torch import Tensor, nn
 
 from models.config import ViTConfig
+
+
+class GELU(nn.GELU):
+    """x Φ(x), exact or by the tanh formula, as nn.GELU; with approximate="quick" x σ(1.702 x), which CLIP has.
+
+    Source of the quick form: Hendrycks and Gimpel 2016, arXiv 1606.08415, §2; openai/CLIP, clip/model.py.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input * torch.sigmoid(1.702 * input) if self.approximate == "quick" else super().forward(input)
 
 
 class MLPBlock(nn.Module):
@@ -17,7 +28,7 @@ class MLPBlock(nn.Module):
         self.norm = nn.LayerNorm(config.embedding_dim, eps=config.norm_eps)
         self.mlp = nn.Sequential(
             nn.Linear(config.embedding_dim, config.mlp_size),
-            nn.GELU(approximate=config.gelu),
+            GELU(approximate=config.gelu),
             nn.Dropout(config.dropout),
             nn.Linear(config.mlp_size, config.embedding_dim),
             nn.Dropout(config.dropout),

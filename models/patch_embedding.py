@@ -28,7 +28,7 @@ def patch_projection(in_channels: int, width: int, patch: int) -> nn.Conv2d:
 
 
 class PatchEmbedding(nn.Module):
-    """z_0 = [x_class; x_p^1 E; …; x_p^N E] + E_pos   (Eq. 1), then dropout (Table 3).
+    """z_0 = [x_class; x_p^1 E; …; x_p^N E] + E_pos   (Eq. 1), then dropout (Table 3); with `pre_norm` LN(z_0) (CLIP).
 
     Images (B, C, H, W) → tokens (B, N + 1, D), N = HW/P² patches row by row from the top left, the class token first.
     Raises UserError if an image's size or channels are not the configuration's.
@@ -42,6 +42,7 @@ class PatchEmbedding(nn.Module):
         self.class_token = nn.Parameter(torch.empty(1, 1, width))                                    # x_class
         self.positions = nn.Parameter(torch.empty(1, config.num_patches + 1, width))                 # E_pos
         self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(width, eps=config.norm_eps) if config.pre_norm else nn.Identity()
         nn.init.zeros_(self.class_token)
         nn.init.normal_(self.positions, std=0.02)
 
@@ -54,4 +55,4 @@ class PatchEmbedding(nn.Module):
         patches = patches.flatten(2).transpose(1, 2)                     # (B, N, D), row by row from the top left
         class_token = self.class_token.expand(images.shape[0], -1, -1)   # (B, 1, D)
         z = torch.cat([class_token, patches], dim=1) + self.positions    # Eq. 1: (B, N + 1, D)
-        return self.dropout(z)
+        return self.norm(self.dropout(z))

@@ -25,7 +25,8 @@ class TransferConfig:
     """Settings of a pretrained network with a new head; UserError for an unknown model, size or backbone.
 
     `backbone` "torchvision" is the library's own module, "ours" the hand-written ViT. `norm_eps` and `gelu` are those
-    of the source of the weights (models/pretrained/key_maps.py). `drop_path` is that of ViTConfig.
+    of the source of the weights (models/pretrained/families/forms.py). `drop_path`, `pool` and `pre_norm` are those of
+    ViTConfig; only the hand-written ViT has another `pool` than "cls", `pre_norm` and the quick GELU.
     """
 
     model: str = "vit_b_16"
@@ -36,6 +37,8 @@ class TransferConfig:
     norm_eps: float = 1e-6
     gelu: str = "none"
     drop_path: float = 0.0
+    pool: str = "cls"
+    pre_norm: bool = False
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -44,13 +47,21 @@ class TransferConfig:
             raise UserError(f'backbone is "{str(self.backbone)[:60]}": it must be "torchvision" or "ours"')
         shape = self.vit() if self.is_vit else ViTConfig(self.image_size, 1, self.in_channels, self.num_classes,
                                                          norm_eps=self.norm_eps, gelu=self.gelu,
-                                                         drop_path=self.drop_path)     # their checks
+                                                         drop_path=self.drop_path, pool=self.pool,
+                                                         pre_norm=self.pre_norm)     # their checks
         object.__setattr__(self, "image_size", shape.image_size)
         if not self.is_vit and self.backbone != "torchvision":
             raise UserError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
+        if not self.is_vit and (self.pool, self.pre_norm) != ("cls", False):
+            raise UserError(f"--pool {self.pool} has no effect on {self.model}: it is for a Vision Transformer's tokens")
         if not self.is_vit and self.drop_path:
             raise UserError(f"drop_path {self.drop_path:g} has no effect on {self.model}: stochastic depth is for the "
                             "blocks of a Vision Transformer")
+
+        if (self.pool, self.pre_norm, self.gelu == "quick") != ("cls", False, False) and self.backbone != "ours":
+            raise UserError(f"pool {self.pool}, pre_norm {self.pre_norm} and gelu {self.gelu} are of the hand-written "
+                            f"ViT, --backbone ours: torchvision's {self.model} reads the class token, without pre_norm "
+                            "and with the exact GELU or its tanh form")
 
     @property
     def is_vit(self) -> bool:
@@ -59,7 +70,8 @@ class TransferConfig:
     def vit(self) -> ViTConfig:
         """The hand-written ViT of the same shape."""
         return replace(VARIANTS[self.model], image_size=self.image_size, in_channels=self.in_channels,
-                       num_classes=self.num_classes, norm_eps=self.norm_eps, gelu=self.gelu, drop_path=self.drop_path)
+                       num_classes=self.num_classes, norm_eps=self.norm_eps, gelu=self.gelu, drop_path=self.drop_path,
+                       pool=self.pool, pre_norm=self.pre_norm)
 
 
 class AnySizeViT(VisionTransformer):

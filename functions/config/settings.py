@@ -101,8 +101,8 @@ def subjects_source(text: str) -> str | Path:
 
 
 def weights_source(text: str) -> str | Path:
-    """"random", a torchvision name such as IMAGENET1K_V1, or a file."""
-    return str(text) if re.fullmatch(r"random|[A-Z0-9_]+", str(text)) else Path(text)
+    """"random", a torchvision name such as IMAGENET1K_V1, hf:OWNER/NAME or timm:NAME, or a file or folder."""
+    return str(text) if re.fullmatch(r"random|[A-Z0-9_]+|(hf|timm):.+", str(text)) else Path(text)
 
 
 def channel_values(positive: bool):
@@ -180,8 +180,8 @@ NUM_CLASSES = Setting("num_classes", _number(int, 1, MAX_COUNT), None, "required
 DROP_PATH = Setting("drop_path", _number(float, 0, 0.99), 0.0, "stochastic depth: rate at which residual branches are "
                     "left out in training, in the last layer; rising linearly from 0 in the first")
 MODEL = [
-    Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_16, vit_s_32, vit_b_8, vit_b_16, vit_b_32, vit_l_16, vit_l_32, "
-            "vit_h_14, or a hybrid: r50_vit_b_16, r26_vit_b_32, r_vit_ti_16"),
+    Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_8, vit_s_14, vit_s_16, vit_s_32, vit_b_8, vit_b_14, vit_b_16, "
+            "vit_b_32, vit_l_14, vit_l_16, vit_l_32, vit_h_14, or a hybrid: r50_vit_b_16, r26_vit_b_32, r_vit_ti_16"),
     Setting("image_size", image_size, (224, 224), "pixels: 224, or HEIGHTxWIDTH such as 208x176"),
     Setting("in_channels", channels, 3, "1: gray, 3: RGB"),
     Setting("patch_size", _number(int, 1, MAX_PIXELS), None, "patch size P (default: the model's; fixed in a hybrid)"),
@@ -195,10 +195,14 @@ MODEL = [
     DROP_PATH,
 ]
 PRETRAINED = [
-    Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_16, vit_s_32, vit_b_8, vit_b_16, vit_b_32, "
-            "vit_l_16, vit_l_32, vit_h_14, resnet18 or resnet50"),
-    Setting("weights", weights_source, "DEFAULT", "a torchvision name, a .pth, .safetensors or .npz file, or random"),
-    Setting("backbone", _one_of("torchvision", "ours"), "torchvision", "ours: the hand-written ViT, same weights"),
+    Setting("model", str, "vit_b_16", "vit_ti_16, vit_s_8, vit_s_14, vit_s_16, vit_s_32, vit_b_8, vit_b_14, vit_b_16, "
+            "vit_b_32, vit_l_14, vit_l_16, vit_l_32, vit_h_14, resnet18 or resnet50"),
+    Setting("weights", weights_source, "DEFAULT", "a torchvision name, a file (.pth, .safetensors, .npz), a folder of "
+            "transformers, timm or open_clip, hf:OWNER/NAME or timm:NAME on the Hugging Face Hub, or random"),
+    Setting("pool", _one_of("cls", "mean"), None, "features: the class token or the mean over patches (default: the "
+            "weights')"),
+    Setting("backbone", _one_of("auto", "torchvision", "ours"), "auto", "ours: the hand-written ViT, same weights "
+            "(auto: torchvision's code for the sizes it has weights of)"),
     Setting("train", trained_part, "head", "head (backbone frozen), last:K (last K blocks and the head), all"),
     Setting("image_size", image_size, None, "pixels (default: the weights'); position embeddings are interpolated"),
     Setting("in_channels", channels, 3, "1: gray, the RGB kernel summed; 3: RGB"),

@@ -7,29 +7,30 @@ fbrynpk/ViT-Dementia, and the course that it follows.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from functions.runtime.errors import UserError
-from models.config import VARIANTS
+from models.pretrained.families.clip import clip_as_timm, clip_layout
+from models.pretrained.families.forms import find_form
+from models.pretrained.families.relatives import Plain, to_plain
+from models.pretrained.families.unsupported import refuse_unsupported
 from models.pretrained.jax_keys import renamed, to_torch_layout
 from models.pretrained.prefixes import MARKS as MARKS
 from models.pretrained.prefixes import find_network, other_heads
 
-# LayerNorm's epsilon and the GELU's form are not in a file of weights: they are determined by the source.
-FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
-         "replicated": (1e-5, "none"), "ours": (1e-6, "none")}
-
+PRE_NORM = "patch_embedding.norm."           # CLIP's: of z_0
 # Ours → theirs. Names ending in a dot denote a module's weight and bias.
 TOP = {
     "torchvision": {"patch_embedding.project.": "conv_proj.", "patch_embedding.class_token": "class_token",
                     "patch_embedding.positions": "encoder.pos_embedding", "norm.": "encoder.ln.",
                     "classifier.": "heads.head."},
     "timm": {"patch_embedding.project.": "patch_embed.proj.", "patch_embedding.class_token": "cls_token",
-             "patch_embedding.positions": "pos_embed", "norm.": "norm.", "classifier.": "head."},
+             "patch_embedding.positions": "pos_embed", "norm.": "norm.", "classifier.": "head.",
+             PRE_NORM: "norm_pre."},
     "replicated": {"patch_embedding.project.": "patch_embedding_layer.patcher.",
                    "patch_embedding.class_token": "class_embedding", "patch_embedding.positions": "position_embedding",
                    "norm.": "classifier.0.", "classifier.": "classifier.1."},
@@ -58,6 +59,7 @@ SPELLINGS = {
     "replicated": [(r"^patch_embedding\.patcher\.", "patch_embedding_layer.patcher."),
                    (r"\.multihead_attn\.", ".multihead_attention.")],
     "huggingface": [(r"^vit\.", ""), (r"^encoder\.layer\.", "layers."),
+                    (r"\.norm1\.", ".layernorm_before."), (r"\.norm2\.", ".layernorm_after."),        # DINOv2's
                     (r"\.attention\.output\.dense\.", ".attention.o_proj."),
                     (r"\.attention\.attention\.(q|k|v)[a-z]+\.", r".attention.\1."),
                     (r"\.attention\.(q|k|v)_proj\.", r".attention.\1."),
@@ -67,6 +69,7 @@ SPELLINGS = {
 HIDDEN = {"torchvision": ("heads.pre_logits.weight", "heads.pre_logits.bias"),
           "timm": ("pre_logits.fc.weight", "pre_logits.fc.bias"), "jax": ("pre_logits/kernel", "pre_logits/bias")}
 POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
+RESIZING = {"replicated": "jax", "ours": "jax"}     # of positions; the other libraries resize their own way
 
 
 @dataclass(frozen=True)
@@ -80,55 +83,83 @@ class Converted:
     grid: tuple[int, int] | None         # of the positions, rows and columns, if our own configuration says so
     num_heads: int | None                # if known; most sources' shapes do not determine it
     left_out_classes: int | None         # of a head with a hidden layer; both were left out
+    pool: str                            # as in ViTConfig
+    family: str                          # DINOv2, CLIP, … (families/relatives.py); "" for a plain ViT
+    resizing: str                        # how positions are interpolated: a key of position_embeddings.MODES
     notes: tuple[str, ...] = ()
 
 
 def recognise(names: Iterable[str]) -> str:
-    """The library of these names: torchvision, timm, huggingface, jax, replicated or ours; UserError if unknown."""
-    return find_network(dict.fromkeys(names, torch.empty(0)))[0]
+    """The library of these names: torchvision, timm, huggingface, jax, replicated, ours, or open_clip; UserError if
+    unknown.
+    """
+    names = list(names)
+    return clip_layout(names)[0] or find_network(dict.fromkeys(names, torch.empty(0)))[0]
 
 
 def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted:
-    """Tensors of any known library → ours, in fp32; `config` is that of our own checkpoints: epsilon, GELU, grid,
-    heads.
+    """Tensors of any known library → ours, in fp32; `config` is that of our own checkpoints, or one beside the file:
+    epsilon, GELU, pooling, image size, heads.
 
-    Raises UserError with the tensor's name if one is missing, unexpected, has the wrong number of axes, or holds
-    anything but finite real numbers.
+    Networks near a plain ViT are rewritten to one, or refused by name (families/). Raises UserError with the tensor's
+    name if one is missing, unexpected, has the wrong number of axes, or holds anything but finite real numbers.
     """
-    source, tensors, notes = find_network({name: real_numbers(name, value) for name, value in tensors.items()})
-    norm_eps, gelu, size, num_heads = _source_settings(source, config or {})
+    real = {name: real_numbers(name, value) for name, value in tensors.items()}
+    source, named, heads, plain, notes = _plain_network(real)
+    form = find_form(source, plain.family, plain.pool, config or {})
+    names = _names("ours" if source == "jax" else source, named)
+    named, left_out, more = _without_hidden_head(source, names, named)
+    names, named, left_out, others = _without_other_heads(source, names, named, left_out)
+    if unexpected := sorted(set(named) - set(names.values())):
+        raise UserError(f"{source} weights: {unexpected[0]} is an unexpected tensor ({len(unexpected)} such tensors)")
+    if missing := sorted(set(names.values()) - set(named)):
+        needed = ": this ViT needs a class token" if missing == [names["patch_embedding.class_token"]] else ""
+        raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors){needed}")
+    weights = {name: named[theirs] for name, theirs in names.items()}
+    _check_axes(source, weights, names)
+    side, size = weights["patch_embedding.project.weight"].shape[-1], form.image_size
+    return Converted(source, weights, form.norm_eps, form.gelu, (size[0] // side, size[1] // side) if size else None,
+                     heads or form.num_heads, left_out, form.pool, plain.family,
+                     plain.resizing or RESIZING.get(source, source), (*notes, *plain.notes, *more, *others))
+
+
+def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], int | None, Plain, list[str]]:
+    """(the library, a plain ViT's tensors under its names in one spelling, heads where they say so, what they said,
+    notes).
+    """
+    tensors, clip, notes = clip_as_timm(tensors)
+    try:
+        source, tensors, more = find_network(tensors)
+    except UserError:
+        refuse_unsupported(tensors)
+        raise
+    refuse_unsupported(tensors)
     if source == "jax":
-        tensors, num_heads, more = to_torch_layout(tensors)             # under our own names
-        notes += more
-    else:
-        tensors = renamed(source, tensors, SPELLINGS.get(source, []))
+        tensors, heads, others = to_torch_layout(tensors)             # under our own names
+        return source, tensors, heads, to_plain("ours", tensors), [*more, *others]
+    tensors, notes = renamed(source, tensors, SPELLINGS.get(source, [])), [*notes, *more]
     if source == "huggingface":
         tensors = _fused(tensors)
         if POOLER & tensors.keys():
             notes.append("pooler weights are ignored")
             tensors = {name: tensor for name, tensor in tensors.items() if name not in POOLER}
+    plain = to_plain(source, tensors, clip)
+    return source, plain.tensors, None, plain, notes
+
+
+def _without_hidden_head(source: str, names: dict[str, str], tensors: dict[str, Tensor]
+                         ) -> tuple[dict[str, Tensor], int | None, list[str]]:
+    """(tensors without a pre-training head that has a hidden layer, its classes, a note)."""
     hidden = [name for name in HIDDEN.get(source, ()) if name in tensors]
     if len(hidden) == 1:
         raise UserError(f"{source} weights: {hidden[0]} has no matching weight or bias")
-    names = _names("ours" if source == "jax" else source, tensors)
-    left_out = None
-    if hidden:
-        head = [names[name] for name in ("classifier.weight", "classifier.bias") if names[name] in tensors]
-        left_out = tensors[head[0]].shape[:1].numel() if head else None
-        what = f"{left_out} classes on a hidden layer" if head else "a hidden layer"
-        notes.append(f"the pre-training head, {what}, is left out (§3.2)")
-        tensors = {name: tensor for name, tensor in tensors.items() if name not in (*hidden, *head)}
-    names, tensors, left_out, more = _without_other_heads(source, names, tensors, left_out)
-    notes += more
-    if unexpected := sorted(set(tensors) - set(names.values())):
-        raise UserError(f"{source} weights: {unexpected[0]} is an unexpected tensor ({len(unexpected)} such tensors)")
-    if missing := sorted(set(names.values()) - set(tensors)):
-        raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors)")
-    weights = {name: tensors[theirs] for name, theirs in names.items()}
-    _check_axes(source, weights, names)
-    kernel = weights["patch_embedding.project.weight"]
-    grid = (size[0] // kernel.shape[-1], size[1] // kernel.shape[-1]) if size else None
-    return Converted(source, weights, norm_eps, gelu, grid, num_heads, left_out, tuple(notes))
+    if not hidden:
+        return tensors, None, []
+    head = [names[name] for name in ("classifier.weight", "classifier.bias") if names[name] in tensors]
+    classes = tensors[head[0]].shape[:1].numel() if head else None
+    what = f"{classes} classes on a hidden layer" if head else "a hidden layer"
+    return ({name: tensor for name, tensor in tensors.items() if name not in (*hidden, *head)}, classes,
+            [f"the pre-training head, {what}, is left out (§3.2)"])
 
 
 def real_numbers(name: str, value: object) -> Tensor:
@@ -161,25 +192,6 @@ def _type(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def _source_settings(source: str, config: dict) -> tuple[float, str, Sequence[int] | None, int | None]:
-    """(LayerNorm's epsilon, GELU variant, image size, heads), from our configuration if it has them."""
-    norm_eps, gelu = config.get("norm_eps", FORMS[source][0]), config.get("gelu", FORMS[source][1])
-    size, num_heads = config.get("image_size"), config.get("num_heads")
-    if config.get("kind") == "TransferConfig" and str(config.get("model")) in VARIANTS:  # its heads go with its name
-        num_heads = VARIANTS[config["model"]].num_heads
-    if type(norm_eps) not in (float, int) or not 0 < norm_eps < 1:
-        raise UserError(f"the file's configuration: norm_eps is {str(norm_eps)[:40]}, not a number between 0 and 1")
-    if gelu not in ("none", "tanh"):
-        raise UserError(f'the file\'s configuration: gelu is {str(gelu)[:40]}, neither "none" nor "tanh"')
-    sides = [size, size] if type(size) is int else size
-    if sides is not None and (not isinstance(sides, (list, tuple)) or len(sides) != 2
-                              or any(type(side) is not int or side < 1 for side in sides)):
-        raise UserError(f"the file's configuration: image_size is {str(size)[:40]}, not two integers")
-    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
-        raise UserError(f"the file's configuration: num_heads is {str(num_heads)[:40]}, not an integer above 0")
-    return norm_eps, gelu, sides, num_heads
-
-
 def _without_other_heads(source: str, names: dict[str, str], tensors: dict[str, Tensor], left_out: int | None
                          ) -> tuple[dict[str, str], dict[str, Tensor], int | None, list[str]]:
     """(names without those of a head that the file has not, tensors without heads under other names than the library's,
@@ -209,6 +221,8 @@ def _names(source: str, tensors: dict[str, Tensor]) -> dict[str, str]:
         top, (prefix, block) = {name: name for name in TOP["timm"]}, ("encoder.{}.", OURS)
     else:
         top, (prefix, block) = TOP[source], BLOCK[source]
+    if not any(name.startswith(top.get(PRE_NORM, "-")) for name in tensors):       # CLIP's alone
+        top = {ours: theirs for ours, theirs in top.items() if ours != PRE_NORM}
     pattern = re.escape(prefix).replace(r"\{\}", r"(\d+)")
     layers = {int(found[1]) for name in tensors if (found := re.match(pattern, name))}
     pairs = dict(top)

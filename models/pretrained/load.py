@@ -8,27 +8,27 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from functions.runtime.errors import UserError
-from models.config import ViTConfig
+from models.config import VARIANTS, ViTConfig
 from models.hybrid import HybridViT
 from models.pretrained.config_files import settings_beside
-from models.pretrained.key_maps import BLOCK, OURS, TOP, Converted, convert, recognise
+from models.pretrained.key_maps import BLOCK, OURS, PRE_NORM, TOP, Converted, convert, recognise
+from models.pretrained.places.folders import read_files, weights_in
 from models.pretrained.position_embeddings import resize_positions
-from models.pretrained.weight_files import Weights, read_weights
+from models.pretrained.weight_files import Weights
 from models.vit import ViT
 
 # The names in files on Hugging Face's hub, read by transformers 4 and 5; version 5 has those of key_maps.py in memory.
 ON_HUB = {"layers.": "encoder.layer.", ".attention.o_proj.": ".attention.output.dense.",
           ".mlp.fc1.": ".intermediate.dense.", ".mlp.fc2.": ".output.dense."}
-POSITION_MODES = {"replicated": "jax", "ours": "jax"}     # the others resize their own way
 
 
 def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Tensor]) -> ViT:
     """Loads weights of torchvision, timm, Hugging Face, the authors, the replicated repository or this project into
     `model`.
 
-    Strict: every tensor is used exactly once and must have the model's shape. LayerNorm's epsilon and the GELU variant
-    become the source's, in the modules and in `model.config`; of Hugging Face's files a config.json beside them says
-    both. Positions of another grid are interpolated, an RGB kernel
+    A file, or a folder of transformers, timm or open_clip. Strict: every tensor is used exactly once and must have the
+    model's shape. LayerNorm's epsilon, the GELU variant and the pooling become the source's, in the modules and in
+    `model.config`; a configuration beside the file says them where there is one. Positions of another grid are interpolated, an RGB kernel
     is summed for gray images, and a head with another number of classes is left out; each gives a UserWarning. Raises
     UserError, one line, and leaves the model unchanged, if anything does not fit. A hybrid takes the authors' files
     only (models/pretrained/hybrid_weights.py).
@@ -40,18 +40,18 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
         return load_hybrid(model, given)
     if isinstance(given, Mapping):
         return _load_converted(model, convert(dict(given)))
-    file = read_weights(given)
+    path = weights_in(Path(given)) if Path(given).is_dir() else Path(given)
+    file, _ = read_files(path)
     try:
-        return _load_converted(model, convert_file(given, file), file.notes)
+        return _load_converted(model, convert_file(path, file), file.notes)
     except UserError as error:
         raise UserError(f"{given}: {error}") from None
 
 
 def convert_file(path: str | Path, file: Weights) -> Converted:
-    """The weights of a file under our names; of Hugging Face's, epsilon and GELU are those of a config.json beside it.
+    """The weights of a file under our names; a configuration beside it says epsilon, GELU and pooling, if there is one.
     """
-    config = file.config or (settings_beside(path) if recognise(file.tensors) == "huggingface" else None)
-    return convert(file.tensors, config)
+    return convert(file.tensors, file.config or settings_beside(path, recognise(file.tensors)))
 
 
 def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = ()) -> ViT:
@@ -86,12 +86,16 @@ def adapt(converted: Converted, config: ViTConfig,
     kernel = weights["patch_embedding.project.weight"]
     there = {"layers": layers, "width": kernel.shape[0], "pixels a patch": kernel.shape[-1],
              "MLP width": weights["encoder.0.mlp_block.mlp.0.weight"].shape[0] if layers else 0,
-             "heads": converted.num_heads or config.num_heads}
-    here = dict(zip(there, (config.num_layers, config.embedding_dim, config.patch_size, config.mlp_size,
-                            config.num_heads), strict=True))
+             "heads": converted.num_heads}
     for what, count in there.items():
-        if count != here[what]:
-            raise UserError(f"{source} weights have {count} {what}, the model has {here[what]}")
+        if count not in (None, sizes(config)[what]):
+            fits = [name for name, known in VARIANTS.items()
+                    if all(theirs in (None, sizes(known)[key]) for key, theirs in there.items())]
+            raise UserError(f"{source} weights have {count} {what}, the model has {sizes(config)[what]}"
+                            + f": they are of {fits[0]}" * bool(fits))
+    if (f"{PRE_NORM}weight" in weights) != config.pre_norm:
+        raise UserError(f"{source} weights have {'a' if config.pre_norm is False else 'no'} LayerNorm of z_0: build the "
+                        f"model with pre_norm={not config.pre_norm}")
     if kernel.shape[1] == 3 and config.in_channels == 1:
         weights["patch_embedding.project.weight"] = kernel.sum(dim=1, keepdim=True)
         notes.append("the RGB kernel is summed to one channel")
@@ -102,16 +106,22 @@ def adapt(converted: Converted, config: ViTConfig,
     same = source == "ours" and positions.shape[1] - 1 == config.num_patches
     grid = converted.grid or (config.grid if same else infer_grid(positions.shape[1] - 1, config.grid))
     if grid != config.grid:
-        mode = POSITION_MODES.get(source, source)
-        weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, mode)
+        weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, converted.resizing)
         notes.append(f"positions interpolated from a grid of {grid[0]}x{grid[1]} to {config.grid[0]}x{config.grid[1]}, "
-                     f"as {mode} does")
+                     f"as {converted.resizing} does")
     classes = len(weights["classifier.weight"]) if "classifier.weight" in weights else None
     if classes is not None and (not keep_head or classes != config.num_classes):
         del weights["classifier.weight"], weights["classifier.bias"]
         notes.append(f"the head of {classes} classes is left out" + (
             f", the model has {config.num_classes}" if keep_head else ""))
-    return weights, replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu), tuple(notes)
+    return (weights, replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu, pool=converted.pool),
+            tuple(notes))
+
+
+def sizes(config: ViTConfig) -> dict[str, int]:
+    """What weights of one network share with a model for any images, by its name in messages."""
+    return {"layers": config.num_layers, "width": config.embedding_dim, "pixels a patch": config.patch_size,
+            "MLP width": config.mlp_size, "heads": config.num_heads}
 
 
 def infer_grid(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
@@ -162,6 +172,7 @@ def to_torchvision(model: ViT) -> dict[str, Tensor]:
     if (model.config.norm_eps, model.config.gelu) != (1e-6, "none"):
         raise UserError(f"torchvision's ViT has LayerNorm epsilon 1e-06 and the exact GELU, this one has "
                         f"{model.config.norm_eps} and {model.config.gelu}: its logits would differ")
+    _check_plain(model, "torchvision")
     return library_names("torchvision", model.state_dict())
 
 
@@ -173,6 +184,7 @@ def to_huggingface(model: ViT) -> dict[str, Tensor]:
     """
     if isinstance(model, HybridViT):
         raise UserError("Hugging Face's ViT has no equivalent of a hybrid: it takes patches of the image")
+    _check_plain(model, "Hugging Face")
     renamed: dict[str, Tensor] = {}
     for name, tensor in library_names("huggingface", model.state_dict()).items():
         for in_memory, on_hub in ON_HUB.items():
@@ -181,3 +193,10 @@ def to_huggingface(model: ViT) -> dict[str, Tensor]:
         parts = [name.replace(".qkv.", f".attention.{part}.") for part in ("query", "key", "value")]
         renamed |= dict(zip(parts, tensor.chunk(3), strict=True)) if ".qkv." in name else {name: tensor}
     return renamed
+
+
+def _check_plain(model: ViT, library: str) -> None:
+    """UserError for a network that reads no class token or normalises z_0, which `library`'s ViT does not."""
+    if model.config.pool != "cls" or model.config.pre_norm:
+        what = "a LayerNorm of z_0, as CLIP has it" if model.config.pre_norm else "the mean over patches (--pool mean)"
+        raise UserError(f"{library}'s ViT has no equivalent of {what}: its logits would differ")

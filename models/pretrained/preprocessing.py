@@ -16,16 +16,20 @@ from pathlib import Path
 from torchvision.models import WeightsEnum, get_model_weights, list_models
 
 from functions.runtime.errors import UserError
-from models.pretrained.config_files import read_json
+from models.pretrained.config_files import OPEN_CLIP, read_json
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5,) * 3, (0.5,) * 3)
+OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))     # CLIP
 PRESETS = {      # frame, share kept, interpolation, (mean, std)
     "timm": ("crop", 0.9, "bicubic", HALF),
     "huggingface": ("stretch", 1.0, "bilinear", HALF),
     "jax": ("stretch", 1.0, "bilinear", HALF),
     "ImageNet": ("crop", 224 / 256, "bicubic", IMAGENET),
+    "CLIP": ("crop", 1.0, "bicubic", OPENAI),
 }
+OF_FAMILY = {"DINOv2": ("ImageNet", (224, 224)), "DeiT III": ("ImageNet", None), "MAE": ("ImageNet", None),
+             "CLIP": ("CLIP", None), "CLIP in timm": ("CLIP", None)}      # preset, size if not that of the positions
 DEIT = {"a1311bcf": 224 / 256, "cd65a155": 224 / 256, "b5f2ef4d": 224 / 256, "8de9b5d1": 1.0}      # SHA-256 → share
 IMAGENET_NAMES = r"deit|dino|mae(?![a-z])|moco|ibot|msn|beit|teacher|student|base_encoder|momentum_encoder"
 PIL = {2: "bilinear", 3: "bicubic"}
@@ -43,6 +47,7 @@ class ImageSettings:
     std: list[float]
     origin: str
     described: dict | None = None        # the frame as our own checkpoint describes it, in place of `frame`
+    size: tuple[int, int] | None = None  # height and width, if not that of the positions
 
     def summary(self, size: tuple[int, int]) -> str:
         """One line: size, crop, interpolation, mean, std, origin."""
@@ -56,10 +61,12 @@ class ImageSettings:
 
 
 def find_image_settings(model: str, source: str, path: Path, digest: str, where: str, known: WeightsEnum | None,
-                        native: tuple[int, int], preprocessing: dict | None = None) -> ImageSettings | None:
+                        native: tuple[int, int], preprocessing: dict | None = None,
+                        family: str = "") -> ImageSettings | None:
     """The settings for a file of weights, mean and std for three channels; None if they are unknown.
 
-    `where` are the containers and prefixes that the tensors were found in, `preprocessing` our own checkpoint's.
+    `where` are the containers and prefixes that the tensors were found in, `preprocessing` our own checkpoint's,
+    `family` what the tensors are of (families/relatives.py).
     """
     if preprocessing is not None:
         return _from_checkpoint(preprocessing)
@@ -71,6 +78,10 @@ def find_image_settings(model: str, source: str, path: Path, digest: str, where:
     if source == "timm" and digest[:8] in DEIT:
         return replace(_from_preset("ImageNet", "DeiT's, by the file's hash"),
                        frame={"mode": "crop", "share": DEIT[digest[:8]], "interpolation": "bicubic"})
+    if family in OF_FAMILY:
+        preset_name, size = OF_FAMILY[family]
+        assumed = f"{preset_name}'s, as the tensors are those of {family}; override with --mean and --std"
+        return replace(_from_preset(preset_name, assumed), size=size)
     if source in ("timm", "huggingface") and (name := re.search(IMAGENET_NAMES, f"{path.name} {where}".lower())):
         return _from_preset("ImageNet", f'ImageNet\'s, by the name "{name[0]}"; override with --mean and --std')
     if source == "torchvision":
@@ -139,6 +150,10 @@ def _from_config_file(path: Path) -> ImageSettings | None:
         found = read_json(file)
         if "image_mean" in found or found.get("do_normalize") is False:
             return _from_processor(found, file)
+    if (file := path.parent / OPEN_CLIP).exists():
+        found = read_json(file).get("preprocess_cfg")
+        if isinstance(found, dict) and "mean" in found and "std" in found:
+            return _from_timm({"crop_pct": 1.0} | found, file)
     if (file := path.parent / "config.json").exists():
         found = read_json(file)
         found = found["pretrained_cfg"] if isinstance(found.get("pretrained_cfg"), dict) else found
@@ -161,7 +176,11 @@ def _from_processor(found: dict, file: Path) -> ImageSettings:
     if share < MIN_SHARE:
         raise UserError(f"{file}: crop_size {crop} is {share:.2g} of size {size}, less than {MIN_SHARE}")
     frame = {"mode": "crop" if cropped or shortest else "stretch", "share": share, "interpolation": PIL[resample]}
-    return ImageSettings(frame, mean, std, f"{file.name} beside the file")
+    seen = found.get("crop_size" if cropped else "size")         # a number, or {"height": …, "width": …}, or one edge
+    sides = seen if isinstance(seen, dict) else {"height": seen, "width": seen}
+    sized = type(sides.get("height")) is int and type(sides.get("width")) is int
+    return ImageSettings(frame, mean, std, f"{file.name} beside the file",
+                         size=(sides["height"], sides["width"]) if sized else None)
 
 
 def _from_timm(found: dict, file: Path) -> ImageSettings:
@@ -172,12 +191,14 @@ def _from_timm(found: dict, file: Path) -> ImageSettings:
         raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {MIN_SHARE} to 1")
     if interpolation not in PIL.values():
         raise UserError(f"{file}: interpolation is {str(interpolation)[:40]}: images are resized bilinear or bicubic")
+    size = found.get("input_size", ())[-2:] if isinstance(found.get("input_size"), (list, tuple)) else ()
+    size = tuple(size) if len(size) == 2 and all(type(side) is int and 0 < side < 2**16 for side in size) else None
     crop = found.get("crop_mode", "center")
     if crop != "center" and not (crop == "squash" and share == 1):
         raise UserError(f"{file}: crop_mode is {str(crop)[:40]!r}, with crop_pct {share:g}: only center, and squash "
                         "with crop_pct 1, are supported")
     return ImageSettings({"mode": "stretch" if crop == "squash" else "crop", "share": float(share),
-                          "interpolation": interpolation}, mean, std, f"{file.name} beside the file")
+                          "interpolation": interpolation}, mean, std, f"{file.name} beside the file", size=size)
 
 
 def _side(found: dict, key: str, file: Path) -> int | None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from torchvision.models import WeightsEnum, get_model_weights
 
 from functions.runtime.errors import UserError
 from models.config import VARIANTS
-from models.pretrained.key_maps import Converted, real_numbers
+from models.pretrained.key_maps import PRE_NORM, Converted, real_numbers
 from models.pretrained.load import adapt, convert_file, library_names
+from models.pretrained.places.folders import read_files, weights_in
+from models.pretrained.places.hub import download, on_hub
 from models.pretrained.prefixes import other_heads, without_prefix
 from models.pretrained.preprocessing import (
     ImageSettings,
@@ -22,7 +25,7 @@ from models.pretrained.preprocessing import (
     from_preset,
     torchvision_weights,
 )
-from models.pretrained.weight_files import file_hash, read_weights
+from models.pretrained.weight_files import Weights
 from models.transfer import RESNETS, TransferConfig, TransferModel
 
 
@@ -61,50 +64,129 @@ class Pretrained:
 
 def find_pretrained(model: str, source: str | Path, backbone: str, image_size: tuple[int, int] | None,
                     in_channels: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
-                    drop_path: float = 0.0) -> Pretrained:
-    """The weights that `source` names: "random", "DEFAULT" or another of torchvision's names, or a file.
+                    drop_path: float = 0.0, pool: str | None = None) -> Pretrained:
+    """The weights that `source` names: "random", "DEFAULT" or another of torchvision's names, a file, a folder of
+    transformers, timm or open_clip, or one on the Hugging Face Hub (places/hub.py).
 
-    `mean` and `std`, one value or one per channel, replace those of the weights; `drop_path` is the model's rate of
-    stochastic depth. UserError, one line, for a name unknown to torchvision, a failed download, and a file that is
-    damaged, of another type, or of another network.
+    `backbone` "auto" is torchvision's code for the sizes that it has weights of, else the hand-written ViT. `mean` and
+    `std`, one value or one per channel, and `pool`, "cls" or "mean", replace those of the weights; `drop_path` is the
+    model's rate of stochastic depth. UserError, one line, for a name unknown to torchvision, a failed download, and a
+    file that is damaged, of another type, or of another network.
     """
-    config = TransferConfig(model, backbone, in_channels=in_channels, drop_path=drop_path,     # before any download
-                            image_size=image_size or (VARIANTS[model].image_size if model in VARIANTS else (224, 224)))
+    config = TransferConfig(model, _backbone(model, backbone, pool), in_channels=in_channels, drop_path=drop_path,
+                            image_size=image_size or (VARIANTS[model].image_size if model in VARIANTS else (224, 224)),
+                            pool=pool or "cls")                                             # before any download
     if source == "random":
         default = default_preset(model)
         size = image_size or tuple(default.transforms().crop_size * 2)[:2]
         assumed = for_channels(from_preset(default, "as torchvision's; the weights are random"), in_channels, mean, std)
         return Pretrained(replace(config, image_size=size), None, "random", None, assumed, (assumed.summary(size),))
-    source = Path(source) if Path(source).is_file() else source           # a file whose name looks like torchvision's
-    named = _named(model, source) if isinstance(source, str) else None
-    path = _download(named) if named else Path(source)
-    file, digest = read_weights(path), file_hash(path)
-    known = named or next((w for w in torchvision_weights(model) if Path(w.url).name == path.name
+    path, shown, known = _locate(model, source)
+    file, digest = read_files(path)
+    known = known or next((w for w in torchvision_weights(model) if Path(w.url).name == path.name
                            or digest.startswith(Path(w.url).stem.rsplit("-", 1)[1])), None)
-    words = f"{known or path.name}, SHA-256 {digest[:12]}…"
     try:
-        if model in RESNETS:
-            kind, default = "torchvision", known or default_preset(model)
-            native = tuple(default.transforms().crop_size * 2)[:2]
-            config = replace(config, image_size=image_size or native)
-            weights, notes = resnet_weights(file.tensors, config)
-        else:
-            converted = convert_file(path, file)
-            kind, native = converted.source, _native_size(converted)
-            config = replace(config, image_size=image_size or native, norm_eps=converted.norm_eps, gelu=converted.gelu)
-            weights, _, notes = adapt(converted, config.vit(), keep_head=False)
-            weights = library_names("torchvision", weights) if backbone == "torchvision" else weights
-        where = " ".join((file.where, *file.notes, *notes))
-        images = find_image_settings(model, kind, path, digest, where, known, native, file.preprocessing)
+        found = (_resnet if model in RESNETS else _vit)(_File(path, file, digest, known), config, image_size, pool,
+                                                        automatic=backbone == "auto")
+        images = found.images
         if images is None and mean and std:
             images = ImageSettings({"mode": "fit", "share": 1.0, "interpolation": "bilinear"}, [], [], "fitted whole")
         if images is None:
-            raise UserError(f"a {kind} file, which does not say how its images were prepared: specify --mean and --std")
+            raise UserError(f"a {found.kind} file, which does not say how its images were prepared: specify --mean and "
+                            "--std")
     except UserError as error:
         ours = "; runs of this project need an architecture that --model names" if file.config else ""
         raise UserError(f"{path} for --model {model}: {error}{ours}") from None
     images = for_channels(images, in_channels, mean, std)
-    return Pretrained(config, weights, words, digest, images, (*file.notes, *notes, images.summary(config.image_size)))
+    return Pretrained(found.config, found.weights, f"{known or shown}, SHA-256 {digest[:12]}…", digest, images,
+                      (*file.notes, *found.notes, images.summary(found.config.image_size)))
+
+
+class _File(NamedTuple):
+    """A file of weights, or the index of several, that was read."""
+
+    path: Path
+    content: Weights
+    digest: str
+    known: WeightsEnum | None            # the weights of torchvision that it holds
+
+
+class _Found(NamedTuple):
+    """What a file of weights holds for one configuration."""
+
+    kind: str                            # the library of its names
+    config: TransferConfig
+    weights: dict[str, Tensor]
+    images: ImageSettings | None
+    notes: tuple[str, ...]
+
+
+def _backbone(model: str, backbone: str, pool: str | None) -> str:
+    """torchvision's code, if it has weights of this size and nothing else is asked for, where `backbone` is "auto"."""
+    if backbone != "auto":
+        return backbone
+    return "torchvision" if model not in VARIANTS or (torchvision_weights(model) and pool in (None, "cls")) else "ours"
+
+
+def _locate(model: str, source: str | Path) -> tuple[Path, str, WeightsEnum | None]:
+    """(the file of weights or its index, its name for messages, torchvision's weights if it was named by their name).
+    """
+    if on_hub(source):
+        return weights_in(download(str(source))), str(source), None
+    if isinstance(source, str) and not Path(source).exists():          # a file's name can look like torchvision's
+        known = _named(model, source)
+        return _download(known), "", known
+    path = Path(source)
+    return (weights_in(path), path.resolve().name, None) if path.is_dir() else (path, path.name, None)
+
+
+def _vit(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None,
+         automatic: bool) -> _Found:
+    """A Vision Transformer's weights, in the form of its source; `pool` replaces the source's."""
+    converted = convert_file(file.path, file.content)
+    native, patch = _native_size(converted), config.vit().patch_size
+    where = " ".join((file.content.where, *file.content.notes, *converted.notes))
+    images = find_image_settings(config.model, converted.source, file.path, file.digest, where, file.known, native,
+                                 file.content.preprocessing, converted.family)
+    size = image_size or _multiple(images and images.size, patch) or native
+    pool = converted.pool if pool is None or (pool, converted.pool) == ("mean", "mean_then_norm") else pool
+    pre_norm = f"{PRE_NORM}weight" in converted.weights
+    if automatic and (pool != "cls" or pre_norm or converted.gelu == "quick"):
+        config = replace(config, backbone="ours")
+    config = replace(config, image_size=size, norm_eps=converted.norm_eps, gelu=converted.gelu, pool=pool,
+                     pre_norm=pre_norm)
+    weights, _, notes = adapt(converted, config.vit(), keep_head=False)
+    weights = library_names("torchvision", weights) if config.backbone == "torchvision" else weights
+    return _Found(converted.source, config, weights, images, (*notes, _form(converted, config)))
+
+
+def _multiple(size: tuple[int, int] | None, patch: int) -> tuple[int, int] | None:
+    """The largest multiples of the patch size that are not larger than `size`; None if there are none."""
+    height, width = (side // patch * patch for side in size or (0, 0))
+    return (height, width) if height and width else None
+
+
+def _form(converted: Converted, config: TransferConfig) -> str:
+    """One line: family, epsilon, GELU and pooling."""
+    pools = {"cls": "the class token", "mean": "the mean over patches, after the last LayerNorm",
+             "mean_then_norm": "the mean over patches, before the last LayerNorm"}
+    gelus = {"none": "exact", "tanh": "tanh", "quick": "quick"}
+    other = "" if config.pool == converted.pool else f" (the source: {pools[converted.pool]})"
+    return (f"{converted.family or 'a ViT'} in {converted.source}'s layout: LayerNorm epsilon {config.norm_eps:g}, "
+            f"{gelus[config.gelu]} GELU, features: {pools[config.pool]}{other}")
+
+
+def _resnet(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None,
+            automatic: bool) -> _Found:
+    """A ResNet's weights."""
+    default = file.known or default_preset(config.model)
+    native = tuple(default.transforms().crop_size * 2)[:2]
+    config = replace(config, image_size=image_size or native)
+    weights, notes = resnet_weights(file.content.tensors, config)
+    images = find_image_settings(config.model, "torchvision", file.path, file.digest,
+                                 " ".join((file.content.where, *file.content.notes, *notes)), file.known, native,
+                                 file.content.preprocessing)
+    return _Found("torchvision", config, weights, images, notes)
 
 
 def load_transfer(pretrained: Pretrained, num_classes: int) -> TransferModel:

@@ -1,0 +1,13 @@
+"""The mean over the patch tokens, which some networks read in place of the class token (Eq. 4)."""
+
+from torch import Tensor, nn
+
+
+def mean_of_patches(z: Tensor, norm: nn.Module, pool: str) -> Tensor:
+    """The mean over patches i = 1 … N: tokens z_L (B, N + 1, D) → (B, D); the class token is not in it.
+
+    "mean" is mean_i LN(z_L^i), "mean_then_norm" LN(mean_i z_L^i). Sources: timm, global_pool="avg" with fc_norm=False
+    and with fc_norm=True; facebookresearch/mae, models_vit.py, where the norm after the mean is named fc_norm.
+    """
+    patches = z[:, 1:]
+    return norm(patches.mean(dim=1)) if pool == "mean_then_norm" else norm(patches).mean(dim=1)

@@ -1,0 +1,64 @@
+"""Tensors of a network near the plain Vision Transformer → those of a plain one with the same outputs."""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.pretrained.families.layer_scale import fold_layer_scale
+
+# What only pre-training needs: (pattern of names, what it is).
+DECODER, MASK = "the decoder of a masked autoencoder", "the mask token"
+LEFT_OUT = [(r"decoder[._].+", DECODER), (r"(embeddings\.)?mask_token", MASK)]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Tensors of a plain ViT under the names of their library, and what the others said of the network."""
+
+    tensors: dict[str, Tensor]
+    family: str                          # DINOv2, DeiT III, MAE, CLIP, CLIP in timm; "" for others
+    pool: str                            # as in ViTConfig
+    resizing: str                        # a key of position_embeddings.MODES, where it is not the library's; else ""
+    notes: tuple[str, ...]
+
+
+def to_plain(source: str, tensors: dict[str, Tensor], clip: str = "") -> Plain:
+    """LayerScale folded, decoder and mask token left out, the norm after the pooling named as the last norm.
+
+    Positions of the patches alone, as DeiT III has them, get a row of zeros for the class token, and CLIP's patch
+    embedding a bias of zeros. `clip` is the layout that
+    the names had (families/clip.py). UserError as of `fold_layer_scale`.
+    """
+    notes, gone_parts = [], set()
+    for pattern, what in LEFT_OUT if source in ("timm", "huggingface") else ():
+        if gone := [name for name in tensors if re.fullmatch(pattern, name)]:
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in gone}
+            notes.append(f"{what} is left out ({len(gone)} tensor{'s' * (len(gone) > 1)})")
+            gone_parts.add(what)
+    tensors, folded = fold_layer_scale(source, tensors)
+    if folded:
+        notes.append(f"LayerScale is folded into {folded} dense layers")
+    pool = "cls"
+    if source == "timm" and "fc_norm.weight" in tensors and "norm.weight" not in tensors:
+        pool = "mean_then_norm"
+        tensors = {re.sub(r"^fc_norm\.", "norm.", name): tensor for name, tensor in tensors.items()}
+    family, resizing, kernel = "MAE" if DECODER in gone_parts else "", "", tensors.get("patch_embed.proj.weight")
+    if source == "timm" and "norm_pre.weight" in tensors:
+        family, resizing = "CLIP" if clip else "CLIP in timm", "huggingface" if clip == "huggingface" else ""
+        if kernel is not None and kernel.ndim and "patch_embed.proj.bias" not in tensors:
+            tensors = tensors | {"patch_embed.proj.bias": torch.zeros(len(kernel))}
+    positions = tensors.get("pos_embed")
+    if folded and positions is not None and positions.ndim == 3 and is_square(positions.shape[1]):
+        tensors = tensors | {"pos_embed": torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)}
+        family = "DeiT III"
+    elif folded and (source == "huggingface" or kernel is not None and kernel.shape[-1:] == (14,)):
+        family = "DINOv2"
+        resizing = "dinov2" if source == "timm" and MASK in gone_parts else ""
+    return Plain(tensors, family, pool, resizing, tuple(notes))
+
+
+def is_square(count: int) -> bool:
+    """Whether a number is a square, as that of the patches of a square image is."""
+    return round(count**0.5) ** 2 == count
