@@ -95,23 +95,15 @@ def head_fold(fit, x: np.ndarray, cohort: Cohort, tested: np.ndarray, repeat: in
 
 def four_numbers(cohort: Cohort):
     """The logistic regression of tools/compare.py: four numbers a slice in four slabs."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from data_setup.audit.baseline_features import four_number_probabilities, patient_table
 
-    from data_setup.audit.baseline_features import four_numbers as of_slice
-    from data_setup.images.read import read_gray
-    from benchmarks.transfer.heads import in_slabs
-
-    slices = np.array([of_slice(read_gray(path)) for path in cohort.table["path"]])
-    numbers, (_, labels, ids) = in_slabs(slices, cohort), cohort.patients(slices)
+    keys = list(zip(cohort.table["subject"], cohort.labels.tolist(), strict=True))
+    numbers, rows = patient_table(cohort.table["path"].tolist(), keys)
+    ids, labels = (np.array(column) for column in zip(*rows, strict=True))
 
     def predict(tested: np.ndarray, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
-        new = np.isin(ids, cohort.subjects[tested])
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(numbers[~new], labels[~new])
-        probabilities = np.zeros((new.sum(), len(cohort.class_names)))
-        probabilities[:, model.classes_] = model.predict_proba(numbers[new])
-        return ids[new], probabilities
+        known = ~np.isin(ids, cohort.subjects[tested])
+        return ids[~known], four_number_probabilities(numbers, labels, known, len(cohort.class_names))
 
     return predict
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from data_setup.images.read import read_image
 from data_setup.subjects.find import kaggle_slice
@@ -32,6 +35,19 @@ def four_numbers(image: np.ndarray) -> np.ndarray:
     grey = inside & (image >= DARK) & (image < GREY)
     return np.array([dark.sum() / size, grey.sum() / size, (dark & centre).sum() / max(centre.sum(), 1),
                      size / image.size])
+
+
+def four_number_probabilities(numbers: np.ndarray, labels: np.ndarray, known: np.ndarray,
+                              num_classes: int) -> np.ndarray:
+    """Class probabilities (m, K) of the patients not in `known` by a logistic regression fitted to those in `known`.
+
+    `numbers` (n, 16) are rows of `patient_table`, standardised with those in `known` (n,) bool; `labels` (n,) are class
+    indices. A class without a patient in `known` has probability 0. No setting is tuned.
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(numbers[known], labels[known])
+    probabilities = np.zeros((int((~known).sum()), num_classes))
+    probabilities[:, model.classes_] = model.predict_proba(numbers[~known])
+    return probabilities
 
 
 def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:
