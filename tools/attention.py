@@ -46,10 +46,9 @@ def draw(arguments) -> None:
     from data_setup.resources import available_cores
     from functions.checkpointing.run_names import make_folder
     from functions.checkpointing.trained_model import load_trained
-    from functions.explain.attention import attention_layers
     from functions.explain.faithfulness import check_counts, faithfulness
     from functions.explain.figures import figure_6, figure_7
-    from functions.explain.maps import describe
+    from functions.explain.maps import check_choice, describe
     from functions.runtime.atomic_files import write_text
     from functions.runtime.csv_files import to_csv
     from functions.runtime.device import pick_device
@@ -64,7 +63,7 @@ def draw(arguments) -> None:
     device = pick_device(arguments.device, available_cores())
     trained = load_trained(arguments.run, device)
     model, checkpoint, folder = trained.model, trained.checkpoint, trained.folder
-    attention_layers(model)                                         # a ResNet has none
+    check_choice(model, arguments.method[0])                        # a ResNet has no attention
     from_description(checkpoint["preprocessing"], trained.file)     # one line about this file if it is damaged
     read, names = image_reader(checkpoint["preprocessing"]), checkpoint["class_names"]
     if arguments.images:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from functions.explain.attention import attention_layers
 from functions.explain.faithfulness import faithfulness
+from functions.explain.maps import check_choice
 from functions.explain.overlay import overlay_figure
 from functions.runtime.atomic_files import write_atomically
 
@@ -17,11 +17,11 @@ METHOD = "relevance"       # on the phantom, its maps pass the tests far more of
 class OverlayFiles:
     """Writes one overlay per image into `folder`, numbered in the order of the images.
 
-    Raises UserError at once for a network without attention.
+    Raises UserError at once for a network that has no such maps.
     """
 
     def __init__(self, folder: Path, model: nn.Module, class_names: Sequence[str]):
-        attention_layers(model)
+        check_choice(model, METHOD)
         self.folder, self.model, self.class_names = folder, model, class_names
         self.count = 0
 
