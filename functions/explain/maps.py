@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from functions.explain.attention import attention_layers, layer_index, patch_grid, record_attention
+from functions.explain.attention import attention_layers, layer_index, network_of, patch_grid, record_attention
 from functions.explain.relevance import relevance
 from functions.explain.rollout import rollout
 from functions.runtime.errors import UserError
@@ -55,7 +55,13 @@ def class_attention(model: nn.Module, images: Tensor, layer: int = -1, head: int
 
 def check_choice(model: nn.Module, method: str, layer: int | None = None, head: int | None = None,
                  target: int | Tensor | None = None) -> None:
-    """Raises UserError for a method, layer, head or class that does not exist or that the method does not use."""
+    """Raises UserError for a method, layer, head or class that does not exist or that the method does not use.
+
+    Also for a network whose classifier does not read the class token: all maps are its row.
+    """
+    if (pool := getattr(getattr(network_of(model), "config", None), "pool", "cls")) != "cls":
+        raise UserError(f"attention maps show what the class token attends to: this network's classifier does not read "
+                        f'it (pool "{pool}")')
     if method not in METHODS:
         raise UserError(f'method "{method}" is unknown: {", ".join(METHODS)}')
     if method != "attention" and (layer is not None or head is not None):

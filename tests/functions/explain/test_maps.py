@@ -5,6 +5,8 @@ from functions.explain.attention import record_attention
 from functions.explain.maps import METHODS, describe, explain
 from functions.explain.relevance import relevance
 from functions.explain.rollout import rollout
+from functions.runtime.errors import UserError
+from models import ViT, ViTConfig
 from tests.functions.explain.conftest import KINDS, plant
 
 
@@ -31,6 +33,15 @@ def test_maps_are_shares(kind, method, make, pictures, grid):
     assert maps.dtype == torch.float32
     assert (maps >= 0).all()
     torch.testing.assert_close(maps.sum(dim=(1, 2)), torch.ones(35))
+
+
+@pytest.mark.parametrize("pool", ["mean", "mean_then_norm"])
+def test_a_network_that_does_not_read_the_class_token_is_refused(pool):
+    model = ViT(ViTConfig(image_size=(8, 12), patch_size=4, in_channels=1, num_classes=5, num_layers=2,
+                          embedding_dim=12, num_heads=2, mlp_size=20, pool=pool)).eval()
+    for method in METHODS:
+        with pytest.raises(UserError, match=f'does not read it .pool "{pool}"'):
+            explain(model, torch.zeros(1, 1, 8, 12), method)
 
 
 def test_each_method_is_the_class_tokens_row_without_its_own_share(make, pictures):
