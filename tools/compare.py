@@ -23,19 +23,14 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     """
     import numpy as np
 
-    from data_setup.audit.baseline_features import four_number_probabilities, patient_table
-    from functions.evaluation.patients import scored_classes
+    from data_setup.audit.baseline_features import four_number_slices
+    from functions.evaluation.patients import by_patient, scored_classes
     from functions.evaluation.scores import points
 
-    numbers, rows_of, known = [], [], []
-    for is_test in (False, True):                         # apart: a patient may be on both sides of a leaky split
-        rows = split[(split["split"] == "test") == is_test]
-        table, found = patient_table(rows["path"].tolist(), list(zip(rows["subject"], rows["class"], strict=True)))
-        numbers, rows_of, known = [*numbers, table], rows_of + found, known + [not is_test] * len(found)
-    labels = np.array([class_names.index(name) for _, name in rows_of])
-    in_training = np.array(known)
-    probabilities = four_number_probabilities(np.concatenate(numbers), labels, in_training, len(class_names))
-    subjects, labels = np.array([subject for subject, _ in rows_of])[~in_training], labels[~in_training]
+    known, test = (split[(split["split"] == "test") == side] for side in (False, True))
+    slices = four_number_slices(known, test, class_names)
+    labels = np.array([class_names.index(name) for name in test["class"]])
+    probabilities, labels, subjects = by_patient(slices, labels, test["subject"].to_numpy())
     classes = scored_classes(labels, subjects)
     return points(probabilities, labels, range(len(class_names)), healthy, classes, subjects)
 

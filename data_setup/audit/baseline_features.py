@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -48,6 +49,28 @@ def four_number_probabilities(numbers: np.ndarray, labels: np.ndarray, known: np
     probabilities = np.zeros((int((~known).sum()), num_classes))
     probabilities[:, model.classes_] = model.predict_proba(numbers[~known])
     return probabilities
+
+
+def four_number_slices(known: pd.DataFrame, test: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
+    """Class probabilities (n, K) of the test slices, those of its patient for each: `four_number_probabilities`.
+
+    Fitted to the patients of `known`; both tables have columns path, subject, class. A patient whose slices have
+    several labels counts once per label. Raises UserError for unknown patients, fewer than two classes in `known`, or a
+    patient with too few slices.
+    """
+    if known["subject"].isna().any() or test["subject"].isna().any():
+        raise UserError("four numbers are averaged over each patient's slices, and some patients are unknown")
+    if known["class"].nunique() < 2:
+        raise UserError("four numbers need at least two classes to be fitted to")
+    numbers, rows = [], []
+    for part in (known, test):                            # apart: a patient may be on both sides of a leaky split
+        table, found = patient_table(part["path"].tolist(), list(zip(part["subject"], part["class"], strict=True)))
+        numbers, rows = [*numbers, table], [*rows, found]
+    labels = np.array([class_names.index(name) for found in rows for _, name in found])
+    fitted = np.arange(len(labels)) < len(rows[0])
+    p = four_number_probabilities(np.concatenate(numbers), labels, fitted, len(class_names))
+    row_of = {patient: row for row, patient in enumerate(rows[1])}
+    return p[[row_of[patient] for patient in zip(test["subject"], test["class"], strict=True)]]
 
 
 def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:
