@@ -63,7 +63,7 @@ def ratio_interval(first: Interval, second: Interval) -> tuple[float, float]:
     """(low, high) of the ratio θ₁ / θ₂ of two independent shares with intervals [l₁, u₁] and [l₂, u₂].
 
     MOVER: low = (θ₁ θ₂ - √((θ₁ θ₂)² - l₁ (2 θ₁ - l₁) u₂ (2 θ₂ - u₂))) / (u₂ (2 θ₂ - u₂)), high alike with the other
-    ends and +; written as l₁ (2 θ₁ - l₁) / (θ₁ θ₂ + √…), which is also defined where u₂ = 2 θ₂. nan if both shares are 0, or
+    ends and +; written as l₁ (2 θ₁ - l₁) / (θ₁ θ₂ + √…), also defined where u₂ = 2 θ₂. nan if both shares are 0, or
     without intervals. Source: Donner and Zou 2012, Stat Methods Med Res 21:347.
     """
     product = first.value * second.value
