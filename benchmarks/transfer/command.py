@@ -67,18 +67,19 @@ def each_fold(cohort: Cohort, results: Results, predict) -> None:
 
 
 def heads_on(name: str, cohort: Cohort, files: dict, device, options: argparse.Namespace) -> None:
-    """Every head on the features of one source, its blocks and statistics alone and together."""
+    """Every head on the features of one source: class token, with the mean over patches, SD over patches of a block."""
     from benchmarks.transfer.features import features
     from benchmarks.transfer.heads import HEADS
 
     source = SOURCES[name]
-    found = {key: rows.double().numpy() for key, rows in features(
-        source.training, files, cohort, device, source.blocks, options.out / "features" / f"{name}.safetensors").items()}
+    file = options.out / "features" / f"{name}.safetensors"
+    tensors = features(source.training, files, cohort, device, source.blocks, file)
+    found = {key: rows.double().numpy() for key, rows in tensors.items()}
     if options.features_only:
         return
     last, inner = max(source.blocks), min(source.blocks)
     chosen = {"class": [f"{last}_class"], "class+mean": [f"{last}_class", f"{last}_mean"],
-              "inner sd": [f"{inner}_sd"], "all": list(found)}
+              "inner sd": [f"{inner}_sd"]}
     for what, keys in chosen.items():
         x = np.hstack([found[key] for key in keys])
         for head, fit in HEADS.items():

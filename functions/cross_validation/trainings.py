@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,19 +80,20 @@ def check_tune(tune: Sequence[str], script: Script) -> None:
         setting = script.settings.get(name.lstrip("-"))
         if not equals or setting is None or setting.name in NOT_IN_RECIPES | {"split", "seed", "epochs"}:
             raise UserError(f"--tune {given}: give a setting of the script and its values, such as lr=1e-4,1e-3")
+        if setting.convert is bool:
+            raise UserError(f"--tune {given}: {setting.name} is on or off: compare two cross-validations instead")
         if setting.name in CHANGE_THE_LOSS:
             raise UserError(f"--tune {given}: {setting.name} changes the loss itself, so validation losses of its "
                             "values cannot be compared")
         for value in values.split(","):
             try:
                 setting.convert(value)
-            except (ValueError, TypeError) as error:
+            except (ArgumentTypeError, ValueError) as error:
                 raise UserError(f"--tune {given}: {error}") from None
 
 
-def start_folder(plan: Plan, script: Script) -> None:
+def start_folder(plan: Plan) -> None:
     """Creates runs/<name> with plan.json; UserError if it holds another cross-validation."""
-    check_tune(plan.tune, script)
     file = plan.folder / "plan.json"
     if plan.folder.exists() and (not_a_file(file) or read_json(file) != plan.facts()):
         raise UserError(f"{plan.folder} holds something else than this cross-validation: name another folder with "
