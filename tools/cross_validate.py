@@ -46,11 +46,19 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     """Slices, folds, trainings, out-of-fold predictions, report."""
     from data_setup.listing.data_folders import is_demo
     from data_setup.loading.cohort import read_cohort
+    from functions.checkpointing.run_folder import write_table
     from functions.checkpointing.run_names import check_name, check_writable
     from functions.config.recipes import resolve
     from functions.cross_validation import report
     from functions.cross_validation.out_of_fold import from_slices
-    from functions.cross_validation.trainings import Plan, check_tune, read_predictions, start_folder, train_all
+    from functions.cross_validation.trainings import (
+        Plan,
+        check_tune,
+        read_predictions,
+        start_folder,
+        train_all,
+        write_splits,
+    )
 
     check_name(options.name, 100)
     check_writable(Path("runs"))
@@ -60,8 +68,8 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     plan = Plan(Path("runs") / options.name, options.script, options.flags, options.tune, cohort.digest,
                 options.folds, options.repeats, options.fold_seed)
     start_folder(plan)
-    cohort.write(plan.folder / "folds.csv")
-    splits = cohort.write_splits(plan.folder / "splits", options.fold_seed)
+    write_table(plan.folder / "folds.csv", cohort.fold_table)
+    splits = write_splits(plan, cohort.splits(options.fold_seed))
     print(printable(f"{cohort.num_patients} patients, {len(cohort.table):,} slices; {options.repeats} repeat(s) of "
                     f"{options.folds} folds, {plan.combinations} setting(s) each: {plan.trainings} trainings in "
                     f"{plan.folder}"))

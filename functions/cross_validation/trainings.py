@@ -3,10 +3,10 @@
 import itertools
 import shutil
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHANGE_THE_LOSS = {"label_smoothing", "class_weights", "mixup", "cutmix"}      # validation losses cannot be compared
 
 
-class FoldSplit(Protocol):
+class FoldSplit(NamedTuple):
     """The split of a fold of a repeat, counted from 0, as a file for --split."""
 
     repeat: int
@@ -100,6 +100,17 @@ def start_folder(plan: Plan) -> None:
                         "--name, or repeat the command that made it, with the same data")
     plan.folder.mkdir(parents=True, exist_ok=True)
     write_json(file, plan.facts())
+
+
+def write_splits(plan: Plan, splits: Iterable[tuple[int, int, pd.DataFrame]]) -> list[FoldSplit]:
+    """Writes runs/<name>/splits/r1f1.csv … from (repeat, fold, table)s."""
+    (plan.folder / "splits").mkdir(exist_ok=True)
+    found = []
+    for repeat, fold, table in splits:
+        file = plan.folder / "splits" / f"r{repeat + 1}f{fold + 1}.csv"
+        write_table(file, table)
+        found.append(FoldSplit(repeat, fold, file))
+    return found
 
 
 def train_all(plan: Plan, splits: Sequence[FoldSplit], parallel: int, environments: list[dict[str, str]],

@@ -24,9 +24,12 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(arguments, 
     command = ("--folds", "2", "--jobs", "2", "--name", "CV", "train.py", *arguments, "--epochs", "1")
     assert run(monkeypatch, *command) == 0
     shown = capsys.readouterr().out
-    assert "24 patients, each tested once in each of 1 repeat(s) of 2 folds" in shown and "minus four numbers" in shown
+    assert "24 patients, each tested once in each of 1 repeat(s) of 2 folds" in shown
+    assert "minus four numbers" in shown
     table = pd.read_csv("runs/CV/predictions.csv")
-    assert len(table) == 96 and table["path"].is_unique and set(table["fold"]) == {1, 2}
+    assert len(table) == 96
+    assert table["path"].is_unique
+    assert set(table["fold"]) == {1, 2}
     for fold in (1, 2):
         split = pd.read_csv(f"runs/CV-r1f{fold}/split.csv")
         tested = set(table[table["fold"] == fold]["subject"])
@@ -45,12 +48,14 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(arguments, 
 
 @pytest.mark.parametrize(("given", "message"), [
     (("--folds", "0", "train.py"), "at least 1"), (("evaluate.py",), "invalid choice"),
-    (("train.py", "--split", "folder"), "--split cannot be given"), (("--tune", "lr", "train.py", "--demo"), "--tune lr"),
+    (("train.py", "--split", "folder"), "--split cannot be given"),
+    (("--tune", "lr", "train.py", "--demo"), "--tune lr"),
     (("train.py", "--epohcs", "3"), "did you mean --epochs"), (("--name", "a/b", "train.py", "--demo"), "plain folder"),
 ])
 def test_bad_arguments_are_one_line(given, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *given) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    assert message in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists()

@@ -1,6 +1,5 @@
 from argparse import Namespace
 
-import pandas as pd
 import pytest
 
 from data_setup.loading.cohort import read_cohort
@@ -12,29 +11,28 @@ def settings(slices, **changes):
                         "subjects": None, "subject_pattern": None} | changes)
 
 
-def test_all_folders_are_pooled_and_every_split_keeps_patients_apart(slices, tmp_path):
+def test_all_folders_are_pooled_and_every_split_keeps_patients_apart(slices):
     cohort = read_cohort(settings(slices), 3, 2, 0)
-    assert len(cohort.table) == 96 and cohort.num_patients == 24 and cohort.class_names == ["AD", "CN"]
-    splits = cohort.write_splits(tmp_path / "splits", 0)
-    assert [(split.repeat, split.fold) for split in splits] == [(r, f) for r in range(2) for f in range(3)]
+    assert len(cohort.table) == 96
+    assert cohort.num_patients == 24
+    assert cohort.class_names == ["AD", "CN"]
+    splits = list(cohort.splits(0))
+    assert [(repeat, fold) for repeat, fold, _ in splits] == [(r, f) for r in range(2) for f in range(3)]
     tested = {0: [], 1: []}
-    for split in splits:
-        table = pd.read_csv(split.file)
+    for repeat, _, table in splits:
         assert table["path"].tolist() == cohort.table["path"].tolist()
         by_split = table.groupby("split")["subject"].unique()
         assert set(by_split.index) == {"train", "val", "test"}
         assert sum(map(len, by_split)) == 24                      # no patient in two of them
         assert set(table[table["split"] == "val"]["class"]) == {"AD", "CN"}
-        tested[split.repeat] += by_split["test"].tolist()
+        tested[repeat] += by_split["test"].tolist()
     assert all(sorted(subjects) == sorted(set(cohort.table["subject"])) for subjects in tested.values())
 
 
-def test_the_written_folds_are_those_of_the_splits(slices, tmp_path):
+def test_the_fold_table_holds_the_folds_of_the_splits(slices):
     cohort = read_cohort(settings(slices), 2, 1, 5)
-    cohort.write(tmp_path / "folds.csv")
-    table = pd.read_csv(tmp_path / "folds.csv")
-    split = pd.read_csv(cohort.write_splits(tmp_path, 5)[1].file)
-    assert ((table["repeat_1"] == 2) == (split["split"] == "test")).all()
+    _, _, split = list(cohort.splits(5))[1]
+    assert ((cohort.fold_table["repeat_1"] == 2) == (split["split"] == "test")).all()
     assert cohort.digest != read_cohort(settings(slices), 2, 1, 6).digest
 
 

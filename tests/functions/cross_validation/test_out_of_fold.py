@@ -21,10 +21,12 @@ def table(repeats=2, patients=24, shift=0.0, seed=0):
 
 def test_slices_become_patients_in_one_order_in_every_repeat():
     found = from_slices(table(), NAMES)
-    assert found.probabilities.shape == (2, 24, 2) and found.folds.shape == (2, 24)
+    assert found.probabilities.shape == (2, 24, 2)
+    assert found.folds.shape == (2, 24)
     assert found.subjects.tolist() == [f"s{number:02d}" for number in range(24)]
     assert found.labels.tolist() == [number % 2 for number in range(24)]
-    assert (found.folds == np.arange(24) % 3).all() and found.num_folds == 3
+    assert (found.folds == np.arange(24) % 3).all()
+    assert found.num_folds == 3
     rows = table()
     own = rows[(rows["repeat"] == 1) & (rows["subject"] == "s05")]["AD"].mean()
     assert found.probabilities[1, 5, 0] == pytest.approx(own)
@@ -32,7 +34,8 @@ def test_slices_become_patients_in_one_order_in_every_repeat():
 
 def test_scores_are_of_diseased_or_not_where_the_healthy_class_is_known():
     found = from_slices(table(), NAMES)
-    assert found.healthy == 1 and set(scores(found)) == {"auroc_disease", "balanced_accuracy"}
+    assert found.healthy == 1
+    assert set(scores(found)) == {"auroc_disease", "balanced_accuracy"}
     assert 0.5 < scores(found)["auroc_disease"].value < 1
 
 
@@ -40,7 +43,8 @@ def test_two_unknown_classes_are_scored_by_the_second_and_more_by_balanced_accur
     rows = table().rename(columns={"AD": "left", "CN": "right"})
     rows["label"] = rows["label"].map({"AD": "left", "CN": "right"})
     found = from_slices(rows, ["left", "right"])
-    assert found.healthy is None and set(scores(found)) == {"auroc", "balanced_accuracy"}
+    assert found.healthy is None
+    assert set(scores(found)) == {"auroc", "balanced_accuracy"}
     rows["up"] = 0.0
     assert set(scores(from_slices(rows, ["left", "right", "up"]))) == {"balanced_accuracy"}
 

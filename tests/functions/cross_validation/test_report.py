@@ -9,7 +9,8 @@ def test_the_lines_name_patients_repeats_both_models_and_their_difference():
     models = {"train.py": from_slices(table(), NAMES), "four numbers": from_slices(table(seed=1), NAMES)}
     lines = report.lines(models, ["a note"])
     assert lines[0] == "24 patients, each tested once in each of 2 repeat(s) of 3 folds"
-    assert sum(line.startswith("four numbers") for line in lines) == 2 and lines[-1] == "a note"
+    assert sum(line.startswith("four numbers") for line in lines) == 2
+    assert lines[-1] == "a note"
     assert sum("minus four numbers" in line for line in lines) == 2
 
 
@@ -18,6 +19,10 @@ def test_the_page_and_metrics_hold_the_scores_and_are_escaped(tmp_path):
     report.write(tmp_path, models, ["x < y"], ["PHANTOM DEMO"], {"folds": 3})
     content = json.loads((tmp_path / "metrics.json").read_text())
     assert content["scores"]["<train>"]["auroc_disease"]["low"] < content["scores"]["<train>"]["auroc_disease"]["value"]
-    assert content["cross_validation"] == {"folds": 3} and content["caveats"] == ["PHANTOM DEMO"]
+    assert content["cross_validation"] == {"folds": 3}
+    assert content["caveats"] == ["PHANTOM DEMO"]
     page = (tmp_path / "report.html").read_text()
-    assert "&lt;train&gt;" in page and "<train>" not in page and "x &lt; y" in page and "PHANTOM DEMO" in page
+    assert "&lt;train&gt;" in page
+    assert "<train>" not in page
+    assert "x &lt; y" in page
+    assert "PHANTOM DEMO" in page
