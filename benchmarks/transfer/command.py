@@ -21,7 +21,7 @@ from functions.runtime.exits import one_line_errors
 def main(arguments: Sequence[str]) -> None:
     """Computes what is missing of the chosen rows, then writes the table of all that is finished."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks transfer", description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", choices=["four_numbers", *SOURCES, *TRAININGS],
+    parser.add_argument("rows", nargs="*", metavar="ROW", type=check_row,
                         help=f"default: four_numbers and heads on features; of {', '.join([*SOURCES, *TRAININGS])}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE", help="files of pretrained weights")
@@ -34,6 +34,14 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     with one_line_errors():
         run(options)
+
+
+def check_row(name: str) -> str:
+    """A row's name as it is; ArgumentTypeError for an unknown one."""
+    if name not in ("four_numbers", *SOURCES, *TRAININGS):
+        raise argparse.ArgumentTypeError(f'no row "{name}": it is one of four_numbers, '
+                                         f"{', '.join([*SOURCES, *TRAININGS])}")
+    return name
 
 
 def run(options: argparse.Namespace) -> None:

@@ -50,8 +50,8 @@ def test_splits_are_files_named_by_repeat_and_fold_from_one(plan):
     assert split.file.read_text() == "path,split\na,test\n"
 
 
-@pytest.mark.parametrize("given", ["lr", "sped=1", "name=a,b", "seed=1,2", "label_smoothing=0,0.1", "lr=fast", "lr=1e-3,",
-                                   "augment=true"])
+@pytest.mark.parametrize("given", ["lr", "sped=1", "name=a,b", "seed=1,2", "label_smoothing=0,0.1", "lr=fast",
+                                   "lr=1e-3,", "augment=true"])
 def test_a_setting_that_cannot_be_chosen_by_validation_loss_is_refused(given):
     with pytest.raises(UserError, match=f"--tune {given}"):
         check_tune([given], SCRATCH)

@@ -51,7 +51,8 @@ def test_ctrl_c_reaches_the_running_job_and_no_other_begins(tmp_path):
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from functions.runtime.jobs import Job, run_jobs
-work = "import time, pathlib\\ntry:\\n    pathlib.Path('begun').touch(); time.sleep(60)\\nexcept KeyboardInterrupt:\\n    print('saved')"
+work = "import time, pathlib\\ntry:\\n    pathlib.Path('begun').touch(); time.sleep(60)\\n"
+work += "except KeyboardInterrupt:\\n    print('saved')"
 run_jobs([Job(name, ["-c", work], Path(name)) for name in ("one", "two")], 1, [{{}}], print)
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL,
