@@ -15,7 +15,8 @@ from functions.cross_validation.pooled import (
 )
 
 HEAD = ("row", "repeats", "AUROC", "SD between repeats", "minus four numbers, over patients", "p",
-        "within folds, corrected t", "balanced accuracy", "sum with four numbers", "sum minus four numbers", "s per fold")
+        "within folds, corrected t", "balanced accuracy", "sum with four numbers",
+        "sum minus four numbers", "s per fold")
 
 
 def write_table(out: Path, cohort: Cohort) -> str:
