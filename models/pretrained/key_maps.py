@@ -69,6 +69,7 @@ SPELLINGS = {
 HIDDEN = {"torchvision": ("heads.pre_logits.weight", "heads.pre_logits.bias"),
           "timm": ("pre_logits.fc.weight", "pre_logits.fc.bias"), "jax": ("pre_logits/kernel", "pre_logits/bias")}
 POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
+SMALL_MOCO = (384, 12)          # width and heads of MoCo v3's ViT-S; DeiT's and this project's have 6
 RESIZING = {"replicated": "jax", "ours": "jax"}     # of positions; the other libraries resize their own way
 
 
@@ -128,6 +129,7 @@ def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], 
     notes).
     """
     tensors, clip, notes = clip_as_timm(tensors)
+    moco = any("momentum_encoder." in name for name in tensors)
     try:
         source, tensors, more = find_network(tensors)
     except UserError:
@@ -144,7 +146,8 @@ def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], 
             notes.append("pooler weights are ignored")
             tensors = {name: tensor for name, tensor in tensors.items() if name not in POOLER}
     plain = to_plain(source, tensors, clip)
-    return source, plain.tensors, None, plain, notes
+    small = moco and len(plain.tensors.get("cls_token", torch.empty(0)).flatten()) == SMALL_MOCO[0]
+    return source, plain.tensors, SMALL_MOCO[1] if small else None, plain, notes
 
 
 def _without_hidden_head(source: str, names: dict[str, str], tensors: dict[str, Tensor]

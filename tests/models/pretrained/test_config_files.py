@@ -17,7 +17,7 @@ def test_what_is_written_is_read_back(gelu, tmp_path):
     """That transformers reads it too is tested by the logits in tests/functions/exporting/test_huggingface.py."""
     config = replace(CONFIG, gelu=gelu, norm_eps=1e-3)
     (tmp_path / "config.json").write_text(json.dumps(huggingface_config(config)))
-    assert settings_beside(tmp_path / "model.safetensors") == {"gelu": gelu, "norm_eps": 1e-3, "image_size": [10, 15],
+    assert settings_beside(tmp_path / "model.safetensors", "huggingface") == {"gelu": gelu, "norm_eps": 1e-3, "image_size": [10, 15],
                                                                "num_heads": 3}
 
 
@@ -25,13 +25,13 @@ def test_what_is_written_is_read_back(gelu, tmp_path):
 def test_without_a_configuration_of_hugging_face_nothing_is_known(found, tmp_path):
     if found:
         (tmp_path / "config.json").write_text(json.dumps(found))
-    assert settings_beside(tmp_path / "model.safetensors") is None
+    assert settings_beside(tmp_path / "model.safetensors", "huggingface") is None
 
 
 def test_an_activation_that_is_no_gelu_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(huggingface_config(CONFIG) | {"hidden_act": "relu"}))
     with pytest.raises(UserError, match="config.json: hidden_act is 'relu', none of gelu"):
-        settings_beside(tmp_path / "model.safetensors")
+        settings_beside(tmp_path / "model.safetensors", "huggingface")
 
 
 @pytest.mark.parametrize(("content", "complaint"), [("{", "is not JSON"), ("[]", "is not a JSON object"),
