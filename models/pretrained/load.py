@@ -92,7 +92,7 @@ def adapt(converted: Converted, config: ViTConfig,
             fits = [name for name, known in VARIANTS.items()
                     if all(theirs in (None, sizes(known)[key]) for key, theirs in there.items())]
             raise UserError(f"{source} weights have {count} {what}, the model has {sizes(config)[what]}"
-                            + f": they are of {fits[0]}" * bool(fits))
+                            + (f": they are of {fits[0]}" if fits else ""))
     if (f"{PRE_NORM}weight" in weights) != config.pre_norm:
         raise UserError(f"{source} weights have {'a' if config.pre_norm is False else 'no'} LayerNorm of z_0: build the "
                         f"model with pre_norm={not config.pre_norm}")
