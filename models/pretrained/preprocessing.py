@@ -5,7 +5,8 @@ beside the file (Hugging Face's preprocessor_config.json, timm's config.json); t
 their hash; the file's name (DeiT, DINO, MAE, … have timm's tensor names, but ImageNet's mean and std); else the
 library's usual values, which are reported as an assumption.
 Sources: timm/models/vision_transformer.py and deit.py, `_cfg`; transformers, ViTImageProcessor; vit_jax,
-input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, util/datasets.py.
+input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, util/datasets.py; facebookresearch/moco-v3,
+main_lincls.py; openai/CLIP, clip/clip.py.
 """
 
 import re
@@ -26,10 +27,11 @@ PRESETS = {      # frame, share kept, interpolation, (mean, std)
     "huggingface": ("stretch", 1.0, "bilinear", HALF),
     "jax": ("stretch", 1.0, "bilinear", HALF),
     "ImageNet": ("crop", 224 / 256, "bicubic", IMAGENET),
+    "MoCo v3": ("crop", 224 / 256, "bilinear", IMAGENET),
     "CLIP": ("crop", 1.0, "bicubic", OPENAI),
 }
 OF_FAMILY = {"DINOv2": ("ImageNet", (224, 224)), "DeiT III": ("ImageNet", None), "MAE": ("ImageNet", None),
-             "CLIP": ("CLIP", None), "CLIP in timm": ("CLIP", None)}      # preset, size if not that of the positions
+             "MoCo v3": ("MoCo v3", None), "CLIP": ("CLIP", None)}      # preset, size if not that of the positions
 DEIT = {"a1311bcf": 224 / 256, "cd65a155": 224 / 256, "b5f2ef4d": 224 / 256, "8de9b5d1": 1.0}      # SHA-256 → share
 IMAGENET_NAMES = r"deit|dino|mae(?![a-z])|moco|ibot|msn|beit|teacher|student|base_encoder|momentum_encoder"
 PIL = {2: "bilinear", 3: "bicubic"}
@@ -150,15 +152,16 @@ def _from_config_file(path: Path) -> ImageSettings | None:
         found = read_json(file)
         if "image_mean" in found or found.get("do_normalize") is False:
             return _from_processor(found, file)
-    if (file := path.parent / OPEN_CLIP).exists():
-        found = read_json(file).get("preprocess_cfg")
-        if isinstance(found, dict) and "mean" in found and "std" in found:
-            return _from_timm({"crop_pct": 1.0} | found, file)
     if (file := path.parent / "config.json").exists():
         found = read_json(file)
         found = found["pretrained_cfg"] if isinstance(found.get("pretrained_cfg"), dict) else found
         if "mean" in found and "std" in found:
             return _from_timm(found, file)
+    if (file := path.parent / OPEN_CLIP).exists():
+        found = read_json(file).get("preprocess_cfg")
+        if isinstance(found, dict) and "mean" in found and "std" in found:
+            mode = str(found.get("resize_mode", "shortest"))
+            return _from_timm({"crop_pct": 1.0, "crop_mode": "center" if mode == "shortest" else mode} | found, file)
     return None
 
 

@@ -172,7 +172,7 @@ def _form(converted: Converted, config: TransferConfig) -> str:
              "mean_then_norm": "the mean over patches, before the last LayerNorm"}
     gelus = {"none": "exact", "tanh": "tanh", "quick": "quick"}
     other = "" if config.pool == converted.pool else f" (the source: {pools[converted.pool]})"
-    return (f"{converted.family or 'a ViT'} in {converted.source}'s layout: LayerNorm epsilon {config.norm_eps:g}, "
+    return (f"{converted.family or 'a ViT'} with the names of {converted.layout}: LayerNorm epsilon {config.norm_eps:g}, "
             f"{gelus[config.gelu]} GELU, features: {pools[config.pool]}{other}")
 
 

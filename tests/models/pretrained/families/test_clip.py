@@ -46,7 +46,9 @@ def test_the_tower_with_its_norm_before_the_blocks_epsilon_and_gelu(layout):
     state = net.state_dict() if layout == "huggingface" else as_openai(net) | {"logit_scale": torch.tensor(1.0)}
     converted = convert(state)
     assert (converted.family, converted.norm_eps, converted.gelu, converted.pool) == ("CLIP", 1e-5, "quick", "cls")
-    assert converted.resizing == ("huggingface" if layout == "huggingface" else "timm")
+    assert (converted.layout, converted.resizing) == (layout, "huggingface" if layout == "huggingface" else "timm")
+    assert any("the quick GELU is assumed" in note for note in converted.notes)
+    assert not any("is assumed" in note for note in convert(state, {"gelu": "quick"}).notes)
     count, parts = (1, "visual_projection") if layout == "huggingface" else (2, "logit_scale, proj")
     assert f"of CLIP, {count} tensors beside the image tower are left out: {parts}" in converted.notes
     model = ours(state, **CLIP)
@@ -77,7 +79,7 @@ def test_timms_tower_has_the_exact_gelu_unless_its_architecture_says_quick(activ
     save_file(net.state_dict(), tmp_path / "model.safetensors")
     quick = "_quickgelu" * (activation == "quick_gelu")
     (tmp_path / "config.json").write_text(json.dumps({"architecture": f"vit_base_patch16_clip{quick}_224"}))
-    assert convert(net.state_dict()).family == "CLIP in timm"
+    assert (convert(net.state_dict()).family, convert(net.state_dict()).gelu) == ("CLIP", "none")
     with torch.no_grad():
         expected = net(images())
     assert difference(ours(tmp_path, **CLIP), expected) < 1e-5

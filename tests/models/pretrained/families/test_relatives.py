@@ -151,7 +151,17 @@ def test_moco_v3_has_two_encoders_of_which_the_base_is_read():
     state |= {"module.predictor.0.weight": torch.ones(9, 9)}
     converted = convert(state)
     assert any("on hidden layers, is left out" in note for note in converted.notes)
+    assert (converted.family, converted.num_heads) == ("MoCo v3", None)
     assert difference(ours(state), answer(net, images())) < 1e-5
+
+
+def test_moco_v3s_small_vit_has_12_heads_which_no_tensor_says():
+    net = timm_vit(embed_dim=384, num_heads=12, depth=1)
+    state = {f"{encoder}.{name}": t for encoder in ("base_encoder", "momentum_encoder") for name, t in net.state_dict().items()}
+    wide = {"embedding_dim": 384, "num_layers": 1, "mlp_size": 4 * 384}
+    assert difference(ours(state, **wide, num_heads=12), answer(net, images())) < 1e-4
+    with pytest.raises(ValueError, match="have 12 heads, the model has 6"):
+        ours(state, **wide, num_heads=6)
 
 
 def test_what_needs_no_change_is_left_as_it_is():
