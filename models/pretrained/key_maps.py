@@ -111,8 +111,8 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     source, named = "timm" if plain.family == "CLIP" else layout, plain.tensors
     form = find_form(layout, plain.family, plain.pool, config or {})
     if layout != "timm" and form.gelu == "quick" and "gelu" not in (config or {}):
-        notes.append("the quick GELU is assumed, as in OpenAI's weights: LAION's have the exact one, which a config.json "
-                     "or open_clip_config.json beside the file says")
+        notes.append("the quick GELU is assumed, as in OpenAI's weights: LAION's have the exact one, which a "
+                     "config.json or open_clip_config.json beside the file says")
     names = _names("ours" if source == "jax" else source, named)
     named, left_out, more = _without_hidden_head(source, names, named)
     names, named, left_out, others = _without_other_heads(source, names, named, left_out)

@@ -6,7 +6,7 @@ import torch
 from functions.runtime.errors import UserError
 from models import HYBRIDS, VARIANTS, HybridConfig, ViT, ViTConfig
 
-# google-research/vision_transformer, vit_jax/models_test.py; s/32, s/8 and those of patch 14 by the formula below, which
+# google-research/vision_transformer, vit_jax/models_test.py; s/32, s/8 and patches of 14 by the formula below, which
 # the others confirm.
 PARAMETERS = {
     "vit_ti_16": 5_717_416,

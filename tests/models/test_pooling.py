@@ -2,10 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from models import ViT, ViTConfig
-from models.pooling import mean_of_patches
+from functions.runtime.errors import UserError
+from models import ViT, ViTConfig, make_model
+from models.pooling import MeanPoolViT, mean_of_patches
 
-SMALL = ViTConfig(image_size=(8, 12), patch_size=4, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20, num_classes=4)
+SMALL = ViTConfig(image_size=(8, 12), patch_size=4, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20,
+                  num_classes=4)
 
 
 def norm():
@@ -28,7 +30,8 @@ def test_the_norm_is_after_or_before_the_mean_and_the_class_token_in_neither():
 @pytest.mark.parametrize("pool", ["mean", "mean_then_norm"])
 def test_a_vit_classifies_the_mean_of_its_patches(pool):
     torch.manual_seed(0)
-    model = ViT(ViTConfig(**{**vars(SMALL), "pool": pool})).eval()
+    model = make_model(ViTConfig(**{**vars(SMALL), "pool": pool})).eval()
+    assert type(model) is MeanPoolViT
     nn.init.normal_(model.classifier.weight)
     images = torch.randn(2, 3, 8, 12)
     with torch.no_grad():
@@ -36,6 +39,13 @@ def test_a_vit_classifies_the_mean_of_its_patches(pool):
         expected = model.classifier(mean_of_patches(z, model.norm, pool))
         torch.testing.assert_close(model(images), expected)
         assert (model.classifier(model.norm(z[:, 0])) - expected).abs().max() > 1e-2
+
+
+def test_the_network_of_another_pooling_is_refused():
+    with pytest.raises(UserError, match="pool mean is not one of ViT, which has cls: models.build and"):
+        ViT(ViTConfig(**{**vars(SMALL), "pool": "mean"}))
+    with pytest.raises(UserError, match="pool cls is not one of MeanPoolViT"):
+        MeanPoolViT(SMALL)
 
 
 def test_a_norm_of_the_embedded_patches_is_applied_before_the_first_block():

@@ -42,7 +42,8 @@ class Form:
 def find_form(layout: str, family: str, pool: str, config: dict) -> Form:
     """The form of weights with the names of a library; `config` holds a configuration's own values.
 
-    `layout` is the library (`recognise` in key_maps.py), `family` and `pool` are what the tensors say. The heads of one of our own transfer runs go with its model's name.
+    `layout` is the library (`recognise` in key_maps.py), `family` and `pool` are what the tensors say. The
+    heads of one of our own transfer runs go with its model's name.
     """
     timms = (family, layout) == ("CLIP", "timm")
     norm_eps, gelu = TIMMS_CLIP if timms else OF_FAMILY[family] if family in OF_FAMILY else FORMS[layout]

@@ -177,8 +177,8 @@ def test_a_common_file_is_read_as_the_table_says_and_has_its_networks_features(n
     crop = f"crop {frame['share']:.3g}" if frame["mode"] == "crop" else "stretched"
     gelu = {"none": "exact", "tanh": "tanh", "quick": "quick"}[config.gelu]
     features = {"cls": "class token", "mean": "mean, after the norm", "mean_then_norm": "mean, before the norm"}
-    cells = [NAMES[tuple(found.mean), tuple(found.std)], f"{crop}, {frame['interpolation']}", f"{config.norm_eps:g}", gelu,
-             features[config.pool]]
+    cells = [NAMES[tuple(found.mean), tuple(found.std)], f"{crop}, {frame['interpolation']}", f"{config.norm_eps:g}",
+             gelu, features[config.pool]]
     assert rows()[name][:5] == cells
     assert f"LayerNorm epsilon {config.norm_eps:g}, {gelu} GELU, features: the" in " ".join(found.notes)
     assert re.search("mean .* std .*", found.notes[-1])

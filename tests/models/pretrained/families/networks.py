@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from models import ViT, ViTConfig
+from models import ViTConfig, make_model
 from models.pretrained.load import load_pretrained, set_eps_and_gelu
 from tests.models.parity import perturbed
 
@@ -44,7 +44,7 @@ def answer(net, pictures):
 
 def ours(given, **changes):
     """Our ViT with the weights of a state dict, a file or a folder, without its classifier."""
-    model = ViT(replace(SMALL, **changes))
+    model = make_model(replace(SMALL, **changes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         load_pretrained(model, given)

@@ -12,7 +12,8 @@ CLIP = {"pre_norm": True}
 def transformers_tower(activation="quick_gelu"):
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    net = perturbed(CLIPVisionModelWithProjection(CLIPVisionConfig(**SIZES, projection_dim=5, hidden_act=activation)), 0)
+    config = CLIPVisionConfig(**SIZES, projection_dim=5, hidden_act=activation)
+    net = perturbed(CLIPVisionModelWithProjection(config), 0)
     net.vision_model.post_layernorm.weight.data += 1                 # "pos" is in its name, as in those of positions
     return net
 
@@ -25,16 +26,18 @@ def pooled(net):
 def as_openai(tower):
     """The names of openai/CLIP and open_clip, which hold q, k and v in one tensor."""
     state = {name.removeprefix("vision_model."): t for name, t in tower.state_dict().items()}
-    renamed = {"class_embedding": state["embeddings.class_embedding"], "conv1.weight": state["embeddings.patch_embedding.weight"],
+    renamed = {"class_embedding": state["embeddings.class_embedding"],
+               "conv1.weight": state["embeddings.patch_embedding.weight"],
                "positional_embedding": state["embeddings.position_embedding.weight"],
                "proj": state["visual_projection.weight"].T}
     for end in ("weight", "bias"):
         renamed |= {f"ln_pre.{end}": state[f"pre_layrnorm.{end}"], f"ln_post.{end}": state[f"post_layernorm.{end}"]}
         for i in range(2):
             layer, block = f"encoder.layers.{i}.", f"transformer.resblocks.{i}."
-            renamed[f"{block}attn.in_proj_{end}"] = torch.cat([state[f"{layer}self_attn.{p}_proj.{end}"] for p in "qkv"])
-            for theirs, openais in (("self_attn.out_proj", "attn.out_proj"), ("layer_norm1", "ln_1"), ("mlp.fc1", "mlp.c_fc"),
-                                    ("mlp.fc2", "mlp.c_proj"), ("layer_norm2", "ln_2")):
+            parts = [state[f"{layer}self_attn.{part}_proj.{end}"] for part in "qkv"]
+            renamed[f"{block}attn.in_proj_{end}"] = torch.cat(parts)
+            for theirs, openais in (("self_attn.out_proj", "attn.out_proj"), ("layer_norm1", "ln_1"),
+                                    ("layer_norm2", "ln_2"), ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj")):
                 renamed[f"{block}{openais}.{end}"] = state[f"{layer}{theirs}.{end}"]
     return {f"visual.{name}": t for name, t in renamed.items()}
 

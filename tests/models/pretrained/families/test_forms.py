@@ -7,7 +7,8 @@ from models.pretrained.families.forms import find_form
 def test_a_configuration_is_preferred_to_the_family_and_the_family_to_the_library():
     assert find_form("huggingface", "", "cls", {}).norm_eps == 1e-12
     assert find_form("huggingface", "DINOv2", "cls", {}).norm_eps == 1e-6
-    form = find_form("huggingface", "DINOv2", "cls", {"norm_eps": 1e-3, "gelu": "quick", "image_size": 8, "num_heads": 2})
+    own = {"norm_eps": 1e-3, "gelu": "quick", "image_size": 8, "num_heads": 2}
+    form = find_form("huggingface", "DINOv2", "cls", own)
     assert (form.norm_eps, form.gelu, form.pool, form.image_size, form.num_heads) == (1e-3, "quick", "cls", [8, 8], 2)
     assert find_form("open_clip", "CLIP", "cls", {}).gelu == find_form("huggingface", "CLIP", "cls", {}).gelu == "quick"
     assert find_form("timm", "CLIP", "cls", {}) == find_form("open_clip", "CLIP", "cls", {"gelu": "none"})

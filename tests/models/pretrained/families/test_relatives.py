@@ -1,6 +1,6 @@
 """Families whose tensors become a plain ViT: features beside the source library's own, and beside those of mistakes."""
 
-from dataclasses import replace
+import re
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def test_dinov2_of_facebookresearch_is_timms_with_a_mask_token_and_resizes_by_a_
 
 
 def test_positions_are_resized_as_facebookresearchs_dinov2_does():
-    """dinov2/models/vision_transformer.py, interpolate_pos_encoding, with its offset of 0.1 and without antialiasing."""
+    """dinov2/models/vision_transformer.py, interpolate_pos_encoding: an offset of 0.1, and no antialiasing."""
     positions = torch.randn(1, 5 * 5 + 1, 12)
     patches = positions[:, 1:].reshape(1, 5, 5, 12).permute(0, 3, 1, 2)
     w0, h0, count = 3, 4, 25 ** 0.5
@@ -82,7 +82,7 @@ def test_deit_iii_has_positions_for_patches_only(names):
     state = net.state_dict()
     assert state["pos_embed"].shape[1] == 16
     if names == "facebookresearch":
-        state = {name.replace(".ls1.gamma", ".gamma_1").replace(".ls2.gamma", ".gamma_2"): t for name, t in state.items()}
+        state = {re.sub(r"ls([12])\.gamma", r"gamma_\1", name): tensor for name, tensor in state.items()}
     assert convert(state).family == "DeiT III"
     assert difference(ours(state), answer(net, images())) < 1e-5
 
@@ -116,17 +116,18 @@ def test_the_mean_over_patches_is_before_or_after_the_norm_as_in_the_source(fc_n
     """timm's global_pool="avg"; fc_norm=True is also facebookresearch/mae's models_vit.py with global_pool."""
     net = timm_vit(global_pool="avg", fc_norm=fc_norm)
     expected, state = answer(net, images()), net.state_dict()
-    found = {wanted: difference(pooled(state, wanted), expected) for wanted in ("cls", "mean", "mean_then_norm")}
+    found = {wanted: difference(ours(state, pool=wanted), expected) for wanted in ("mean", "mean_then_norm")}
     assert found.pop(pool) < 1e-5
     assert min(found.values()) > 1e-3
+    plain = {name.replace("fc_norm.", "norm."): tensor for name, tensor in state.items()}
+    assert difference(ours(plain), expected) > 1e-3, "the class token"
     assert convert(state).pool == ("mean_then_norm" if fc_norm else "cls"), "timm's own norm is named alike in both"
     assert convert(state, {"pool": "mean"}).pool == pool, "its config.json says avg"
 
 
-def pooled(state, pool):
-    model = ours(state)
-    model.config = replace(model.config, pool=pool)
-    return model
+def test_a_network_that_reads_the_mean_is_not_loaded_into_one_that_reads_the_class_token():
+    with pytest.raises(ValueError, match='reads the mean over patches: build the model with pool="mean_then_norm"'):
+        ours(timm_vit(global_pool="avg", fc_norm=True).state_dict())
 
 
 def test_dino_in_a_checkpoint_of_its_training():
@@ -136,14 +137,15 @@ def test_dino_in_a_checkpoint_of_its_training():
     net = timm_vit()
     teacher = {f"module.backbone.{name}": t for name, t in net.state_dict().items()}
     teacher |= {"module.head.mlp.0.weight": torch.ones(7, 12), "module.head.mlp.0.bias": torch.ones(7),
-                "module.head.last_layer.weight_v": torch.ones(5, 7), "module.head.last_layer.weight_g": torch.ones(5, 1)}
+                "module.head.last_layer.weight_v": torch.ones(5, 7),
+                "module.head.last_layer.weight_g": torch.ones(5, 1)}
     student = {name: t + 1 for name, t in teacher.items()}
     content = _unpack({"student": student, "teacher": teacher, "epoch": 3}, None)
     assert difference(ours(content.tensors), answer(net, images())) < 1e-5
 
 
 def test_moco_v3_has_two_encoders_of_which_the_base_is_read():
-    """facebookresearch/moco-v3, checkpoint.pth.tar: module.base_encoder, with a head of three layers, and a predictor."""
+    """facebookresearch/moco-v3: module.base_encoder, with a head of several layers, and a predictor."""
     net = timm_vit()
     head = {f"head.{i}.weight": torch.ones(9, 12 if i == 0 else 9) for i in (0, 3)}
     state = {f"module.base_encoder.{name}": t for name, t in (net.state_dict() | head).items()}
@@ -157,7 +159,8 @@ def test_moco_v3_has_two_encoders_of_which_the_base_is_read():
 
 def test_moco_v3s_small_vit_has_12_heads_which_no_tensor_says():
     net = timm_vit(embed_dim=384, num_heads=12, depth=1)
-    state = {f"{encoder}.{name}": t for encoder in ("base_encoder", "momentum_encoder") for name, t in net.state_dict().items()}
+    state = {f"{encoder}.{name}": tensor for encoder in ("base_encoder", "momentum_encoder")
+             for name, tensor in net.state_dict().items()}
     wide = {"embedding_dim": 384, "num_layers": 1, "mlp_size": 4 * 384}
     assert difference(ours(state, **wide, num_heads=12), answer(net, images())) < 1e-4
     with pytest.raises(ValueError, match="have 12 heads, the model has 6"):

@@ -12,8 +12,8 @@ from models.pretrained.places.hub import download, on_hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "pytorch_model.bin": b"a pickle", "run.py": b"code",
-         "model-00001-of-00002.safetensors": b"1", "model-00002-of-00002.safetensors": b"2", "onnx/model.onnx": b"other",
-         "open_clip_model.safetensors": b"the same again"}
+         "model-00001-of-00002.safetensors": b"1", "model-00002-of-00002.safetensors": b"2",
+         "onnx/model.onnx": b"other", "open_clip_model.safetensors": b"the same again"}
 
 
 @contextmanager
@@ -24,14 +24,17 @@ def hub(repositories, asked):
             path = self.path.split("?")[0]
             for name, files in repositories.items():
                 if path.startswith(f"/api/models/{name}/revision/"):
-                    return self.answer({"id": name, "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]})
+                    self.answer({"id": name, "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]})
+                    return
                 if path.startswith(f"/api/models/{name}/tree/"):
-                    return self.answer([{"type": "file", "path": file, "size": len(content), "oid": f"{len(content):040}"}
-                                        for file, content in files.items()])
+                    self.answer([{"type": "file", "path": file, "size": len(content), "oid": f"{len(content):040}"}
+                                 for file, content in files.items()])
+                    return
                 file = path.removeprefix(f"/{name}/resolve/{COMMIT}/")
                 if file in files:
                     asked.append(file)
-                    return self.answer(files[file])
+                    self.answer(files[file])
+                    return
             self.send_response(404)
             self.send_header("X-Error-Code", "RepoNotFound")
             self.send_header("Content-Length", "0")
@@ -100,7 +103,7 @@ def test_what_cannot_be_downloaded_is_one_sentence_with_the_way_out(tmp_path, mo
         use(endpoint, tmp_path, monkeypatch)
         for source, complaint in (
                 ("hf:some/pickles", "some/pickles holds no model.safetensors; its other files can hold code"),
-                ("hf:no/where", r"cannot download no/where \(.*\): `hf download no/where` on a machine with internet"),
+                ("hf:no/where", r"cannot download no/where \(.*\): `hf download no/where --local-dir FOLDER` on a mac"),
                 ("hf:a/b/c", "cannot download a/b/c")):
             with pytest.raises(UserError, match=f"--weights {source}: {complaint}") as refusal:
                 download(source)
