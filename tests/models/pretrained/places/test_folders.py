@@ -64,6 +64,13 @@ def test_a_damaged_index_is_named(places, complaint, tmp_path):
         read_files(sharded(tmp_path, places))
 
 
+def test_a_tensor_that_the_index_does_not_name_is_named(tmp_path):
+    index = sharded(tmp_path)
+    save_file(TENSORS, tmp_path / "model-00002-of-00002.safetensors")
+    with pytest.raises(UserError, match="a.weight is in only one of the index and model-00002"):
+        read_files(index)
+
+
 @pytest.mark.parametrize("shards", [False, True])
 def test_a_folder_of_transformers_in_one_file_or_in_several(shards, tmp_path):
     net = dinov2()
