@@ -61,7 +61,8 @@ def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None
             name: Score(**score, nearest=near.get(name, np.nan)) for name, score in _ordered(order, scores).items()},
             by_class(q, labels, ids, names, unit == "patient"))
     return Evaluation(
-        names, largest, primary_score(healthy), **units, order=[names[k] for k in order] if order else None,
+        names, largest, primary_score(healthy), units["slice"], units.get("patient"),
+        order=[names[k] for k in order] if order else None,
         permutations=permutations, aggregation=_aggregation(p, y, predictions.subjects, healthy) if known else {},
         calibration=_calibration(predictions, val) if val else None, against=against, rival=rival,
         nearest_neighbour=neighbour,

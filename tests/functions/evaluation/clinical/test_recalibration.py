@@ -17,7 +17,7 @@ def test_calibrated_probabilities_have_slope_1_and_intercept_0_and_others_not():
     p, sick = cohort(6000, 0)
     found = recalibration(p, sick)
     assert found.slope.value == pytest.approx(1, abs=0.1)
-    assert found.in_the_large.value == pytest.approx(0, abs=0.1)
+    assert abs(found.in_the_large.value) < 0.1
     extreme = recalibration(expit(2 * logit(p)), sick)
     assert extreme.slope.value == pytest.approx(found.slope.value / 2, abs=1e-3)
     low = recalibration(expit(logit(p) - 1), sick)

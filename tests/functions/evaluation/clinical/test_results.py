@@ -20,7 +20,8 @@ WHOLE = Clinical(0.4, POINT, Interval(0.6, 0.4, 0.8), FITTED, [[0.5, 0.2, -0.2]]
 
 @pytest.mark.parametrize(("name", "wrong"), [
     ("prevalence", replace(WHOLE, prevalence=1.2)),
-    ("operating_point.sensitivity", replace(WHOLE, operating_point=replace(POINT, sensitivity=Interval(0.7, 0.8, 0.5)))),
+    ("operating_point.sensitivity", replace(WHOLE, operating_point=replace(
+        POINT, sensitivity=Interval(0.7, 0.8, 0.5)))),
     ("operating_point.predictive.ppv", replace(WHOLE, operating_point=replace(POINT, predictive=[
         PredictiveValues(0.1, Interval(1.4), Interval(0.97))]))),
     ("operating_point.validation_healthy", replace(WHOLE, operating_point=replace(POINT, validation_healthy=-1))),
