@@ -47,10 +47,11 @@ def test_a_run_is_compared_with_a_baseline_and_asked_for_predictive_values(run, 
     assert (code, err) == (0, "")
     found = read_metrics(run / "evaluation/metrics.json").test
     assert found.rival == "constant"
-    assert found.against["auroc_disease"].value == pytest.approx(found.patient.scores["auroc_disease"].value - 0.5)
-    assert "minus constant, per patient, AUROC, diseased or not" in out
-    assert "healthy validation patients, and a specificity of 90% needs at least 10" in out
-    assert found.clinical.notes
+    accuracy = found.patient.scores["accuracy"]
+    assert found.against["accuracy"].value == pytest.approx(accuracy.value - accuracy.constant)
+    assert "minus constant, per patient, accuracy" in out
+    assert "fewer than 5 healthy or fewer than 5 diseased test patients" in out
+    assert len(found.clinical.notes) == 1
     code, _, err = call_evaluate("runs/ViTModel", "--against", "./constant")
     assert (code, err.count("\n")) == (2, 1), "a folder, which does not exist"
     assert call_evaluate("runs/ViTModel", "--prevalence", 1)[0] == 2
