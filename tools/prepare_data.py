@@ -1,0 +1,182 @@
+"""Makes slices in class folders, split by patient, from volumes (NIfTI, Analyze, DICOM) and a table of labels:
+tools/prepare_data.py VOLUMES --labels FILE --out DATA"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
+
+from functions.config.parser import OneLineParser
+from functions.runtime.errors import UserError, printable
+from functions.runtime.exits import one_line_errors
+
+SHOWN = 10          # left-out volumes that are printed; left_out.csv has all
+
+
+def main() -> None:
+    """Parses the command line and prepares the data; user errors print one line instead of a traceback."""
+    with one_line_errors():
+        parser = OneLineParser(description=__doc__)
+        parser.add_argument("volumes", type=Path, metavar="VOLUMES", help="a folder with volumes at any depth")
+        parser.add_argument("--labels", type=Path, required=True, metavar="FILE",
+                            help="a CSV with columns class and subject or path, optionally session")
+        parser.add_argument("--out", type=Path, required=True, metavar="DATA",
+                            help="a new folder, or one that this tool made: only new volumes are then read")
+        parser.add_argument("--series", metavar="TEXT", help="use the volumes with TEXT in their path or series "
+                            "description, one for each session [the only T1 of the session]")
+        parser.add_argument("--slices", type=int, default=16, help="axial slices of each volume [16]")
+        parser.add_argument("--size", type=size, default=(224, 192), help="their height x width in pixels [224x192]")
+        parser.add_argument("--spacing", type=float, default=1.0, help="mm per pixel [1]")
+        parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits of the PNG files [8]")
+        parser.add_argument("--orientation", type=str.upper, metavar="AXES", help="where the axes point of volumes that "
+                            "record no orientation, for instance LAS [they are left out]")
+        parser.add_argument("--key", type=Path, metavar="FILE", help="file with the original IDs of DICOM patients "
+                            "[DATA_key.csv, beside DATA]")
+        parser.add_argument("--seed", type=int, default=0, help="of the split [0]")
+        parser.add_argument("--workers", type=int, help="processes, one volume each at a time [all cores]")
+        prepare(parser.parse_args())
+
+
+def size(text: str) -> tuple[int, int]:
+    """224x192 as (224, 192), at least 16 pixels each."""
+    try:
+        height, width = map(int, text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for instance 224x192") from None
+    if min(height, width) < 16 or max(height, width) > 4096:
+        raise argparse.ArgumentTypeError(f"{text}: each side must be 16 to 4096 pixels")
+    return height, width
+
+
+def prepare(arguments) -> None:
+    """Volumes, their classes, one of each session, their slices, the split, the folders and tables."""
+    from data_setup.resources import available_cores
+    from data_setup.volumes import new_ids
+    from data_setup.volumes.convert import convert_all
+    from data_setup.volumes.discover import find_volumes
+    from data_setup.volumes.labels import Labels
+    from data_setup.volumes.output import STORE, Item, assign, manifest, write_folders
+    from functions.runtime.progress import Progress
+
+    settings, key_file = checked(arguments)
+    labels = Labels(arguments.labels)
+    found = find_volumes(arguments.volumes)
+    print(printable(f"{len(found.sources):,} volumes below {arguments.volumes}"))
+    report_fields(found.fields, key_file)
+    classes = labels.find(found.sources)
+    out, left_out = [(source, reason) for source, name, reason in classes if name is None], list(found.left_out)
+    used, others = one_each([source for source, name, _ in classes if name], arguments.series)
+    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *others]]
+    ids = new_ids.NewIds(key_file, [source for source, _, _ in classes])
+
+    progress = Progress("volumes to slices", len(used) * settings.slices)
+    records = convert_all(used, settings, arguments.out / STORE, arguments.workers or available_cores(),
+                          lambda count: progress.update(count * settings.slices))
+    progress.close()
+    class_of, items = {id(source): name for source, name, _ in classes}, []
+    for source, record in zip(used, records, strict=True):
+        if "reason" in record:
+            left_out.append((new_ids.place(source), record["reason"]))
+            continue
+        subject = ids.subjects[source.subject] if source.series else source.subject
+        session = ids.sessions[source.subject, source.session] if source.series else source.session or "1"
+        items.append(Item(class_of[id(source)], subject, session, new_ids.place(source), source.notes, record))
+    write_tables(arguments.out, left_out, found, ids, key_file, [source for source, _, _ in classes])
+    report_left_out(left_out, arguments.out)
+    if not items:
+        raise UserError(f"{arguments.volumes}: no volume could be used; {arguments.out / 'left_out.csv'} has the reasons")
+    new_ids.check_labels([item.subject for item in items])
+    splits = assign(items, arguments.seed)
+    write_folders(arguments.out, items, splits)
+    table = manifest(items, splits, settings.bits, settings.spacing)
+    write_manifest(arguments.out, table, sum(item.record["new"] for item in items), len(items))
+
+
+def checked(arguments):
+    """(settings, key file); UserError for what can be refused before anything is read."""
+    from data_setup.volumes.output import STORE
+    from data_setup.volumes.packages import need
+    from data_setup.volumes.slices import Settings
+    from data_setup.volumes.volume import is_axes
+    from functions.checkpointing.run_names import check_writable
+
+    for package in ("nibabel", "pydicom"):
+        need(package)
+    out = arguments.out
+    if not arguments.volumes.is_dir():
+        raise UserError(f"{arguments.volumes}: no such folder")
+    if out.exists() and not (out / STORE).is_dir() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
+    if arguments.volumes.resolve().is_relative_to(out.resolve()):
+        raise UserError(f"--out {out} contains the volumes: name another folder")
+    if arguments.orientation and not is_axes(arguments.orientation):
+        raise UserError(f"--orientation {arguments.orientation}: name three axes, one each of R/L, A/P, S/I, e.g. LAS")
+    if arguments.slices < 1 or arguments.slices > 99 or not 0.2 <= arguments.spacing <= 5:
+        raise UserError("--slices must be 1 to 99 and --spacing 0.2 to 5 mm")
+    key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
+    if any(key_file.resolve().is_relative_to((out / split).resolve()) for split in ("train", "val", "test")):
+        raise UserError(f"--key {key_file} is among the slices: keep it elsewhere")
+    check_writable(out.parent, "name another folder with --out")
+    return Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation), key_file
+
+
+def one_each(sources, text):
+    """(one volume for each session, those left out with reasons); prints the choices and UserError if not clear."""
+    from data_setup.volumes.discover import one_per_session
+
+    used, left_out, unclear = one_per_session(sources, text)
+    if unclear:
+        names = sorted({f"{source.name} ({len(source.files)} files)" for group in unclear for source in group})
+        print("several volumes of one session:", *(printable(f"  {name}") for name in names[:40]), sep="\n")
+        raise UserError(f"{len(unclear)} sessions have several volumes, the first {len(unclear[0])}: choose with "
+                        "--series TEXT, a part of the description or of the path (see the list above)")
+    if text is not None and not used:
+        raise UserError(f"--series {text}: no volume has it in its path or description")
+    return used, left_out
+
+
+def report_fields(fields, key_file) -> None:
+    """Prints which identifying header fields the volumes have; never their values."""
+    if fields:
+        names = ", ".join(f"{name} ({count:,})" for name, count in sorted(fields.items()))
+        print(printable(f"identifying header fields (files): {names}"))
+        print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
+
+
+def report_left_out(left_out, out) -> None:
+    """Prints the first reasons, and the number of all."""
+    for place, reason in left_out[:SHOWN]:
+        print(printable(f"left out: {place}: {reason}"))
+    if len(left_out) > SHOWN:
+        print(printable(f"left out: {len(left_out) - SHOWN:,} more, in {out / 'left_out.csv'}"))
+
+
+def write_tables(out, left_out, found, ids, key_file, sources) -> None:
+    """left_out.csv, and the key file if there are DICOM files."""
+    import pandas as pd
+
+    from functions.runtime.atomic_files import write_text
+    from functions.runtime.csv_files import to_csv
+
+    write_text(out / "left_out.csv", to_csv(pd.DataFrame(left_out, columns=["source", "reason"], dtype=object)))
+    if any(source.series for source in found.sources):
+        write_text(key_file, to_csv(ids.table(sources)))
+        key_file.chmod(0o600)
+
+
+def write_manifest(out, table, new: int, count: int) -> None:
+    """manifest.csv, and what was made."""
+    from data_setup.splits.split import count_table
+    from functions.runtime.atomic_files import write_text
+    from functions.runtime.csv_files import to_csv
+
+    write_text(out / "manifest.csv", to_csv(table))
+    print(count_table(table).to_string())
+    print(printable(f"{out}: {len(table):,} slices of {count:,} volumes ({new:,} new); look at {out / 'contact_sheets'}, "
+                    "then: python audit.py and python train.py --train_dir "
+                    f"{out / 'train'}" + f" --test_dir {out / 'test'}" * bool((table["split"] == "test").any())))
+
+
+if __name__ == "__main__":
+    main()
