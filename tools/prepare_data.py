@@ -1,13 +1,13 @@
 """Makes slices in class folders, split by patient, from volumes (NIfTI, Analyze, DICOM) and a table of labels:
 tools/prepare_data.py VOLUMES --labels FILE --out DATA"""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.config.parser import OneLineParser
+from functions.config.settings import image_size
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -26,11 +26,11 @@ def main() -> None:
         parser.add_argument("--series", metavar="TEXT", help="use the volumes with TEXT in their path or series "
                             "description, one for each session [the only T1 of the session]")
         parser.add_argument("--slices", type=int, default=16, help="axial slices of each volume [16]")
-        parser.add_argument("--size", type=size, default=(224, 192), help="their height x width in pixels [224x192]")
+        parser.add_argument("--size", type=image_size, default=(224, 192), help="height x width in pixels [224x192]")
         parser.add_argument("--spacing", type=float, default=1.0, help="mm per pixel [1]")
         parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits of the PNG files [8]")
-        parser.add_argument("--orientation", type=str.upper, metavar="AXES", help="where the axes point of volumes that "
-                            "record no orientation, for instance LAS [they are left out]")
+        parser.add_argument("--orientation", type=str.upper, metavar="AXES", help="the axes of volumes that record no "
+                            "orientation, for instance LAS [they are left out]")
         parser.add_argument("--key", type=Path, metavar="FILE", help="file with the original IDs of DICOM patients "
                             "[DATA_key.csv, beside DATA]")
         parser.add_argument("--seed", type=int, default=0, help="of the split [0]")
@@ -38,20 +38,10 @@ def main() -> None:
         prepare(parser.parse_args())
 
 
-def size(text: str) -> tuple[int, int]:
-    """224x192 as (224, 192), at least 16 pixels each."""
-    try:
-        height, width = map(int, text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for instance 224x192") from None
-    if min(height, width) < 16 or max(height, width) > 4096:
-        raise argparse.ArgumentTypeError(f"{text}: each side must be 16 to 4096 pixels")
-    return height, width
-
-
 def prepare(arguments) -> None:
     """Volumes, their classes, one of each session, their slices, the split, the folders and tables."""
     from data_setup.resources import available_cores
+    from data_setup.splits.split import count_table
     from data_setup.volumes import new_ids
     from data_setup.volumes.convert import convert_all
     from data_setup.volumes.discover import find_volumes
@@ -82,15 +72,20 @@ def prepare(arguments) -> None:
         subject = ids.subjects[source.subject] if source.series else source.subject
         session = ids.sessions[source.subject, source.session] if source.series else source.session or "1"
         items.append(Item(class_of[id(source)], subject, session, new_ids.place(source), source.notes, record))
-    write_tables(arguments.out, left_out, found, ids, key_file, [source for source, _, _ in classes])
     report_left_out(left_out, arguments.out)
+    if any(source.series for source in found.sources):
+        write_table(key_file, ids.table([source for source, _, _ in classes]))
+        key_file.chmod(0o600)
     if not items:
-        raise UserError(f"{arguments.volumes}: no volume could be used; {arguments.out / 'left_out.csv'} has the reasons")
+        raise UserError(f"{arguments.volumes}: no volume can be used; the reasons: {arguments.out / 'left_out.csv'}")
     new_ids.check_labels([item.subject for item in items])
     splits = assign(items, arguments.seed)
     write_folders(arguments.out, items, splits)
-    table = manifest(items, splits, settings.bits, settings.spacing)
-    write_manifest(arguments.out, table, sum(item.record["new"] for item in items), len(items))
+    table = manifest(items, splits, settings)
+    write_table(arguments.out / "manifest.csv", table)
+    print(count_table(table).to_string())
+    print(printable(f"{arguments.out}: {len(table):,} slices of {len(items):,} volumes "
+                    f"({sum(item.record['new'] for item in items):,} new); look at {arguments.out / 'contact_sheets'}"))
 
 
 def checked(arguments):
@@ -98,7 +93,6 @@ def checked(arguments):
     from data_setup.volumes.output import STORE
     from data_setup.volumes.packages import need
     from data_setup.volumes.slices import Settings
-    from data_setup.volumes.volume import is_axes
     from functions.checkpointing.run_names import check_writable
 
     for package in ("nibabel", "pydicom"):
@@ -110,15 +104,12 @@ def checked(arguments):
         raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
     if arguments.volumes.resolve().is_relative_to(out.resolve()):
         raise UserError(f"--out {out} contains the volumes: name another folder")
-    if arguments.orientation and not is_axes(arguments.orientation):
-        raise UserError(f"--orientation {arguments.orientation}: name three axes, one each of R/L, A/P, S/I, e.g. LAS")
-    if arguments.slices < 1 or arguments.slices > 99 or not 0.2 <= arguments.spacing <= 5:
-        raise UserError("--slices must be 1 to 99 and --spacing 0.2 to 5 mm")
+    settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation)
     key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
     if any(key_file.resolve().is_relative_to((out / split).resolve()) for split in ("train", "val", "test")):
         raise UserError(f"--key {key_file} is among the slices: keep it elsewhere")
     check_writable(out.parent, "name another folder with --out")
-    return Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation), key_file
+    return settings, key_file
 
 
 def one_each(sources, text):
@@ -145,37 +136,22 @@ def report_fields(fields, key_file) -> None:
 
 
 def report_left_out(left_out, out) -> None:
-    """Prints the first reasons, and the number of all."""
+    """Writes all reasons to left_out.csv and prints the first."""
+    from pandas import DataFrame
+
+    write_table(out / "left_out.csv", DataFrame(left_out, columns=["source", "reason"], dtype=object))
     for place, reason in left_out[:SHOWN]:
         print(printable(f"left out: {place}: {reason}"))
     if len(left_out) > SHOWN:
         print(printable(f"left out: {len(left_out) - SHOWN:,} more, in {out / 'left_out.csv'}"))
 
 
-def write_tables(out, left_out, found, ids, key_file, sources) -> None:
-    """left_out.csv, and the key file if there are DICOM files."""
-    import pandas as pd
-
+def write_table(file, table) -> None:
+    """Writes a table as CSV, at once or not at all."""
     from functions.runtime.atomic_files import write_text
     from functions.runtime.csv_files import to_csv
 
-    write_text(out / "left_out.csv", to_csv(pd.DataFrame(left_out, columns=["source", "reason"], dtype=object)))
-    if any(source.series for source in found.sources):
-        write_text(key_file, to_csv(ids.table(sources)))
-        key_file.chmod(0o600)
-
-
-def write_manifest(out, table, new: int, count: int) -> None:
-    """manifest.csv, and what was made."""
-    from data_setup.splits.split import count_table
-    from functions.runtime.atomic_files import write_text
-    from functions.runtime.csv_files import to_csv
-
-    write_text(out / "manifest.csv", to_csv(table))
-    print(count_table(table).to_string())
-    print(printable(f"{out}: {len(table):,} slices of {count:,} volumes ({new:,} new); look at {out / 'contact_sheets'}, "
-                    "then: python audit.py and python train.py --train_dir "
-                    f"{out / 'train'}" + f" --test_dir {out / 'test'}" * bool((table["split"] == "test").any())))
+    write_text(file, to_csv(table))
 
 
 if __name__ == "__main__":

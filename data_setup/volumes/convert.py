@@ -19,8 +19,8 @@ from pathlib import Path
 from PIL import Image
 
 from data_setup.volumes.contact_sheet import contact_sheet
-from data_setup.volumes.discover import Source
 from data_setup.volumes.dicom_volume import read_dicom
+from data_setup.volumes.discover import Source
 from data_setup.volumes.nifti import read_nifti
 from data_setup.volumes.slices import Settings, Slices, make_slices
 from data_setup.volumes.volume import Volume, VolumeError
@@ -108,7 +108,8 @@ def _write(folder: Path, slices: Slices, record: dict) -> None:
     for number, pixels in enumerate(slices.pixels):
         Image.fromarray(pixels).save(part / f"z{number:02d}.png")
     spacing = " x ".join(f"{size:.2f}" for size in record["spacing"])
-    title = f"file axes {record['axes']}, now RAS; {spacing} mm; window {slices.window[0]:.4g} to {slices.window[1]:.4g}"
+    low, high = slices.window
+    title = f"file axes {record['axes']}, now RAS; {spacing} mm; window {low:.4g} to {high:.4g}"
     contact_sheet(slices.pixels, slices.z, title).save(part / "sheet.png")
     (part / "record.json").write_text(json.dumps(record), encoding="utf-8")
     try:

@@ -1,6 +1,6 @@
 """DICOM files grouped into series, and the fields of their headers that identify a patient.
 
-A series is all files of one SeriesInstanceUID, wherever they are. The fields are counted by name; their values are never
+A series is all files of one SeriesInstanceUID, wherever they are. The fields are counted by name; their values are not
 kept, except the patient's ID and the study's date and UID, which only the key file contains.
 """
 
@@ -71,7 +71,7 @@ def read_series(paths: list[Path]) -> tuple[list[Series], list[tuple[Path, str]]
             left_out.append((path, f"cannot be read as DICOM ({type(error).__name__})"))
             continue
         fields.update(names)
-        if str(header.file_meta.get("MediaStorageSOPClassUID", "") if hasattr(header, "file_meta") else "") == DIRECTORY:
+        if getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID") == DIRECTORY:
             left_out.append((path, "a DICOMDIR: the files that it lists are found without it"))
         elif not uid or "Rows" not in header:
             left_out.append((path, "DICOM without an image (a report, a structure or a presentation state)"
@@ -82,7 +82,7 @@ def read_series(paths: list[Path]) -> tuple[list[Series], list[tuple[Path, str]]
 
 
 def identifying_fields(header) -> set[str]:
-    """The names of the identifying fields of a header that have a value, in sequences too; private texts as one name."""
+    """The names of the identifying fields with a value, in sequences too; all private fields as one name."""
     found = set()
     for element in header.iterall():
         if element.value in (None, "", b"") or element.VR == "SQ" and element.keyword not in IDENTIFYING:

@@ -1,8 +1,9 @@
 """The files of one DICOM series as a volume.
 
-Intensities: stored value → modality LUT or rescale slope and intercept, file by file (`pydicom.pixels.apply_modality_lut`)
-→ one window for the volume by percentiles (`slices.py`) → inverted for MONOCHROME1. The window or VOI LUT in the header
-is a setting of somebody's display and may differ from slice to slice; the percentile window stands in its place.
+Intensities: stored value → modality LUT or rescale slope and intercept of each file
+(`pydicom.pixels.apply_modality_lut`) → negated for MONOCHROME1 → a window for the volume by percentiles (`slices.py`).
+The window or VOI LUT in the header is not applied: it is a setting of a display and may differ from slice to slice. The
+percentile window takes its place.
 
 Places: files are sorted by ImagePositionPatient projected on the normal of the slices, never by number or name.
 """
@@ -18,6 +19,7 @@ from data_setup.volumes.volume import Volume, VolumeError, make_volume
 SAME = 0.01             # mm: positions that are closer are one
 UNEVEN = 0.1            # share of the distance between slices, by which distances may differ
 SHEAR = 1.0             # degrees between the stack's direction and the normal of its slices
+PLUGINS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -78,7 +80,7 @@ def _pixels(header) -> np.ndarray:
     if syntax is not None and syntax.is_compressed:
         decoder = pixels.get_decoder(syntax)
         if not decoder.is_available:
-            raise VolumeError(f"compressed as {syntax.name}: pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg")
+            raise VolumeError(f"compressed as {syntax.name}: {PLUGINS}")
     if header.get("NumberOfFrames", 1) not in (None, 1) and "PerFrameFunctionalGroupsSequence" not in header:
         raise VolumeError("frames without positions (a film or a derived file)")
     if syntax is None:                  # no file meta information: the default of DICOM

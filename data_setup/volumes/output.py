@@ -12,6 +12,7 @@ import pandas as pd
 from data_setup.splits.split import TEST_SHARE, VAL_SHARE, hold_out
 from data_setup.splits.split_file import SPLITS
 from data_setup.volumes.new_ids import label
+from data_setup.volumes.slices import Settings
 
 STORE = ".prepared"             # inside the output folder: see convert.py
 DRAFT = ".draft"
@@ -44,7 +45,7 @@ def assign(items: Sequence[Item], seed: int) -> list[str]:
     return splits.tolist()
 
 
-def manifest(items: Sequence[Item], splits: Sequence[str], bits: int, spacing: float) -> pd.DataFrame:
+def manifest(items: Sequence[Item], splits: Sequence[str], settings: Settings) -> pd.DataFrame:
     """One row per slice, with paths relative to the output folder; `--split` and `--subjects` read it."""
     rows = []
     for item, split in zip(items, splits, strict=True):
@@ -56,15 +57,16 @@ def manifest(items: Sequence[Item], splits: Sequence[str], bits: int, spacing: f
                 "source": item.place, "sha256": record["sha256"], "axes": record["axes"],
                 "affine": " ".join(f"{value:g}" for value in record["affine"]),
                 "voxel_mm": " ".join(f"{size:g}" for size in record["spacing"]), "tilt_degrees": record["tilt"],
-                "window_low": record["window"][0], "window_high": record["window"][1], "bits": bits,
-                "pixel_mm": spacing, "notes": "; ".join((*item.notes, *record["notes"]))})
+                "window_low": record["window"][0], "window_high": record["window"][1], "bits": settings.bits,
+                "pixel_mm": settings.spacing, "notes": "; ".join((*item.notes, *record["notes"]))})
     return pd.DataFrame(rows)
 
 
 def write_folders(out: Path, items: Sequence[Item], splits: Sequence[str]) -> None:
     """OUT/train, val, test and contact_sheets, made in a draft folder and then renamed.
 
-    The manifest of an earlier run is removed before and has to be written after: without it the folders are not complete.
+    The manifest of an earlier run is removed before and has to be written after: without it the folders may be
+    incomplete.
     """
     draft = out / DRAFT
     shutil.rmtree(draft, ignore_errors=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from data_setup.volumes.volume import Volume, VolumeError
+from data_setup.volumes.volume import Volume, VolumeError, is_axes
+from functions.runtime.errors import UserError
 
 LOW, HIGH = 0.5, 99.5       # percentiles of the window: LOW of all voxels, HIGH of the middle of the head
 MIDDLE = 0.25, 0.75         # of the head's bounding box, left to right and front to back: brain, but no scalp
@@ -17,6 +18,7 @@ HEAD = 0.1                  # the head is brighter than this share of the range 
 MARGIN = 2                  # resampled slices at either end of a volume that are never used
 BELOW = 40.0, 100.0         # mm below the top of the head: from the top of the ventricles to the temporal lobes
 HEIGHT = 75.0               # mm from the largest section of a head to its top
+MOST, FINEST, COARSEST = 99, 0.2, 5.0       # slices of a volume; mm per pixel
 MASKED = 0.6                # share of voxels with one value, above which a volume is probably skull-stripped
 
 
@@ -29,6 +31,13 @@ class Settings:
     spacing: float = 1.0
     bits: int = 8
     orientation: str | None = None
+
+    def __post_init__(self):
+        if not 1 <= self.slices <= MOST or not FINEST <= self.spacing <= COARSEST:
+            raise UserError(f"--slices {self.slices} --spacing {self.spacing:g}: slices must be 1 to {MOST}, spacing "
+                            f"{FINEST:g} to {COARSEST:g} mm")
+        if self.orientation and not is_axes(self.orientation):
+            raise UserError(f"--orientation {self.orientation}: name three axes, one each of R/L, A/P, S/I, e.g. LAS")
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ def find_head(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
     background, counts = np.unique(sample, return_counts=True)
     notes = []
     if (share := counts.max() / sample.size) > MASKED:
-        notes.append(f"{share:.0%} of its voxels are {background[counts.argmax()]:g}: probably skull-stripped or masked")
+        notes.append(f"{share:.0%} of its voxels are {background[counts.argmax()]:g}: probably skull-stripped")
         low, high = np.percentile(sample[sample != background[counts.argmax()]], (2, 98))
         low = min(low, background[counts.argmax()])
     if not high > low:
@@ -93,8 +102,10 @@ def choose(area: np.ndarray, settings: Settings) -> tuple[np.ndarray, str]:
     """(indices of the chosen slices, a note) from the head's area (Z,), in voxels, in every resampled slice.
 
     The candidates are the slices around the one of largest area, without a break, that have at least half of its area
-    and are not at an end of the volume. The head's top is the last slice of at least a tenth of it. The chosen slices are
-    spread evenly over BELOW mm below the top, or, where the volume does not reach so far, over the candidates.
+    and are not at an end of the volume. The head's top is the last slice of at least a tenth of it. The chosen slices
+    are spread evenly over BELOW mm below the top, or, where the volume does not reach so far, over the candidates.
+    If the top is outside the volume, its place follows from the area f of the last slice as a share of the largest,
+    as in an ellipsoid: HEIGHT (1 - sqrt(1 - f)) mm above.
     """
     inside = np.zeros(len(area), bool)
     inside[MARGIN:len(area) - MARGIN] = True
@@ -112,7 +123,8 @@ def choose(area: np.ndarray, settings: Settings) -> tuple[np.ndarray, str]:
     if len(span) < min(settings.slices, len(candidates)):
         span, note = candidates, note or "a small volume: slices are spread over all of the head"
     if len(span) < settings.slices:
-        raise VolumeError(f"{len(span)} slices of {settings.spacing:g} mm show the head, {settings.slices} are asked for")
+        raise VolumeError(f"{len(span)} slices of {settings.spacing:g} mm show the head, fewer than --slices "
+                          f"{settings.slices}")
     return np.rint(np.linspace(span[0], span[-1], settings.slices)).astype(int), note
 
 
