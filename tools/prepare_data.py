@@ -100,10 +100,10 @@ def checked(arguments):
     out = arguments.out
     if not arguments.volumes.is_dir():
         raise UserError(f"{arguments.volumes}: no such folder")
-    if out.exists() and not (out / STORE).is_dir() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
     if arguments.volumes.resolve().is_relative_to(out.resolve()):
         raise UserError(f"--out {out} contains the volumes: name another folder")
+    if out.exists() and not (out / STORE).is_dir() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
     settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation)
     key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
     if any(key_file.resolve().is_relative_to((out / split).resolve()) for split in ("train", "val", "test")):

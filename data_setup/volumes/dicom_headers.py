@@ -4,6 +4,7 @@ A series is all files of one SeriesInstanceUID, wherever they are. The fields ar
 kept, except the patient's ID and the study's date and UID, which only the key file contains.
 """
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ IDENTIFYING = frozenset((
 ))
 DATES = ("DA", "DT")                        # value representations of dates
 DIRECTORY = "1.2.840.10008.1.3.10"          # SOP class of a DICOMDIR, which lists other files
+
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")       # they may print values of fields
 
 
 @dataclass
