@@ -56,6 +56,7 @@ def prepare(arguments) -> None:
     report_fields(found.fields, key_file)
     classes = labels.find(found.sources)
     out, left_out = [(source, reason) for source, name, reason in classes if name is None], list(found.left_out)
+    left_out += [(new_ids.code(path), reason) for path, reason in found.dicom_left_out]
     used, others = one_each([source for source, name, _ in classes if name], arguments.series)
     left_out += [(new_ids.place(source), reason) for source, reason in [*out, *others]]
     ids = new_ids.NewIds(key_file, [source for source, _, _ in classes])
@@ -73,8 +74,9 @@ def prepare(arguments) -> None:
         session = ids.sessions[source.subject, source.session] if source.series else source.session or "1"
         items.append(Item(class_of[id(source)], subject, session, new_ids.place(source), source.notes, record))
     report_left_out(left_out, arguments.out)
-    if any(source.series for source in found.sources):
-        write_table(key_file, ids.table([source for source, _, _ in classes]))
+    if found.dicom_left_out or any(source.series for source in found.sources):
+        unread = [path for path, _ in found.dicom_left_out]
+        write_table(key_file, ids.table([source for source, _, _ in classes], unread))
         key_file.chmod(0o600)
     if not items:
         raise UserError(f"{arguments.volumes}: no volume can be used; the reasons: {arguments.out / 'left_out.csv'}")

@@ -47,10 +47,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """Volumes, files left out with reasons, and the identifying header fields with their number of files."""
+    """Volumes, files left out with reasons, DICOM files left out (paths may contain names), identifying header fields.
+    """
 
     sources: list[Source]
     left_out: list[tuple[str, str]]
+    dicom_left_out: list[tuple[str, str]]
     fields: Counter
 
 
@@ -75,12 +77,12 @@ def find_volumes(folder: Path) -> Found:
         elif not (is_document(path.name) or is_image(path.name)) and path.suffix:
             left_out.append((relative, f'ending "{path.suffix}" is not NIfTI, Analyze or DICOM'))
     series, unread, names = read_series(dicom)
-    left_out += [(path.relative_to(folder).as_posix(), reason) for path, reason in unread]
+    dicom_left_out = [(path.relative_to(folder).as_posix(), reason) for path, reason in unread]
     subjects = find_subjects(volumes) if volumes else []
     sources = [Source((path,), path.relative_to(folder).as_posix(), path.name, subject, session_of(path, folder))
                for path, subject in zip(volumes, subjects, strict=True)]
     sources += [_dicom_source(one, folder) for one in series]
-    return Found(sources, left_out, fields + names)
+    return Found(sources, left_out, dicom_left_out, fields + names)
 
 
 def session_of(path: Path, folder: Path) -> str | None:

@@ -40,6 +40,8 @@ def read_nifti(path: Path, orientation: str | None = None) -> Volume:
         data = np.asanyarray(image.dataobj)
     except Exception as error:      # nibabel, zlib and gzip raise many kinds for damaged files
         raise VolumeError(f"cannot be read: {' '.join(str(error).split())[:200] or type(error).__name__}") from error
+    if not isinstance(image, nibabel.analyze.AnalyzeImage):         # NIfTI is a kind of it, CIFTI is not
+        raise VolumeError(f"not a volume but {type(image).__name__}")
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     affine, notes = _affine(path, image, orientation)
@@ -72,21 +74,17 @@ def _affine(path: Path, image, orientation: str | None) -> tuple[np.ndarray, tup
     recorded = hasattr(image.header, "get_xyzt_units")             # NIfTI, not Analyze
     if known and not recorded:
         return affine_of_axes(known, spacing), (f"OASIS-1: axes {known} by file name",)
-    if not recorded and type(image).__module__.endswith(("analyze", "spm99analyze", "spm2analyze")):
-        coded = False
-    else:
-        coded = not recorded or bool(image.header["qform_code"] or image.header["sform_code"])
-    if not coded:
+    if not recorded or not (image.header["qform_code"] or image.header["sform_code"]):
         if orientation is None:
             raise VolumeError("its header has no orientation: say it with --orientation, for instance LAS")
         return affine_of_axes(orientation, spacing), (f"axes {orientation} by --orientation",)
-    scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0) if recorded else 1.0
-    return np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, float), _check_forms(image, recorded)
+    scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    return np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, float), _check_forms(image)
 
 
-def _check_forms(image, recorded: bool) -> tuple[str, ...]:
+def _check_forms(image) -> tuple[str, ...]:
     """VolumeError if qform and sform are both set and name different axes; a note if their voxel sizes differ."""
-    if not recorded or not (image.header["qform_code"] and image.header["sform_code"]):
+    if not (image.header["qform_code"] and image.header["sform_code"]):
         return ()
     axcodes = need("nibabel").orientations.aff2axcodes
     try:

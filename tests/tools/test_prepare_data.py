@@ -30,6 +30,7 @@ def volumes(tmp_path_factory):
                    ORIENTATIONS[4 * number])
         rows.append(f"sub-{number:02d},{'AD' if number % 2 else 'CN'}")
     save_dicom(folder / "Doe_Jane", datasets(head(20)))
+    (folder / "Doe_Jane" / "Doe.dcm").write_text("damaged")
     (folder / "labels.csv").write_text("\n".join([*rows, "SECRET-42,CN"]))
     return folder
 
@@ -54,7 +55,10 @@ def test_volumes_become_a_data_set_that_the_training_script_takes(volumes, call_
         hidden = [text for text in (b"SECRET", b"Doe", b"20200102") if path.is_file() and text in path.read_bytes()]
         assert (hidden, "Doe" in path.name, "SECRET" in path.name) == ([], False, False)
     assert "SECRET" not in printed
+    assert "Doe" not in printed
+    assert {row["reason"] for row in read(out / "left_out.csv")} == {"not a DICOM file"}
     assert "SECRET-42" in key.read_text()
+    assert "Doe_Jane/Doe.dcm" in key.read_text()
 
     code, _, error = call_train("--epochs", 1, "--train_dir", out / "train", "--val_dir", out / "val", "--test_dir",
                                 out / "test", *TINY)

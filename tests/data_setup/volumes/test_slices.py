@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_setup.volumes.slices import Settings, choose, find_head, frame, make_slices, resample
+from data_setup.volumes.slices import Settings, choose, find_head, frame, make_slices, resample, window
 from data_setup.volumes.volume import VolumeError, make_volume
 from functions.runtime.errors import UserError
 from tests.data_setup.volumes.heads import AFFINE, ORIENTATIONS, SETTINGS, head, turned
@@ -35,6 +35,24 @@ def test_resampling_keeps_places_in_mm():
     assert finer.shape == (19, 5, 3)
     np.testing.assert_allclose(finer[:, 2, 1], np.arange(19) / 2, atol=1e-5)
     assert resample(ramp, (2, 2, 2), 2.0) is ramp
+
+
+def test_larger_voxels_are_smoothed_before_but_not_more_than_needed():
+    fine = np.zeros((40, 6, 5), np.float32)
+    fine[::2] = 8
+    coarse = resample(fine, (1, 1, 1), 2.0)[3:-3]
+    assert (coarse.min(), coarse.max()) == pytest.approx((6.3, 6.3), abs=0.3)         # not 8, not 0
+    step = np.zeros((40, 6, 5), np.float32)
+    step[20:] = 8
+    assert resample(step, (1, 1, 1), 2.0)[[8, 11], 1, 1] == pytest.approx([0, 8], abs=0.1)
+
+
+def test_the_scalp_does_not_set_the_window():
+    data = np.zeros((20, 20, 4), np.float32)
+    data[2:18, 2:18] = 1000
+    data[5:15, 5:15] = np.linspace(90, 110, 100).reshape(10, 10, 1)
+    low, high = window(data, data > 0, np.array([1, 2]))
+    assert (low, high) == (0, pytest.approx(110, abs=5))
 
 
 def test_edge_slices_are_not_chosen_and_the_top_decides():
