@@ -19,8 +19,8 @@ def main() -> None:
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
         parser.add_argument("volumes", type=Path, metavar="VOLUMES", help="a folder with volumes at any depth")
-        parser.add_argument("--labels", type=Path, required=True, metavar="FILE",
-                            help="a CSV with columns class and subject or path, optionally session")
+        parser.add_argument("--labels", type=Path, metavar="FILE", help="a CSV with columns class and "
+                            "subject or path, optionally session [no classes, no split: slices for predict.py]")
         parser.add_argument("--out", type=Path, required=True, metavar="DATA",
                             help="a new folder, or one that this tool made: only new volumes are then read")
         parser.add_argument("--series", metavar="TEXT", help="use the volumes with TEXT in their path or series "
@@ -45,34 +45,28 @@ def prepare(arguments) -> None:
     from data_setup.volumes import new_ids
     from data_setup.volumes.convert import convert_all
     from data_setup.volumes.discover import find_volumes
-    from data_setup.volumes.labels import Labels
-    from data_setup.volumes.output import STORE, Item, assign, manifest, write_folders
+    from data_setup.volumes.labels import Labels, unlabelled
+    from data_setup.volumes.output import STORE, UNLABELLED, assign, make_items, manifest, write_folders
     from functions.runtime.progress import Progress
 
     settings, key_file = checked(arguments)
-    labels = Labels(arguments.labels)
+    labels = Labels(arguments.labels) if arguments.labels else None
     found = find_volumes(arguments.volumes)
     print(printable(f"{len(found.sources):,} volumes below {arguments.volumes}"))
     report_fields(found.fields, key_file)
-    classes = labels.find(found.sources)
+    classes = labels.find(found.sources) if labels else unlabelled(found.sources, UNLABELLED)
     out, left_out = [(source, reason) for source, name, reason in classes if name is None], list(found.left_out)
     left_out += [(new_ids.code(path), reason) for path, reason in found.dicom_left_out]
     used, others = one_each([source for source, name, _ in classes if name], arguments.series)
-    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *others]]
     ids = new_ids.NewIds(key_file, [source for source, _, _ in classes])
 
     progress = Progress("volumes to slices", len(used) * settings.slices)
     records = convert_all(used, settings, arguments.out / STORE, arguments.workers or available_cores(),
                           lambda count: progress.update(count * settings.slices))
     progress.close()
-    class_of, items = {id(source): name for source, name, _ in classes}, []
-    for source, record in zip(used, records, strict=True):
-        if "reason" in record:
-            left_out.append((new_ids.place(source), record["reason"]))
-            continue
-        subject = ids.subjects[source.subject] if source.series else source.subject
-        session = ids.sessions[source.subject, source.session] if source.series else source.session or "1"
-        items.append(Item(class_of[id(source)], subject, session, new_ids.place(source), source.notes, record))
+    items, unusable = make_items(used, records, {id(source): name for source, name, _ in classes}, ids)
+    left_out += unusable
+    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *others]]
     report_left_out(left_out, arguments.out)
     if found.dicom_left_out or any(source.series for source in found.sources):
         unread = [path for path, _ in found.dicom_left_out]
@@ -85,7 +79,8 @@ def prepare(arguments) -> None:
     write_folders(arguments.out, items, splits)
     table = manifest(items, splits, settings)
     write_table(arguments.out / "manifest.csv", table)
-    print(count_table(table).to_string())
+    if labels:
+        print(count_table(table).to_string())
     print(printable(f"{arguments.out}: {len(table):,} slices of {len(items):,} volumes "
                     f"({sum(item.record['new'] for item in items):,} new); look at {arguments.out / 'contact_sheets'}"))
 

@@ -74,6 +74,11 @@ class Labels:
         return None, f"{self.file.name} has {len(classes)} classes for it: add a column session that tells them apart"
 
 
+def unlabelled(sources: list[Source], name: str) -> list[tuple[Source, str | None, str]]:
+    """What `Labels.find` gives, with the one class `name` for every volume of a known subject."""
+    return [(one, name, "") if one.subject else (one, None, "its subject is not known") for one in sources]
+
+
 def plain(session: str) -> str:
     """A session as letters and digits, without `ses-`."""
     return re.sub(r"[^A-Za-z0-9]", "", re.sub(r"^ses-", "", session.strip()))

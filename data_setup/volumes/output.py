@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +11,14 @@ import pandas as pd
 
 from data_setup.splits.split import TEST_SHARE, VAL_SHARE, hold_out
 from data_setup.splits.split_file import SPLITS
-from data_setup.volumes.new_ids import label
+from data_setup.volumes.discover import Source
+from data_setup.volumes.new_ids import NewIds, label, place
 from data_setup.volumes.slices import Settings
 
 STORE = ".prepared"             # inside the output folder: see convert.py
 DRAFT = ".draft"
 SHEETS = "contact_sheets"
+UNLABELLED = "unlabelled"       # the folder of slices without a table of labels, in place of the splits
 
 
 class Item(NamedTuple):
@@ -35,14 +37,38 @@ class Item(NamedTuple):
         return f"{label(self.subject)}_ses-{self.session}"
 
 
+def make_items(sources: Sequence[Source], records: Sequence[dict], class_of: Mapping[int, str],
+               ids: NewIds) -> tuple[list[Item], list[tuple[str, str]]]:
+    """(the converted volumes, place and reason of the others); `class_of` has the class by the id() of the source."""
+    items, left_out = [], []
+    for source, record in zip(sources, records, strict=True):
+        if "reason" in record:
+            left_out.append((place(source), record["reason"]))
+            continue
+        subject = ids.subjects[source.subject] if source.series else source.subject
+        session = ids.sessions[source.subject, source.session] if source.series else source.session or "1"
+        items.append(Item(class_of[id(source)], subject, session, place(source), source.notes, record))
+    return items, left_out
+
+
 def assign(items: Sequence[Item], seed: int) -> list[str]:
-    """The split of every volume: TEST_SHARE of the patients of every class in test, VAL_SHARE of the rest in val."""
-    splits = np.full(len(items), "train", dtype=object)
+    """The split of every volume: TEST_SHARE of the patients of every class in test, VAL_SHARE of the rest in val.
+
+    Volumes without a class are in UNLABELLED.
+    """
+    splits = np.array(["train" if item.klass != UNLABELLED else UNLABELLED for item in items], dtype=object)
     for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
         rest = np.flatnonzero(splits == "train")
+        if not len(rest):
+            break
         held = hold_out([items[i].klass for i in rest], [items[i].subject for i in rest], share, seed)
         splits[rest[held]] = name
     return splits.tolist()
+
+
+def folder_of(item: Item, split: str) -> str:
+    """The folder of a volume's slices, relative to the output."""
+    return UNLABELLED if split == UNLABELLED else f"{split}/{item.klass}"
 
 
 def manifest(items: Sequence[Item], splits: Sequence[str], settings: Settings) -> pd.DataFrame:
@@ -52,7 +78,7 @@ def manifest(items: Sequence[Item], splits: Sequence[str], settings: Settings) -
         record = item.record
         for number, z in enumerate(record["z"]):
             rows.append({
-                "path": f"{split}/{item.klass}/{item.name}_z{number:02d}.png", "class": item.klass,
+                "path": f"{folder_of(item, split)}/{item.name}_z{number:02d}.png", "class": item.klass,
                 "subject": label(item.subject), "session": item.session, "split": split, "z_mm": z,
                 "source": item.place, "sha256": record["sha256"], "axes": record["axes"],
                 "affine": " ".join(f"{value:g}" for value in record["affine"]),
@@ -71,7 +97,7 @@ def write_folders(out: Path, items: Sequence[Item], splits: Sequence[str]) -> No
     draft = out / DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     for item, split in zip(items, splits, strict=True):
-        folder = draft / split / item.klass
+        folder = draft / folder_of(item, split)
         folder.mkdir(parents=True, exist_ok=True)
         stored = Path(item.record["folder"])
         for number in range(len(item.record["z"])):
@@ -79,7 +105,7 @@ def write_folders(out: Path, items: Sequence[Item], splits: Sequence[str]) -> No
         (draft / SHEETS).mkdir(exist_ok=True)
         _link(stored / "sheet.png", draft / SHEETS / f"{item.name}.png")
     (out / "manifest.csv").unlink(missing_ok=True)
-    for name in (*SPLITS, SHEETS):
+    for name in (*SPLITS, UNLABELLED, SHEETS):
         shutil.rmtree(out / name, ignore_errors=True)
         if (draft / name).is_dir():
             os.rename(draft / name, out / name)

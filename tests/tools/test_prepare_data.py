@@ -72,6 +72,14 @@ def test_volumes_become_a_data_set_that_the_training_script_takes(volumes, call_
     assert read(out / "manifest.csv") == rows
 
 
+def test_without_labels_all_slices_are_in_one_folder(volumes, call_prepare, tmp_path):
+    code, printed, error = call_prepare(volumes, "--out", tmp_path / "data", *SMALL)
+    assert (code, error) == (0, "")
+    assert len(list((tmp_path / "data" / "unlabelled").glob("sub-*.png"))) == 13 * 3
+    assert {row["split"] for row in read(tmp_path / "data" / "manifest.csv")} == {"unlabelled"}
+    assert not (tmp_path / "data" / "train").exists()
+
+
 def test_several_series_of_a_session_are_listed_and_asked_for(call_prepare, tmp_path):
     save_dicom(tmp_path / "in", datasets(StudyInstanceUID="1.2"), "a{}")
     save_dicom(tmp_path / "in", datasets(head(1), description="T1 SPACE", StudyInstanceUID="1.2"), "b{}")

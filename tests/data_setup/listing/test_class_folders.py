@@ -88,7 +88,7 @@ def test_files_that_may_be_slices_are_a_warning_and_documents_are_not(folders):
     assert len(left_out) == 21
     assert len(warnings) == 1
     assert warnings[0].startswith(f"18 of 24 files in {folders['train'] / 'AD'} are left out, because they are not "
-                                  "images (.dcm 18): export")
+                                  "images (.dcm 18): make slices of the DICOM")
 
 
 @pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found",
