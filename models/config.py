@@ -26,8 +26,9 @@ class ViTConfig:
     1e-6 in the authors' code, torchvision and timm, 1e-12 in Hugging Face. `gelu` is "none" (exact, erf), "tanh" (the
     authors' JAX default) or "quick" (CLIP's, x σ(1.702 x)). `pool` is what the classifier reads: "cls", the class token
     (Eq. 4), or the mean over patches, after the last LayerNorm ("mean") or before it ("mean_then_norm")
-    (models/pooling.py). `pre_norm` is CLIP's LayerNorm of z_0, before the first block. `drop_path` is the rate of stochastic depth in the last block, which is not the paper's
-    (models/stochastic_depth.py). Raises UserError, naming both numbers, for incompatible sizes.
+    (models/pooling.py). `pre_norm` is CLIP's LayerNorm of z_0, before the first block. `drop_path` is the rate of
+    stochastic depth in the last block, which is not the paper's (models/stochastic_depth.py). Raises UserError, naming
+    both numbers, for incompatible sizes.
     """
 
     image_size: tuple[int, int] = (224, 224)       # or one number

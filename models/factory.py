@@ -9,6 +9,7 @@ import torch
 from functions.runtime.errors import UserError
 from models.config import HYBRIDS, VARIANTS, HybridConfig, ViTConfig
 from models.hybrid import HybridViT
+from models.pooling import MeanPoolViT
 from models.vit import ViT
 
 
@@ -27,8 +28,10 @@ def configure(name: str, **overrides: Any) -> ViTConfig:
 
 
 def make_model(config: ViTConfig) -> ViT:
-    """The network of a configuration: a HybridViT of a HybridConfig, else a ViT."""
-    return HybridViT(config) if isinstance(config, HybridConfig) else ViT(config)
+    """The network of a configuration: a HybridViT of a HybridConfig, a MeanPoolViT with mean pooling, else a ViT."""
+    if isinstance(config, HybridConfig):
+        return HybridViT(config)
+    return ViT(config) if config.pool == "cls" else MeanPoolViT(config)
 
 
 def build(name: str, **overrides: Any) -> ViT:

@@ -1,6 +1,23 @@
-"""The mean over the patch tokens, which some networks read in place of the class token (Eq. 4)."""
+"""ViTs whose classifier reads the mean over the patch tokens in place of the class token (Eq. 4)."""
+
+from typing import ClassVar
 
 from torch import Tensor, nn
+
+from models.vit import ViT
+
+
+class MeanPoolViT(ViT):
+    """Images (B, C, H, W) → class logits (B, K): ViT up to z_L, then the mean over patches in place of Eq. 4.
+
+    Parameters and their names are ViT's; the class token is only attended to.
+    """
+
+    pools: ClassVar[tuple[str, ...]] = ("mean", "mean_then_norm")
+
+    def forward(self, images: Tensor) -> Tensor:
+        z = self.encoder(self.patch_embedding(images))                    # z_L, (B, N + 1, D)
+        return self.classifier(mean_of_patches(z, self.norm, self.config.pool))
 
 
 def mean_of_patches(z: Tensor, norm: nn.Module, pool: str) -> Tensor:

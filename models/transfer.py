@@ -10,6 +10,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from functions.runtime.errors import UserError
 from models.config import VARIANTS, ViTConfig
+from models.factory import make_model
 from models.pretrained.key_maps import convert
 from models.pretrained.load import set_eps_and_gelu
 from models.stochastic_depth import StochasticDepth, depth_rates
@@ -53,7 +54,8 @@ class TransferConfig:
         if not self.is_vit and self.backbone != "torchvision":
             raise UserError(f"backbone {self.backbone} is a Vision Transformer, {self.model} is not")
         if not self.is_vit and (self.pool, self.pre_norm) != ("cls", False):
-            raise UserError(f"--pool {self.pool} has no effect on {self.model}: it is for a Vision Transformer's tokens")
+            raise UserError(f"--pool {self.pool} has no effect on {self.model}: it is for the tokens of a Vision "
+                            "Transformer")
         if not self.is_vit and self.drop_path:
             raise UserError(f"drop_path {self.drop_path:g} has no effect on {self.model}: stochastic depth is for the "
                             "blocks of a Vision Transformer")
@@ -156,7 +158,7 @@ class TransferModel(nn.Module):
         """The hand-written ViT with the same weights and logits; UserError for a ResNet."""
         if not self.config.is_vit:
             raise UserError(f"{self.config.model} is no Vision Transformer")
-        vit = ViT(self.config.vit())
+        vit = make_model(self.config.vit())
         vit.load_state_dict(convert(self.state_dict()).weights)
         return vit.eval()
 
@@ -179,7 +181,7 @@ def _make_backbone(config: TransferConfig) -> tuple[nn.Module, int]:
     vit = config.vit()
     if config.backbone == "torchvision":
         return AnySizeViT(vit), vit.embedding_dim
-    net = ViT(vit)
+    net = make_model(vit)
     net.set_submodule("classifier", nn.Identity())
     return net, vit.embedding_dim
 

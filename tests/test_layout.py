@@ -24,7 +24,8 @@ ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"}, "functions/expla
            "functions/prediction/features.py": {"models"},
            "data_setup/phantom/__main__.py": {"functions"}}                 # a command, as a script is
 BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {"torchvision"},
-                "pretrained/sources.py": {"torchvision"}, "pretrained/weight_files.py": {"numpy", "safetensors"}}
+                "pretrained/sources.py": {"torchvision"}, "pretrained/weight_files.py": {"numpy", "safetensors"},
+                "pretrained/places/hub.py": {"huggingface_hub"}}
 MAX_FILES = 12          # of a room: a list that a reader takes in at once
 
 

@@ -1,4 +1,4 @@
-"""Cross-validates a training script over patients: tools/cross_validate.py --folds 5 train_transferlearning.py --epochs 10
+"""Cross-validates a training script over patients: tools/cross_validate.py --folds 5 train.py --epochs 10
 
 Options of this tool come before the script, the script's own flags after it."""
 
@@ -46,32 +46,45 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     """Slices, folds, trainings, out-of-fold predictions, report."""
     from data_setup.listing.data_folders import is_demo
     from data_setup.loading.cohort import read_cohort
+    from functions.checkpointing.run_folder import write_table
     from functions.checkpointing.run_names import check_name, check_writable
     from functions.config.recipes import resolve
     from functions.cross_validation import report
     from functions.cross_validation.out_of_fold import from_slices
-    from functions.cross_validation.trainings import Plan, read_predictions, start_folder, train_all
+    from functions.cross_validation.trainings import (
+        Plan,
+        check_tune,
+        read_predictions,
+        start_folder,
+        train_all,
+        write_splits,
+    )
 
     check_name(options.name, 100)
     check_writable(Path("runs"))
-    script = SCRIPTS[options.script]
-    settings, _ = resolve(flags, is_demo(flags), script)
+    check_tune(options.tune, SCRIPTS[options.script])
+    settings, _ = resolve(flags, is_demo(flags), SCRIPTS[options.script])
     cohort = read_cohort(settings, options.folds, options.repeats, options.fold_seed)
     plan = Plan(Path("runs") / options.name, options.script, options.flags, options.tune, cohort.digest,
                 options.folds, options.repeats, options.fold_seed)
-    start_folder(plan, script)
-    cohort.write(plan.folder / "folds.csv")
-    splits = cohort.write_splits(plan.folder / "splits", options.fold_seed)
+    start_folder(plan)
+    write_table(plan.folder / "folds.csv", cohort.fold_table)
+    splits = write_splits(plan, cohort.splits(options.fold_seed))
     print(printable(f"{cohort.num_patients} patients, {len(cohort.table):,} slices; {options.repeats} repeat(s) of "
                     f"{options.folds} folds, {plan.combinations} setting(s) each: {plan.trainings} trainings in "
                     f"{plan.folder}"))
-    train_all(plan, splits, options.jobs, environments(options.jobs), options.keep_weights, progress(plan.trainings))
+    try:
+        train_all(plan, splits, options.jobs, environments(options.jobs), options.keep_weights,
+                  progress(plan.trainings))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("finished trainings are kept: the same command continues after them") from None
     table, notes, caveats = read_predictions(plan, splits)
     models = {options.script: from_slices(table, cohort.class_names)}
     four, note = four_numbers(cohort, models[options.script])
     models |= {"four numbers": four} if four else {}
     notes += [note] if note else []
-    print(printable(report.text(models, notes)))
+    for line in report.lines(models, notes):
+        print(printable(line))
     report.write(plan.folder, models, notes, caveats, plan.facts())
     print(f"{plan.folder} holds folds.csv, predictions.csv, metrics.json and report.html")
 

@@ -1,14 +1,13 @@
 """The patients of a data set, their folds, and each row's out-of-fold predictions on disk."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from data_setup.listing.class_folders import list_slices
-from data_setup.loading.dataloaders import assign_subjects
-from data_setup.splits.folds import patient_folds
+from data_setup.loading.cohort import read_cohort as read_slices
 from functions.evaluation.patients import by_patient
 from functions.evaluation.stages import healthy_stage
 from functions.runtime.atomic_files import write_text
@@ -46,21 +45,13 @@ class Cohort(NamedTuple):
 
 
 def read_cohort(data: Path, folds: int, repeats: int, seed: int) -> Cohort:
-    """All slices below DATA/train, DATA/test and DATA/val, pooled; UserError if a patient is unknown."""
-    folders = {name: data / name for name in ("train", "val", "test") if (data / name).is_dir()}
-    if not folders:
-        raise UserError(f"{data} has no folder train, val or test with class folders")
-    table = list_slices(folders).table
-    table["subject"], _ = assign_subjects(table["path"].tolist(), None, None, False)
-    if table["subject"].isna().any():
-        raise UserError(f"{int(table['subject'].isna().sum())} of {len(table)} slices in {data} are of unknown patients")
-    table = table.sort_values("path", ignore_index=True)
-    names = sorted(table["class"].unique())
-    if (healthy := healthy_stage(names)) is None:
-        raise UserError(f"none of the classes {', '.join(names)} is the healthy one")
-    labels = np.array([names.index(name) for name in table["class"]])
-    return Cohort(table, names, labels, patient_folds(table["class"].tolist(), table["subject"].tolist(), folds,
-                                                      repeats, seed), healthy)
+    """All slices below DATA, pooled whatever split folder they are in; UserError if a patient is unknown."""
+    settings = Namespace(train_dir=data, test_dir=None, val_dir=None, demo=False, subjects=None, subject_pattern=None)
+    found = read_slices(settings, folds, repeats, seed)
+    if (healthy := healthy_stage(found.class_names)) is None:
+        raise UserError(f"none of the classes {', '.join(found.class_names)} is the healthy one")
+    labels = np.array([found.class_names.index(name) for name in found.table["class"]])
+    return Cohort(found.table, found.class_names, labels, found.folds, healthy)
 
 
 class Results:

@@ -21,7 +21,7 @@ from functions.runtime.exits import one_line_errors
 def main(arguments: Sequence[str]) -> None:
     """Computes what is missing of the chosen rows, then writes the table of all that is finished."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks transfer", description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", choices=["four_numbers", *SOURCES, *TRAININGS],
+    parser.add_argument("rows", nargs="*", metavar="ROW", type=check_row,
                         help=f"default: four_numbers and heads on features; of {', '.join([*SOURCES, *TRAININGS])}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE", help="files of pretrained weights")
@@ -34,6 +34,14 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     with one_line_errors():
         run(options)
+
+
+def check_row(name: str) -> str:
+    """A row's name as it is; ArgumentTypeError for an unknown one."""
+    if name not in ("four_numbers", *SOURCES, *TRAININGS):
+        raise argparse.ArgumentTypeError(f'no row "{name}": it is one of four_numbers, '
+                                         f"{', '.join([*SOURCES, *TRAININGS])}")
+    return name
 
 
 def run(options: argparse.Namespace) -> None:
@@ -67,18 +75,19 @@ def each_fold(cohort: Cohort, results: Results, predict) -> None:
 
 
 def heads_on(name: str, cohort: Cohort, files: dict, device, options: argparse.Namespace) -> None:
-    """Every head on the features of one source, its blocks and statistics alone and together."""
+    """Every head on the features of one source: class token, with the mean over patches, SD over patches of a block."""
     from benchmarks.transfer.features import features
     from benchmarks.transfer.heads import HEADS
 
     source = SOURCES[name]
-    found = {key: rows.double().numpy() for key, rows in features(
-        source.training, files, cohort, device, source.blocks, options.out / "features" / f"{name}.safetensors").items()}
+    file = options.out / "features" / f"{name}.safetensors"
+    tensors = features(source.training, files, cohort, device, source.blocks, file)
+    found = {key: rows.double().numpy() for key, rows in tensors.items()}
     if options.features_only:
         return
     last, inner = max(source.blocks), min(source.blocks)
     chosen = {"class": [f"{last}_class"], "class+mean": [f"{last}_class", f"{last}_mean"],
-              "inner sd": [f"{inner}_sd"], "all": list(found)}
+              "inner sd": [f"{inner}_sd"]}
     for what, keys in chosen.items():
         x = np.hstack([found[key] for key in keys])
         for head, fit in HEADS.items():

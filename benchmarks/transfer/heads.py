@@ -18,7 +18,7 @@ from functions.evaluation.scores import brier
 
 Head = Callable[[np.ndarray, Cohort, np.ndarray, int], np.ndarray]
 PENALTIES = 10.0 ** np.arange(0, 7)        # of ridge regression on standardised slices
-INVERSE = 10.0 ** np.arange(-5, 2)         # C of the logistic regression on patients
+INVERSE = 10.0 ** np.arange(-4, 1)         # C of the logistic regression on patients
 INNER = 5                                  # folds within the training patients
 
 
@@ -33,9 +33,9 @@ def ridge_on_slices(x: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int
                           1, seed)[0]
     errors = np.zeros(len(PENALTIES))
     for fold in range(INNER):
-        outputs = _ridge(x[known[inner != fold]], cohort.labels[known[inner != fold]], x[known[inner == fold]], cohort)
-        for number, output in enumerate(outputs):
-            p, labels, _ = by_patient(output, cohort.labels[known[inner == fold]], cohort.subjects[known[inner == fold]])
+        fitted, left = known[inner != fold], known[inner == fold]
+        for number, output in enumerate(_ridge(x[fitted], cohort.labels[fitted], x[left], cohort)):
+            p, labels, _ = by_patient(output, cohort.labels[left], cohort.subjects[left])
             errors[number] += brier(_softmax(p), labels).sum()
     output = _ridge(x[known], cohort.labels[known], x[tested], cohort, PENALTIES[[errors.argmin()]])[0]
     return _softmax(by_patient(output, cohort.labels[tested], cohort.subjects[tested])[0])

@@ -1,10 +1,9 @@
-"""All slices of a data set with their patients, divided into folds, and the split of each fold as a file."""
+"""All slices of a data set with their patients, divided into folds, and the split of each fold."""
 
 import hashlib
 from argparse import Namespace
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,17 +13,7 @@ from data_setup.listing.data_folders import find_folders
 from data_setup.loading.dataloaders import assign_subjects
 from data_setup.splits.folds import patient_folds
 from data_setup.splits.split import VAL_SHARE, hold_out
-from functions.runtime.atomic_files import write_text
-from functions.runtime.csv_files import to_csv
 from functions.runtime.errors import UserError
-
-
-class FoldSplit(NamedTuple):
-    """The split of one fold of one repeat: numbers from 0, and its CSV file for --split."""
-
-    repeat: int
-    fold: int
-    file: Path
 
 
 class Cohort:
@@ -38,23 +27,22 @@ class Cohort:
     def num_patients(self) -> int:
         return int(self.table["subject"].nunique())
 
-    @cached_property
-    def digest(self) -> str:
-        """A hash of the slices' paths, classes, patients and folds."""
-        return hashlib.sha256(to_csv(self._with_folds()).encode()).hexdigest()
-
-    def _with_folds(self) -> pd.DataFrame:
+    @property
+    def fold_table(self) -> pd.DataFrame:
+        """path, class, subject, and the fold of each repeat, counted from 1."""
         names = [f"repeat_{number}" for number in range(1, len(self.folds) + 1)]
         return self.table.join(pd.DataFrame(self.folds.T + 1, columns=names))
 
-    def write(self, file: Path) -> None:
-        """folds.csv: path, class, subject, and the fold of each repeat, counted from 1."""
-        write_text(file, to_csv(self._with_folds()))
+    @property
+    def digest(self) -> str:
+        """A hash of the slices' paths, classes, patients and folds."""
+        return hashlib.sha256(self.fold_table.to_csv(index=False).encode()).hexdigest()
 
-    def write_splits(self, folder: Path, seed: int) -> list[FoldSplit]:
-        """A CSV for --split for every fold: its patients are test, and val is held out from the others by patient."""
-        folder.mkdir(parents=True, exist_ok=True)
-        found = []
+    def splits(self, seed: int) -> Iterator[tuple[int, int, pd.DataFrame]]:
+        """(repeat, fold, table with the column split) of every fold, counted from 0.
+
+        The fold's patients are test, and val is held out from the others by patient.
+        """
         for repeat, folds in enumerate(self.folds):
             for fold in range(int(folds.max()) + 1):
                 others = np.flatnonzero(folds != fold)
@@ -62,10 +50,7 @@ class Cohort:
                 held = hold_out(rows["class"].tolist(), rows["subject"].tolist(), VAL_SHARE, seed)
                 split = np.full(len(folds), "test", dtype=object)
                 split[others] = np.where(held, "val", "train")
-                file = folder / f"r{repeat + 1}f{fold + 1}.csv"
-                write_text(file, to_csv(self.table.assign(split=split)))
-                found.append(FoldSplit(repeat, fold, file))
-        return found
+                yield repeat, fold, self.table.assign(split=split)
 
 
 def read_cohort(settings: Namespace, folds: int, repeats: int, seed: int) -> Cohort:

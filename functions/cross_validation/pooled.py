@@ -50,7 +50,8 @@ def pooled_balanced_accuracy(predicted: np.ndarray, labels: np.ndarray, subjects
     classes = scored_classes(labels, subjects)
     right = predicted == labels
     of_class = [right[:, labels == k] for k in classes]
-    low, high = mean_of_proportions([part.mean(axis=0).sum() for part in of_class], [part.shape[1] for part in of_class])
+    low, high = mean_of_proportions([part.mean(axis=0).sum() for part in of_class],
+                                    [part.shape[1] for part in of_class])
     each = np.mean([part.mean(axis=1) for part in of_class], axis=0)
     return Pooled(float(each.mean()), float(low), float(high), _sd(each))
 

@@ -14,8 +14,8 @@ EXPLAINED = (
     "Every patient is tested once in each repeat, by a network that was not trained on it; a score is that of all "
     "patients together, averaged over the repeats.",
     "Intervals are over patients: more repeats do not make them narrower. They take the trained networks as fixed.",
-    "'Within folds' compares the models in each fold with the corrected resampled t-test (Nadeau and Bengio 2003), which "
-    "includes that another training set gives another network.",
+    "'Within folds' compares the models in each fold with the corrected resampled t-test (Nadeau and Bengio 2003), "
+    "which includes that another training set gives another network.",
 )
 
 
@@ -29,24 +29,26 @@ def rows(models: dict[str, OutOfFold]) -> list[list[str]]:
 def difference_lines(models: dict[str, OutOfFold]) -> list[str]:
     """The first model's AUROC minus that of each other."""
     (name, first), *others = models.items()
-    return [f"AUROC of {name} minus {other}, {how}: {gap.value:+.3f} [{gap.low:+.3f} to {gap.high:+.3f}], p = {gap.p:.3f}"
+    return [f"AUROC of {name} minus {other}, {how}: {gap.value:+.3f} [{gap.low:+.3f} to {gap.high:+.3f}], "
+            f"p = {gap.p:.3f}"
             for other, found in others for how, gap in differences(first, found).items()]
 
 
-def text(models: dict[str, OutOfFold], notes: list[str]) -> str:
+def lines(models: dict[str, OutOfFold], notes: list[str]) -> list[str]:
     """What the console shows."""
     found = next(iter(models.values()))
     repeats, patients = found.probabilities.shape[:2]
     width = max(len(model) for model in models)
-    lines = [f"{patients} patients, each tested once in each of {repeats} repeat(s) of {found.num_folds} folds"]
-    lines += [f"{model:{width}}  {score:32} {value}   SD between repeats {sd}" for model, score, value, sd in rows(models)]
-    return "\n".join([*lines, *difference_lines(models), *notes])
+    head = f"{patients} patients, each tested once in each of {repeats} repeat(s) of {found.num_folds} folds"
+    table = [f"{model:{width}}  {score:32} {value}   SD between repeats {sd}"
+             for model, score, value, sd in rows(models)]
+    return [head, *table, *difference_lines(models), *notes]
 
 
 def write(out: Path, models: dict[str, OutOfFold], notes: list[str], caveats: list[str], facts: dict) -> None:
     """OUT/metrics.json and OUT/report.html; `facts` say how the folds and networks were made."""
-    numbers = {model: {name: asdict(score) if hasattr(score, "__dataclass_fields__") else score._asdict()
-                       for name, score in scores(found).items()} for model, found in models.items()}
+    numbers = {model: {name: score._asdict() for name, score in scores(found).items()}
+               for model, found in models.items()}
     (name, first), *others = models.items()
     gaps = {other: {how: asdict(gap) for how, gap in differences(first, found).items()} for other, found in others}
     write_json(out / "metrics.json", {"cross_validation": facts, "scores": numbers, "differences": {name: gaps},

@@ -2,10 +2,11 @@
 
 import itertools
 import shutil
-from collections.abc import Callable, Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHANGE_THE_LOSS = {"label_smoothing", "class_weights", "mixup", "cutmix"}      # validation losses cannot be compared
 
 
-class FoldSplit(Protocol):
+class FoldSplit(NamedTuple):
     """The split of a fold of a repeat, counted from 0, as a file for --split."""
 
     repeat: int
@@ -79,25 +80,37 @@ def check_tune(tune: Sequence[str], script: Script) -> None:
         setting = script.settings.get(name.lstrip("-"))
         if not equals or setting is None or setting.name in NOT_IN_RECIPES | {"split", "seed", "epochs"}:
             raise UserError(f"--tune {given}: give a setting of the script and its values, such as lr=1e-4,1e-3")
+        if setting.convert is bool:
+            raise UserError(f"--tune {given}: {setting.name} is on or off: compare two cross-validations instead")
         if setting.name in CHANGE_THE_LOSS:
             raise UserError(f"--tune {given}: {setting.name} changes the loss itself, so validation losses of its "
                             "values cannot be compared")
         for value in values.split(","):
             try:
                 setting.convert(value)
-            except (ValueError, TypeError) as error:
+            except (ArgumentTypeError, ValueError) as error:
                 raise UserError(f"--tune {given}: {error}") from None
 
 
-def start_folder(plan: Plan, script: Script) -> None:
+def start_folder(plan: Plan) -> None:
     """Creates runs/<name> with plan.json; UserError if it holds another cross-validation."""
-    check_tune(plan.tune, script)
     file = plan.folder / "plan.json"
     if plan.folder.exists() and (not_a_file(file) or read_json(file) != plan.facts()):
         raise UserError(f"{plan.folder} holds something else than this cross-validation: name another folder with "
                         "--name, or repeat the command that made it, with the same data")
     plan.folder.mkdir(parents=True, exist_ok=True)
     write_json(file, plan.facts())
+
+
+def write_splits(plan: Plan, splits: Iterable[tuple[int, int, pd.DataFrame]]) -> list[FoldSplit]:
+    """Writes runs/<name>/splits/r1f1.csv … from (repeat, fold, table)s."""
+    (plan.folder / "splits").mkdir(exist_ok=True)
+    found = []
+    for repeat, fold, table in splits:
+        file = plan.folder / "splits" / f"r{repeat + 1}f{fold + 1}.csv"
+        write_table(file, table)
+        found.append(FoldSplit(repeat, fold, file))
+    return found
 
 
 def train_all(plan: Plan, splits: Sequence[FoldSplit], parallel: int, environments: list[dict[str, str]],

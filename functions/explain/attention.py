@@ -43,6 +43,16 @@ def patch_grid(model: nn.Module) -> tuple[int, int]:
     return height // patch, width // patch
 
 
+def reads_class_token(model: nn.Module) -> bool:
+    """Whether the classifier reads the class token (Eq. 4); else it reads the mean over the patches (`pool`)."""
+    return getattr(getattr(network_of(model), "config", None), "pool", "cls") == "cls"
+
+
+def pooled_row(model: nn.Module, weights: Tensor) -> Tensor:
+    """The row of what the classifier reads, (…, N + 1, N + 1) → (…, N + 1): the class token's, or the patches' mean."""
+    return weights[..., 0, :] if reads_class_token(model) else weights[..., 1:, :].mean(dim=-2)
+
+
 def layer_index(model: nn.Module, layer: int) -> int:
     """The layer's number from 0; negative numbers count from the last. Raises UserError if it does not exist."""
     count = len(attention_layers(model))

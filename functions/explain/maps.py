@@ -1,11 +1,14 @@
-"""One map per image: how the class token's attention, its rollout or its relevance is distributed over the patches."""
+"""One map per image: how the class token's attention, its rollout or its relevance is distributed over the patches.
+
+In a network that reads the mean over patches in place of the class token, it is the mean over their rows.
+"""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from functions.explain.attention import attention_layers, layer_index, network_of, patch_grid, record_attention
+from functions.explain.attention import attention_layers, layer_index, patch_grid, pooled_row, record_attention
 from functions.explain.relevance import relevance
 from functions.explain.rollout import rollout
 from functions.runtime.errors import UserError
@@ -32,7 +35,7 @@ def explain(model: nn.Module, images: Tensor, method: str = "rollout", *, layer:
     if method == "attention":
         rows = class_attention(model, images, -1 if layer is None else layer, head)
     elif method == "rollout":
-        rows = rollout(model, images)[:, 0]
+        rows = pooled_row(model, rollout(model, images))
     else:
         rows = relevance(model, images, None if target is None else _targets(target, images))
     patches = rows[:, 1:].unflatten(1, patch_grid(model))                         # (B, H/P, W/P)
@@ -41,11 +44,14 @@ def explain(model: nn.Module, images: Tensor, method: str = "rollout", *, layer:
 
 @torch.no_grad()
 def class_attention(model: nn.Module, images: Tensor, layer: int = -1, head: int | None = None) -> Tensor:
-    """The class token's row of A in one layer, of one head or the mean over heads: (B, N + 1), summing to 1."""
+    """The class token's row of A in one layer, of one head or the mean over heads: (B, N + 1), summing to 1.
+
+    Of a network with mean pooling, the mean over the patches' rows.
+    """
     rows: list[Tensor] = []
 
     def keep(_: int, weights: Tensor) -> None:
-        row = weights[:, :, 0]                                                    # (B, k, N + 1)
+        row = pooled_row(model, weights)                                          # (B, k, N + 1)
         rows.append(row.mean(dim=1) if head is None else row[:, head].clone())
 
     with record_attention(model, keep, layers=[layer]):
@@ -55,13 +61,7 @@ def class_attention(model: nn.Module, images: Tensor, layer: int = -1, head: int
 
 def check_choice(model: nn.Module, method: str, layer: int | None = None, head: int | None = None,
                  target: int | Tensor | None = None) -> None:
-    """Raises UserError for a method, layer, head or class that does not exist or that the method does not use.
-
-    Also for a network whose classifier does not read the class token: all maps are its row.
-    """
-    if (pool := getattr(getattr(network_of(model), "config", None), "pool", "cls")) != "cls":
-        raise UserError(f"attention maps show what the class token attends to: this network's classifier does not read "
-                        f'it (pool "{pool}")')
+    """Raises UserError for a method, layer, head or class that does not exist or that the method does not use."""
     if method not in METHODS:
         raise UserError(f'method "{method}" is unknown: {", ".join(METHODS)}')
     if method != "attention" and (layer is not None or head is not None):

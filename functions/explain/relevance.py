@@ -5,7 +5,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from functions.explain.attention import attention_layers, check_inference, network_of, project, softmax_weights
+from functions.explain.attention import (
+    attention_layers,
+    check_inference,
+    network_of,
+    project,
+    reads_class_token,
+    softmax_weights,
+)
 
 
 def relevance(model: nn.Module, images: Tensor, target: Tensor | None = None) -> Tensor:
@@ -13,8 +20,9 @@ def relevance(model: nn.Module, images: Tensor, target: Tensor | None = None) ->
 
     ∇A is the gradient of the logit of the class `target` (B,) (default: the predicted class) by the attention weights.
     Relevance is at least 0. The row is multiplied from the last layer to the first, as backpropagation reaches them, so
-    that no gradient is kept. Parameters and their .grad are not touched. A frozen backbone is computed without its
-    chunks. Raises UserError in training mode and for a network without attention.
+    that no gradient is kept. Of a network with mean pooling it is the mean over the patches' rows. Parameters and their
+    .grad are not touched. A frozen backbone is computed without its chunks. Raises UserError in training mode and for a
+    network without attention.
     Source: Chefer, Gur and Wolf 2021, arXiv 2103.15679, Eq. 5 and 6: R ← R + Ā R from R = I.
     """
     check_inference(model)
@@ -23,7 +31,10 @@ def relevance(model: nn.Module, images: Tensor, target: Tensor | None = None) ->
         if target is None:
             target = logits.argmax(dim=1)
         row = torch.zeros(len(images), weights[0].shape[-1], dtype=weights[0].dtype, device=logits.device)
-        row[:, 0] = 1                                                       # the class token's row of I
+        if reads_class_token(model):
+            row[:, 0] = 1                                                   # the class token's row of I
+        else:
+            row[:, 1:] = 1 / (row.shape[1] - 1)                             # the mean over the patches' rows of I
 
         def multiply(a: Tensor, gradient: Tensor) -> None:
             step = (a * gradient).clamp(min=0).mean(dim=1)                  # Ā: (B, n, N + 1), the first n of its rows

@@ -36,18 +36,22 @@ def run_jobs(jobs: Iterable[Job], parallel: int, environments: list[dict[str, st
     stopping = False
 
     def run(job: Job) -> int | None:
+        nonlocal stopping
         if stopping:
             return None
         environment = free.get()
         try:
             with job.log.open("ab") as log:
                 process = subprocess.Popen([sys.executable, *job.arguments], stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=subprocess.STDOUT, env=os.environ | environment)
+                                           stderr=subprocess.STDOUT, env=os.environ | environment,
+                                           start_new_session=True)      # Ctrl-C is passed on once, by `stop`
                 running.add(process)
-                try:
-                    return process.wait()
-                finally:
-                    running.discard(process)
+                if stopping:
+                    stop(process)
+                code = process.wait()
+                running.discard(process)
+                stopping = stopping or code != 0
+                return code
         finally:
             free.put(environment)
 
@@ -62,8 +66,13 @@ def run_jobs(jobs: Iterable[Job], parallel: int, environments: list[dict[str, st
     finally:
         stopping = True
         for process in list(running):
-            process.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
+            stop(process)
         pool.shutdown(cancel_futures=True)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Interrupts a process as Ctrl-C does; on Windows, which cannot, it is ended."""
+    process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
 
 
 def _failure(job: Job, code: int | None) -> Exception:

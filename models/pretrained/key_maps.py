@@ -8,7 +8,7 @@ fbrynpk/ViT-Dementia, and the course that it follows.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -69,6 +69,7 @@ SPELLINGS = {
 HIDDEN = {"torchvision": ("heads.pre_logits.weight", "heads.pre_logits.bias"),
           "timm": ("pre_logits.fc.weight", "pre_logits.fc.bias"), "jax": ("pre_logits/kernel", "pre_logits/bias")}
 POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
+SMALL_MOCO = (384, 12)          # width and heads of MoCo v3's ViT-S; DeiT's and this project's have 6
 RESIZING = {"replicated": "jax", "ours": "jax"}     # of positions; the other libraries resize their own way
 
 
@@ -84,6 +85,7 @@ class Converted:
     num_heads: int | None                # if known; most sources' shapes do not determine it
     left_out_classes: int | None         # of a head with a hidden layer; both were left out
     pool: str                            # as in ViTConfig
+    layout: str                          # the library whose names the tensors had: `source`, or open_clip
     family: str                          # DINOv2, CLIP, … (families/relatives.py); "" for a plain ViT
     resizing: str                        # how positions are interpolated: a key of position_embeddings.MODES
     notes: tuple[str, ...] = ()
@@ -91,7 +93,7 @@ class Converted:
 
 def recognise(names: Iterable[str]) -> str:
     """The library of these names: torchvision, timm, huggingface, jax, replicated, ours, or open_clip; UserError if
-    unknown.
+    unknown. Of CLIP it is huggingface or open_clip, whichever wrote it, or timm.
     """
     names = list(names)
     return clip_layout(names)[0] or find_network(dict.fromkeys(names, torch.empty(0)))[0]
@@ -105,8 +107,12 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     name if one is missing, unexpected, has the wrong number of axes, or holds anything but finite real numbers.
     """
     real = {name: real_numbers(name, value) for name, value in tensors.items()}
-    source, named, heads, plain, notes = _plain_network(real)
-    form = find_form(source, plain.family, plain.pool, config or {})
+    layout, heads, plain, notes = _plain_network(real)
+    source, named = "timm" if plain.family == "CLIP" else layout, plain.tensors
+    form = find_form(layout, plain.family, plain.pool, config or {})
+    if layout != "timm" and form.gelu == "quick" and "gelu" not in (config or {}):
+        notes.append("the quick GELU is assumed, as in OpenAI's weights: LAION's have the exact one, which a "
+                     "config.json or open_clip_config.json beside the file says")
     names = _names("ours" if source == "jax" else source, named)
     named, left_out, more = _without_hidden_head(source, names, named)
     names, named, left_out, others = _without_other_heads(source, names, named, left_out)
@@ -119,15 +125,14 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
     _check_axes(source, weights, names)
     side, size = weights["patch_embedding.project.weight"].shape[-1], form.image_size
     return Converted(source, weights, form.norm_eps, form.gelu, (size[0] // side, size[1] // side) if size else None,
-                     heads or form.num_heads, left_out, form.pool, plain.family,
+                     heads or form.num_heads, left_out, form.pool, layout, plain.family,
                      plain.resizing or RESIZING.get(source, source), (*notes, *plain.notes, *more, *others))
 
 
-def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], int | None, Plain, list[str]]:
-    """(the library, a plain ViT's tensors under its names in one spelling, heads where they say so, what they said,
-    notes).
-    """
+def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, int | None, Plain, list[str]]:
+    """(the layout, heads if known, a plain ViT's tensors under one spelling of its library's names, notes)."""
     tensors, clip, notes = clip_as_timm(tensors)
+    moco = any("momentum_encoder." in name for name in tensors)
     try:
         source, tensors, more = find_network(tensors)
     except UserError:
@@ -136,7 +141,7 @@ def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], 
     refuse_unsupported(tensors)
     if source == "jax":
         tensors, heads, others = to_torch_layout(tensors)             # under our own names
-        return source, tensors, heads, to_plain("ours", tensors), [*more, *others]
+        return source, heads, to_plain("ours", tensors), [*more, *others]
     tensors, notes = renamed(source, tensors, SPELLINGS.get(source, [])), [*notes, *more]
     if source == "huggingface":
         tensors = _fused(tensors)
@@ -144,7 +149,10 @@ def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], 
             notes.append("pooler weights are ignored")
             tensors = {name: tensor for name, tensor in tensors.items() if name not in POOLER}
     plain = to_plain(source, tensors, clip)
-    return source, plain.tensors, None, plain, notes
+    if not moco or source != "timm":
+        return clip or source, None, plain, notes
+    small = len(plain.tensors.get("cls_token", torch.empty(0)).flatten()) == SMALL_MOCO[0]
+    return source, SMALL_MOCO[1] if small else None, replace(plain, family="MoCo v3"), notes
 
 
 def _without_hidden_head(source: str, names: dict[str, str], tensors: dict[str, Tensor]

@@ -27,11 +27,12 @@ def load_pretrained(model: ViT, path_or_state_dict: str | Path | Mapping[str, Te
     `model`.
 
     A file, or a folder of transformers, timm or open_clip. Strict: every tensor is used exactly once and must have the
-    model's shape. LayerNorm's epsilon, the GELU variant and the pooling become the source's, in the modules and in
-    `model.config`; a configuration beside the file says them where there is one. Positions of another grid are interpolated, an RGB kernel
-    is summed for gray images, and a head with another number of classes is left out; each gives a UserWarning. Raises
-    UserError, one line, and leaves the model unchanged, if anything does not fit. A hybrid takes the authors' files
-    only (models/pretrained/hybrid_weights.py).
+    model's shape. LayerNorm's epsilon and the GELU variant become the source's, in the modules and in `model.config`; a
+    configuration beside the file says them where there is one. A model of the class token takes no weights of a network
+    that pools by the mean. Positions of another grid are interpolated, an RGB kernel is summed for gray images, and a
+    head with another number of classes is left out; each gives a UserWarning. Raises UserError, one line, and leaves
+    the model unchanged, if anything does not fit. A hybrid takes the authors' files only
+    (models/pretrained/hybrid_weights.py).
     """
     given = path_or_state_dict
     if isinstance(model, HybridViT):
@@ -59,6 +60,9 @@ def _load_converted(model: ViT, converted: Converted, notes: tuple[str, ...] = (
         raise UserError(f"{converted.source} weights: the source head of {model.config.num_classes} classes has a "
                         "hidden layer, which this ViT does not support: build the model with the classes you want to "
                         "fine-tune it for")
+    if model.config.pool == "cls" != converted.pool:
+        raise UserError(f"{converted.source} weights are of a network that reads the mean over patches: build the "
+                        f'model with pool="{converted.pool}"')
     weights, config, more = adapt(converted, model.config)
     own = model.state_dict()
     weights = {name: value for name, value in own.items() if name.startswith("classifier.")} | weights
@@ -92,10 +96,10 @@ def adapt(converted: Converted, config: ViTConfig,
             fits = [name for name, known in VARIANTS.items()
                     if all(theirs in (None, sizes(known)[key]) for key, theirs in there.items())]
             raise UserError(f"{source} weights have {count} {what}, the model has {sizes(config)[what]}"
-                            + f": they are of {fits[0]}" * bool(fits))
+                            + (f": they are of {fits[0]}" if fits else ""))
     if (f"{PRE_NORM}weight" in weights) != config.pre_norm:
-        raise UserError(f"{source} weights have {'a' if config.pre_norm is False else 'no'} LayerNorm of z_0: build the "
-                        f"model with pre_norm={not config.pre_norm}")
+        raise UserError(f"{source} weights have {'no' if config.pre_norm else 'a'} LayerNorm of z_0: build the model "
+                        f"with pre_norm={not config.pre_norm}")
     if kernel.shape[1] == 3 and config.in_channels == 1:
         weights["patch_embedding.project.weight"] = kernel.sum(dim=1, keepdim=True)
         notes.append("the RGB kernel is summed to one channel")
@@ -114,8 +118,7 @@ def adapt(converted: Converted, config: ViTConfig,
         del weights["classifier.weight"], weights["classifier.bias"]
         notes.append(f"the head of {classes} classes is left out" + (
             f", the model has {config.num_classes}" if keep_head else ""))
-    return (weights, replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu, pool=converted.pool),
-            tuple(notes))
+    return weights, replace(config, norm_eps=converted.norm_eps, gelu=converted.gelu), tuple(notes)
 
 
 def sizes(config: ViTConfig) -> dict[str, int]:

@@ -5,7 +5,8 @@ beside the file (Hugging Face's preprocessor_config.json, timm's config.json); t
 their hash; the file's name (DeiT, DINO, MAE, … have timm's tensor names, but ImageNet's mean and std); else the
 library's usual values, which are reported as an assumption.
 Sources: timm/models/vision_transformer.py and deit.py, `_cfg`; transformers, ViTImageProcessor; vit_jax,
-input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, util/datasets.py.
+input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, util/datasets.py; 
+facebookresearch/moco-v3, main_lincls.py; openai/CLIP, clip/clip.py.
 """
 
 import re
@@ -26,10 +27,11 @@ PRESETS = {      # frame, share kept, interpolation, (mean, std)
     "huggingface": ("stretch", 1.0, "bilinear", HALF),
     "jax": ("stretch", 1.0, "bilinear", HALF),
     "ImageNet": ("crop", 224 / 256, "bicubic", IMAGENET),
+    "MoCo v3": ("crop", 224 / 256, "bilinear", IMAGENET),
     "CLIP": ("crop", 1.0, "bicubic", OPENAI),
 }
 OF_FAMILY = {"DINOv2": ("ImageNet", (224, 224)), "DeiT III": ("ImageNet", None), "MAE": ("ImageNet", None),
-             "CLIP": ("CLIP", None), "CLIP in timm": ("CLIP", None)}      # preset, size if not that of the positions
+             "MoCo v3": ("MoCo v3", None), "CLIP": ("CLIP", None)}      # preset, size if not that of the positions
 DEIT = {"a1311bcf": 224 / 256, "cd65a155": 224 / 256, "b5f2ef4d": 224 / 256, "8de9b5d1": 1.0}      # SHA-256 → share
 IMAGENET_NAMES = r"deit|dino|mae(?![a-z])|moco|ibot|msn|beit|teacher|student|base_encoder|momentum_encoder"
 PIL = {2: "bilinear", 3: "bicubic"}
@@ -150,15 +152,16 @@ def _from_config_file(path: Path) -> ImageSettings | None:
         found = read_json(file)
         if "image_mean" in found or found.get("do_normalize") is False:
             return _from_processor(found, file)
-    if (file := path.parent / OPEN_CLIP).exists():
-        found = read_json(file).get("preprocess_cfg")
-        if isinstance(found, dict) and "mean" in found and "std" in found:
-            return _from_timm({"crop_pct": 1.0} | found, file)
     if (file := path.parent / "config.json").exists():
         found = read_json(file)
         found = found["pretrained_cfg"] if isinstance(found.get("pretrained_cfg"), dict) else found
         if "mean" in found and "std" in found:
             return _from_timm(found, file)
+    if (file := path.parent / OPEN_CLIP).exists():
+        inside = read_json(file).get("preprocess_cfg")
+        if isinstance(inside, dict) and "mean" in inside and "std" in inside:
+            mode = str(inside.get("resize_mode", "shortest"))
+            return _from_timm({"crop_pct": 1.0, "crop_mode": "center" if mode == "shortest" else mode} | inside, file)
     return None
 
 
@@ -176,11 +179,8 @@ def _from_processor(found: dict, file: Path) -> ImageSettings:
     if share < MIN_SHARE:
         raise UserError(f"{file}: crop_size {crop} is {share:.2g} of size {size}, less than {MIN_SHARE}")
     frame = {"mode": "crop" if cropped or shortest else "stretch", "share": share, "interpolation": PIL[resample]}
-    seen = found.get("crop_size" if cropped else "size")         # a number, or {"height": …, "width": …}, or one edge
-    sides = seen if isinstance(seen, dict) else {"height": seen, "width": seen}
-    sized = type(sides.get("height")) is int and type(sides.get("width")) is int
     return ImageSettings(frame, mean, std, f"{file.name} beside the file",
-                         size=(sides["height"], sides["width"]) if sized else None)
+                         size=_pair(found.get("crop_size" if cropped else "size")))
 
 
 def _from_timm(found: dict, file: Path) -> ImageSettings:
@@ -191,14 +191,13 @@ def _from_timm(found: dict, file: Path) -> ImageSettings:
         raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {MIN_SHARE} to 1")
     if interpolation not in PIL.values():
         raise UserError(f"{file}: interpolation is {str(interpolation)[:40]}: images are resized bilinear or bicubic")
-    size = found.get("input_size", ())[-2:] if isinstance(found.get("input_size"), (list, tuple)) else ()
-    size = tuple(size) if len(size) == 2 and all(type(side) is int and 0 < side < 2**16 for side in size) else None
     crop = found.get("crop_mode", "center")
     if crop != "center" and not (crop == "squash" and share == 1):
         raise UserError(f"{file}: crop_mode is {str(crop)[:40]!r}, with crop_pct {share:g}: only center, and squash "
                         "with crop_pct 1, are supported")
     return ImageSettings({"mode": "stretch" if crop == "squash" else "crop", "share": float(share),
-                          "interpolation": interpolation}, mean, std, f"{file.name} beside the file", size=size)
+                          "interpolation": interpolation}, mean, std, f"{file.name} beside the file",
+                         size=_pair(found.get("input_size")))
 
 
 def _side(found: dict, key: str, file: Path) -> int | None:
@@ -209,6 +208,19 @@ def _side(found: dict, key: str, file: Path) -> int | None:
     if value is not None and (type(value) is not int or not 0 < value < 2**16):
         raise UserError(f"{file}: {key} is {str(found[key])[:60]}, no size in pixels")
     return value
+
+
+def _pair(value: object) -> tuple[int, int] | None:
+    """(height, width) out of a number, {"height": …, "width": …} or [channels, height, width]; None for others."""
+    sides = [value, value]
+    if isinstance(value, dict):
+        sides = [value.get("height"), value.get("width")]
+    elif isinstance(value, (list, tuple)):
+        sides = list(value[-2:])
+    height, width = sides if len(sides) == 2 else (None, None)
+    if type(height) is not int or type(width) is not int or not (0 < height < 2**16 and 0 < width < 2**16):
+        return None
+    return height, width
 
 
 def _values(found: dict, key: str, name: str, where: str) -> list[float]:

@@ -148,7 +148,7 @@ def _vit(file: _File, config: TransferConfig, image_size: tuple[int, int] | None
     where = " ".join((file.content.where, *file.content.notes, *converted.notes))
     images = find_image_settings(config.model, converted.source, file.path, file.digest, where, file.known, native,
                                  file.content.preprocessing, converted.family)
-    size = image_size or _multiple(images and images.size, patch) or native
+    size = image_size or _multiple(images.size if images else None, patch) or native
     pool = converted.pool if pool is None or (pool, converted.pool) == ("mean", "mean_then_norm") else pool
     pre_norm = f"{PRE_NORM}weight" in converted.weights
     if automatic and (pool != "cls" or pre_norm or converted.gelu == "quick"):
@@ -172,8 +172,8 @@ def _form(converted: Converted, config: TransferConfig) -> str:
              "mean_then_norm": "the mean over patches, before the last LayerNorm"}
     gelus = {"none": "exact", "tanh": "tanh", "quick": "quick"}
     other = "" if config.pool == converted.pool else f" (the source: {pools[converted.pool]})"
-    return (f"{converted.family or 'a ViT'} in {converted.source}'s layout: LayerNorm epsilon {config.norm_eps:g}, "
-            f"{gelus[config.gelu]} GELU, features: {pools[config.pool]}{other}")
+    return (f"{converted.family or 'a ViT'} with the names of {converted.layout}: LayerNorm epsilon "
+            f"{config.norm_eps:g}, {gelus[config.gelu]} GELU, features: {pools[config.pool]}{other}")
 
 
 def _resnet(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None,

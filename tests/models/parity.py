@@ -35,11 +35,14 @@ def perturbed(net, seed):
 
 
 class Undrawn(TorchFunctionMode):
-    """Inside, initial values are not drawn: they are most of a large network's construction, and all are replaced."""
+    """Inside, initial values are not drawn: they are most of a large network's construction, and all are replaced.
+
+    They are zeros, because torch draws again whatever is outside of a truncated normal's bounds.
+    """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         drawn = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
-        return args[0] if function in drawn else function(*args, **(kwargs or {}))
+        return args[0].zero_() if function in drawn else function(*args, **(kwargs or {}))
 
 
 def torchvision_net(config):

@@ -6,14 +6,19 @@ import torch
 from functions.runtime.errors import UserError
 from models import HYBRIDS, VARIANTS, HybridConfig, ViT, ViTConfig
 
-# google-research/vision_transformer, vit_jax/models_test.py; s/32 by the formula below, which the others confirm.
+# google-research/vision_transformer, vit_jax/models_test.py; s/32, s/8 and patches of 14 by the formula below, which
+# the others confirm.
 PARAMETERS = {
     "vit_ti_16": 5_717_416,
+    "vit_s_8": 22_055_272,
+    "vit_s_14": 22_004_584,
     "vit_s_16": 22_050_664,
     "vit_s_32": 22_878_952,
     "vit_b_8": 86_576_872,
+    "vit_b_14": 86_475_496,
     "vit_b_16": 86_567_656,
     "vit_b_32": 88_224_232,
+    "vit_l_14": 304_203_752,
     "vit_l_16": 304_326_632,
     "vit_l_32": 306_535_400,
     "vit_h_14": 632_045_800,

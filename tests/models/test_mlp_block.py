@@ -20,7 +20,11 @@ def gelu_tanh(x):
     return x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
 
 
-@pytest.mark.parametrize(("form", "activation"), [("none", gelu), ("tanh", gelu_tanh)])
+def gelu_quick(x):
+    return x / (1 + torch.exp(-1.702 * x))
+
+
+@pytest.mark.parametrize(("form", "activation"), [("none", gelu), ("tanh", gelu_tanh), ("quick", gelu_quick)])
 def test_equals_the_papers_equation(config, randomise, form, activation):
     block = randomise(MLPBlock(ViTConfig(**{**vars(config), "gelu": form}))).double()
     first, second = block.mlp[0], block.mlp[3]

@@ -3,6 +3,7 @@ import torch
 import torchvision
 from torch import nn
 
+from functions.checkpointing.checkpoint import config_from_plain, config_to_plain
 from functions.runtime.errors import UserError
 from models import VARIANTS
 from models.config import ViTConfig
@@ -69,7 +70,24 @@ def test_as_a_hand_written_vit_it_has_the_same_logits(backbone):
         torch.testing.assert_close(model.as_vit()(images(channels=1)), model(images(channels=1)), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("fields", [{"pool": "mean"}, {"pool": "mean_then_norm"}, {"pre_norm": True, "gelu": "quick"}])
+def test_pooling_and_clips_norm_and_gelu_reach_the_hand_written_vit_and_the_checkpoint(fields):
+    model = make(backbone="ours", **fields).eval()
+    written = config_from_plain(config_to_plain(model.config))
+    assert written == model.config
+    with torch.no_grad():
+        logits = model(images())
+        torch.testing.assert_close(model.as_vit()(images()), logits, atol=1e-5, rtol=0)
+        assert (make(backbone="ours").eval()(images()) - logits).abs().max() > 1e-2
+    with pytest.raises(UserError, match="pool .* are of the hand-written ViT, --backbone ours: torchvision's vit_b_16"):
+        make(backbone="torchvision", **fields)
+    old = {name: value for name, value in config_to_plain(make().config).items() if name not in ("pool", "pre_norm")}
+    assert config_from_plain(old) == make().config, "checkpoints from before these settings"
+
+
 def test_a_resnet_is_no_vit():
+    with pytest.raises(UserError, match="--pool mean has no effect on resnet18"):
+        make("resnet18", pool="mean")
     with pytest.raises(UserError, match="resnet18 is no Vision Transformer"):
         make("resnet18").as_vit()
 

@@ -9,8 +9,9 @@ from models.config import GELUS, POOLS, VARIANTS
 # By the library of the names: LayerNorm's epsilon, the GELU's form.
 FORMS = {"torchvision": (1e-6, "none"), "timm": (1e-6, "none"), "huggingface": (1e-12, "none"), "jax": (1e-6, "tanh"),
          "replicated": (1e-5, "none"), "ours": (1e-6, "none")}
-# By the family, where it differs from the library's.
-OF_FAMILY = {"DINOv2": (1e-6, "none"), "CLIP": (1e-5, "quick"), "CLIP in timm": (1e-5, "none")}
+# By the family, where it differs from the library's; CLIP's names are those of OpenAI's weights, whose GELU is quick.
+OF_FAMILY = {"DINOv2": (1e-6, "none"), "CLIP": (1e-5, "quick")}
+TIMMS_CLIP = (1e-5, "none")
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class Form:
             raise UserError(f"{where}: num_heads is {str(self.num_heads)[:40]}, not an integer above 0")
 
 
-def find_form(source: str, family: str, pool: str, config: dict) -> Form:
-    """The form of weights with the names of the library `source`; `config` holds a configuration's own values.
+def find_form(layout: str, family: str, pool: str, config: dict) -> Form:
+    """The form of weights with the names of a library; `config` holds a configuration's own values.
 
-    `pool` is what the tensors say. The heads of one of our own transfer runs go with its model's name.
+    `layout` is the library (`recognise` in key_maps.py), `family` and `pool` are what the tensors say. The
+    heads of one of our own transfer runs go with its model's name.
     """
-    norm_eps, gelu = OF_FAMILY.get(family, FORMS[source])
+    timms = (family, layout) == ("CLIP", "timm")
+    norm_eps, gelu = TIMMS_CLIP if timms else OF_FAMILY[family] if family in OF_FAMILY else FORMS[layout]
     heads, size = config.get("num_heads"), config.get("image_size")
     if config.get("kind") == "TransferConfig" and str(config.get("model")) in VARIANTS:
         heads = VARIANTS[config["model"]].num_heads

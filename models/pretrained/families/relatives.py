@@ -18,7 +18,7 @@ class Plain:
     """Tensors of a plain ViT under the names of their library, and what the others said of the network."""
 
     tensors: dict[str, Tensor]
-    family: str                          # DINOv2, DeiT III, MAE, CLIP, CLIP in timm; "" for others
+    family: str                          # DINOv2, DeiT III, MAE, CLIP; "" for others
     pool: str                            # as in ViTConfig
     resizing: str                        # a key of position_embeddings.MODES, where it is not the library's; else ""
     notes: tuple[str, ...]
@@ -46,7 +46,7 @@ def to_plain(source: str, tensors: dict[str, Tensor], clip: str = "") -> Plain:
         tensors = {re.sub(r"^fc_norm\.", "norm.", name): tensor for name, tensor in tensors.items()}
     family, resizing, kernel = "MAE" if DECODER in gone_parts else "", "", tensors.get("patch_embed.proj.weight")
     if source == "timm" and "norm_pre.weight" in tensors:
-        family, resizing = "CLIP" if clip else "CLIP in timm", "huggingface" if clip == "huggingface" else ""
+        family, resizing = "CLIP", "huggingface" if clip == "huggingface" else ""
         if kernel is not None and kernel.ndim and "patch_embed.proj.bias" not in tensors:
             tensors = tensors | {"patch_embed.proj.bias": torch.zeros(len(kernel))}
     positions = tensors.get("pos_embed")

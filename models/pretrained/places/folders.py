@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from torch import Tensor
+
 from functions.runtime.errors import UserError
 from models.pretrained.config_files import read_json
 from models.pretrained.weight_files import Weights, file_hash, read_weights
@@ -40,7 +42,8 @@ def read_files(path: Path) -> tuple[Weights, str]:
     if not isinstance(places, dict) or not places or any(
             not isinstance(name, str) or Path(name).name != name for name in places.values()):
         raise UserError(f"{path}: weight_map does not name the file, in this folder, of each tensor")
-    tensors, digest, names = {}, hashlib.sha256(), sorted(set(places.values()))
+    tensors: dict[str, Tensor] = {}
+    digest, names = hashlib.sha256(), sorted(set(places.values()))
     for name in names:
         shard = path.parent / name
         here = read_weights(shard).tensors

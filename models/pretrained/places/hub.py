@@ -26,7 +26,7 @@ def download(source: str) -> Path:
     """
     kind, _, name = source.partition(":")
     repository = f"timm/{name}" if kind == "timm" and "/" not in name else name
-    by_hand = f"`hf download {repository}` on a machine with internet, and --weights FOLDER here"
+    by_hand = f"`hf download {repository} --local-dir FOLDER` on a machine with internet, and --weights FOLDER here"
     try:
         from huggingface_hub import snapshot_download, utils
     except ImportError:
@@ -40,9 +40,9 @@ def download(source: str) -> Path:
         try:
             folder = Path(snapshot_download(repository, allow_patterns=[*DESCRIPTIONS, *patterns]))
         except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise UserError(f"--weights {source}: cannot download {repository} ({reason}): {by_hand}") from None
         if any(file.suffix == ".safetensors" for file in folder.iterdir()):
             return folder
-    raise UserError(f"--weights {source}: {repository} holds no model.safetensors; its other files can hold code and are "
-                    "not downloaded: download one yourself and give --weights FILE, which is read without running code")
+    raise UserError(f"--weights {source}: {repository} holds no model.safetensors; its other files can hold code and "
+                    "are not downloaded: get one yourself and give --weights FILE, which is read without running code")

@@ -11,7 +11,8 @@ CLASSES = ["healthy"] * 21 + ["mild"] * 18 + ["severe"] * 4
 
 def test_each_patient_is_tested_once_per_repeat_with_all_slices():
     found = patient_folds(CLASSES, SUBJECTS, 4, 3, seed=1)
-    assert found.shape == (3, len(SUBJECTS)) and set(found.ravel()) == {0, 1, 2, 3}
+    assert found.shape == (3, len(SUBJECTS))
+    assert set(found.ravel()) == {0, 1, 2, 3}
     for repeat in found:
         for subject in set(SUBJECTS):
             assert len({fold for fold, s in zip(repeat, SUBJECTS, strict=True) if s == subject}) == 1
@@ -28,7 +29,8 @@ def test_folds_and_their_classes_differ_by_one_patient_at_most(folds):
 
 def test_repeats_differ_and_do_not_depend_on_their_number_or_on_the_order_of_slices():
     three, one = (patient_folds(CLASSES, SUBJECTS, 4, n, seed=5) for n in (3, 1))
-    assert (three[0] == one[0]).all() and (three[0] != three[1]).any()
+    assert (three[0] == one[0]).all()
+    assert (three[0] != three[1]).any()
     assert (patient_folds(CLASSES, SUBJECTS, 4, 1, seed=6) != one).any()
     order = np.random.default_rng(0).permutation(len(SUBJECTS))
     shuffled = patient_folds([CLASSES[i] for i in order], [SUBJECTS[i] for i in order], 4, 1, seed=5)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_setup.splits.split import strata_of, apply_split, count_table, hold_out, split_hash
+from data_setup.splits.split import apply_split, count_table, hold_out, split_hash, strata_of
 
 
 def people_table(counts, sizes, unknown=0.0, folders=("train",), by_person=True, seed=0):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from functions.evaluation.auroc import auroc, auroc_interval
 from functions.cross_validation.pooled import (
     corrected_t,
     fold_differences,
@@ -10,6 +9,7 @@ from functions.cross_validation.pooled import (
     pooled_auroc,
     pooled_balanced_accuracy,
 )
+from functions.evaluation.auroc import auroc, auroc_interval
 
 
 def cohort(n=60, repeats=4, gain=1.0, seed=0):
@@ -24,20 +24,23 @@ def test_one_repeat_is_a_plain_auroc_with_its_interval():
     scores, positive = cohort(repeats=1)
     found = pooled_auroc(scores, positive)
     value = auroc(scores[0], positive)[0]
-    assert found[:3] == pytest.approx((value, *auroc_interval(value, 30, 30))) and np.isnan(found.sd)
+    assert found[:3] == pytest.approx((value, *auroc_interval(value, 30, 30)))
+    assert np.isnan(found.sd)
 
 
 def test_equal_repeats_add_no_precision():
     scores, positive = cohort(repeats=1)
     once, often = pooled_auroc(scores, positive), pooled_auroc(np.repeat(scores, 10, axis=0), positive)
-    assert often[:3] == pytest.approx(once[:3], abs=1e-9) and often.sd == pytest.approx(0)
+    assert often[:3] == pytest.approx(once[:3], abs=1e-9)
+    assert often.sd == pytest.approx(0)
 
 
 def test_the_value_is_the_mean_over_repeats_and_sd_is_between_them():
     scores, positive = cohort()
     each = [auroc(score, positive)[0] for score in scores]
     found = pooled_auroc(scores, positive)
-    assert found.value == pytest.approx(np.mean(each)) and found.sd == pytest.approx(np.std(each, ddof=1))
+    assert found.value == pytest.approx(np.mean(each))
+    assert found.sd == pytest.approx(np.std(each, ddof=1))
     assert found.low < found.value < found.high
 
 
@@ -54,7 +57,8 @@ def test_a_paired_difference_is_narrower_than_two_intervals_and_finds_a_gain():
     worse = scores + np.random.default_rng(1).normal(size=scores.shape[1]) * 1.5
     gap = paired_auroc(scores, worse, positive)
     alone = pooled_auroc(worse, positive)
-    assert 0 < gap.low < gap.value < gap.high and gap.p < 0.05
+    assert 0 < gap.low < gap.value < gap.high
+    assert gap.p < 0.05
     assert gap.high - gap.low < alone.high - alone.low + 0.1
     back = paired_auroc(worse, scores, positive)
     assert (back.value, back.low, back.high) == pytest.approx((-gap.value, -gap.high, -gap.low))
@@ -71,7 +75,8 @@ def test_balanced_accuracy_is_the_mean_over_classes_with_enough_patients():
     predicted = np.tile(labels, (2, 1))
     predicted[0, :15] = 1                                        # half of class 0 wrong in one of two repeats
     found = pooled_balanced_accuracy(predicted, labels, np.arange(51).astype(str))
-    assert found.value == pytest.approx((0.75 + 1) / 2) and found.low < found.value < found.high <= 1
+    assert found.value == pytest.approx((0.75 + 1) / 2)
+    assert found.low < found.value < found.high <= 1
     assert found.sd == pytest.approx(np.std([0.75, 1.0], ddof=1))
 
 
@@ -94,5 +99,6 @@ def test_corrected_t_is_wider_than_the_plain_t_test_by_the_overlap_of_training_s
 
 
 def test_corrected_t_of_equal_or_too_few_differences_has_no_p_value():
-    assert np.isnan(corrected_t([0.1], 5).p) and np.isnan(corrected_t([], 5).value)
+    assert np.isnan(corrected_t([0.1], 5).p)
+    assert np.isnan(corrected_t([], 5).value)
     assert np.isnan(corrected_t([0.0, 0.0], 2).p)

@@ -1,12 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from functions.explain.attention import record_attention
 from functions.explain.maps import METHODS, describe, explain
-from functions.explain.relevance import relevance
+from functions.explain.relevance import _forward, relevance
 from functions.explain.rollout import rollout
-from functions.runtime.errors import UserError
-from models import ViT, ViTConfig
+from models import make_model
 from tests.functions.explain.conftest import KINDS, plant
 
 
@@ -35,15 +36,6 @@ def test_maps_are_shares(kind, method, make, pictures, grid):
     torch.testing.assert_close(maps.sum(dim=(1, 2)), torch.ones(35))
 
 
-@pytest.mark.parametrize("pool", ["mean", "mean_then_norm"])
-def test_a_network_that_does_not_read_the_class_token_is_refused(pool):
-    model = ViT(ViTConfig(image_size=(8, 12), patch_size=4, in_channels=1, num_classes=5, num_layers=2,
-                          embedding_dim=12, num_heads=2, mlp_size=20, pool=pool)).eval()
-    for method in METHODS:
-        with pytest.raises(UserError, match=f'does not read it .pool "{pool}"'):
-            explain(model, torch.zeros(1, 1, 8, 12), method)
-
-
 def test_each_method_is_the_class_tokens_row_without_its_own_share(make, pictures):
     model, images, found = make("ours"), pictures("ours"), {}
     with record_attention(model, found.__setitem__):
@@ -58,6 +50,30 @@ def test_each_method_is_the_class_tokens_row_without_its_own_share(make, picture
     targets = torch.tensor([3, 0])
     torch.testing.assert_close(explain(model, images, "relevance", target=targets)[:1],
                                explain(model, images[:1], "relevance", target=3))
+
+
+def test_with_mean_pooling_each_method_is_the_mean_over_the_patches_rows(make, pictures):
+    """The relevance of tokens to a mean over patches is the mean of their relevance to each patch."""
+    plain, images, found = make("ours"), pictures("ours"), {}
+    model = make_model(replace(plain.config, pool="mean")).eval()
+    model.load_state_dict(plain.state_dict())
+    with record_attention(model, found.__setitem__):
+        model(images)
+    expected = {"attention": found[2].mean(1)[:, 1:].mean(1), "rollout": rollout(model, images)[:, 1:].mean(1)}
+    r = torch.eye(found[0].shape[-1]).repeat(2, 1, 1)
+    for step in steps_of_relevance(model, images):
+        r = r + step @ r
+    torch.testing.assert_close(relevance(model, images), r[:, 1:].mean(1))
+    for method, row in (expected | {"relevance": r[:, 1:].mean(1)}).items():
+        shares = row[:, 1:] / row[:, 1:].sum(1, keepdim=True)
+        torch.testing.assert_close(explain(model, images, method), shares.view(2, 2, 3))
+
+
+def steps_of_relevance(model, images):
+    """mean over heads of (∇A ⊙ A)⁺ of every layer, from input to output."""
+    weights, logits = _forward(model, images)
+    gradients = torch.autograd.grad(logits.max(1).values.sum(), weights)
+    return [(a * gradient).clamp(min=0).mean(1).detach() for a, gradient in zip(weights, gradients, strict=True)]
 
 
 def test_no_relevance_is_zero_everywhere(make, pictures):

@@ -99,7 +99,7 @@ def test_the_librarys_own_head_without_a_bias_is_a_linear_head_too():
 
 @pytest.mark.parametrize("extra", [
     {"blocks.0.adapter.weight": (5, WIDTH)}, {"patch_embed.extra.weight": (5, WIDTH)}, {"extra.weight": (5, WIDTH + 1)},
-    {"extra.weight": (WIDTH, 5)}, {"extra.weight": (5, WIDTH), "extra.bias": (6,)}, {"dist_token": (1, WIDTH)},
+    {"extra.weight": (WIDTH, 5)}, {"extra.weight": (5, WIDTH), "extra.bias": (6,)}, {"other_token": (1, WIDTH)},
     {"time_embed": (7, WIDTH)}, {"hidden.weight": (WIDTH, WIDTH)}, {"extra.weight": (5, WIDTH), "extra.scale": (5,)},
     {"arc.weight": (5, WIDTH), "neck.running_mean": (WIDTH,)}, {"extra.weight": (5, WIDTH, 1)},
 ])

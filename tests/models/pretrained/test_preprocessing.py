@@ -55,12 +55,12 @@ def test_a_teacher_or_a_momentum_encoder_in_the_file_is_known_too(tmp_path):
 
 
 def test_deits_and_torchvisions_files_are_known_by_their_hash_under_any_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("models.pretrained.sources.file_hash", lambda path: "b5f2ef4d" + "0" * 56)
+    monkeypatch.setattr("models.pretrained.places.folders.file_hash", lambda path: "b5f2ef4d" + "0" * 56)
     images = found(tmp_path / "renamed.bin").images
     assert (images.mean, images.frame["share"]) == (MEANS, 224 / 256)
     assert "DeiT's, by the file's hash" in images.origin
     swag = ViT_B_16_Weights.IMAGENET1K_SWAG_LINEAR_V1
-    monkeypatch.setattr("models.pretrained.sources.file_hash", lambda path: "4e70ced5" + "0" * 56)
+    monkeypatch.setattr("models.pretrained.places.folders.file_hash", lambda path: "4e70ced5" + "0" * 56)
     pretrained = found(tmp_path / "renamed.pth", "torchvision")
     assert pretrained.frame == {"mode": "crop", "share": 1.0, "interpolation": "bicubic"}
     assert swag.name in pretrained.source

@@ -1,9 +1,11 @@
 import hashlib
+import json
 import urllib.error
 
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import ResNet18_Weights, ViT_B_16_Weights
 
@@ -12,6 +14,7 @@ from models.config import ViTConfig
 from models.pretrained import sources as transfer_weights
 from models.pretrained.sources import find_pretrained, load_transfer
 from models.vit import ViT
+from tests.models.pretrained.families.networks import timm_vit
 
 TINY = ViTConfig(patch_size=4, num_layers=2, embedding_dim=12, num_heads=3, mlp_size=20)
 
@@ -271,3 +274,67 @@ def test_a_variance_below_zero_is_refused_by_its_name(tmp_path):
     torch.save(state, tmp_path / "r.pth")
     with pytest.raises(ValueError, match=r"r.pth .*layer2.0.bn1.running_var holds a variance of -0.5, below 0"):
         find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)
+
+
+@pytest.mark.parametrize(("backbone", "pool", "expected"), [
+    ("auto", None, "torchvision"), ("auto", "cls", "torchvision"), ("auto", "mean", "ours"), ("ours", None, "ours")])
+def test_torchvisions_code_runs_what_it_has_and_ours_the_rest(backbone, pool, expected, file, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_s_14", TINY)
+    for source in (file, "random"):
+        assert find_pretrained("vit_b_16", source, backbone, (16, 16), 3, pool=pool).config.backbone == expected
+        assert find_pretrained("vit_s_14", source, backbone, (16, 16), 3, pool=pool).config.backbone == "ours"
+    assert find_pretrained("resnet18", "random", "auto", (32, 32), 3).config.backbone == "torchvision"
+
+
+def test_the_pooling_that_is_asked_for_replaces_the_sources_and_is_said(file, tmp_path):
+    found = find_pretrained("vit_b_16", file, "auto", None, 3, pool="mean")
+    assert found.config.pool == "mean"
+    assert any(note.endswith("the mean over patches, after the last LayerNorm (the source: the class token)")
+               for note in found.notes)
+    state = timm_vit(global_pool="avg", mlp_ratio=20 / 12).state_dict()
+    torch.save(state, tmp_path / "mae.pth")
+    asked = {pool: find_pretrained("vit_b_16", tmp_path / "mae.pth", "auto", None, 3, pool=pool).config.pool
+             for pool in (None, "mean", "cls")}
+    assert asked == {None: "mean_then_norm", "mean": "mean_then_norm", "cls": "cls"}
+
+
+@pytest.mark.parametrize(("crop", "size"), [(24, (24, 24)), (27, (24, 24)), ({"height": 24, "width": 12}, (24, 12)),
+                                            (3, (16, 16))])
+def test_images_have_the_size_that_a_configuration_says_in_whole_patches(crop, size, tmp_path):
+    save_file(timm_vit(mlp_ratio=20 / 12).state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({
+        "do_center_crop": True, "image_mean": [0.5], "image_std": [0.5], "crop_size": crop, "size": 24}))
+    if crop == 3:
+        (tmp_path / "preprocessor_config.json").unlink()
+        (tmp_path / "config.json").write_text(json.dumps({"mean": [0.5], "std": [0.5], "input_size": [3, 3, 3]}))
+    assert find_pretrained("vit_b_16", tmp_path, "auto", None, 3).config.image_size == size
+    assert find_pretrained("vit_b_16", tmp_path, "auto", (8, 8), 3).config.image_size == (8, 8)
+
+
+def test_a_folder_and_a_name_on_the_hub_are_read_alike(tmp_path, monkeypatch):
+    save_file(timm_vit(mlp_ratio=20 / 12).state_dict(), tmp_path / "model.safetensors")
+    asked = []
+    monkeypatch.setattr(transfer_weights, "download", lambda name: asked.append(name) or tmp_path)
+    found = [find_pretrained("vit_b_16", source, "auto", None, 3) for source in (tmp_path, "hf:facebook/vit")]
+    assert asked == ["hf:facebook/vit"]
+    assert [one.source.split(",")[0] for one in found] == [tmp_path.name, "hf:facebook/vit"]
+    assert found[0].sha256 == found[1].sha256
+
+
+def test_weights_of_another_size_are_refused_with_its_name(file, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "vit_s_14", TINY)
+    with pytest.raises(ValueError, match="have 2 layers, the model has 24: they are of vit_s_14"):
+        find_pretrained("vit_l_16", file, "auto", None, 3)
+
+
+def test_open_clips_configuration_says_how_images_are_prepared(tmp_path):
+    save_file(timm_vit(mlp_ratio=20 / 12).state_dict(), tmp_path / "open_clip_model.safetensors")
+    for mode, frame in (("shortest", "crop"), ("squash", "stretch")):
+        (tmp_path / "open_clip_config.json").write_text(json.dumps({"preprocess_cfg": {
+            "mean": [0.1, 0.2, 0.3], "std": [0.4], "interpolation": "bicubic", "resize_mode": mode}}))
+        found = find_pretrained("vit_b_16", tmp_path, "auto", None, 3)
+        assert (found.mean, found.std, found.frame["mode"]) == ([0.1, 0.2, 0.3], [0.4] * 3, frame)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"preprocess_cfg": {
+        "mean": [0.1], "std": [0.4], "resize_mode": "longest"}}))
+    with pytest.raises(ValueError, match="open_clip_config.json: crop_mode is 'longest'"):
+        find_pretrained("vit_b_16", tmp_path, "auto", None, 3)
