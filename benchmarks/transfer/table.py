@@ -46,7 +46,7 @@ def one_row(name: str, p: np.ndarray, results: Results, reference: np.ndarray, p
         other = 1 - reference[:, :, cohort.healthy]
         found = paired_auroc(score, other, positive)
         gap, chance = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]", f"{found.p:.3f}"
-        count = min(len(score), len(other))
+        count = min(len(score), len(other), len(folds))      # more repeats may be on disk than were asked for
         fold = corrected_t(fold_differences(score[:count], other[:count], positive, folds[:count]), cohort.num_folds)
         within = f"{fold.value:+.3f} [{fold.low:+.3f}, {fold.high:+.3f}]"
         total = log_odds(score[:count]) + log_odds(other[:count])

@@ -77,6 +77,8 @@ def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patien
     assert Results(tmp_path, "other", cohort).complete().shape == (2, 20, 2)
     [row] = [line for line in write_table(tmp_path, cohort).splitlines() if line.startswith("| other")]
     assert "+0.000" in row
+    fewer = cohort._replace(folds=cohort.folds[:1])                # more repeats are on disk than are asked for
+    assert "| other | 2 |" in write_table(tmp_path, fewer)
 
 
 def test_an_incomplete_repeat_is_not_scored_and_other_data_are_refused(cohort, tmp_path):
