@@ -4,6 +4,7 @@ A series is all files of one SeriesInstanceUID, wherever they are. The fields ar
 kept, except the patient's ID and the study's date and UID, which only the key file contains.
 """
 
+import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ IDENTIFYING = frozenset((
     "StudyInstanceUID", "FrameOfReferenceUID", "InstanceCreatorUID", "PatientSpeciesDescription", "VisitComments",
     "IssuerOfAdmissionID", "ServiceEpisodeID", "TextString", "TextComments", "CurveData", "OverlayComments",
 ))
+ABOUT_PERSONS = re.compile("Patient(?!Position|Orientation|Gantry)|Physician|Person|Institution|ClinicalTrial|"
+                           "Responsible|Telephone|Address|Operator|Admi(?:tting|ssion)|Visit")
+GEOMETRY = re.compile("Patient$")             # ImagePositionPatient
 DATES = ("DA", "DT")                        # value representations of dates
 DIRECTORY = "1.2.840.10008.1.3.10"          # SOP class of a DICOMDIR, which lists other files
 
@@ -88,15 +92,19 @@ def identifying_fields(header) -> set[str]:
     """The names of the identifying fields with a value, in sequences too; all private fields as one name."""
     found = set()
     for element in header.iterall():
-        if element.value in (None, "", b"") or element.VR == "SQ" and element.keyword not in IDENTIFYING:
+        if element.value in (None, "", b"") or element.VR == "SQ" and not _is_identifying(element.keyword):
             continue
         if element.tag.is_private:
             found |= {"private fields"} if not element.tag.is_private_creator else set()
-        elif element.VR == "PN" or element.VR in DATES or element.keyword in IDENTIFYING:
+        elif element.VR == "PN" or element.VR in DATES or _is_identifying(element.keyword):
             found.add(element.keyword or f"({element.tag.group:04x},{element.tag.element:04x})")
         elif element.tag.group in range(0x5000, 0x5100, 2) or (element.tag.group, element.VR) == (0x0032, "LO"):
             found.add(element.keyword or "curve data")
     return found
+
+
+def _is_identifying(keyword: str) -> bool:
+    return keyword in IDENTIFYING or bool(ABOUT_PERSONS.search(keyword) and not GEOMETRY.search(keyword))
 
 
 def _add(series: Series, path: Path, header) -> None:

@@ -10,7 +10,9 @@ PLANTED = {"PatientName": "Doe^Jane", "PatientID": "4711", "PatientBirthDate": "
            "PatientWeight": "70",
            "StudyDescription": "Doe, dementia?", "DeviceSerialNumber": "55", "ImageComments": "Jane", "StudyDate":
            "20200101", "OperatorsName": "Op", "RequestingPhysician": "R", "MedicalRecordLocator": "m",
-           "PatientTelephoneNumbers": "123", "EthnicGroup": "e", "Occupation": "o", "PatientComments": "c"}
+           "PatientTelephoneNumbers": "123", "EthnicGroup": "e", "Occupation": "o", "PatientComments": "c",
+           "ClinicalTrialSubjectID": "t", "ResponsibleOrganization": "h", "ReferringPhysicianAddress": "r",
+           "PatientInstitutionResidence": "i", "AdmittingDate": "20200101", "AdmittingDiagnosesDescription": "d"}
 
 
 def test_every_planted_field_is_found_by_name_in_sequences_and_private_fields_too():
@@ -22,7 +24,8 @@ def test_every_planted_field_is_found_by_name_in_sequences_and_private_fields_to
     inner.PerformingPhysicianName = "In^Ner"
     header.ReferencedStudySequence = Sequence([inner])
     header.private_block(0x0029, "MAKER", create=True).add_new(1, "LO", "Jane Doe")
-    header.Rows, header.PatientBirthTime = 5, ""
+    header.Rows, header.PatientBirthTime, header.PatientPosition = 5, "", "HFS"
+    header.ImagePositionPatient, header.ImageOrientationPatient = [1, 2, 3], [1, 0, 0, 0, 1, 0]
     assert identifying_fields(header) == {*PLANTED, "PerformingPhysicianName", "private fields"}
 
 
