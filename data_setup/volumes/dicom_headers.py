@@ -4,6 +4,7 @@ A series is all files of one SeriesInstanceUID, wherever they are. The fields ar
 kept, except the patient's ID and the study's date and UID, which only the key file contains.
 """
 
+import logging
 import re
 import warnings
 from collections import Counter
@@ -38,6 +39,7 @@ DATES = ("DA", "DT")                        # value representations of dates
 DIRECTORY = "1.2.840.10008.1.3.10"          # SOP class of a DICOMDIR, which lists other files
 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")       # they may print values of fields
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 @dataclass

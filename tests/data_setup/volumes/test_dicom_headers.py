@@ -30,7 +30,8 @@ def test_every_planted_field_is_found_by_name_in_sequences_and_private_fields_to
 
 
 def test_series_are_told_apart_wherever_their_files_are(tmp_path):
-    first, second = datasets(), datasets(description="FLAIR", SeriesNumber=1)
+    first, second = (datasets(description=name, SeriesNumber=number, StudyInstanceUID="1.2")
+                     for name, number in (("T1 MPRAGE", 3), ("FLAIR", 1)))
     for number, one in enumerate([*first, *second]):
         save_dicom(tmp_path / f"{number % 3}", [one], f"IM{number}" + ".dcm" * (number % 2))
     (tmp_path / "bad.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 40)
