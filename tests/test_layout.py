@@ -15,7 +15,8 @@ LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # i
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
     "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "explain",
                   "exporting prediction training", "app cross_validation", "helper_functions"),
-    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "loading", "audit"),
+    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "volumes",
+                   "loading", "audit"),
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)
 ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"}, "functions/explain/attention.py": {"models"},
