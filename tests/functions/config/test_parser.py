@@ -54,7 +54,7 @@ def test_an_on_off_flag_can_be_spelt_as_the_others_are(flag, value):
     [
         (["--train", "some"], "none of head, last:K"),
         (["--train", "last:0"], "none of head, last:K"),
-        (["--backbone", "theirs"], "none of torchvision, ours"),
+        (["--backbone", "theirs"], "none of auto, torchvision, ours"),
         (["--patch_size", "8"], "--patch_size"),
         (["--layer_decay", "2"], "between 0 and 1"),
         (["--train", "last:" + "9" * 5000], "none of head, last:K"),
