@@ -90,7 +90,8 @@ def test_every_script_shows_tracebacks_if_asked_and_suggests_flags(script, monke
     spec = importlib.util.spec_from_file_location(script.stem, script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, "argv", [script.name, "--tracebak", "a", "b"])
+    given = {"cross_validate.py": ["train.py"], "prepare_data.py": ["a", "--out", "b"]}.get(script.name, ["a", "b"])
+    monkeypatch.setattr(sys, "argv", [script.name, "--tracebak", *given])
     with pytest.raises(SystemExit) as end:
         module.main()
     assert end.value.code == 2
