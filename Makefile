@@ -26,7 +26,7 @@ $(VENV)/demo-ready: requirements.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/test-ready: requirements.txt requirements-dev.txt requirements-app.txt requirements-export.txt | $(VENV)/bin/python
+$(VENV)/test-ready: requirements.txt requirements-dev.txt requirements-app.txt requirements-clinical.txt requirements-export.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 

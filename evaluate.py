@@ -1,9 +1,10 @@
 """Evaluates a checkpoint, with confidence intervals over patients: python evaluate.py RUN"""
 
+from dataclasses import replace
 from pathlib import Path
 
 from functions.config.parser import OneLineParser
-from functions.config.settings import device_name
+from functions.config.settings import device_name, share
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -16,7 +17,10 @@ def main() -> None:
         parser.add_argument("--data", type=Path, metavar="DIR", help="slices to score instead of the run's test set")
         parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject for --data")
         parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
-        parser.add_argument("--against", type=Path, metavar="RUN", help="another run to compare on the same slices")
+        parser.add_argument("--against", metavar="RUN", help="another run to compare on the same slices, or a "
+                            "baseline: four_numbers, constant")
+        parser.add_argument("--prevalence", type=share, metavar="X",
+                            help="share of diseased patients, such as 0.1, for which PPV and NPV are given, too")
         parser.add_argument("--order", metavar="A,B,C", help="the classes from the mildest to the most severe stage")
         parser.add_argument("--allow_seen", action="store_true",
                             help="allow patients that were trained on; the result carries a caveat")
@@ -32,13 +36,16 @@ def main() -> None:
 
 def evaluate_checkpoint(arguments) -> None:
     """Checkpoint, slices, training patients among them, probabilities, scores, figures, report."""
+    from data_setup.audit.baselines import baseline_probabilities
     from data_setup.loading.predict_data import rows_to_score
     from data_setup.resources import available_cores
     from functions.checkpointing.run_names import check_no_input, check_same_data, make_folder
+    from functions.evaluation.clinical.clinical import clinical
     from functions.evaluation.evaluate import evaluate
     from functions.evaluation.predictions import Predictions, predict_batches
     from functions.evaluation.stages import order_hint, stage_order
     from functions.reports import evaluation_report, evaluation_text
+    from functions.reports.clinical import text as clinical_text
     from functions.reports.run_report import check_reportable
     from functions.runtime import device as runtime
 
@@ -52,12 +59,14 @@ def evaluate_checkpoint(arguments) -> None:
                          own_split(folder, arguments))
     if order is None and len(checkpoint["class_names"]) > 2:
         rows.notes.append(order_hint(checkpoint["class_names"]))
-    networks, other = [(folder, checkpoint_file, checkpoint)], None
-    if arguments.against:
-        rival_folder, rival_file, rival, theirs = load_network(arguments.against, device)
+    networks = [(folder, checkpoint_file, checkpoint)]
+    names, rival_name = checkpoint["class_names"], arguments.against or ""
+    other = baseline_probabilities(rival_name, rows, names)
+    if rival_name and other is None:
+        rival_folder, rival_file, rival, theirs = load_network(Path(rival_name), device)
         networks.append((rival_folder, rival_file, theirs))
-        if theirs["class_names"] != checkpoint["class_names"]:
-            raise UserError(f"{arguments.against} has other classes: {', '.join(theirs['class_names'])}")
+        if theirs["class_names"] != names:
+            raise UserError(f"{rival_name} has other classes: {', '.join(theirs['class_names'])}")
 
     # No patients that were trained on, unless --allow_seen
     caveats = caveats_of(rows, checkpoint["stamps"], arguments)
@@ -85,15 +94,16 @@ def evaluate_checkpoint(arguments) -> None:
 
     probabilities = {part: predict(model, checkpoint, checkpoint_file, part)
                      for part in ("test", "val") if part in rows.parts}
-    if arguments.against:
+    if len(networks) > 1:
         other = predict(rival, theirs, rival_file, "test")
-    names = checkpoint["class_names"]
     test, *val = [Predictions(rows.parts[part]["path"].tolist(), rows.parts[part]["subject"].tolist(),
                               rows.parts[part]["label"].to_numpy(), probabilities[part], names)
                   for part in probabilities]
     result = evaluate(test, names[rows.largest], order, val=val[0] if val else None, other=other,
-                      nearest=rows.nearest_neighbour(), seen=evaluation_report.SEEN in caveats)
-    for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file), str(arguments.against))):
+                      rival=rival_name, nearest=rows.nearest_neighbour(), seen=evaluation_report.SEEN in caveats)
+    result = replace(result, clinical=clinical(test, val[0] if val else None, arguments.prevalence))
+    for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file)),
+                 *clinical_text.lines(result.clinical)):
         print(printable(line))
     evaluation_report.write(out, result, test, caveats, str(checkpoint_file), rows.thumbnail,
                             folder if arguments.data is None else None, data, checkpoint.get("run_id", ""))

@@ -22,7 +22,7 @@ def main() -> None:
         parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
         parser.add_argument("--tta", action="store_true", help="average the probabilities of each image and its mirror")
         parser.add_argument("--attention", type=Path, metavar="DIR",
-                            help="write overlays of the relevance map, each with its test of faithfulness")
+                            help="write overlays of the relevance map, each with its tests of faithfulness")
         parser.add_argument("--device", type=device_name, default="auto", metavar="X",
                             help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
         failed = predict(parser.parse_args())
@@ -94,17 +94,12 @@ def predict(arguments) -> int:
 
 def check_output(arguments, paths: list[str]) -> None:
     """Raises UserError for an output that cannot be written, or that would overwrite or join what is read."""
-    from functions.checkpointing.run_names import check_file_writable, make_folder
+    from functions.checkpointing.run_names import make_folder
+    from functions.prediction.output import check_files
 
-    out, folder = arguments.out, arguments.attention
-    if out is not None:
-        if out.suffix.lower() not in (".csv", ".json"):
-            raise UserError(f"--out {out}: the file's ending must be .csv or .json")
-        check_file_writable(out, "--out")
-        if (out.parent / "run.json").exists():
-            raise UserError(f"--out {out} is in a run's folder, among the run's own files: name another folder")
-        if out.exists() and arguments.subjects and arguments.subjects.exists() and out.samefile(arguments.subjects):
-            raise UserError(f"--out {out} would overwrite --subjects: name another file")
+    folder = arguments.attention
+    if arguments.out is not None:
+        check_files(arguments.out, arguments.subjects)
     if folder is not None:
         inside = folder.resolve()
         if any(Path(path).resolve().is_relative_to(inside) for path in paths):

@@ -124,6 +124,10 @@ def suite_part(quick: bool, cores: int) -> Part:
     folders = ["tests/models/test_config.py"] if quick else ["tests/functions", "tests/data_setup", "tests/models"]
     xdist = importlib.util.find_spec("xdist") is not None and not quick
     spread = ("-n", str(max(1, min(12, cores - 2)))) if xdist else ()
-    step = Step(("-m", "pytest", "-q", "--no-showlocals", *spread, *folders), environment={"OMP_NUM_THREADS": "1"})
-    note = "" if xdist or quick else "pytest-xdist is not installed: one process runs all tests."
-    return Part("suite", "Do the tests pass with CUDA?", 240 if xdist else 540, (step,), note)
+    page = importlib.util.find_spec("gradio") is not None
+    left_out = () if page or quick else ("--ignore=tests/functions/app",)
+    step = Step(("-m", "pytest", "-q", "--no-showlocals", *spread, *folders, *left_out),
+                environment={"OMP_NUM_THREADS": "1"})
+    notes = ["" if xdist or quick else "pytest-xdist is not installed: one process runs all tests.",
+             "gradio is not installed: tests/functions/app is left out." if left_out else ""]
+    return Part("suite", "Do the tests pass with CUDA?", 240 if xdist else 540, (step,), " ".join(filter(None, notes)))

@@ -14,8 +14,9 @@ SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")]
 LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # import nothing of ours
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
     "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "explain",
-                  "exporting prediction training", "app", "helper_functions"),
-    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "loading", "audit"),
+                  "exporting prediction training", "app cross_validation", "helper_functions"),
+    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "volumes",
+                   "loading", "audit"),
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)
 ALLOWED = {"functions/checkpointing/checkpoint.py": {"models"}, "functions/explain/attention.py": {"models"},

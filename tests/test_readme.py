@@ -23,6 +23,9 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
              "--format", "--license", "--push",                                               # tools/export.py
+             "--auroc", "--prevalence", "--half_width", "--difference", "--correlation", "--power",      # tools/plan.py
+             "--labels", "--key", "--series", "--size", "--spacing", "--bits", "--orientation",      # prepare_data.py
+             "--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights",      # tools/cross_validate.py
              "--port",                                                                                # tools/app.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--tta", "--attention",                                                                  # predict.py

@@ -12,6 +12,8 @@ from functions.runtime.exits import one_line_errors
 
 METHODS = ("attention", "rollout", "relevance")
 DISTANCES = 128      # test slices over which attention distances are averaged, as in the paper
+MAX_DPI = 1200
+MAX_SHOWN = 32       # slices in Figure 6: 35 with MAX_DPI have 65,535 pixels, the most that Matplotlib draws
 
 
 def main() -> None:
@@ -20,13 +22,15 @@ def main() -> None:
         parser = OneLineParser(description=__doc__)
         parser.add_argument("run", type=Path, metavar="RUN_OR_CHECKPOINT", help="a run's folder, or a checkpoint")
         parser.add_argument("images", type=Path, nargs="*", metavar="IMAGE",
-                            help="slices to explain [test slices of the run, each of another patient]")
+                            help=f"slices to explain, at most {MAX_SHOWN} [test slices of the run, "
+                            "each of another patient]")
         parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the figures [RUN/attention]")
         parser.add_argument("--method", nargs="+", choices=METHODS, default=["rollout"], help="[rollout]")
-        parser.add_argument("--count", type=int, default=6, metavar="N", help="test slices in Figure 6 [6]")
+        parser.add_argument("--count", type=int, default=6, metavar="N",
+                            help=f"test slices in Figure 6, at most {MAX_SHOWN} [6]")
         parser.add_argument("--orders", type=int, default=39, metavar="N",
                             help="random orders of patches to compare with, at least 19 [39]")
-        parser.add_argument("--dpi", type=int, default=300, help="dots per inch [300]")
+        parser.add_argument("--dpi", type=int, default=300, metavar="N", help=f"dots per inch, at most {MAX_DPI} [300]")
         parser.add_argument("--device", type=device_name, default="auto", metavar="X",
                             help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
         draw(parser.parse_args())
@@ -42,19 +46,24 @@ def draw(arguments) -> None:
     from data_setup.resources import available_cores
     from functions.checkpointing.run_names import make_folder
     from functions.checkpointing.trained_model import load_trained
-    from functions.explain.attention import attention_layers
-    from functions.explain.faithfulness import faithfulness
+    from functions.explain.faithfulness import check_counts, faithfulness
     from functions.explain.figures import figure_6, figure_7
-    from functions.explain.maps import describe
+    from functions.explain.maps import check_choice, describe
+    from functions.runtime.atomic_files import write_text
+    from functions.runtime.csv_files import to_csv
     from functions.runtime.device import pick_device
     from functions.runtime.progress import Progress
 
-    if arguments.count < 1 or arguments.dpi < 1:
-        raise UserError("--count and --dpi must be at least 1")
+    for flag, value, most in (("--count", arguments.count, MAX_SHOWN), ("--dpi", arguments.dpi, MAX_DPI)):
+        if not 1 <= value <= most:
+            raise UserError(f"{flag} {value}: from 1 to {most}")
+    if len(arguments.images) > MAX_SHOWN:
+        raise UserError(f"{len(arguments.images)} slices: at most {MAX_SHOWN} are drawn in one figure")
+    check_counts(arguments.orders)
     device = pick_device(arguments.device, available_cores())
     trained = load_trained(arguments.run, device)
     model, checkpoint, folder = trained.model, trained.checkpoint, trained.folder
-    attention_layers(model)                                         # a ResNet has none
+    check_choice(model, arguments.method[0])                        # a ResNet has no attention
     from_description(checkpoint["preprocessing"], trained.file)     # one line about this file if it is damaged
     read, names = image_reader(checkpoint["preprocessing"]), checkpoint["class_names"]
     if arguments.images:
@@ -64,12 +73,12 @@ def draw(arguments) -> None:
         paths, classes = run_test_slices(folder)
         shown = min(arguments.count, len(paths))
     out = arguments.out or folder / "attention"
-    make_folder(out)                                                # check that it is writable before starting
     images = torch.stack([read(path) for path in paths[:max(DISTANCES, shown)]]).to(device)
+    make_folder(out)                                                # check that it is writable before starting
 
     # Figure 7, then the maps of Figure 6 and their tests
-    save(figure_7(model, images, ", ".join(dict.fromkeys([folder.resolve().name, *checkpoint["stamps"]]))),
-         out / "figure7.png", arguments.dpi)
+    title = printable(", ".join(dict.fromkeys([folder.resolve().name, *checkpoint["stamps"]])))
+    save(figure_7(model, images, title), out / "figure7.png", arguments.dpi)
     with torch.no_grad():
         probabilities = model(images[:shown]).softmax(dim=1)
     captions = [caption(names[int(p.argmax())], float(p.max()), true)
@@ -85,7 +94,7 @@ def draw(arguments) -> None:
     progress.close()
     save(figure_6(images[:shown], captions, maps, caveats), out / "figure6.png", arguments.dpi)
     table = pd.DataFrame(rows)
-    table.to_csv(out / "faithfulness.csv", index=False)
+    write_text(out / "faithfulness.csv", to_csv(table))
     print(table.drop(columns="path").to_string(index=False, float_format="{:.3f}".format))
     print(printable(f"{out} holds figure6.png, figure7.png and faithfulness.csv"))
 
@@ -107,6 +116,8 @@ def run_test_slices(run: Path) -> tuple[list[Path], list[str]]:
     if record["settings"].get("demo") and not all(Path(path).is_file() for path in written.resolve(test["path"][:1])):
         find_folders(None, None, None, demo=True)              # generates the phantom in data/
     test["path"] = written.resolve(test["path"].tolist())
+    if test.empty:
+        raise UserError(f"{run / 'split.csv'} has no test slices: name slices after the checkpoint")
     if missing := [path for path in test["path"] if not Path(path).is_file()]:
         raise UserError(f"{len(missing)} of {len(test)} test slices of {run} do not exist, the first: {missing[0]}: "
                         "restore them, or name slices after the checkpoint")
@@ -126,7 +137,7 @@ def caption(predicted: str, probability: float, true: str) -> str:
 def row(path: Path, method: str, test) -> dict:
     import numpy as np
 
-    return {"path": str(path), "slice": path.name, "map": method,
+    return {"path": printable(path), "slice": printable(path.name), "map": method,
             "insertion": test.insertion, "deletion": test.deletion, "random orders": np.mean(test.random),
             "p insertion": test.p_insertion, "p deletion": test.p_deletion,
             "rank correlation": np.mean(test.similarity), "its limit": test.similarity_limit,

@@ -22,23 +22,15 @@ def four_number_scores(split, class_names: list[str], healthy: int | None) -> di
     several labels counts once per label, as in all patient scores.
     """
     import numpy as np
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    from data_setup.audit.baseline_features import patient_table
-    from functions.evaluation.patients import scored_classes
+    from data_setup.audit.baseline_features import four_number_slices
+    from functions.evaluation.patients import by_patient, scored_classes
     from functions.evaluation.scores import points
 
-    sides = []
-    for rows in (split[split["split"] != "test"], split[split["split"] == "test"]):
-        numbers, rows_of = patient_table(rows["path"].tolist(), list(zip(rows["subject"], rows["class"], strict=True)))
-        sides.append((numbers, *np.array(rows_of).T))
-    (known, _, known_labels), (new, subjects, new_labels) = sides
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(known, known_labels)
-    probabilities = np.zeros((len(new), len(class_names)))
-    probabilities[:, [class_names.index(name) for name in model.classes_]] = model.predict_proba(new)
-    labels = np.array([class_names.index(name) for name in new_labels])
+    known, test = (split[(split["split"] == "test") == side] for side in (False, True))
+    slices = four_number_slices(known, test, class_names)
+    labels = np.array([class_names.index(name) for name in test["class"]])
+    probabilities, labels, subjects = by_patient(slices, labels, test["subject"].to_numpy())
     classes = scored_classes(labels, subjects)
     return points(probabilities, labels, range(len(class_names)), healthy, classes, subjects)
 

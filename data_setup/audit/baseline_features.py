@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from data_setup.images.read import read_image
 from data_setup.subjects.find import kaggle_slice
@@ -32,6 +36,41 @@ def four_numbers(image: np.ndarray) -> np.ndarray:
     grey = inside & (image >= DARK) & (image < GREY)
     return np.array([dark.sum() / size, grey.sum() / size, (dark & centre).sum() / max(centre.sum(), 1),
                      size / image.size])
+
+
+def four_number_probabilities(numbers: np.ndarray, labels: np.ndarray, known: np.ndarray,
+                              num_classes: int) -> np.ndarray:
+    """Class probabilities (m, K) of the patients not in `known` by a logistic regression fitted to those in `known`.
+
+    `numbers` (n, 16) are rows of `patient_table`, standardised with those in `known` (n,) bool; `labels` (n,) are class
+    indices. A class without a patient in `known` has probability 0. No setting is tuned.
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(numbers[known], labels[known])
+    probabilities = np.zeros((int((~known).sum()), num_classes))
+    probabilities[:, model.classes_] = model.predict_proba(numbers[~known])
+    return probabilities
+
+
+def four_number_slices(known: pd.DataFrame, test: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
+    """Class probabilities (n, K) of the test slices, those of its patient for each: `four_number_probabilities`.
+
+    Fitted to the patients of `known`; both tables have columns path, subject, class. A patient whose slices have
+    several labels counts once per label. Raises UserError for unknown patients, fewer than two classes in `known`, or a
+    patient with too few slices.
+    """
+    if known["subject"].isna().any() or test["subject"].isna().any():
+        raise UserError("four numbers are averaged over each patient's slices, and some patients are unknown")
+    if known["class"].nunique() < 2:
+        raise UserError("four numbers need at least two classes to be fitted to")
+    numbers, rows = [], []
+    for part in (known, test):                            # apart: a patient may be on both sides of a leaky split
+        table, found = patient_table(part["path"].tolist(), list(zip(part["subject"], part["class"], strict=True)))
+        numbers, rows = [*numbers, table], [*rows, found]
+    labels = np.array([class_names.index(name) for found in rows for _, name in found])
+    fitted = np.arange(len(labels)) < len(rows[0])
+    p = four_number_probabilities(np.concatenate(numbers), labels, fitted, len(class_names))
+    row_of = {patient: row for row, patient in enumerate(rows[1])}
+    return p[[row_of[patient] for patient in zip(test["subject"], test["class"], strict=True)]]
 
 
 def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:

@@ -26,9 +26,9 @@ NO_ENDING, DICOM_WITHOUT_ENDING = "no ending", "DICOM without an ending"
 
 ADVICE = (      # endings, and how such files become images
     ((".dcm", ".dicom", ".ima", ".acr", DICOM_WITHOUT_ENDING),
-     "export the DICOM slices as PNG, one file per slice, e.g. with pydicom or dcm2img"),
+     "make slices of the DICOM series with tools/prepare_data.py"),
     ((".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".mgz", ".mgh", ".mha", ".mhd", ".nrrd", ".mnc"),
-     "export the slices of each volume as PNG, one file per slice, e.g. with nibabel"),
+     "make slices of the volumes with tools/prepare_data.py"),
     ((".npy", ".npz", ".mat", ".h5", ".hdf5", ".pkl", ".pt"), "save each array as a PNG file"),
     ((".zip", ".tar", ".tar.gz", ".tgz", ".gz", ".7z", ".rar"), "unpack the archives"),
     ((NO_ENDING,), "give the files the extension of their format, such as .png or .jpg"),

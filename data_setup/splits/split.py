@@ -42,15 +42,15 @@ def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: floa
     groups as patients are drawn, and one patient of each group is drawn. The probability of a patient is then about
     `share` (1/n in a class of n < 1/share patients), whatever their number of slices (scikit-learn's
     StratifiedGroupKFold puts the patients with most slices into the same fold for every seed). A patient with
-    slices of several classes is drawn among those of the same classes, or of the rarest of them (`_strata`). A
+    slices of several classes is drawn among those of the same classes, or of the rarest of them (`strata_of`). A
     slice of an unknown patient counts as a patient.
     """
-    classes, groups = np.asarray(classes, dtype=str), _group_numbers(subjects)
+    classes, groups = np.asarray(classes, dtype=str), group_numbers(subjects)
     classes_of = defaultdict(set)
     for group, name in zip(groups.tolist(), classes.tolist(), strict=True):
         classes_of[group].add(name)
     patients, slices = np.unique(groups, return_counts=True)
-    strata = _strata(pd.Series([tuple(sorted(classes_of[group])) for group in patients.tolist()]), share).to_numpy()
+    strata = strata_of(pd.Series([tuple(sorted(classes_of[group])) for group in patients.tolist()]), share).to_numpy()
     generator, held = np.random.default_rng(seed), []
     for stratum in sorted(set(strata)):
         inside = np.flatnonzero(strata == stratum)
@@ -127,7 +127,7 @@ def count_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).astype(int)
 
 
-def _strata(classes: pd.Series, share: float) -> pd.Series:
+def strata_of(classes: pd.Series, share: float) -> pd.Series:
     """The stratum of each patient, from the patients' classes (a sorted tuple each).
 
     A stratum is a combination of classes. Where `share` of its patients is less than one, they join the stratum of the
@@ -146,7 +146,7 @@ def _strata(classes: pd.Series, share: float) -> pd.Series:
     return strata
 
 
-def _group_numbers(subjects: Sequence[str | None]) -> np.ndarray:
+def group_numbers(subjects: Sequence[str | None]) -> np.ndarray:
     """One number per patient, (slices,): known patients in the order of their ids, then every unknown slice by itself.
     """
     subjects = pd.Series(subjects, dtype=object)

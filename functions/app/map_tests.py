@@ -11,24 +11,27 @@ from torch import Tensor, nn
 
 from functions.app.answer import SliceAnswer
 from functions.explain.faithfulness import Faithfulness, faithfulness
-from functions.explain.maps import describe, explain
+from functions.explain.maps import explain
 
 
 @dataclass
 class MapRequest:
-    """The map that a page shows: of which slice, by which method, layer and head; `stale` once it shows another one.
+    """The map that a page shows: of which slice, by which method, layer and head, for which class (`target`).
+
+    `stale` is True once the page shows another one.
     """
 
     found: SliceAnswer
     method: str
     layer: int | None = None
     head: int | None = None
+    target: int | None = None
     stale: bool = False
 
     @property
     def choice(self) -> dict[str, Any]:
         """The arguments of `explain`."""
-        return {"method": self.method, "layer": self.layer, "head": self.head}
+        return {"method": self.method, "layer": self.layer, "head": self.head, "target": self.target}
 
 
 class Outdated(Exception):
@@ -47,9 +50,9 @@ class MapTests:
         self.closed = Event()
         self.busy = Lock()
 
-    def map(self, request: MapRequest) -> tuple[Tensor, str]:
-        """(the map (H/P, W/P), its name). Raises UserError like `explain`."""
-        return explain(self.model, self._image(request), **request.choice)[0], describe(self.model, **request.choice)
+    def map(self, request: MapRequest) -> Tensor:
+        """The map (H/P, W/P). Raises UserError like `explain`."""
+        return explain(self.model, self._image(request), **request.choice)[0]
 
     def test(self, request: MapRequest) -> tuple[Tensor, Faithfulness] | None:
         """(the map, its test); None if the request became stale, or after `close`."""

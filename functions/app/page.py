@@ -82,7 +82,7 @@ def build_page(actions: "Actions", title: str, caveats: Sequence[str], facts: Se
                                   show_progress="hidden", **private)
         if choices:
             method, layer, head = choices
-            method.input(lambda name: [gradio.update(visible=name == METHODS[0])] * 2, method, [layer, head],
+            method.input(lambda name: [gradio.update(visible=name == "attention")] * 2, method, [layer, head],
                          queue=False, **private)
     return page
 
@@ -143,15 +143,23 @@ class Actions:
             return None, "", ""
         found, reference = answer.read[number], self.predictor.reference
         similar = similar_html(found, self.read_gray, reference.typical_distance if reference else None)
+        assert found.probabilities is not None
         request = MapRequest(found, method)
-        if method == METHODS[0]:
+        if method == "attention":
             request = MapRequest(found, method, layer, None if head == MEAN else head)
+        elif method == "relevance":
+            request = MapRequest(found, method, target=int(found.probabilities.argmax()))
         try:
             with self.busy:
-                shares, caption = self.tests.map(request)
+                shares = self.tests.map(request)
         except UserError as error:
             return None, message_html(f"no map: {error}"), similar
-        return request, map_html(found, shares, caption, None), similar
+        return request, map_html(found, shares, self.caption(request), None), similar
+
+    def caption(self, request: MapRequest) -> str:
+        """For instance "relevance for AD"."""
+        name = describe(self.predictor.model, request.method, request.layer, request.head)
+        return name if request.target is None else f"{name} for {self.predictor.class_names[request.target]}"
 
     def test(self, request: MapRequest | None) -> Any:
         """The map with its tests of faithfulness; no change if it is no longer shown."""
@@ -159,4 +167,4 @@ class Actions:
         if request is None or tested is None or request.stale:
             return gradio.skip()
         shares, test = tested
-        return map_html(request.found, shares, describe(self.predictor.model, **request.choice), test)
+        return map_html(request.found, shares, self.caption(request), test)

@@ -49,6 +49,14 @@ def _number(kind: type, low: float, high: float = float("inf")):
     return convert
 
 
+def share(text: str) -> float:
+    """A share between 0 and 1, both excluded."""
+    value = _number(float, 0, 1)(text)
+    if value in (0, 1):
+        raise argparse.ArgumentTypeError(f'"{short(text)}" is not between 0 and 1, both excluded')
+    return value
+
+
 def mixing_alpha(text) -> float:
     """0 (off), or the parameter of a Beta distribution, which cannot be sampled in fp32 far below 0.01."""
     value = _number(float, 0, MAX_ALPHA)(text)

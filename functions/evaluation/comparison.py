@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import t
 
-from functions.evaluation.auroc import difference, mean_auroc
+from functions.evaluation.auroc import Estimate, difference, mean_auroc
 from functions.evaluation.evaluation import Difference
 from functions.evaluation.intervals import ENOUGH, LEVEL, mean_of_clusters
 from functions.evaluation.patients import has_two_sides, num_patients, scored_classes
@@ -13,12 +13,13 @@ PAIRED = ("accuracy", "balanced_accuracy", "auroc", "auroc_disease", "brier")
 
 
 def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
-           healthy: int | None = None) -> dict[str, Difference]:
+           healthy: int | None = None, constant: bool = False) -> dict[str, Difference]:
     """name → difference of the scores of p and q on the same patients with its 95 % interval; AUROCs with a p-value.
 
     Accuracy and Brier score by t over patients, balanced accuracy by t within classes, AUROCs by MOVER
     (`auroc.difference`; their p by DeLong), their mean over classes of ENOUGH patients. Where patients have several
-    labels, hence rows, the former two alone have one.
+    labels, hence rows, the former two alone have one. `constant`: q is the same for every patient, not just for these,
+    so that its AUROC is 0.5 without error.
     """
     classes, one_each = scored_classes(y, subjects), num_patients(subjects) == len(y)
     right = (p.argmax(axis=1) == y) * 1.0 - (q.argmax(axis=1) == y)
@@ -28,9 +29,10 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
     if len(classes) > 1:
         parts = [right[y == k] for k in classes]
         found["balanced_accuracy"] = (np.mean([part.mean() for part in parts]), *_mean_difference(parts))
-        found["auroc"] = _auroc_difference([(p[:, k], q[:, k], y == k) for k in classes])
+        found["auroc"] = _auroc_difference([(p[:, k], q[:, k], y == k) for k in classes], constant)
     if healthy is not None and has_two_sides(y == healthy, subjects):
-        found["auroc_disease"] = _auroc_difference([(-p[:, healthy], -q[:, healthy], y != healthy)])
+        found["auroc_disease"] = _auroc_difference([(-p[:, healthy], -q[:, healthy], y != healthy)],
+                                                 constant)
     result = {}
     for name, (gap, low, high, *chance) in found.items():
         mean_of_few = name == "auroc" and len(y) < ENOUGH and not p.shape[1] == len(classes) == 2
@@ -40,9 +42,12 @@ def paired(p: np.ndarray, q: np.ndarray, y: np.ndarray, subjects: np.ndarray,
     return {name: result[name] for name in PAIRED if name in result}
 
 
-def _auroc_difference(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[float, float, float, float]:
+def _auroc_difference(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+                      constant: bool) -> tuple[float, float, float, float]:
     """(difference, low, high, p) of the mean AUROCs of two networks, of (one's score, the other's, positive)s."""
     first, second = (mean_auroc([(part[i], part[2]) for part in parts]) for i in (0, 1))
+    if constant:
+        second = Estimate(0.5, 0.5, 0.5, np.zeros_like(first.influence))
     return first.value - second.value, *difference(first, second)
 
 

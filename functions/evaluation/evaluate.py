@@ -20,20 +20,22 @@ from functions.evaluation.stages import healthy_stage
 # 31:102712).
 TOO_GOOD_AUROC = 0.94
 TOO_GOOD_PATIENTS = 70     # about: an AUROC of 1 can have such an interval from 67 patients on (103 of sides 1:4)
+CONSTANT = "constant"      # the name of the baseline that always predicts the largest training class
 SIGNIFICANT = 0.05         # p below which permutations count as beaten: Fisher's convention
 SEEN_SUFFIX, TOO_GOOD = "on patients it was trained on", "too good: check the split"
 NO_VERDICT = "no verdict: the interval or the p-value is not defined for these patients"
 
 
 def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None, *, val: Predictions | None = None,
-             other: np.ndarray | None = None, nearest: Sequence[np.ndarray] | None = None, seen: bool = False,
-             permutations: int = RESAMPLES) -> Evaluation:
+             other: np.ndarray | None = None, rival: str = "", nearest: Sequence[np.ndarray] | None = None,
+             seen: bool = False, permutations: int = RESAMPLES) -> Evaluation:
     """All scores of test predictions; `largest` is the largest training class, `order` ranks the classes by stage.
 
     Without an `order` there is no kappa; if any patient is unknown, no patient scores, intervals, p-value or verdict.
     `val`: validation predictions, for the temperature; `other`: another network's probabilities (n, K) on the same
-    slices; `nearest`: the classes (n,) of the nearest images, as split and of other patients only; `seen`: the network
-    was trained on some of these patients; `permutations`: number of label permutations, 0 for no p-value and verdict.
+    slices, and `rival` its name (CONSTANT: always `largest`); `nearest`: the classes (n,) of the nearest images, as
+    split and of other patients only; `seen`: the network was trained on some of these patients; `permutations`: number
+    of label permutations, 0 for no p-value and verdict.
     """
     names, p, y = predictions.class_names, predictions.probabilities, predictions.labels
     healthy, constant = healthy_stage(names), names.index(largest)
@@ -50,7 +52,8 @@ def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None
                 predictions.rows(unit, vote)[0], labels, stages, healthy, classes, ids))
         if unit == "patient":
             scores = evaluate_patients(q, labels, ids, stages, constant, healthy, permutations, seen=seen)
-            against = {} if other is None else paired(q, predictions.rows(unit, other)[0], labels, ids, healthy)
+            against = {} if other is None else paired(
+                q, predictions.rows(unit, other)[0], labels, ids, healthy, rival == CONSTANT)
         else:
             scores = evaluate_slices(q, labels, ids, stages, constant, healthy, known)
         near = neighbour.get("as split", {}).get(unit, {})
@@ -58,9 +61,11 @@ def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None
             name: Score(**score, nearest=near.get(name, np.nan)) for name, score in _ordered(order, scores).items()},
             by_class(q, labels, ids, names, unit == "patient"))
     return Evaluation(
-        names, largest, primary_score(healthy), **units, order=[names[k] for k in order] if order else None,
+        names, largest, primary_score(healthy), units["slice"], units.get("patient"),
+        order=[names[k] for k in order] if order else None,
         permutations=permutations, aggregation=_aggregation(p, y, predictions.subjects, healthy) if known else {},
-        calibration=_calibration(predictions, val) if val else None, against=against, nearest_neighbour=neighbour,
+        calibration=_calibration(predictions, val) if val else None, against=against, rival=rival,
+        nearest_neighbour=neighbour,
         slices_per_patient=_slices_per_patient(predictions, healthy) if known else [],
         predicted=dict(zip(names, np.bincount(p.argmax(axis=1), minlength=len(names)).tolist(), strict=True)))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from functions.evaluation.clinical.results import Clinical, impossible
 from functions.runtime.errors import UserError, text_fault
 from functions.runtime.json_files import MAX_NAME, build, check, check_lengths, read_json
 
@@ -87,7 +88,7 @@ class Evaluation:
 
     `nearest_neighbour` holds the scores of the nearest image, "as split" and among "other patients", by unit;
     `slices_per_patient` the medians of healthy and of diseased patients, `predicted` the number of slices that are
-    predicted as each class.
+    predicted as each class. `against` is the difference to `rival`. `clinical` is of evaluate.py alone.
     """
 
     class_names: list[str]
@@ -100,9 +101,11 @@ class Evaluation:
     aggregation: dict[str, dict[str, Score]] = field(default_factory=dict)
     calibration: Calibration | None = None
     against: dict[str, Difference] = field(default_factory=dict)
+    rival: str = ""
     nearest_neighbour: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     slices_per_patient: list[float] = field(default_factory=list)
     predicted: dict[str, int] = field(default_factory=dict)
+    clinical: Clinical | None = None
 
     @property
     def units(self) -> dict[str, UnitScores]:
@@ -212,6 +215,7 @@ def _check_entries(evaluation: Evaluation, path: Path, key: str) -> None:
         "order": evaluation.order is not None and sorted(evaluation.order) != sorted(names),
         "predicted": not set(evaluation.predicted) <= set(names) or min(evaluation.predicted.values(), default=0) < 0,
         "permutations": not 0 <= evaluation.permutations <= MAX_COUNT,
+        "rival": text_fault(evaluation.rival, MAX_NAME),
         "slice.count": evaluation.slice.count < 1,
         "patient.count": evaluation.patient is not None and evaluation.patient.count < 1,
         "against": any(not (abs(gap.value) <= 2 or np.isnan(gap.value)) or gap.low > gap.high for gap in gaps),
@@ -220,6 +224,8 @@ def _check_entries(evaluation: Evaluation, path: Path, key: str) -> None:
             fitted.temperature > 0 and 0 <= fitted.ece_before <= 1 and 0 <= fitted.ece_after <= 1
             and all(len(point) == 3 for point in (*fitted.before, *fitted.after))),
     }
+    if evaluation.clinical and (name := impossible(evaluation.clinical)):
+        wrong[f"clinical.{name}"] = True
     if found := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise UserError(f'{path} is damaged: "{key}.{found[0]}" holds an impossible value')
 

@@ -23,7 +23,7 @@ SIMILAR = 0.5      # rank correlation with the maps of randomised weights that a
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """The tests of one map; `passes` needs both, and `caveat` is the line for the picture ("" if it passes).
+    """The tests of one map; `passes` needs all three, and `caveat` is the line for the picture ("" if it passes).
 
     `insertion` and `deletion` are areas under the curve of the class's probability while patches are shown or removed
     in the map's order, `random` the areas of random orders, `similarity` the rank correlations with the maps of
@@ -78,6 +78,13 @@ class Faithfulness:
         return f"fails the {', '.join(failed[:-1])} and {failed[-1]} tests"
 
 
+def check_counts(orders: int = ORDERS, copies: int = COPIES) -> None:
+    """Raises UserError for fewer random orders or randomised copies than the tests need."""
+    if orders < 1 / LEVEL - 1 or copies < 2:
+        raise UserError(f"{orders} random orders and {copies} randomised copies: the tests need at least "
+                        f"{1 / LEVEL - 1:.0f} and 2")
+
+
 def faithfulness(model: nn.Module, images: Tensor, method: str = "rollout", *, layer: int | None = None,
                  head: int | None = None, target: int | Tensor | None = None, orders: int = ORDERS,
                  copies: int = COPIES, seed: int = 0, update: Callable[[int], object] = lambda images: None,
@@ -96,9 +103,7 @@ def faithfulness(model: nn.Module, images: Tensor, method: str = "rollout", *, l
     like `explain`.
     Sources: Petsiuk, Das and Saenko 2018, arXiv 1806.07421; Adebayo et al. 2018, arXiv 1810.03292.
     """
-    if orders < 1 / LEVEL - 1 or copies < 2:
-        raise UserError(f"{orders} random orders and {copies} randomised copies: the tests need at least "
-                        f"{1 / LEVEL - 1:.0f} and 2")
+    check_counts(orders, copies)
     check_inference(model)
     check_choice(model, method, layer, head, target)
     maps = explain(model, images, method, layer=layer, head=head, target=target)

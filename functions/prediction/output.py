@@ -11,12 +11,14 @@ from typing import Any, BinaryIO, Protocol, TextIO
 
 from tqdm import tqdm
 
+from functions.checkpointing.run_names import check_file_writable
 from functions.prediction.rows import NO, UNKNOWN, ImageRow, PatientMeans, class_columns
 from functions.runtime.atomic_files import write_atomically, write_text
 from functions.runtime.csv_files import escape
-from functions.runtime.errors import printable
+from functions.runtime.errors import UserError, not_a_file, printable
 
 Row = Mapping[str, Any]
+IMAGES, PATIENTS, JSON = "path,subject,prediction,", "subject,slices,prediction,", '{"images": ['     # first in a file
 
 
 class Output(Protocol):
@@ -59,7 +61,7 @@ class JsonOutput:
         self.begun = False
 
     def image(self, row: Row) -> None:
-        self.stream.write(",\n" if self.begun else '{"images": [\n')
+        self.stream.write(",\n" if self.begun else f"{JSON}\n")
         self.stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False))
         self.begun = True
 
@@ -105,12 +107,46 @@ def remarks(row: Row) -> str:
     return f"  [{'; '.join(found)}]" if found else ""
 
 
+def files_of(out: Path) -> dict[Path, str]:
+    """The files that `report` writes for `out`, each with the beginning of its content.
+
+    Raises UserError for another ending than .csv and .json.
+    """
+    if (kind := out.suffix.lower()) not in (".csv", ".json"):
+        raise UserError(f"--out {out}: the file's ending must be .csv or .json")
+    return {out: JSON} if kind == ".json" else {out: IMAGES, out.with_name(f"{out.stem}_patients.csv"): PATIENTS}
+
+
+def check_files(out: Path, subjects: Path | None) -> None:
+    """Raises UserError if a file of `files_of` cannot be written, or exists and is not of `report`.
+
+    Predictions are overwritten; the table `subjects`, other files and those of a run's folder are not.
+    """
+    for file, beginning in files_of(out).items():
+        check_file_writable(file, "--out")
+        if (file.parent / "run.json").exists():
+            raise UserError(f"--out {out} is in a run's folder, among the run's own files: name another folder")
+        if file.exists() and subjects is not None and subjects.exists() and file.samefile(subjects):
+            raise UserError(f"--out {out} would overwrite --subjects {subjects}: name another file")
+        if file.exists() and (why := not_a_file(file)):
+            raise UserError(f"{file} is {why}: name another file with --out")
+        if file.exists() and not _begins(file, beginning):
+            raise UserError(f"{file} exists and holds no predictions: name another file with --out, or remove it")
+
+
+def _begins(file: Path, beginning: str) -> bool:
+    """Whether a file is empty or begins so."""
+    with file.open("rb") as opened:
+        return opened.read(len(beginning)) in (b"", beginning.encode())
+
+
 def report(rows: Iterable[ImageRow], total: int, class_names: Sequence[str], out: Path | None,
            late_notes: Callable[[], list[str]], tell: Callable[[str], object]) -> int:
     """Writes `total` rows to `out`, or to standard output, and a summary by `tell`; the number of rows with an error.
 
-    Standard output gets a table if it is a terminal, else CSV. A .csv file is accompanied by NAME_patients.csv. Files
-    are written atomically. `late_notes()` are printed after the rows.
+    Standard output gets a table if it is a terminal, else CSV. A .csv file is accompanied by NAME_patients.csv if any
+    patient is known; one of earlier predictions is removed otherwise. Files are written atomically. `late_notes()` are
+    printed after the rows.
     """
     means, counts = PatientMeans(), Counter[str]()
 
@@ -132,10 +168,12 @@ def report(rows: Iterable[ImageRow], total: int, class_names: Sequence[str], out
     elif out.suffix.lower() == ".json":
         write_atomically(out, lambda file: _as_text(file, lambda stream: write(JsonOutput(stream))))
     else:
-        patients = io.StringIO()
+        patients, (_, beside) = io.StringIO(), files_of(out)
         write_atomically(out, lambda file: _as_text(file, lambda stream: write(CsvOutput(stream, patients))))
         if means.sums:
-            write_text(out.with_name(f"{out.stem}_patients.csv"), patients.getvalue())
+            write_text(beside, patients.getvalue())
+        else:
+            beside.unlink(missing_ok=True)
     for note in (*late_notes(), summary(total, counts, means)):
         tell(note)
     return counts["unreadable"]

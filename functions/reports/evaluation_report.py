@@ -1,6 +1,7 @@
 """The files of an evaluation: predictions.csv, metrics.json, figures and report.html."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 from functions.checkpointing.run_folder import provenance, write_table
 from functions.evaluation.evaluation import Evaluation, Metrics, metrics_content
 from functions.evaluation.predictions import Predictions
+from functions.reports.clinical import text as clinical_text
+from functions.reports.clinical.figures import clinical_figures
 from functions.reports.evaluation_plots import Figures, main_figures, more_figures
 from functions.reports.evaluation_text import EvaluationContent, evaluation_content
 from functions.reports.html_page import FILE_DPI, picture, render, thumbnails
@@ -24,8 +27,12 @@ def page_content(evaluation: Evaluation, predictions: Predictions, main: Figures
                  read: Callable[[str], np.ndarray]) -> EvaluationContent:
     """All that a page shows of an evaluation; `read(path)` returns a gray image."""
     heading, worst = _worst_errors(predictions, read)
-    return evaluation_content(evaluation, [picture(*drawn) for drawn in main.values()], errors=heading,
+    content = evaluation_content(evaluation, [picture(*drawn) for drawn in main.values()], errors=heading,
                               more_figures=[picture(*drawn) for drawn in more.values()], worst=thumbnails(worst))
+    if evaluation.clinical is None:
+        return content
+    return replace(content, tables=[*content.tables, *clinical_text.tables(evaluation.clinical)],
+                   notes=[*content.notes, *clinical_text.notes(evaluation.clinical)])
 
 
 def _worst_errors(predictions: Predictions, read: Callable[[str], np.ndarray]) -> tuple[str, list]:
@@ -54,6 +61,8 @@ def write(out: Path, evaluation: Evaluation, predictions: Predictions, caveats: 
     metrics = Metrics(evaluation, caveats, checkpoint=checkpoint, data=data, run_id=run_id)
     write_json(out / "metrics.json", metrics_content(metrics) | provenance())
     main, more = (draw(evaluation, predictions, caveats) for draw in (main_figures, more_figures))
+    if evaluation.clinical:
+        more = clinical_figures(evaluation.clinical, predictions, caveats) | more
     for name, (figure, _) in (main | more).items():
         write_atomically(out / name, partial(figure.savefig, format="png", dpi=FILE_DPI))
     content = page_content(evaluation, predictions, main, more, read)

@@ -78,7 +78,7 @@ def _few(evaluation: Evaluation) -> str:
                      if 0 < row.patients < FEW)
 
 
-def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str, rival: str) -> list[str]:
+def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str) -> list[str]:
     """The printed lines of evaluate.py, the verdict on the primary score first."""
     out = [f"{checkpoint}: {', '.join(caveats)}" if caveats else checkpoint, headline(evaluation)]
     for unit, scored in evaluation.units.items():
@@ -102,7 +102,7 @@ def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str, rival
     for method, scores in evaluation.aggregation.items():
         out.append(f"  patients by {method}: balanced accuracy {with_interval(scores['balanced_accuracy'])}, "
                    f"AUROC {with_interval(scores['auroc'])}")
-    return out + [f"  minus {rival}, per patient, {name}: {value}" for name, value in _paired(evaluation)]
+    return out + [f"  minus {evaluation.rival}, per patient, {name}: {value}" for name, value in _paired(evaluation)]
 
 
 def _of_class(row: ClassScores) -> dict[str, str]:
@@ -231,7 +231,7 @@ def _tables(evaluation: Evaluation) -> list[tuple[str, list[Table]]]:
     made = [(f"Scores per {unit}", [_score_table(evaluation, unit, scored), _class_table(evaluation, unit, scored)])
             for unit, scored in evaluation.units.items()]
     if evaluation.against:
-        made.append(("Difference to the other run, on the same patients", [
+        made.append((f"Difference to {evaluation.rival or 'the other run'}, on the same patients", [
             Table(["score", "difference [95 % interval over patients]"], _paired(evaluation))]))
     if evaluation.aggregation:
         rows = [[method, *(with_interval(score) for score in scores.values())]

@@ -203,7 +203,8 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as interruption:
         _ignore_signals({})
         if not prefix:
-            _report(f"\ninterrupted: {printable(interruption) or 'no epoch had begun'}")
+            known = printable(interruption) or "no epoch had begun" * has_flag("--epochs")
+            _report(f"\ninterrupted{': ' * bool(known)}{known}")
         sys.exit(130)
     except BrokenPipeError:
         _ignore_signals({})

@@ -42,6 +42,9 @@ SAMPLE = (
     "split.csv NaN, half",
     "BOM, half",
     "'(all)'",
+    "names and special files --out a.json",
+    "s.csv --subjects s_patients.csv",
+    "tools.attention runs/done --dpi 999999",
 )
 
 
@@ -73,6 +76,14 @@ def test_there_are_at_least_four_hundred_inputs_each_named_once(cases):
     titles = [(case.title, case.script) for case in cases]
     assert len(titles) >= 400
     assert len(set(titles)) == len(titles)
+
+
+def test_the_judge_of_unreadable_images():
+    case = Case("images", "x", "predict", ["D"], must="work", unreadable=True)
+    for code, err, outcome in ((1, "note: 9 images: 1 unreadable, 0 seen\n", WORKED), (0, "", FAILED),
+                               (1, "note: 9 images: 0 unreadable, 0 seen\n", FAILED), (1, "error: D\n", FAILED)):
+        assert judge(case, code, "", err, {"D"})[0] == outcome
+    assert judge(Case("images", "x", "predict", ["D"]), 1, "", "note: 9 images: 1 unreadable\n", {"D"})[0] == FAILED
 
 
 @pytest.mark.parametrize(

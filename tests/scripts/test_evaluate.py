@@ -42,6 +42,21 @@ def test_a_runs_own_test_patients_give_its_own_predictions_again(drawn, run, cal
     assert all(min(Image.open(picture).size) > 300 for picture in (run / "evaluation").glob("*.png"))
 
 
+def test_a_run_is_compared_with_a_baseline_and_asked_for_predictive_values(run, call_evaluate):
+    code, out, err = call_evaluate("runs/ViTModel", "--against", "constant", "--prevalence", 0.1)
+    assert (code, err) == (0, "")
+    found = read_metrics(run / "evaluation/metrics.json").test
+    assert found.rival == "constant"
+    accuracy = found.patient.scores["accuracy"]
+    assert found.against["accuracy"].value == pytest.approx(accuracy.value - accuracy.constant)
+    assert "minus constant, per patient, accuracy" in out
+    assert "fewer than 5 healthy or fewer than 5 diseased test patients" in out
+    assert len(found.clinical.notes) == 1
+    code, _, err = call_evaluate("runs/ViTModel", "--against", "./constant")
+    assert (code, err.count("\n")) == (2, 1), "a folder, which does not exist"
+    assert call_evaluate("runs/ViTModel", "--prevalence", 1)[0] == 2
+
+
 def test_a_best_checkpoint_of_another_run_is_refused(run, call_train, call_evaluate, arguments, tmp_path):
     call_train("--epochs", 1, *arguments, "--seed", 5)
     (run / "best.pt").unlink()

@@ -43,9 +43,10 @@ def test_both_figures_and_the_tests_of_each_map(call_attention, finished, tmp_pa
 def test_named_images_and_a_checkpoint_alone(call_attention, finished, slices, tmp_path):
     (tmp_path / "alone.pt").write_bytes((finished / "best.pt").read_bytes())
     file = next(slices.glob("test/AD/*.png"))
-    code, _, err = call_attention("alone.pt", file, *QUICK)
+    (tmp_path / "=1\n.png").write_bytes(file.read_bytes())
+    code, _, err = call_attention("alone.pt", file, "=1\n.png", *QUICK, "--dpi", 40)
     assert code == 0, err
-    assert pd.read_csv(tmp_path / "attention" / "faithfulness.csv")["path"].tolist() == [str(file)]
+    assert pd.read_csv(tmp_path / "attention" / "faithfulness.csv")["path"].tolist() == [str(file), r"'=1\n.png"]
     code, _, err = call_attention("alone.pt", *QUICK)
     assert code == 2
     assert err.endswith(". is not a run's folder: name slices after the checkpoint\n")
@@ -68,14 +69,27 @@ def test_slices_are_of_other_patients_and_classes_take_turns(finished, tmp_path,
     (["nowhere.pt"], "checkpoint nowhere.pt: no such file"),
     (["RUN", "nowhere.png"], "nowhere.png"),
     (["RUN", "--orders", 18], "at least 19"),
-    (["RUN", "--count", 0], "--count and --dpi must be at least 1"),
+    (["RUN", "--count", 0], "--count 0: from 1 to 32"),
+    (["RUN", "--count", 33], "--count 33: from 1 to 32"),
+    (["RUN", *["a.png"] * 33], "33 slices: at most 32"),
+    (["RUN", "--dpi", 1201], "--dpi 1201: from 1 to 1200"),
     (["RUN", "--method", "gradcam"], "gradcam"),
 ])
-def test_bad_input_is_one_line(call_attention, finished, given, message):
+def test_bad_input_is_one_line_and_leaves_nothing(call_attention, finished, tmp_path, given, message):
     code, _, err = call_attention(*(finished if word == "RUN" else word for word in given), "--out", "new")
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_largest_figure_can_be_drawn():
+    """Matplotlib refuses figures of 2^16 pixels or more in either direction."""
+    from functions.explain.figures import COLUMN
+    from tools.attention import MAX_DPI, MAX_SHOWN
+
+    assert (COLUMN * MAX_SHOWN + 0.3) * MAX_DPI < 2**16
+    assert (COLUMN * 36 + 0.3) * MAX_DPI > 2**16
 
 
 def test_a_resnet_is_refused_with_the_reason(call_attention, tmp_path):

@@ -65,9 +65,9 @@ def write(folder, *names, content=b"x"):
 
 
 @pytest.mark.parametrize(("names", "content", "expected"), [
-    (("1.dcm", "2.DCM", "x.txt"), b"x", r"2 other files \(.dcm 2\): export the DICOM"),
-    (("IM0001", "1.2.840.113619.2"), bytes(128) + b"DICM", r"DICOM without an ending 2\): export the DICOM"),
-    (("a.nii.gz", "b.NII.GZ", "c.img"), b"x", r"\.nii\.gz 2, \.img 1\): export the slices of each volume"),
+    (("1.dcm", "2.DCM", "x.txt"), b"x", r"2 other files \(.dcm 2\): make slices of the DICOM"),
+    (("IM0001", "1.2.840.113619.2"), bytes(128) + b"DICM", r"DICOM without an ending 2\): make slices of the DICOM"),
+    (("a.nii.gz", "b.NII.GZ", "c.img"), b"x", r"\.nii\.gz 2, \.img 1\): make slices of the volumes"),
     (("a.npy",), b"x", r"\.npy 1\): save each array"),
     (("slices.tar.gz",), b"x", r"unpack"),
     (("scan1", "scan2"), b"x", r"no ending 2\): give the files the extension"),
@@ -88,7 +88,7 @@ def test_files_that_may_be_slices_are_a_warning_and_documents_are_not(folders):
     assert len(left_out) == 21
     assert len(warnings) == 1
     assert warnings[0].startswith(f"18 of 24 files in {folders['train'] / 'AD'} are left out, because they are not "
-                                  "images (.dcm 18): export")
+                                  "images (.dcm 18): make slices of the DICOM")
 
 
 @pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found",

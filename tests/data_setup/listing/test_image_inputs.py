@@ -40,6 +40,6 @@ def test_arguments_that_name_nothing_are_refused(tmp_path):
     (tmp_path / "scans" / "t1.nii.gz").write_bytes(b"x")
     for argument, complaint in (("nowhere", "nowhere: no such file or folder"), ("*.bmp", r"\*\.bmp matches no file"),
                                 ("empty", "empty: no image files"),
-                                ("scans", r"scans: no image files, but 1 others \(\.nii\.gz 1\): export the slices")):
+                                ("scans", r"scans: no image files, but 1 others \(\.nii\.gz 1\): make slices of")):
         with pytest.raises(UserError, match=complaint):
             list_inputs([argument])

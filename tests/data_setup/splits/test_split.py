@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_setup.splits.split import _strata, apply_split, count_table, hold_out, split_hash
+from data_setup.splits.split import apply_split, count_table, hold_out, split_hash, strata_of
 
 
 def people_table(counts, sizes, unknown=0.0, folders=("train",), by_person=True, seed=0):
@@ -151,7 +151,7 @@ def test_the_only_patient_of_a_class_trains_whatever_else_the_patient_is():
 def test_where_each_patient_has_one_class_the_strata_are_the_classes(counts, share):
     """So their splits are what they were before patients of several classes were pooled."""
     classes = pd.Series([(f"class{c}",) for c, people in enumerate(counts) for _ in range(people)])
-    assert _strata(classes, share).tolist() == [name for (name,) in classes]
+    assert strata_of(classes, share).tolist() == [name for (name,) in classes]
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,15 +18,21 @@ def found(predictor, new):
 def test_a_map_and_its_test_are_those_of_explain(predictor, found):
     tests = MapTests(predictor.model)
     request = MapRequest(found, "attention", layer=0, head=2)
-    shares, name = tests.map(request)
+    shares = tests.map(request)
     assert torch.equal(shares, explain(predictor.model, found.image[None], "attention", layer=0, head=2)[0])
-    assert name == "attention, layer 1 of 2, head 3 of 3"
     tested, test = tests.test(request)
     _, [expected] = faithfulness(predictor.model, found.image[None], "attention", layer=0, head=2)
     np.testing.assert_allclose(tested, shares)
     assert test == expected
     with pytest.raises(UserError, match="layer 9 does not exist"):
         tests.map(MapRequest(found, "attention", layer=9))
+
+
+def test_relevance_is_for_the_class_of_the_request(predictor, found):
+    for target in range(3):
+        request = MapRequest(found, "relevance", target=target)
+        expected = explain(predictor.model, found.image[None], "relevance", target=target)[0]
+        assert torch.equal(MapTests(predictor.model).map(request), expected)
 
 
 def test_a_test_that_is_no_longer_wanted_ends_at_the_next_forward_pass(predictor, found):

@@ -57,18 +57,20 @@ def test_uploads_are_deleted_after_the_answer_also_of_what_cannot_be_predicted(a
 def test_a_new_map_makes_the_one_before_stale_and_its_test_changes_nothing(actions, new, drawn_maps):
     answer = actions.predictor.answer([new("a.png", 1), new("b.png", 2)])
     first, overlay, similar = actions.show(None, answer, 0)
-    assert first.choice == {"method": METHOD, "layer": None, "head": None}
-    assert (f"a.png: {METHOD}" in overlay, similar.count("<figure>")) == (True, 5)
+    target = int(answer.read[0].probabilities.argmax())
+    assert first.choice == {"method": METHOD, "layer": None, "head": None, "target": target}
+    assert f"a.png: relevance for {actions.predictor.class_names[target]};" in overlay
+    assert similar.count("<figure>") == 5
     second, overlay, _ = actions.show(first, answer, 1, "attention", 0, MEAN)
     assert (first.stale, second.stale) == (True, False)
-    assert second.choice == {"method": "attention", "layer": 0, "head": None}
+    assert second.choice == {"method": "attention", "layer": 0, "head": None, "target": None}
     assert second.found.name == "b.png"
-    assert "attention, layer 1 of 2, mean of 3 heads" in overlay
+    assert "b.png: attention, layer 1 of 2, mean of 3 heads;" in overlay
     assert actions.test(first) == SKIPPED
     assert actions.test(None) == SKIPPED
     assert "not tested yet" not in actions.test(second)
     third, overlay, _ = actions.show(second, answer, 1, "rollout", 0, 1)
-    assert third.choice == {"method": "rollout", "layer": None, "head": None}
+    assert third.choice == {"method": "rollout", "layer": None, "head": None, "target": None}
 
 
 @pytest.fixture

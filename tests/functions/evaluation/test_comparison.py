@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import accuracy_score
 
+from functions.evaluation.auroc import auroc, auroc_interval
 from functions.evaluation.comparison import paired
 from tests.functions.evaluation.cohorts import people_of
 
@@ -22,6 +24,19 @@ def test_two_networks_are_compared_on_the_same_patients():
     itself = paired(p, p, y, who, 1)
     assert all(row.value == 0 for row in itself.values())
     assert not any(row.low < 0 or row.high > 0 for row in itself.values())
+
+
+def test_the_difference_to_a_constant_is_the_interval_of_the_auroc_itself():
+    """A constant has AUROC 0.5 without error; a network that happens to be constant here does not."""
+    p, y, who = people_of(3, people=80, signal=0.9)
+    always = np.eye(3)[np.ones(80, dtype=int)]
+    found = paired(p, always, y, who, 1, constant=True)["auroc_disease"]
+    value, influence = auroc(-p[:, 1], y != 1)
+    low, high = auroc_interval(value, int((y != 1).sum()), int((y == 1).sum()))
+    assert (found.value, found.low, found.high) == pytest.approx((value - 0.5, low - 0.5, high - 0.5))
+    assert found.p == pytest.approx(2 * norm.sf(abs(value - 0.5) / np.sqrt((influence**2).sum())))
+    network = paired(p, always, y, who, 1)["auroc_disease"]
+    assert network.low < found.low < found.high < network.high
 
 
 def test_differences_are_of_patients_and_those_of_mean_aurocs_of_thirty():

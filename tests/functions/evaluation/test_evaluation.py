@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from functions.evaluation.clinical.clinical import clinical
 from functions.evaluation.evaluate import evaluate
 from functions.evaluation.evaluation import Metrics, Score, _check_score, metrics_content, read_metrics
 from functions.evaluation.predictions import Predictions
@@ -50,6 +51,8 @@ def test_what_an_evaluation_writes_is_read_as_it_was(tmp_path):
     predictions = Predictions(paths, who, y, p, ["Mild", "NonDemented", "Severe"])
     test = evaluate(predictions, "Mild", [1, 0, 2], val=predictions, other=np.roll(p, 1, axis=0),
                     nearest=(y, np.roll(y, 3)), permutations=20)
+    test = replace(test, clinical=clinical(predictions, predictions, 0.1), rival="four_numbers")
+    assert test.clinical.operating_point
     metrics = Metrics(test, ["LEAKY SPLIT"], best_epoch=3, probe=replace(test, calibration=None), checkpoint="best.pt")
     write_json(tmp_path / "metrics.json", metrics_content(metrics) | {"command": "evaluate.py"})
     np.testing.assert_equal(metrics_content(read_metrics(tmp_path / "metrics.json")), metrics_content(metrics))
@@ -69,7 +72,7 @@ def test_what_an_evaluation_writes_is_read_as_it_was(tmp_path):
     ("test/patient/scores/auroc_disease/value", float("inf")), ("test/patient/scores/auroc_disease/value", True),
     ("best_epoch", 2.0), ("best_epoch", 0), ("caveats", "LEAKY SPLIT"), ("caveats", [1]), ("caveats", GONE),
     ("probe", []), ("commit", 3), ("test/largest", 0), ("test/calibration", {"temperature": 1}), ("version", 3),
-    ("version", "2"),
+    ("version", "2"), ("test/clinical", {"prevalence": 2}), ("test/rival", 3),
 ])
 def test_damaged_metrics_are_one_line_with_file_and_key(key, value, tmp_path):
     path = written(tmp_path, broken(METRICS, key, value))

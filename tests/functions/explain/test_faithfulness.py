@@ -37,6 +37,15 @@ def bright_map():
     return shares
 
 
+def test_a_map_passes_only_if_it_passes_each_of_the_three_tests():
+    random = tuple(np.linspace(0.4, 0.6, 39))
+    for insertion, deletion, similar in itertools.product((0.7, 0.5), (0.3, 0.5), (0.1, 0.8)):
+        result = Faithfulness(insertion, deletion, random, (similar, similar + 0.01))
+        each = (result.passes_insertion, result.passes_deletion, result.passes_randomisation)
+        assert each == (insertion == 0.7, deletion == 0.3, similar == 0.1)
+        assert result.passes == all(each) == (result.caveat == "")
+
+
 def test_the_curves_show_the_first_patches_of_each_order(make):
     """Against pixels set one patch at a time, on a non-square grid."""
     model, image = make("ours"), torch.randn(1, 8, 12)

@@ -29,6 +29,15 @@ def test_false_alarms_are_as_stated_and_others_are_found(normal):
     assert (fitted[0].ratios(strange) > 1).mean() > 0.9
 
 
+def test_the_threshold_is_a_quantile_of_validation_not_of_training(normal):
+    """Validation slices are of other patients, and farther from the training slices than these from their own mean."""
+    train, val = normal(300), 2 * normal(59)
+    novelty = fit_novelty(train, val)
+    assert novelty.threshold == np.sort(novelty.distances(val))[56]                  # ⌈60 · 0.95⌉ = 57th of 59
+    assert novelty.threshold > 1.2 * np.quantile(novelty.distances(train), 0.95)
+    assert fit_novelty(train, val[:9]).threshold == novelty.distances(val[:9]).max()
+
+
 def test_few_slices_and_features_without_variance(normal):
     few = np.c_[normal(3), np.zeros((3, 20))]                         # 26 features of three slices
     novelty = fit_novelty(few, few[:2])

@@ -1,13 +1,15 @@
 import csv
 import io
 import json
+import os
 
 import numpy as np
 import pytest
 
-from functions.prediction.output import CsvOutput, JsonOutput, TableOutput, report
+from functions.prediction.output import CsvOutput, JsonOutput, TableOutput, check_files, report
 from functions.prediction.rows import ImageRow, PatientMeans
 from functions.runtime.csv_files import unescape
+from functions.runtime.errors import UserError
 
 CLASSES = ["AD", "=CN"]
 ROWS = [ImageRow("=a,\n.png", "s1", np.array([0.25, 0.75]), "no", "colour", 1.5), ImageRow("b.png", error="empty file"),
@@ -71,3 +73,32 @@ def test_a_file_is_complete_or_absent(tmp_path, name):
         report(stopped(), 3, CLASSES, tmp_path / name, list, notes.append)
     assert (tmp_path / name).read_bytes() == before
     assert not list(tmp_path.glob(".*"))
+
+
+def test_only_predictions_are_overwritten(tmp_path):
+    out, beside = tmp_path / "a.csv", tmp_path / "a_patients.csv"
+    for file in (out, tmp_path / "a.json"):
+        check_files(file, None)
+        report(iter(ROWS), 3, CLASSES, file, list, lambda note: None)
+        check_files(file, None)
+    beside.write_text("path,subject\na.png,s1\n")
+    for name, subjects, message in (("a.csv", beside, "would overwrite --subjects"),
+                                    ("a.csv", None, "a_patients.csv exists and holds no predictions"),
+                                    ("a_patients.csv", None, "a_patients.csv exists and holds no predictions")):
+        with pytest.raises(UserError, match=message):
+            check_files(tmp_path / name, subjects)
+    check_files(tmp_path / "a.json", beside)
+    beside.unlink()
+    beside.mkdir()
+    with pytest.raises(UserError, match=r"a_patients\.csv is a folder"):
+        check_files(out, None)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match="a pipe"):
+        check_files(tmp_path / "pipe.csv", None)
+
+
+def test_patients_of_earlier_predictions_do_not_remain_beside_new_ones(tmp_path):
+    report(iter(ROWS), 3, CLASSES, tmp_path / "a.csv", list, lambda note: None)
+    assert (tmp_path / "a_patients.csv").exists()
+    report(iter(ROWS[1:2]), 1, CLASSES, tmp_path / "a.csv", list, lambda note: None)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]

@@ -1,12 +1,15 @@
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from functions.checkpointing.checkpoint import save_checkpoint
 from functions.prediction import reference as module
-from functions.prediction.reference import NAME, Reference, find_reference, load_reference, thinned
+from functions.prediction.reference import NAME, Reference, find_reference, load_reference, reference_maker, thinned
 from functions.runtime.errors import UserError
 
 CHECKPOINT = {"run_id": "a", "epoch": 3, "class_names": ["AD", "CN"]}
@@ -18,6 +21,30 @@ def reference():
     train, val = (torch.randn(count, 4, generator=generator) for count in (30, 8))
     return Reference(train, val, [f"{n}.png" for n in range(30)], ["AD"] * 30, torch.full((8, 2), 0.5), [0, 1] * 4,
                      True, "a", 3)
+
+
+def test_training_and_validation_slices_are_not_confused(monkeypatch):
+    """File n has the features (n, -n) and the probability n/100 of its second class; three training slices suffice."""
+    monkeypatch.setattr(module, "MAX_SLICES", 3)
+    known = pd.DataFrame({"path": [f"{n}" for n in range(8)], "class": ["AD", "CN"] * 4,
+                          "split": ["val", "train", "train", "val", "train", "train", "train", "val"]})
+
+    def stream(paths, coloured=None):
+        for start in range(0, len(paths), 2):
+            part = [float(path) for path in paths[start:start + 2]]
+            yield SimpleNamespace(pixels=torch.tensor(part), coloured=[n == coloured for n in part])
+
+    def extract(n):
+        return torch.stack([1 - n / 100, n / 100], dim=1), torch.stack([n, -n], dim=1)
+
+    for coloured, gray in ((None, True), (4, False), (7, False)):
+        made = reference_maker(known, partial(stream, coloured=coloured), extract, CHECKPOINT)()
+        assert (made.paths, made.labels, made.val_labels) == (["1", "4", "6"], ["CN", "AD", "AD"], [0, 1, 1])
+        assert made.train.tolist() == [[1, -1], [4, -4], [6, -6]]
+        assert made.val.tolist() == [[0, 0], [3, -3], [7, -7]]
+        np.testing.assert_allclose(made.val_probabilities[:, 1], [0, 0.03, 0.07])
+        assert (made.gray, made.run_id, made.epoch) == (gray, "a", 3)
+    assert reference_maker(known[:0], stream, extract, CHECKPOINT) is None
 
 
 def test_it_is_made_once_and_read_afterwards(reference, tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from functions.evaluation.clinical.clinical import clinical
 from functions.evaluation.evaluate import evaluate
 from functions.evaluation.evaluation import read_metrics
 from functions.reports.evaluation_plots import main_figures, more_figures
@@ -25,7 +26,7 @@ def evaluation():
     """With everything that evaluate.py can give."""
     test = predictions()
     other = np.full_like(test.probabilities, 1 / 3)
-    return evaluate(test, "NonDemented", [1, 2, 0], val=predictions("val"), other=other,
+    return evaluate(test, "NonDemented", [1, 2, 0], val=predictions("val"), other=other, rival="runs/y",
                     nearest=(test.labels, np.roll(test.labels, 1)))
 
 
@@ -75,7 +76,7 @@ def test_without_an_order_of_stages_there_is_no_kappa_anywhere():
 def test_without_known_patients_there_is_nothing_about_patients():
     found, test = unknown()
     assert (found.patient, found.aggregation, found.against) == (None, {}, {})
-    text = "\n".join(lines(found, ["PATIENTS UNKNOWN"], "x.pt", ""))
+    text = "\n".join(lines(found, ["PATIENTS UNKNOWN"], "x.pt"))
     assert "no verdict: the patients are unknown" in text
     assert "no interval, no p-value and no verdict" in text
     assert "per patient" not in text
@@ -94,7 +95,7 @@ def test_figures_show_no_shares_of_classes_with_few_patients():
         assert ["%" in text for text in shown] == [True] * 3 + [False] * 3 + [True] * 3, "the second stage"
         [hatched] = figures(found, test, [])[name][0].axes[0].patches
         assert (hatched.get_hatch(), hatched.get_y(), hatched.get_width()) == ("///", 0.5, 3)
-    text = "\n".join(lines(found, [], "x.pt", ""))
+    text = "\n".join(lines(found, [], "x.pt"))
     assert re.search(r"VeryMildDemented +3 patients  counts only: fewer than 5 patients", text)
     assert "not scored, fewer than 5 patients, and excluded from means over classes: VeryMildDemented 3" in text
 
@@ -121,18 +122,19 @@ def test_the_curve_shows_the_interval_of_the_table_and_none_where_that_has_none(
 
 
 def test_it_is_printed_and_written(evaluation, tmp_path):
-    text = "\n".join(lines(evaluation, ["LEAKY SPLIT"], "runs/x/best.pt", "runs/y"))
+    text = "\n".join(lines(evaluation, ["LEAKY SPLIT"], "runs/x/best.pt"))
     for words in ("LEAKY SPLIT", "per patient, n = 40",
                   "better than always predicting NonDemented",
                   "its minimum is 1/2001", "minus runs/y, per patient", "always: always predicting NonDemented",
                   "temperature", "permuted", "nearest"):
         assert words in text, words
     test = predictions()
-    write(tmp_path / "out", evaluation, test, ["LEAKY SPLIT"], "runs/x/best.pt",
+    answered = replace(evaluation, clinical=clinical(test, predictions("val"), 0.1))
+    write(tmp_path / "out", answered, test, ["LEAKY SPLIT"], "runs/x/best.pt",
           lambda path: np.zeros((20, 16), np.uint8), None)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "predictions.csv", "metrics.json", "report.html", "confusion_patients.png", "confusion_slices.png", "roc.png",
-        "reliability.png", "stages.png"}
+        "reliability.png", "stages.png", "precision_recall.png", "calibration.png", "decision_curve.png"}
     metrics = read_metrics(tmp_path / "out/metrics.json")
     assert (metrics.caveats, metrics.checkpoint) == (["LEAKY SPLIT"], "runs/x/best.pt")
     assert metrics.test.patient.scores["accuracy"] == evaluation.patient.scores["accuracy"] or np.isnan(
@@ -144,7 +146,7 @@ def test_it_is_printed_and_written(evaluation, tmp_path):
         assert Image.open(tmp_path / "out" / name).width == size * 300, "for print"
     shown = " ".join(read(page).text)
     for words in ("LEAKY SPLIT", "Worst errors", "better than always predicting NonDemented", "sensitivity",
-                  "runs/x/best.pt"):
+                  "runs/x/best.pt", "PPV at a prevalence of 10.0%", "Net benefit of treating"):
         assert words in shown
     table = pd.read_csv(tmp_path / "out/predictions.csv")
     assert len(table) == 200

@@ -96,7 +96,7 @@ def test_the_summary_names_classes_with_too_few_patients():
 def test_the_page_begins_with_the_answer_and_the_figures_and_holds_tables_and_the_comparison(evaluation):  # noqa: F811
     made, shown = page(evaluation, predictions())
     headings = ["Scores per patient", "Classes, per patient", "Scores per slice", "Classes, per slice",
-                "Difference to the other run, on the same patients", "Aggregation of slices to patients",
+                "Difference to runs/y, on the same patients", "Aggregation of slices to patients",
                 "Notes on the scores", "Further figures", "Worst errors"]
     places = [made.index(f">{heading}") for heading in headings]
     assert places == sorted(places)
@@ -118,7 +118,7 @@ def test_notes_stand_on_the_page_once_and_unit_by_unit_nowhere(evaluation):  # n
 
 def test_classes_are_in_stage_order_wherever_they_are_listed(evaluation):  # noqa: F811
     staged = [NAMES[1], NAMES[2], NAMES[0]]
-    listed = [line.split()[0] for line in lines(evaluation, [], "x.pt", "") if line.split()[0] in NAMES]
+    listed = [line.split()[0] for line in lines(evaluation, [], "x.pt") if line.split()[0] in NAMES]
     assert listed == staged
     for _, tables in evaluation_content(evaluation, []).tables[:2]:
         assert [row[0] for row in tables[1].rows] == staged
@@ -144,7 +144,7 @@ def test_the_floor_of_p_is_that_of_the_permutations_that_were_made():
     few = evaluate(test, NAMES[1], [1, 2, 0], other=test.probabilities, permutations=49)
     assert few.patient.scores["auroc_disease"].p == 1 / 50
     shown = page(few)[1]
-    for text in ("\n".join(lines(few, [], "x.pt", "")), shown):
+    for text in ("\n".join(lines(few, [], "x.pt")), shown):
         assert "its minimum is 1/50 = 0.02" in text
         assert "0.0005" not in text
         assert "2,000" not in text

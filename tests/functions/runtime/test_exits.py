@@ -12,7 +12,13 @@ from torch._utils import ExceptionWrapper
 
 from functions.runtime import exits
 from functions.runtime.errors import UserError, not_a_file
-from functions.runtime.exits import one_line_errors, one_line_message, raise_if_interrupted, signals_ignored
+from functions.runtime.exits import (
+    one_line_errors,
+    one_line_message,
+    raise_if_interrupted,
+    set_flags,
+    signals_ignored,
+)
 from tests.conftest import ROOT
 
 
@@ -45,6 +51,18 @@ def end_of(error):
 def test_a_users_mistake_is_one_line_with_its_code(capsys, error, code, line):
     assert end_of(error) == code
     assert capsys.readouterr().err == line
+
+
+def test_an_interrupted_script_without_epochs_speaks_of_none(capsys):
+    def stopped(flags):
+        with one_line_errors():
+            set_flags(flags)
+            raise KeyboardInterrupt
+
+    for flags, line in ((["--out"], "\ninterrupted\n"), (["--epochs"], "\ninterrupted: no epoch had begun\n")):
+        with pytest.raises(SystemExit) as end:
+            stopped(flags)
+        assert (end.value.code, capsys.readouterr().err) == (130, line)
 
 
 def test_of_several_processes_the_others_say_who_they_are_and_are_silent_when_all_are_stopped(capsys, monkeypatch):

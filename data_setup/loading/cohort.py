@@ -1,0 +1,72 @@
+"""All slices of a data set with their patients, divided into folds, and the split of each fold."""
+
+import hashlib
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_setup.listing.class_folders import list_slices
+from data_setup.listing.data_folders import find_folders
+from data_setup.loading.dataloaders import assign_subjects
+from data_setup.splits.folds import patient_folds
+from data_setup.splits.split import VAL_SHARE, hold_out
+from functions.runtime.errors import UserError
+
+
+class Cohort:
+    """Slices, `table` with the columns path, class, subject, and their folds (R, slices)."""
+
+    def __init__(self, table: pd.DataFrame, folds: np.ndarray, notes: tuple[str, ...] = ()):
+        self.table, self.folds, self.notes = table, folds, notes
+        self.class_names = sorted(table["class"].unique())
+
+    @property
+    def num_patients(self) -> int:
+        return int(self.table["subject"].nunique())
+
+    @property
+    def fold_table(self) -> pd.DataFrame:
+        """path, class, subject, and the fold of each repeat, counted from 1."""
+        names = [f"repeat_{number}" for number in range(1, len(self.folds) + 1)]
+        return self.table.join(pd.DataFrame(self.folds.T + 1, columns=names))
+
+    @property
+    def digest(self) -> str:
+        """A hash of the slices' paths, classes, patients and folds."""
+        return hashlib.sha256(self.fold_table.to_csv(index=False).encode()).hexdigest()
+
+    def splits(self, seed: int) -> Iterator[tuple[int, int, pd.DataFrame]]:
+        """(repeat, fold, table with the column split) of every fold, counted from 0.
+
+        The fold's patients are test, and val is held out from the others by patient.
+        """
+        for repeat, folds in enumerate(self.folds):
+            for fold in range(int(folds.max()) + 1):
+                others = np.flatnonzero(folds != fold)
+                rows = self.table.iloc[others]
+                held = hold_out(rows["class"].tolist(), rows["subject"].tolist(), VAL_SHARE, seed)
+                split = np.full(len(folds), "test", dtype=object)
+                split[others] = np.where(held, "val", "train")
+                yield repeat, fold, self.table.assign(split=split)
+
+
+def read_cohort(settings: Namespace, folds: int, repeats: int, seed: int) -> Cohort:
+    """The slices of a training script's data folders, pooled whatever folder they are in, divided into folds.
+
+    UserError if the patient of a slice is unknown: a cross-validation over slices would test patients that were
+    trained on.
+    """
+    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
+    named = {"train": folders.train, "val": folders.val, "test": folders.test}
+    table = list_slices({name: Path(folder) for name, folder in named.items() if folder is not None}).table
+    table["subject"], notes = assign_subjects(table["path"].tolist(), settings.subjects, settings.subject_pattern,
+                                              False)
+    if unknown := int(table["subject"].isna().sum()):
+        raise UserError(f"the patients of {unknown} of {len(table)} slices are unknown: a cross-validation needs them, "
+                        "give --subjects FILE or --subject_pattern X")
+    table = table[["path", "class", "subject"]].sort_values("path", ignore_index=True)
+    return Cohort(table, patient_folds(table["class"].tolist(), table["subject"].tolist(), folds, repeats, seed),
+                  (*folders.notes, *notes))

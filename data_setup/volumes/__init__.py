@@ -1,0 +1,1 @@
+"""Volumes (NIfTI, Analyze, DICOM) to slices in class folders: what `tools/prepare_data.py` is made of."""

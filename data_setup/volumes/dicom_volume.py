@@ -1,0 +1,150 @@
+"""The files of one DICOM series as a volume.
+
+Intensities: stored value → modality LUT or rescale slope and intercept of each file
+(`pydicom.pixels.apply_modality_lut`) → negated for MONOCHROME1 → a window for the volume by percentiles (`slices.py`).
+The window or VOI LUT in the header is not applied: it is a setting of a display and may differ from slice to slice. The
+percentile window takes its place.
+
+Places: files are sorted by ImagePositionPatient projected on the normal of the slices, never by number or name.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_setup.volumes.packages import need
+from data_setup.volumes.volume import Volume, VolumeError, make_volume
+
+SAME = 0.01             # mm: positions that are closer are one
+UNEVEN = 0.1            # share of the distance between slices, by which distances may differ
+SHEAR = 1.0             # degrees between the stack's direction and the normal of its slices
+PLUGINS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One slice: where it is (LPS, mm), its in-plane directions (6,), pixel spacing (rows, columns), its values."""
+
+    position: np.ndarray
+    directions: np.ndarray
+    spacing: tuple[float, float]
+    values: np.ndarray              # (rows, columns), after the modality LUT
+
+
+def read_dicom(files: list[Path]) -> Volume:
+    """The volume of one series, single-frame or enhanced multi-frame; VolumeError with the reason if it has none."""
+    planes = [plane for path in files for plane in _planes(path)]
+    if len(planes) < 2:
+        raise VolumeError("one slice only")
+    for what, values in (("sizes", [plane.values.shape for plane in planes]),
+                         ("pixel spacings", [tuple(np.round(plane.spacing, 3)) for plane in planes])):
+        if len(set(values)) > 1:
+            raise VolumeError(f"its slices have {len(set(values))} {what}")
+    first = planes[0].directions
+    if any(np.abs(plane.directions - first).max() > 1e-3 for plane in planes):
+        raise VolumeError("its slices have several orientations (a localiser?)")
+    normal = np.cross(first[:3], first[3:])
+    order = np.argsort([plane.position @ normal for plane in planes], kind="stable")
+    planes, notes = _without_duplicates([planes[index] for index in order], normal)
+    step = _step(planes, normal)
+    affine = np.eye(4)
+    affine[:3, 0] = first[:3] * planes[0].spacing[1]        # along a row: the column index grows
+    affine[:3, 1] = first[3:] * planes[0].spacing[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = planes[0].position
+    data = np.stack([plane.values.T for plane in planes], axis=2)
+    return make_volume(data, LPS_TO_RAS @ affine, tuple(notes))
+
+
+def _planes(path: Path) -> list[Plane]:
+    """The slices of one file."""
+    try:
+        header = need("pydicom").dcmread(path, force=True)
+        if int(header.get("SamplesPerPixel", 1)) != 1:
+            raise VolumeError("its pixels are colours, not intensities")
+        return _frames(header, _pixels(header)) if "PerFrameFunctionalGroupsSequence" in header else [
+            _plane(header, header, header, header, _pixels(header))]
+    except (VolumeError, MemoryError):
+        raise
+    except Exception as error:          # pydicom and its decoders raise many kinds for damaged files
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise VolumeError(f"a file of the series cannot be read: {reason}") from error
+
+
+def _pixels(header) -> np.ndarray:
+    """The stored values; VolumeError that names the packages which a compressed transfer syntax needs."""
+    pixels = need("pydicom.pixels")
+    syntax = header.file_meta.TransferSyntaxUID if "TransferSyntaxUID" in getattr(header, "file_meta", ()) else None
+    if syntax is not None and syntax.is_compressed:
+        decoder = pixels.get_decoder(syntax)
+        if not decoder.is_available:
+            raise VolumeError(f"compressed as {syntax.name}: {PLUGINS}")
+    if header.get("NumberOfFrames", 1) not in (None, 1) and "PerFrameFunctionalGroupsSequence" not in header:
+        raise VolumeError("frames without positions (a film or a derived file)")
+    if syntax is None:                  # no file meta information: the default of DICOM
+        header.file_meta = getattr(header, "file_meta", None) or need("pydicom.dataset").FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = need("pydicom.uid").ImplicitVRLittleEndian
+    return header.pixel_array
+
+
+def _frames(header, values: np.ndarray) -> list[Plane]:
+    """The slices of an enhanced multi-frame file; what a frame does not say, the shared groups say."""
+    [shared] = header.get("SharedFunctionalGroupsSequence") or [need("pydicom").Dataset()]
+    planes = []
+    frames = values if values.ndim == 3 else values[None]
+    for group, frame in zip(header.PerFrameFunctionalGroupsSequence, frames, strict=True):
+        def item(name, group=group):
+            found = group.get(name) or shared.get(name)
+            return found[0] if found else need("pydicom").Dataset()
+
+        rescale = item("PixelValueTransformationSequence")
+        rescale.PhotometricInterpretation = header.PhotometricInterpretation
+        planes.append(_plane(item("PlanePositionSequence"), item("PlaneOrientationSequence"),
+                             item("PixelMeasuresSequence"), rescale, frame))
+    return planes
+
+
+def _plane(position, orientation, measures, rescale, values: np.ndarray) -> Plane:
+    for name, found in (("ImagePositionPatient", position), ("ImageOrientationPatient", orientation),
+                        ("PixelSpacing", measures)):
+        if not found.get(name):
+            raise VolumeError(f"its orientation is not known: a slice has no {name}")
+    values = np.asarray(need("pydicom.pixels").apply_modality_lut(values, rescale), dtype=np.float32)
+    if rescale.get("PhotometricInterpretation") == "MONOCHROME1":
+        values = -values
+    return Plane(np.array(position.ImagePositionPatient, float), np.array(orientation.ImageOrientationPatient, float),
+                 tuple(map(float, measures.PixelSpacing)), values)
+
+
+def _without_duplicates(planes: list[Plane], normal: np.ndarray) -> tuple[list[Plane], list[str]]:
+    """Of identical slices at one place one is kept; VolumeError if slices at one place differ."""
+    kept: list[Plane] = []
+    for plane in planes:
+        if kept and abs((plane.position - kept[-1].position) @ normal) < SAME:
+            if not np.array_equal(plane.values, kept[-1].values):
+                raise VolumeError("4-D: several different slices at one place (echoes, time points or directions)")
+            continue
+        kept.append(plane)
+    dropped = len(planes) - len(kept)
+    return kept, [f"{dropped} duplicate slices dropped"] * bool(dropped)
+
+
+def _step(planes: list[Plane], normal: np.ndarray) -> np.ndarray:
+    """The vector in mm from a slice to the next, (3,); VolumeError for gaps and for a sheared stack."""
+    if len(planes) < 2:
+        raise VolumeError("one slice only")
+    positions = np.array([plane.position for plane in planes])
+    distances = np.diff(positions @ normal)
+    usual = float(np.median(distances))
+    if (wide := distances > usual * (1 + UNEVEN)).any() or (distances < usual * (1 - UNEVEN)).any():
+        missing = int(np.rint(distances[wide] / usual - 1).sum())
+        raise VolumeError(f"gaps: {wide.sum()} distances between slices exceed the usual {usual:.2f} mm, "
+                          f"about {missing} slices are missing" if wide.any() else
+                          f"its slices are unevenly spaced, {distances.min():.2f} to {distances.max():.2f} mm")
+    step = (positions[-1] - positions[0]) / (len(planes) - 1)
+    angle = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1)))
+    if angle > SHEAR:
+        raise VolumeError(f"a sheared stack: its slices are shifted by {angle:.1f} degrees (tilted gantry)")
+    return step

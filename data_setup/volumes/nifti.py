@@ -1,0 +1,99 @@
+"""NIfTI and Analyze files as volumes.
+
+Analyze has no orientation. The three kinds of OASIS-1 files have their own, known from three converters that agree
+(Clinica, the reorientation script for SPM by G. Ridgway, and the recipe of brainder.org for FSL):
+
+| file | axes |
+|---|---|
+| `OAS1_0001_MR1_mpr-1_anon`, `…_sbj_111` | A S L: sagittal slices, whatever the header says |
+| `…_111_t88_gfc`, `…_t88_masked_gfc` | L A S |
+
+Any other Analyze file, and a NIfTI file with qform and sform codes of 0, needs `--orientation`.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from data_setup.volumes.packages import need
+from data_setup.volumes.volume import Volume, VolumeError, affine_of_axes, make_volume
+
+ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz")
+OASIS_1 = ((re.compile(r"^OAS1_\d{4}_MR\d_mpr-\d_anon\b", re.IGNORECASE), "ASL"),
+           (re.compile(r"^OAS1_\d{4}_MR\d_.*_sbj_111\b", re.IGNORECASE), "ASL"),
+           (re.compile(r"^OAS1_\d{4}_MR\d_.*_t88_(masked_)?gfc\b", re.IGNORECASE), "LAS"))
+MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+TEXTS = ("descrip", "aux_file", "db_name", "intent_name")      # of a header: free text, which may name a patient
+
+
+def read_nifti(path: Path, orientation: str | None = None) -> Volume:
+    """Reads .nii, .nii.gz, .hdr/.img (NIfTI pairs and Analyze). `orientation`: axes of files that record none.
+
+    Raises VolumeError with the reason for a file that is damaged, not 3-D, or whose orientation is not known.
+    """
+    nibabel = need("nibabel")
+    if partner := missing_partner(path):
+        raise VolumeError(f"{partner} is missing")
+    try:
+        image = nibabel.load(path)
+        data = np.asanyarray(image.dataobj)
+    except Exception as error:      # nibabel, zlib and gzip raise many kinds for damaged files
+        raise VolumeError(f"cannot be read: {' '.join(str(error).split())[:200] or type(error).__name__}") from error
+    if not isinstance(image, nibabel.analyze.AnalyzeImage):         # NIfTI is a kind of it, CIFTI is not
+        raise VolumeError(f"not a volume but {type(image).__name__}")
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    affine, notes = _affine(path, image, orientation)
+    return make_volume(data, affine, notes)
+
+
+def missing_partner(path: Path) -> str:
+    """The name of the header of an .img file, or of the .img of a header, if it is not there; "" otherwise."""
+    name, swap = path.name, {".img": ".hdr", ".hdr": ".img"}
+    stem, packed = (name[:-3], ".gz") if name.lower().endswith(".gz") else (name, "")
+    if (ending := stem[-4:].lower()) not in swap:
+        return ""
+    other = stem[:-4] + (swap[ending].upper() if stem[-4:].isupper() else swap[ending])
+    return "" if any((path.parent / (other + end)).is_file() for end in {packed, "", ".gz"}) else other
+
+
+def header_texts(path: Path) -> list[str]:
+    """The names of the header's free-text fields that are not empty; none if the header cannot be read."""
+    try:
+        header = need("nibabel").load(path).header
+        return [name for name in TEXTS if name in header and bytes(header[name].item()).strip(b"\0 ")]
+    except Exception:               # the reason is reported when the volume is read
+        return []
+
+
+def _affine(path: Path, image, orientation: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(affine in mm, notes) by the file's header, OASIS-1's rule or `orientation`."""
+    spacing = tuple(float(size) for size in image.header.get_zooms()[:3])
+    known = next((axes for pattern, axes in OASIS_1 if pattern.search(path.name)), None)
+    recorded = hasattr(image.header, "get_xyzt_units")             # NIfTI, not Analyze
+    if known and not recorded:
+        return affine_of_axes(known, spacing), (f"OASIS-1: axes {known} by file name",)
+    if not recorded or not (image.header["qform_code"] or image.header["sform_code"]):
+        if orientation is None:
+            raise VolumeError("its header has no orientation: say it with --orientation, for instance LAS")
+        return affine_of_axes(orientation, spacing), (f"axes {orientation} by --orientation",)
+    scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    return np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, float), _check_forms(image)
+
+
+def _check_forms(image) -> tuple[str, ...]:
+    """VolumeError if qform and sform are both set and name different axes; a note if their voxel sizes differ."""
+    if not (image.header["qform_code"] and image.header["sform_code"]):
+        return ()
+    axcodes = need("nibabel").orientations.aff2axcodes
+    try:
+        qform = image.header.get_qform()
+    except Exception as error:      # an impossible quaternion
+        raise VolumeError(f"wrong affine: {' '.join(str(error).split())[:100]}") from error
+    sform = image.header.get_sform()
+    if axcodes(qform) != axcodes(sform):
+        raise VolumeError(f"wrong affine: qform says {''.join(map(str, axcodes(qform)))} and "
+                          f"sform {''.join(map(str, axcodes(sform)))}")
+    q, s = (np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in (qform, sform))
+    return () if np.allclose(q, s, rtol=0.02) else ("qform and sform differ in voxel size; sform is used",)

@@ -1,0 +1,122 @@
+"""The output folder: a split by patient, slices in class folders, the manifest."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from data_setup.splits.split import TEST_SHARE, VAL_SHARE, hold_out
+from data_setup.splits.split_file import SPLITS
+from data_setup.volumes.discover import Source
+from data_setup.volumes.new_ids import NewIds, label, place
+from data_setup.volumes.slices import Settings
+
+STORE = ".prepared"             # inside the output folder: see convert.py
+DRAFT = ".draft"
+SHEETS = "contact_sheets"
+UNLABELLED = "unlabelled"       # the folder of slices without a table of labels, in place of the splits
+
+
+class Item(NamedTuple):
+    """A converted volume: its class, its subject and session in the output, its place, its names' notes, its record."""
+
+    klass: str
+    subject: str
+    session: str
+    place: str
+    notes: tuple[str, ...]
+    record: dict
+
+    @property
+    def name(self) -> str:
+        """For instance sub-OAS10001_ses-MR1."""
+        return f"{label(self.subject)}_ses-{self.session}"
+
+
+def make_items(sources: Sequence[Source], records: Sequence[dict], class_of: Mapping[int, str],
+               ids: NewIds) -> tuple[list[Item], list[tuple[str, str]]]:
+    """(the converted volumes, place and reason of the others); `class_of` has the class by the id() of the source."""
+    items, left_out = [], []
+    for source, record in zip(sources, records, strict=True):
+        if "reason" in record:
+            left_out.append((place(source), record["reason"]))
+            continue
+        subject = ids.subjects[source.subject] if source.series else source.subject
+        session = ids.sessions[source.subject, source.session] if source.series else source.session or "1"
+        items.append(Item(class_of[id(source)], subject, session, place(source), source.notes, record))
+    return items, left_out
+
+
+def assign(items: Sequence[Item], seed: int) -> list[str]:
+    """The split of every volume: TEST_SHARE of the patients of every class in test, VAL_SHARE of the rest in val.
+
+    Volumes without a class are in UNLABELLED.
+    """
+    splits = np.array(["train" if item.klass != UNLABELLED else UNLABELLED for item in items], dtype=object)
+    for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
+        rest = np.flatnonzero(splits == "train")
+        if not len(rest):
+            break
+        held = hold_out([items[i].klass for i in rest], [items[i].subject for i in rest], share, seed)
+        splits[rest[held]] = name
+    return splits.tolist()
+
+
+def folder_of(item: Item, split: str) -> str:
+    """The folder of a volume's slices, relative to the output."""
+    return UNLABELLED if split == UNLABELLED else f"{split}/{item.klass}"
+
+
+def manifest(items: Sequence[Item], splits: Sequence[str], settings: Settings) -> pd.DataFrame:
+    """One row per slice, with paths relative to the output folder; `--split` and `--subjects` read it."""
+    rows = []
+    for item, split in zip(items, splits, strict=True):
+        record = item.record
+        for number, z in enumerate(record["z"]):
+            rows.append({
+                "path": f"{folder_of(item, split)}/{item.name}_z{number:02d}.png", "class": item.klass,
+                "subject": label(item.subject), "session": item.session, "split": split, "z_mm": z,
+                "source": item.place, "sha256": record["sha256"], "axes": record["axes"],
+                "affine": " ".join(f"{value:g}" for value in record["affine"]),
+                "voxel_mm": " ".join(f"{size:g}" for size in record["spacing"]), "tilt_degrees": record["tilt"],
+                "window_low": record["window"][0], "window_high": record["window"][1], "bits": settings.bits,
+                "pixel_mm": settings.spacing, "notes": "; ".join((*item.notes, *record["notes"]))})
+    return pd.DataFrame(rows)
+
+
+def write_folders(out: Path, items: Sequence[Item], splits: Sequence[str]) -> None:
+    """OUT/train, val, test and contact_sheets, made in a draft folder and then renamed.
+
+    The manifest of an earlier run is removed before and has to be written after: without it the folders may be
+    incomplete.
+    """
+    draft = out / DRAFT
+    shutil.rmtree(draft, ignore_errors=True)
+    for item, split in zip(items, splits, strict=True):
+        folder = draft / folder_of(item, split)
+        folder.mkdir(parents=True, exist_ok=True)
+        stored = Path(item.record["folder"])
+        for number in range(len(item.record["z"])):
+            _link(stored / f"z{number:02d}.png", folder / f"{item.name}_z{number:02d}.png")
+        (draft / SHEETS).mkdir(exist_ok=True)
+        _link(stored / "sheet.png", draft / SHEETS / f"{item.name}.png")
+    (out / "manifest.csv").unlink(missing_ok=True)
+    for name in (*SPLITS, UNLABELLED, SHEETS):
+        shutil.rmtree(out / name, ignore_errors=True)
+        if (draft / name).is_dir():
+            os.rename(draft / name, out / name)
+    draft.rmdir()
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where there are none."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,1 @@
+"""Text and figures of the answers to clinical questions."""

@@ -1,0 +1,92 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks.transfer.cohort import Cohort, Results
+from benchmarks.transfer.command import each_fold, head_fold
+from benchmarks.transfer.features import token_statistics
+from benchmarks.transfer.heads import HEADS, in_slabs
+from benchmarks.transfer.table import write_table
+from data_setup.splits.folds import patient_folds
+from functions.runtime.errors import UserError
+from models import ViT, ViTConfig
+
+NAMES = ["AD", "CN"]
+
+
+@pytest.fixture
+def cohort():
+    """20 patients of two classes with 8 slices each."""
+    rows = [(f"{NAMES[n % 2]}/sub-{n:02d}_z{z}.png", NAMES[n % 2], f"sub-{n:02d}") for n in range(20) for z in range(8)]
+    table = pd.DataFrame(rows, columns=["path", "class", "subject"])
+    labels = np.array([NAMES.index(name) for name in table["class"]])
+    return Cohort(table, NAMES, labels, patient_folds(table["class"].tolist(), table["subject"].tolist(), 4, 2, 0), 1)
+
+
+def features(cohort, signal=1.0):
+    noise = np.random.default_rng(0).normal(size=(len(cohort.labels), 5))
+    noise[:, 2] += signal * cohort.labels
+    return noise
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort):
+    x, tested = features(cohort, 2.0), cohort.folds[0] == 1
+    found = HEADS[name](x, cohort, tested, 0)
+    _, labels, ids = cohort.patients(x)
+    truth = labels[np.isin(ids, cohort.subjects[tested])]
+    assert found.shape == (5, 2)
+    assert found.sum(axis=1) == pytest.approx(np.ones(5))
+    assert (found.argmax(axis=1) == truth).mean() >= 0.8
+    swapped = cohort._replace(labels=np.where(tested, 1 - cohort.labels, cohort.labels))
+    assert HEADS[name](x, swapped, tested, 0) == pytest.approx(found)
+
+
+def test_slabs_are_stacks_of_neighbouring_slices_of_each_patient(cohort):
+    z = np.tile(np.arange(8.0), 20)[:, None]
+    assert in_slabs(z, cohort).tolist() == [[0.5, 2.5, 4.5, 6.5]] * 20
+
+
+def test_the_last_class_token_is_that_of_equation_4():
+    torch.manual_seed(0)
+    vit = ViT(ViTConfig(image_size=(16, 8), patch_size=4, embedding_dim=12, num_heads=3, mlp_size=16, num_layers=3,
+                        num_classes=2)).eval()
+    images = torch.randn(2, 3, 16, 8)
+    vit.classifier = torch.nn.Identity()
+    with torch.no_grad():
+        found = token_statistics(vit, images, (2, 3))
+        z = vit.encoder(vit.patch_embedding(images))
+        assert found["3_class"] == pytest.approx(vit(images), abs=1e-5)
+        assert found["3_mean"] == pytest.approx(vit.norm(z)[:, 1:].mean(dim=1), abs=1e-5)
+        assert found["3_sd"] == pytest.approx(vit.norm(z)[:, 1:].std(dim=1), abs=1e-5)
+    assert set(found) == {f"{block}_{what}" for block in (2, 3) for what in ("class", "mean", "sd")}
+
+
+def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patients(cohort, tmp_path):
+    calls = []
+
+    def predict(tested, repeat, fold):
+        calls.append((repeat, fold))
+        return head_fold(HEADS["ridge, slices"], features(cohort), cohort, tested, repeat, fold)
+
+    for name in ("four_numbers", "other"):
+        each_fold(cohort, Results(tmp_path, name, cohort), predict)
+    each_fold(cohort, Results(tmp_path, "other", cohort), predict)
+    assert calls == [(repeat, fold) for repeat in (0, 1) for fold in range(4)] * 2
+    assert Results(tmp_path, "other", cohort).complete().shape == (2, 20, 2)
+    [row] = [line for line in write_table(tmp_path, cohort).splitlines() if line.startswith("| other")]
+    assert "+0.000" in row
+    fewer = cohort._replace(folds=cohort.folds[:1])                # more repeats are on disk than are asked for
+    assert "| other | 2 |" in write_table(tmp_path, fewer)
+
+
+def test_an_incomplete_repeat_is_not_scored_and_other_data_are_refused(cohort, tmp_path):
+    results = Results(tmp_path, "part", cohort)
+    results.add(0, 0, np.array(["sub-00"]), np.array([[0.5, 0.5]]), 1.0)
+    assert len(Results(tmp_path, "part", cohort).complete()) == 0
+    assert results.finished(0, 0)
+    assert not results.finished(0, 1)
+    results.add(0, 1, np.array(["stranger"]), np.array([[0.5, 0.5]]), 1.0)
+    with pytest.raises(UserError, match="is of other data"):
+        Results(tmp_path, "part", cohort)

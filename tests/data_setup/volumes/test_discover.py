@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from data_setup.volumes.discover import Source, find_volumes, one_per_session, session_of
+from tests.data_setup.volumes.heads import datasets, head, save_analyze, save_dicom, save_nifti
+
+RAW = "disc1/OAS1_0001_MR1/"
+
+
+def source(name, subject="a1", session="1"):
+    return Source((Path(name),), name, name, subject, session)
+
+
+@pytest.mark.parametrize(("path", "session"), [
+    ("sub-01/ses-M024/anat/sub-01_ses-M024_T1w.nii.gz", "M024"), ("sub-01/anat/sub-01_T1w.nii", None),
+    (RAW + "RAW/OAS1_0001_MR1_mpr-1_anon.img", "MR1"), ("patient01_study2_T1W.nii.gz", "2"),
+    ("ADNI/002_S_0295/MP-RAGE/2006-04-18_08_20_30.0/I13722/ADNI_x.nii", "20060418"), ("a/m12/t1.nii", "m12")])
+def test_sessions_in_names(path, session):
+    assert session_of(Path("/data", path), Path("/data")) == session
+
+
+def test_bids_oasis_and_dicom_are_found_at_any_depth(tmp_path):
+    bids = "study/sub-007/ses-2/anat/sub-007_ses-2_T1w.nii.gz"
+    save_nifti(tmp_path / bids)
+    save_nifti(tmp_path / "study/sub-007/ses-2/anat/sub-007_ses-2_T1w_mask.nii.gz")
+    for name in ("RAW/OAS1_0001_MR1_mpr-1_anon", "PROCESSED/MPRAGE/T88_111/OAS1_0001_MR1_mpr_n4_anon_111_t88_gfc",
+                 "FSL_SEG/OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc_fseg"):
+        save_analyze(tmp_path / f"{RAW}{name}.img", head())
+    (tmp_path / "alone.hdr").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "brain.mgz").write_bytes(b"x")
+    save_dicom(tmp_path / "export/PA0/ST0/SE0", datasets())
+    found = find_volumes(tmp_path)
+    assert [(one.subject, one.session) for one in found.sources[:3]] == [
+        ("OAS1_0001", "MR1"), ("OAS1_0001", "MR1"), ("sub-007", "2")]
+    assert (found.sources[3].subject, found.sources[3].path) == ("SECRET-42", "export/PA0/ST0/SE0")
+    assert len(found.sources[3].files) == 30
+    reasons = dict(found.left_out)
+    assert reasons["alone.hdr"] == "alone.img is missing"
+    assert '".mgz" is not NIfTI' in reasons["brain.mgz"]
+    assert sum("segmentation or a mask" in reason for reason in reasons.values()) == 2
+    used, left_out, unclear = one_per_session(found.sources, None)
+    assert [one.name[-11:] for one in used] == ["t88_gfc.img", "_T1w.nii.gz", "T1 MPRAGE"]
+    assert (len(left_out), unclear) == (1, [])
+
+
+def test_one_volume_of_each_session_is_chosen_or_asked_for():
+    t1, flair, gd = source("x_T1w.nii"), source("x_FLAIR.nii"), source("x_T1w_Gd.nii")
+    assert one_per_session([flair, t1, gd], None)[0] == [t1]
+    assert "named as FLAIR, not T1" in flair.notes
+    assert gd.notes == ("with contrast agent",)
+    again = source("y_T1w.nii")
+    assert one_per_session([t1, again], None)[2] == [[t1, again]]
+    assert one_per_session([t1, again], "y_t1")[0] == [again]
+    used, left_out, unclear = one_per_session([t1, again, flair], "T1W")
+    assert (used, len(left_out), unclear) == ([t1], 2, [])
+    assert len(one_per_session([t1, source("z.nii", session="2")], None)[0]) == 2

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from data_setup.volumes.discover import Source
+from data_setup.volumes.labels import Labels
+from functions.runtime.errors import UserError
+
+
+def source(path, subject, session=None):
+    return Source((Path(path),), path, Path(path).name, subject, session)
+
+
+def labels(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    return Labels(tmp_path / "labels.csv")
+
+
+def test_by_path_by_subject_and_by_session(tmp_path):
+    found = labels(tmp_path, "path,subject,diagnosis\nx/scan.nii,s9,AD\n,sub-01,CN\n").find(
+        [source("x/scan.nii", None), source("a/sub-01_T1w.nii", "sub-01"), source("b.nii", "s7")])
+    assert [(one.subject, name) for one, name, _ in found] == [("s9", "AD"), ("sub-01", "CN"), ("s7", None)]
+    assert found[2][2] == "no class for its subject in labels.csv"
+    visits = labels(tmp_path, "ID,Visit,CDR\n01,ses-1,0\n01,ses-2,0.5\n02,ses-1,1\n").find(
+        [source("a", "sub-01", "2"), source("b", "sub-01", "3"), source("c", "sub-02", "3")])
+    assert [name for _, name, _ in visits] == ["0.5", None, "1"]
+    assert "2 classes" in visits[1][2]
+
+
+def test_the_table_of_oasis_1(tmp_path):
+    rows = "OAS1_0001_MR1,F,74,0.5\nOAS1_0001_MR2,F,74,\nOAS1_0002_MR1,F,20,N/A\n"
+    found = labels(tmp_path, f"ID,M/F,Age,CDR\n{rows}").find(
+        [source("a", "OAS1_0001", "MR1"), source("b", "OAS1_0002", "MR1")])
+    assert [name for _, name, _ in found] == ["0.5", None]
+
+
+@pytest.mark.parametrize(("text", "message"), [("subject,age\na1,3\n", "needs a column class"),
+                                               ("class,age\na,3\n", "needs a column class and"),
+                                               ("subject,class\na1,AD/MCI\n", "cannot be the name of a folder")])
+def test_unusable_tables_are_one_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        labels(tmp_path, text)

@@ -1,0 +1,71 @@
+import gzip
+import os
+
+import nibabel
+import numpy as np
+import pytest
+
+from data_setup.volumes.nifti import header_texts, read_nifti
+from data_setup.volumes.volume import VolumeError
+from tests.data_setup.volumes.heads import AFFINE, head, save_analyze, save_nifti, turned
+
+
+def test_nifti_files_pairs_and_units(tmp_path):
+    for name in ("a.nii", "b.nii.gz", "c.img"):
+        np.testing.assert_array_equal(read_nifti(save_nifti(tmp_path / name, axes="PIR")).data, head())
+    image = nibabel.Nifti1Image(head(), np.diag([1e-3, 1e-3, 1e-3, 1]) @ AFFINE)
+    image.header.set_xyzt_units("meter")
+    nibabel.save(image, tmp_path / "metres.nii")
+    np.testing.assert_allclose(read_nifti(tmp_path / "metres.nii").affine, AFFINE, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "axes"), [
+    ("OAS1_0001_MR1_mpr-1_anon.img", "ASL"), ("OAS1_0001_MR1_mpr_n4_anon_sbj_111.img", "ASL"),
+    ("OAS1_0001_MR1_mpr_n4_anon_111_t88_gfc.img", "LAS"), ("OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc.img", "LAS")])
+def test_oasis_1_has_its_own_rule_by_file_name(tmp_path, name, axes):
+    array, _ = turned(head(), axes)
+    volume = read_nifti(save_analyze(tmp_path / name, array[..., None], (5, 4, 6, 1)))
+    np.testing.assert_array_equal(volume.data, head())
+    assert volume.axes == axes
+    assert "OASIS-1" in volume.notes[0]
+
+
+def test_a_file_without_orientation_needs_the_flag(tmp_path):
+    analyze = save_analyze(tmp_path / "scan.img", turned(head(), "LAS")[0])
+    image = nibabel.Nifti1Image(turned(head(), "LAS")[0], None)
+    image.header.set_zooms((5, 4, 6))
+    nibabel.save(image, tmp_path / "scan.nii")
+    for path in (analyze, tmp_path / "scan.nii"):
+        with pytest.raises(VolumeError, match="--orientation"):
+            read_nifti(path)
+        np.testing.assert_array_equal(read_nifti(path, "LAS").data, head())
+
+
+def test_forms_that_contradict_each_other_are_a_reason(tmp_path):
+    image = nibabel.Nifti1Image(head(), AFFINE)
+    image.set_sform(np.diag([-1, 1, 1, 1]) @ AFFINE, code=1)
+    image.set_qform(AFFINE, code=1)
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.raises(VolumeError, match="qform says RAS and sform LAS"):
+        read_nifti(tmp_path / "a.nii")
+
+
+def test_damaged_and_incomplete_files_have_reasons(tmp_path):
+    content = save_nifti(tmp_path / "whole.nii").read_bytes()
+    (tmp_path / "gzip.nii.gz").write_bytes(gzip.compress(content)[:-3000])
+    (tmp_path / "short.nii").write_bytes(content[:-3000])
+    (tmp_path / "text.nii").write_text("not a volume")
+    for name in ("gzip.nii.gz", "short.nii", "text.nii"):
+        with pytest.raises(VolumeError, match="cannot be read: "):
+            read_nifti(tmp_path / name)
+    os.remove(save_nifti(tmp_path / "pair.img").with_suffix(".hdr"))
+    with pytest.raises(VolumeError, match="pair.hdr is missing"):
+        read_nifti(tmp_path / "pair.img")
+
+
+def test_free_text_of_a_header_is_named(tmp_path):
+    image = nibabel.Nifti1Image(head(), AFFINE)
+    image.header["descrip"] = b"Jane Doe"
+    nibabel.save(image, tmp_path / "a.nii")
+    assert header_texts(tmp_path / "a.nii") == ["descrip"]
+    assert header_texts(save_nifti(tmp_path / "b.nii")) == []

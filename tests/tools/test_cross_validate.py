@@ -1,0 +1,61 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "cross_validate.py"
+
+
+def run(monkeypatch, *arguments):
+    """The exit code of the tool in this process; the trainings are processes of their own."""
+    monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
+    try:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def test_every_patient_is_tested_once_and_the_same_command_continues(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ("--folds", "2", "--jobs", "2", "--name", "CV", "train.py", *arguments, "--epochs", "1")
+    assert run(monkeypatch, *command) == 0
+    shown = capsys.readouterr().out
+    assert "24 patients, each tested once in each of 1 repeat(s) of 2 folds" in shown
+    assert "minus four numbers" in shown
+    table = pd.read_csv("runs/CV/predictions.csv")
+    assert len(table) == 96
+    assert table["path"].is_unique
+    assert set(table["fold"]) == {1, 2}
+    for fold in (1, 2):
+        split = pd.read_csv(f"runs/CV-r1f{fold}/split.csv")
+        tested = set(table[table["fold"] == fold]["subject"])
+        assert tested == set(split[split["split"] == "test"]["subject"])
+        assert not tested & set(split[split["split"] != "test"]["subject"])
+    assert not list(Path("runs").glob("CV-*/*.pt"))
+    scores = json.loads(Path("runs/CV/metrics.json").read_text())["scores"]
+    before = Path("runs/CV-r1f1/run.json").stat().st_mtime_ns
+    assert run(monkeypatch, *command) == 0
+    assert "2 of 2 trainings finished" in capsys.readouterr().out
+    assert Path("runs/CV-r1f1/run.json").stat().st_mtime_ns == before
+    assert json.loads(Path("runs/CV/metrics.json").read_text())["scores"] == scores
+    assert run(monkeypatch, *command, "--lr", "0.5") == 2
+    assert "holds something else" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (("--folds", "0", "train.py"), "at least 1"), (("evaluate.py",), "invalid choice"),
+    (("train.py", "--split", "folder"), "--split cannot be given"),
+    (("--tune", "lr", "train.py", "--demo"), "--tune lr"),
+    (("train.py", "--epohcs", "3"), "did you mean --epochs"), (("--name", "a/b", "train.py", "--demo"), "plain folder"),
+])
+def test_bad_arguments_are_one_line(given, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *given) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,155 @@
+"""Makes slices in class folders, split by patient, from volumes (NIfTI, Analyze, DICOM) and a table of labels:
+tools/prepare_data.py VOLUMES --labels FILE --out DATA"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
+
+from functions.config.parser import OneLineParser
+from functions.config.settings import image_size
+from functions.runtime.errors import UserError, printable
+from functions.runtime.exits import one_line_errors
+
+SHOWN = 10          # left-out volumes that are printed; left_out.csv has all
+
+
+def main() -> None:
+    """Parses the command line and prepares the data; user errors print one line instead of a traceback."""
+    with one_line_errors():
+        parser = OneLineParser(description=__doc__)
+        parser.add_argument("volumes", type=Path, metavar="VOLUMES", help="a folder with volumes at any depth")
+        parser.add_argument("--labels", type=Path, metavar="FILE", help="a CSV with columns class and "
+                            "subject or path, optionally session [no classes, no split: slices for predict.py]")
+        parser.add_argument("--out", type=Path, required=True, metavar="DATA",
+                            help="a new folder, or one that this tool made: only new volumes are then read")
+        parser.add_argument("--series", metavar="TEXT", help="use the volumes with TEXT in their path or series "
+                            "description, one for each session [the only T1 of the session]")
+        parser.add_argument("--slices", type=int, default=16, help="axial slices of each volume [16]")
+        parser.add_argument("--size", type=image_size, default=(224, 192), help="height x width in pixels [224x192]")
+        parser.add_argument("--spacing", type=float, default=1.0, help="mm per pixel [1]")
+        parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits of the PNG files [8]")
+        parser.add_argument("--orientation", type=str.upper, metavar="AXES", help="the axes of volumes that record no "
+                            "orientation, for instance LAS [they are left out]")
+        parser.add_argument("--key", type=Path, metavar="FILE", help="file with the original IDs of DICOM patients "
+                            "[DATA_key.csv, beside DATA]")
+        parser.add_argument("--seed", type=int, default=0, help="of the split [0]")
+        parser.add_argument("--workers", type=int, help="processes, one volume each at a time [all cores]")
+        prepare(parser.parse_args())
+
+
+def prepare(arguments) -> None:
+    """Volumes, their classes, one of each session, their slices, the split, the folders and tables."""
+    from data_setup.resources import available_cores
+    from data_setup.splits.split import count_table
+    from data_setup.volumes import new_ids
+    from data_setup.volumes.convert import convert_all
+    from data_setup.volumes.discover import find_volumes
+    from data_setup.volumes.labels import Labels, unlabelled
+    from data_setup.volumes.output import STORE, UNLABELLED, assign, make_items, manifest, write_folders
+    from functions.runtime.progress import Progress
+
+    settings, key_file = checked(arguments)
+    labels = Labels(arguments.labels) if arguments.labels else None
+    found = find_volumes(arguments.volumes)
+    print(printable(f"{len(found.sources):,} volumes below {arguments.volumes}"))
+    report_fields(found.fields, key_file)
+    classes = labels.find(found.sources) if labels else unlabelled(found.sources, UNLABELLED)
+    out, left_out = [(source, reason) for source, name, reason in classes if name is None], list(found.left_out)
+    left_out += [(new_ids.code(path), reason) for path, reason in found.dicom_left_out]
+    used, others = one_each([source for source, name, _ in classes if name], arguments.series)
+    ids = new_ids.NewIds(key_file, [source for source, _, _ in classes])
+
+    progress = Progress("volumes to slices", len(used) * settings.slices)
+    records = convert_all(used, settings, arguments.out / STORE, arguments.workers or available_cores(),
+                          lambda count: progress.update(count * settings.slices))
+    progress.close()
+    items, unusable = make_items(used, records, {id(source): name for source, name, _ in classes}, ids)
+    left_out += unusable
+    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *others]]
+    report_left_out(left_out, arguments.out)
+    if found.dicom_left_out or any(source.series for source in found.sources):
+        unread = [path for path, _ in found.dicom_left_out]
+        write_table(key_file, ids.table([source for source, _, _ in classes], unread))
+        key_file.chmod(0o600)
+    if not items:
+        raise UserError(f"{arguments.volumes}: no volume can be used; the reasons: {arguments.out / 'left_out.csv'}")
+    new_ids.check_labels([item.subject for item in items])
+    splits = assign(items, arguments.seed)
+    write_folders(arguments.out, items, splits)
+    table = manifest(items, splits, settings)
+    write_table(arguments.out / "manifest.csv", table)
+    if labels:
+        print(count_table(table).to_string())
+    print(printable(f"{arguments.out}: {len(table):,} slices of {len(items):,} volumes "
+                    f"({sum(item.record['new'] for item in items):,} new); look at {arguments.out / 'contact_sheets'}"))
+
+
+def checked(arguments):
+    """(settings, key file); UserError for what can be refused before anything is read."""
+    from data_setup.volumes.output import STORE
+    from data_setup.volumes.packages import need
+    from data_setup.volumes.slices import Settings
+    from functions.checkpointing.run_names import check_writable
+
+    for package in ("nibabel", "pydicom"):
+        need(package)
+    out = arguments.out
+    if not arguments.volumes.is_dir():
+        raise UserError(f"{arguments.volumes}: no such folder")
+    if arguments.volumes.resolve().is_relative_to(out.resolve()):
+        raise UserError(f"--out {out} contains the volumes: name another folder")
+    if out.exists() and not (out / STORE).is_dir() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
+    settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation)
+    key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
+    if any(key_file.resolve().is_relative_to((out / split).resolve()) for split in ("train", "val", "test")):
+        raise UserError(f"--key {key_file} is among the slices: keep it elsewhere")
+    check_writable(out.parent, "name another folder with --out")
+    return settings, key_file
+
+
+def one_each(sources, text):
+    """(one volume for each session, those left out with reasons); prints the choices and UserError if not clear."""
+    from data_setup.volumes.discover import one_per_session
+
+    used, left_out, unclear = one_per_session(sources, text)
+    if unclear:
+        names = sorted({f"{source.name} ({len(source.files)} files)" for group in unclear for source in group})
+        print("several volumes of one session:", *(printable(f"  {name}") for name in names[:40]), sep="\n")
+        raise UserError(f"{len(unclear)} sessions have several volumes, the first {len(unclear[0])}: choose with "
+                        "--series TEXT, a part of the description or of the path (see the list above)")
+    if text is not None and not used:
+        raise UserError(f"--series {text}: no volume has it in its path or description")
+    return used, left_out
+
+
+def report_fields(fields, key_file) -> None:
+    """Prints which identifying header fields the volumes have; never their values."""
+    if fields:
+        names = ", ".join(f"{name} ({count:,})" for name, count in sorted(fields.items()))
+        print(printable(f"identifying header fields (files): {names}"))
+        print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
+
+
+def report_left_out(left_out, out) -> None:
+    """Writes all reasons to left_out.csv and prints the first."""
+    from pandas import DataFrame
+
+    write_table(out / "left_out.csv", DataFrame(left_out, columns=["source", "reason"], dtype=object))
+    for place, reason in left_out[:SHOWN]:
+        print(printable(f"left out: {place}: {reason}"))
+    if len(left_out) > SHOWN:
+        print(printable(f"left out: {len(left_out) - SHOWN:,} more, in {out / 'left_out.csv'}"))
+
+
+def write_table(file, table) -> None:
+    """Writes a table as CSV, at once or not at all."""
+    from functions.runtime.atomic_files import write_text
+    from functions.runtime.csv_files import to_csv
+
+    write_text(file, to_csv(table))
+
+
+if __name__ == "__main__":
+    main()
