@@ -123,8 +123,8 @@ def test_a_clip_whose_tower_is_timms_plain_vit_is_read_with_open_clips_settings(
 
     net = timm_vit()
     whole = {f"visual.trunk.{name}": tensor for name, tensor in net.state_dict().items()}
-    whole |= {"visual.head.proj.weight": torch.ones(5, 12), "text.transformer.embeddings.LayerNorm.weight": torch.ones(7),
-              "logit_scale": torch.tensor(1.0)}
+    whole |= {"visual.head.proj.weight": torch.ones(5, 12), "logit_scale": torch.tensor(1.0),
+              "text.transformer.embeddings.LayerNorm.weight": torch.ones(7)}
     save_file(whole, tmp_path / "open_clip_model.safetensors")
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"vision_cfg": {"timm_pool": ""}}}))
     with torch.no_grad():
