@@ -48,8 +48,8 @@ def clip_as_timm(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str, li
         return tensors, "", []
     outside = [name for name in tensors if not name.startswith(prefix) or name.removeprefix(prefix) in BESIDE]
     parts = sorted({name.removeprefix(prefix).split(".")[0] for name in outside})
-    notes = [f"of CLIP, {len(outside)} tensors beside the image tower are left out: {', '.join(parts[:4])}"
-             + (", …" if parts[4:] else "")] if outside else []
+    notes = [f"of CLIP, what is not the image tower is left out ({len(outside)} tensor{'s' * (len(outside) > 1)}): "
+             + ", ".join(parts[:4]) + (", …" if parts[4:] else "")] if outside else []
     tower: dict[str, Tensor] = {}
     for theirs, tensor in tensors.items():
         if theirs not in outside:

@@ -309,8 +309,8 @@ def test_defaults_that_decide_a_result_are_these():
         "ema": 0.0}
     scratch = {"image_size": (224, 224), "dropout": 0.0, "augment": True, "patch_size": None,
                "num_transformer_layer": None, "embedding_dim": None, "mlp_size": None, "num_heads": None}
-    transfer = {"image_size": None, "augment": False, "weights": "DEFAULT", "backbone": "auto", "pool": None, "train": "head",
-                "cache": True, "views": 4, "steps": None, "layer_decay": 0.75}
+    transfer = {"image_size": None, "augment": False, "weights": "DEFAULT", "backbone": "auto", "pool": None,
+                "train": "head", "cache": True, "views": 4, "steps": None, "layer_decay": 0.75}
     for script, own in ((SCRATCH, scratch), (TRANSFER, transfer)):
         assert {name: script.settings[name].default for name in shared | own} == shared | own
 

@@ -52,8 +52,8 @@ def test_the_tower_with_its_norm_before_the_blocks_epsilon_and_gelu(layout):
     assert (converted.layout, converted.resizing) == (layout, "huggingface" if layout == "huggingface" else "timm")
     assert any("the quick GELU is assumed" in note for note in converted.notes)
     assert not any("is assumed" in note for note in convert(state, {"gelu": "quick"}).notes)
-    count, parts = (1, "visual_projection") if layout == "huggingface" else (2, "logit_scale, proj")
-    assert f"of CLIP, {count} tensors beside the image tower are left out: {parts}" in converted.notes
+    left = "1 tensor): visual_projection" if layout == "huggingface" else "2 tensors): logit_scale, proj"
+    assert f"of CLIP, what is not the image tower is left out ({left}" in converted.notes
     model = ours(state, **CLIP)
     assert difference(model, expected) < 1e-5
     assert difference(other_form(model, norm_eps=1e-6), expected) > 1e-4
@@ -113,3 +113,20 @@ def test_an_attention_with_two_of_three_matrices_is_refused():
     for odd in ({}, {name: torch.ones(12, 5)}):
         with pytest.raises(ValueError, match=r"blocks.1.attn.q.weight: q, k and v are not three tensors of one shape"):
             convert({key: t for key, t in state.items() if key != name} | odd)
+
+
+def test_a_clip_whose_tower_is_timms_plain_vit_is_read_with_open_clips_settings(tmp_path):
+    """BiomedCLIP: visual.trunk is timm's vit_base_patch16_224, and the file holds the text tower too."""
+    import json
+
+    from safetensors.torch import save_file
+
+    net = timm_vit()
+    whole = {f"visual.trunk.{name}": tensor for name, tensor in net.state_dict().items()}
+    whole |= {"visual.head.proj.weight": torch.ones(5, 12), "logit_scale": torch.tensor(1.0),
+              "text.transformer.embeddings.LayerNorm.weight": torch.ones(7)}
+    save_file(whole, tmp_path / "open_clip_model.safetensors")
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"vision_cfg": {"timm_pool": ""}}}))
+    with torch.no_grad():
+        assert difference(ours(tmp_path), net(images())) < 1e-5
+    assert "3 tensors outside of visual.trunk are left out: logit_scale, text, visual" in convert(whole).notes
