@@ -88,12 +88,12 @@ def prepare(arguments) -> None:
 def checked(arguments):
     """(settings, key file); UserError for what can be refused before anything is read."""
     from data_setup.volumes.output import STORE
-    from data_setup.volumes.packages import need
+    from data_setup.volumes.packages import import_nibabel, import_pydicom
     from data_setup.volumes.slices import Settings
     from functions.checkpointing.run_names import check_writable
 
-    for package in ("nibabel", "pydicom"):
-        need(package)
+    import_nibabel()
+    import_pydicom()
     out = arguments.out
     if not arguments.volumes.is_dir():
         raise UserError(f"{arguments.volumes}: no such folder")

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_setup.volumes.packages import need
+from data_setup.volumes.packages import import_pydicom
 from functions.runtime.errors import printable
 
 # Fields of the Basic Application Level Confidentiality Profile (DICOM PS3.15, table E.1-1) that MR and CT headers have,
@@ -68,12 +68,12 @@ def is_dicom(path: Path) -> bool:
 def read_series(paths: list[Path]) -> tuple[list[Series], list[tuple[Path, str]], Counter]:
     """(series sorted by patient, study and number; files left out with reasons; identifying fields by name)."""
     if paths:       # warnings about invalid values would print them
-        need("pydicom.config").settings.reading_validation_mode = need("pydicom.config").IGNORE
+        import_pydicom().config.settings.reading_validation_mode = import_pydicom().config.IGNORE
     series: dict[str, Series] = {}
     left_out, fields = [], Counter()
     for path in paths:
         try:
-            header = need("pydicom").dcmread(path, stop_before_pixels=True, force=True)
+            header = import_pydicom().dcmread(path, stop_before_pixels=True, force=True)
             names = identifying_fields(header)
             uid = str(header.get("SeriesInstanceUID", ""))
         except Exception as error:      # pydicom raises many kinds for damaged files, with values in them

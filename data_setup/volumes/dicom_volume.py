@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_setup.volumes.packages import need
+from data_setup.volumes.packages import import_pydicom
 from data_setup.volumes.volume import Volume, VolumeError, make_volume
 
 SAME = 0.01             # mm: positions that are closer are one
@@ -61,7 +61,7 @@ def read_dicom(files: list[Path]) -> Volume:
 def _planes(path: Path) -> list[Plane]:
     """The slices of one file."""
     try:
-        header = need("pydicom").dcmread(path, force=True)
+        header = import_pydicom().dcmread(path, force=True)
         if int(header.get("SamplesPerPixel", 1)) != 1:
             raise VolumeError("its pixels are colours, not intensities")
         return _frames(header, _pixels(header)) if "PerFrameFunctionalGroupsSequence" in header else [
@@ -75,7 +75,7 @@ def _planes(path: Path) -> list[Plane]:
 
 def _pixels(header) -> np.ndarray:
     """The stored values; VolumeError that names the packages which a compressed transfer syntax needs."""
-    pixels = need("pydicom.pixels")
+    pixels = import_pydicom().pixels
     syntax = header.file_meta.TransferSyntaxUID if "TransferSyntaxUID" in getattr(header, "file_meta", ()) else None
     if syntax is not None and syntax.is_compressed:
         decoder = pixels.get_decoder(syntax)
@@ -84,20 +84,20 @@ def _pixels(header) -> np.ndarray:
     if header.get("NumberOfFrames", 1) not in (None, 1) and "PerFrameFunctionalGroupsSequence" not in header:
         raise VolumeError("frames without positions (a film or a derived file)")
     if syntax is None:                  # no file meta information: the default of DICOM
-        header.file_meta = getattr(header, "file_meta", None) or need("pydicom.dataset").FileMetaDataset()
-        header.file_meta.TransferSyntaxUID = need("pydicom.uid").ImplicitVRLittleEndian
+        header.file_meta = getattr(header, "file_meta", None) or import_pydicom().dataset.FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = import_pydicom().uid.ImplicitVRLittleEndian
     return header.pixel_array
 
 
 def _frames(header, values: np.ndarray) -> list[Plane]:
     """The slices of an enhanced multi-frame file; what a frame does not say, the shared groups say."""
-    [shared] = header.get("SharedFunctionalGroupsSequence") or [need("pydicom").Dataset()]
+    [shared] = header.get("SharedFunctionalGroupsSequence") or [import_pydicom().Dataset()]
     planes = []
     frames = values if values.ndim == 3 else values[None]
     for group, frame in zip(header.PerFrameFunctionalGroupsSequence, frames, strict=True):
         def item(name, group=group):
             found = group.get(name) or shared.get(name)
-            return found[0] if found else need("pydicom").Dataset()
+            return found[0] if found else import_pydicom().Dataset()
 
         rescale = item("PixelValueTransformationSequence")
         rescale.PhotometricInterpretation = header.PhotometricInterpretation
@@ -111,7 +111,7 @@ def _plane(position, orientation, measures, rescale, values: np.ndarray) -> Plan
                         ("PixelSpacing", measures)):
         if not found.get(name):
             raise VolumeError(f"its orientation is not known: a slice has no {name}")
-    values = np.asarray(need("pydicom.pixels").apply_modality_lut(values, rescale), dtype=np.float32)
+    values = np.asarray(import_pydicom().pixels.apply_modality_lut(values, rescale), dtype=np.float32)
     if rescale.get("PhotometricInterpretation") == "MONOCHROME1":
         values = -values
     return Plane(np.array(position.ImagePositionPatient, float), np.array(orientation.ImageOrientationPatient, float),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_setup.volumes.packages import need
+from data_setup.volumes.packages import import_nibabel
 from data_setup.volumes.volume import Volume, VolumeError, affine_of_axes, make_volume
 
 ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz")
@@ -32,7 +32,7 @@ def read_nifti(path: Path, orientation: str | None = None) -> Volume:
 
     Raises VolumeError with the reason for a file that is damaged, not 3-D, or whose orientation is not known.
     """
-    nibabel = need("nibabel")
+    nibabel = import_nibabel()
     if partner := missing_partner(path):
         raise VolumeError(f"{partner} is missing")
     try:
@@ -61,7 +61,7 @@ def missing_partner(path: Path) -> str:
 def header_texts(path: Path) -> list[str]:
     """The names of the header's free-text fields that are not empty; none if the header cannot be read."""
     try:
-        header = need("nibabel").load(path).header
+        header = import_nibabel().load(path).header
         return [name for name in TEXTS if name in header and bytes(header[name].item()).strip(b"\0 ")]
     except Exception:               # the reason is reported when the volume is read
         return []
@@ -86,7 +86,7 @@ def _check_forms(image) -> tuple[str, ...]:
     """VolumeError if qform and sform are both set and name different axes; a note if their voxel sizes differ."""
     if not (image.header["qform_code"] and image.header["sform_code"]):
         return ()
-    axcodes = need("nibabel").orientations.aff2axcodes
+    axcodes = import_nibabel().orientations.aff2axcodes
     try:
         qform = image.header.get_qform()
     except Exception as error:      # an impossible quaternion

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_setup.volumes.packages import need
+from data_setup.volumes.packages import import_nibabel
 
 SIZES = 0.1, 20.0           # mm: voxel sizes outside are those of no head scan
 FEWEST = 4                  # voxels along every axis
@@ -45,7 +45,7 @@ def make_volume(data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...] = (
     Raises VolumeError, with the reason, for a volume that is not 3-D, has a side of fewer than 4 voxels, NaN, one
     value only, or an affine that is singular or gives no voxel size of a head scan.
     """
-    orientations = need("nibabel").orientations
+    orientations = import_nibabel().orientations
     _check_shape(data)
     _check_affine(affine)
     data = np.asarray(data, dtype=np.float32)

@@ -2,12 +2,14 @@ import sys
 
 import pytest
 
-from data_setup.volumes.packages import need
+from data_setup.volumes.packages import import_nibabel, import_pydicom
 from functions.runtime.errors import UserError
 
 
 def test_a_missing_package_is_one_line(monkeypatch):
-    assert need("nibabel").__name__ == "nibabel"
-    monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(UserError, match="pip install -r requirements-clinical.txt"):
-        need("pydicom")
+    assert import_nibabel().__name__ == "nibabel"
+    assert import_pydicom().uid.ImplicitVRLittleEndian.is_little_endian
+    for name, imported in (("nibabel", import_nibabel), ("pydicom", import_pydicom)):
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(UserError, match=f"package {name}: pip install -r requirements-clinical.txt"):
+            imported()
