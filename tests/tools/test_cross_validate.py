@@ -6,11 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from functions.cross_validation import trainings
+
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "cross_validate.py"
 
 
 def run(monkeypatch, *arguments):
-    """The exit code of the tool in this process; the trainings are processes of their own."""
+    """The exit code of the tool in this process."""
     monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
     try:
         runpy.run_path(str(TOOL), run_name="__main__")
@@ -19,7 +21,22 @@ def run(monkeypatch, *arguments):
     return 0
 
 
-def test_every_patient_is_tested_once_and_the_same_command_continues(arguments, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def in_this_process(call_train, monkeypatch):
+    """The trainings run in this process, one after the other: run_jobs has tests of its own."""
+    def run_jobs(jobs, parallel, environments, finished):
+        assert len(environments) == parallel
+        for job in jobs:
+            assert Path(job.arguments[0]).name == "train.py"
+            code, _, error = call_train(*job.arguments[1:])
+            assert code == 0, error
+            finished(job)
+
+    monkeypatch.setattr(trainings, "run_jobs", run_jobs)
+
+
+def test_every_patient_is_tested_once_and_the_same_command_continues(in_this_process, arguments, tmp_path, monkeypatch,
+                                                                     capsys):
     monkeypatch.chdir(tmp_path)
     command = ("--folds", "2", "--jobs", "2", "--name", "CV", "train.py", *arguments, "--epochs", "1")
     assert run(monkeypatch, *command) == 0
