@@ -125,15 +125,14 @@ def four_numbers(cohort, network):
 
     from data_setup.audit.baseline_features import four_number_probabilities, patient_table
 
-    keys = [(subject, cohort.class_names.index(name)) for subject, name in
-            zip(cohort.table["subject"], cohort.table["class"], strict=True)]
+    keys = list(zip(cohort.table["subject"], cohort.table["class"], strict=True))
     try:
         numbers, rows = patient_table(cohort.table["path"].tolist(), keys)
     except UserError as error:
         return None, f"no comparison with four numbers: {error}"
-    order = {(str(subject), label): row for row, (subject, label) in enumerate(rows)}
-    numbers = numbers[[order[str(subject), label] for subject, label in
-                       zip(network.subjects, network.labels.tolist(), strict=True)]]
+    row_of = {(str(subject), name): row for row, (subject, name) in enumerate(rows)}
+    names = [cohort.class_names[label] for label in network.labels]
+    numbers = numbers[[row_of[str(subject), name] for subject, name in zip(network.subjects, names, strict=True)]]
     found = np.zeros_like(network.probabilities)
     for repeat, folds in enumerate(network.folds):
         for fold in range(network.num_folds):

@@ -32,6 +32,11 @@ class Cohort(NamedTuple):
         return self.table["subject"].to_numpy()
 
     @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(subject, class) of each slice: a patient with several classes counts once per class."""
+        return list(zip(self.table["subject"], self.table["class"], strict=True))
+
+    @property
     def num_folds(self) -> int:
         return int(self.folds.max()) + 1
 

@@ -90,25 +90,24 @@ def heads_on(name: str, cohort: Cohort, files: dict, device, options: argparse.N
               "inner sd": [f"{inner}_sd"]}
     for what, keys in chosen.items():
         x = np.hstack([found[key] for key in keys])
-        for head, fit in HEADS.items():
+        for head, describe in HEADS.items():
+            fit = describe(x, cohort)
             row = f"{name}--{what}--{head}".replace(", ", "_").replace(" ", "_")
-            each_fold(cohort, Results(options.out, row, cohort), partial(head_fold, fit, x, cohort))
+            each_fold(cohort, Results(options.out, row, cohort), partial(head_fold, fit, cohort))
 
 
-def head_fold(fit, x: np.ndarray, cohort: Cohort, tested: np.ndarray, repeat: int,
-              fold: int) -> tuple[np.ndarray, np.ndarray]:
+def head_fold(fit, cohort: Cohort, tested: np.ndarray, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
     """(ids, probabilities) of a fold's test patients by a head."""
-    _, _, ids = cohort.patients(x[:, :1])
-    return ids[np.isin(ids, cohort.subjects[tested])], fit(x, cohort, tested, 1000 * repeat + fold)
+    _, _, ids = cohort.patients(tested[:, None].astype(float))
+    return ids[np.isin(ids, cohort.subjects[tested])], fit(tested, 1000 * repeat + fold)
 
 
 def four_numbers(cohort: Cohort):
     """The logistic regression of tools/compare.py: four numbers a slice in four slabs."""
     from data_setup.audit.baseline_features import four_number_probabilities, patient_table
 
-    keys = list(zip(cohort.table["subject"], cohort.labels.tolist(), strict=True))
-    numbers, rows = patient_table(cohort.table["path"].tolist(), keys)
-    ids, labels = (np.array(column) for column in zip(*rows, strict=True))
+    numbers, rows = patient_table(cohort.table["path"].tolist(), cohort.keys)
+    ids, labels = np.array([subject for subject, _ in rows]), np.array([cohort.class_names.index(k) for _, k in rows])
 
     def predict(tested: np.ndarray, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
         known = ~np.isin(ids, cohort.subjects[tested])

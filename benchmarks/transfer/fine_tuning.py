@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.transfer.cohort import Cohort
 from data_setup.images.resize import Frame
 from data_setup.loading.batches import Batches
+from data_setup.loading.dataloaders import class_weights
 from data_setup.loading.dataset import SliceDataset, decode
 from data_setup.loading.transforms import make_transforms
 from functions.engine import test_step, train_step
@@ -86,7 +86,7 @@ def train_fold(training: Training, pretrained: Pretrained, slices: Slices, cohor
                                rates=layer_lr_factors(model, training.layer_decay))
     schedule = make_schedule("cosine", training.epochs, len(batches), 0.1)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
-    weights = _class_weights(cohort.labels[known], len(cohort.class_names)).to(device)
+    weights = class_weights(torch.from_numpy(cohort.labels[known]), len(cohort.class_names), 0.5).to(device)
     loss_fn = CrossEntropy(weights, reduction="none", label_smoothing=training.label_smoothing)
     precision = resolve_precision("auto", device)
     for _ in range(training.epochs):
@@ -94,10 +94,3 @@ def train_fold(training: Training, pretrained: Pretrained, slices: Slices, cohor
     scores = test_step(model, slices.batches(new, 256), loss_fn, device, precision=precision)
     means, _, ids = by_patient(scores.probabilities.double().numpy(), cohort.labels[new], cohort.subjects[new])
     return ids, means
-
-
-def _class_weights(labels: np.ndarray, num_classes: int) -> Tensor:
-    """1 / √n of each class, mean 1 over the slices; 0 for a class without slices (`class_weights: sqrt`)."""
-    counts = torch.bincount(torch.from_numpy(labels), minlength=num_classes).double()
-    weights = torch.where(counts > 0, counts.clamp(min=1) ** -0.5, 0.0)
-    return (weights * counts.sum() / (weights * counts).sum()).float()

@@ -2,27 +2,34 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.transfer.cohort import Cohort
-from data_setup.audit.baseline_features import SLABS
+from data_setup.audit.baseline_features import slab_means
 from data_setup.splits.folds import patient_folds
-from data_setup.subjects.find import kaggle_slice
 from functions.evaluation.patients import by_patient
 from functions.evaluation.scores import brier
 
-Head = Callable[[np.ndarray, Cohort, np.ndarray, int], np.ndarray]
+Fit = Callable[[np.ndarray, int], np.ndarray]         # (tested slices, seed) → class probabilities of their patients
+Head = Callable[[np.ndarray, Cohort], Fit]            # features of all slices, described once for all folds
 PENALTIES = 10.0 ** np.arange(0, 7)        # of ridge regression on standardised slices
 INVERSE = 10.0 ** np.arange(-4, 1)         # C of the logistic regression on patients
 INNER = 5                                  # folds within the training patients
 
 
-def ridge_on_slices(x: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int) -> np.ndarray:
+def ridge_on_slices(x: np.ndarray, cohort: Cohort) -> Fit:
+    """Ridge regression on slices, a patient's outputs being their means (`_ridge_fold`)."""
+    return partial(_ridge_fold, x, cohort)
+
+
+def _ridge_fold(x: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int) -> np.ndarray:
     """W = argmin ||X W - Y||² + λ ||W||² over slices X (n, D), Y in {-1, 1}^K: a patient's outputs are their means.
 
     Features are standardised with the training slices. λ is the value in PENALTIES with the smallest Brier score of
@@ -36,19 +43,19 @@ def ridge_on_slices(x: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int
         fitted, left = known[inner != fold], known[inner == fold]
         for number, output in enumerate(_ridge(x[fitted], cohort.labels[fitted], x[left], cohort)):
             p, labels, _ = by_patient(output, cohort.labels[left], cohort.subjects[left])
-            errors[number] += brier(_softmax(p), labels).sum()
+            errors[number] += brier(softmax(p, axis=1), labels).sum()
     output = _ridge(x[known], cohort.labels[known], x[tested], cohort, PENALTIES[[errors.argmin()]])[0]
-    return _softmax(by_patient(output, cohort.labels[tested], cohort.subjects[tested])[0])
+    return softmax(by_patient(output, cohort.labels[tested], cohort.subjects[tested])[0], axis=1)
 
 
-def logistic_on_patients(x: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int) -> np.ndarray:
+def logistic_on_patients(x: np.ndarray, cohort: Cohort) -> Fit:
     """Multinomial logistic regression on the mean features of each patient, C chosen in INNER folds by log-loss."""
-    return _logistic(cohort.patients(x)[0], cohort, tested, seed)
+    return partial(_logistic, cohort.patients(x)[0], cohort)
 
 
-def logistic_on_slabs(x: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int) -> np.ndarray:
-    """As `logistic_on_patients`, on the mean features of each of SLABS stacks of neighbouring slices (4 D features)."""
-    return _logistic(in_slabs(x, cohort), cohort, tested, seed)
+def logistic_on_slabs(x: np.ndarray, cohort: Cohort) -> Fit:
+    """As `logistic_on_patients`, on the mean features of each of four stacks of neighbouring slices (4 D features)."""
+    return partial(_logistic, in_slabs(x, cohort), cohort)
 
 
 HEADS: dict[str, Head] = {"ridge, slices": ridge_on_slices, "logistic, patients": logistic_on_patients,
@@ -56,18 +63,8 @@ HEADS: dict[str, Head] = {"ridge, slices": ridge_on_slices, "logistic, patients"
 
 
 def in_slabs(x: np.ndarray, cohort: Cohort) -> np.ndarray:
-    """(patients, 4 D): each patient's features averaged in SLABS stacks of neighbouring slices, in order of their
-    numbers.
-    """
-    numbers = [known[1] if (known := kaggle_slice(path)) else 0 for path in cohort.table["path"]]
-    order = np.lexsort((cohort.table["path"].to_numpy().astype(str), numbers))
-    _, labels, ids = cohort.patients(x[:, :1])
-    of = {key: row for row, key in enumerate(zip(ids.tolist(), labels.tolist(), strict=True))}
-    rows = [[] for _ in of]
-    for row in order:
-        rows[of[cohort.subjects[row], cohort.labels[row]]].append(row)
-    return np.array([np.concatenate([x[slab].mean(axis=0) for slab in np.array_split(stack, SLABS)])
-                     for stack in rows])
+    """(patients, 4 D): each patient's features averaged in four stacks of neighbouring slices."""
+    return slab_means(x, cohort.table["path"].tolist(), cohort.keys)[0]
 
 
 def _logistic(features: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int) -> np.ndarray:
@@ -102,8 +99,3 @@ def _ridge(x: np.ndarray, labels: np.ndarray, new: np.ndarray, cohort: Cohort,
     values, vectors = np.linalg.eigh(x.T @ x)
     projected, seen = vectors.T @ (x.T @ (y - bias)), new @ vectors
     return [seen @ (projected / (np.maximum(values, 0) + penalty)[:, None]) + bias for penalty in penalties]
-
-
-def _softmax(outputs: np.ndarray) -> np.ndarray:
-    odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)

@@ -8,7 +8,7 @@ NATIVE = {"vit_ti_16": (208, 176), "vit_s_14": (210, 182), "vit_b_16": (208, 176
 
 
 class Source(NamedTuple):
-    """Frozen features: the network, and the blocks whose tokens are described."""
+    """Frozen features: the network, and the blocks after which token statistics are computed."""
 
     training: Training
     blocks: tuple[int, ...] = (9, 12)

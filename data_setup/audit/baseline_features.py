@@ -79,17 +79,22 @@ def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]
     An id may be (subject, label): then each label of a patient has a row. Slices are ordered by their number in the
     Kaggle set, otherwise by file name. UserError for a patient with fewer slices than slabs.
     """
-    numbers = {path: four_numbers(read_image(path, 1)[:, :, 0]) for path in paths}
-    stacks = {}
-    for path, subject in zip(paths, subjects, strict=True):
+    return slab_means(np.array([four_numbers(read_image(path, 1)[:, :, 0]) for path in paths]), paths, subjects)
+
+
+def slab_means(values: np.ndarray, paths: Sequence[str],
+               subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:
+    """(patients, 4 D): `values` (n, D) of slices as `patient_table` averages its four numbers; and the ids, sorted."""
+    stacks: dict = {}
+    for row, (path, subject) in enumerate(zip(paths, subjects, strict=True)):
         known = kaggle_slice(path)
-        stacks.setdefault(subject, []).append((known[1] if known else 0, path))
+        stacks.setdefault(subject, []).append((known[1] if known else 0, path, row))
     found = sorted(stacks)
     rows = []
     for subject in found:
         if len(stacks[subject]) < SLABS:
             name = subject if isinstance(subject, str) else ", ".join(subject)
             raise UserError(f"patient {name} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
-        ordered = np.array([numbers[path] for _, path in sorted(stacks[subject])])
+        ordered = values[[row for *_, row in sorted(stacks[subject])]]
         rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS)]))
     return np.array(rows), found

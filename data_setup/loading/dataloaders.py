@@ -83,9 +83,14 @@ class Data:
         power 1 gives all classes the same total weight (one patient of a rare class then counts as much as a hundred of
         a common one); ½ is a compromise.
         """
-        counts = torch.bincount(self.train.dataset.labels, minlength=len(self.class_names)).double()
-        weights = torch.where(counts > 0, counts.clamp(min=1) ** -power, 0.0)
-        return (weights * counts.sum() / (weights * counts).sum()).float()
+        return class_weights(self.train.dataset.labels, len(self.class_names), power)
+
+
+def class_weights(labels: Tensor, num_classes: int, power: float) -> Tensor:
+    """`Data.class_weights` of training slices with these labels (n,): (num_classes,)."""
+    counts = torch.bincount(labels, minlength=num_classes).double()
+    weights = torch.where(counts > 0, counts.clamp(min=1) ** -power, 0.0)
+    return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
 def create_dataloaders(

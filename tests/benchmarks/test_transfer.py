@@ -33,14 +33,14 @@ def features(cohort, signal=1.0):
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort):
     x, tested = features(cohort, 2.0), cohort.folds[0] == 1
-    found = HEADS[name](x, cohort, tested, 0)
+    found = HEADS[name](x, cohort)(tested, 0)
     _, labels, ids = cohort.patients(x)
     truth = labels[np.isin(ids, cohort.subjects[tested])]
     assert found.shape == (5, 2)
     assert found.sum(axis=1) == pytest.approx(np.ones(5))
     assert (found.argmax(axis=1) == truth).mean() >= 0.8
     swapped = cohort._replace(labels=np.where(tested, 1 - cohort.labels, cohort.labels))
-    assert HEADS[name](x, swapped, tested, 0) == pytest.approx(found)
+    assert HEADS[name](x, swapped)(tested, 0) == pytest.approx(found)
 
 
 def test_slabs_are_stacks_of_neighbouring_slices_of_each_patient(cohort):
@@ -68,7 +68,7 @@ def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patien
 
     def predict(tested, repeat, fold):
         calls.append((repeat, fold))
-        return head_fold(HEADS["ridge, slices"], features(cohort), cohort, tested, repeat, fold)
+        return head_fold(HEADS["ridge, slices"](features(cohort), cohort), cohort, tested, repeat, fold)
 
     for name in ("four_numbers", "other"):
         each_fold(cohort, Results(tmp_path, name, cohort), predict)

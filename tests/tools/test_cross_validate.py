@@ -3,6 +3,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -61,6 +62,16 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(in_this_pro
     assert json.loads(Path("runs/CV/metrics.json").read_text())["scores"] == scores
     assert run(monkeypatch, *command, "--lr", "0.5") == 2
     assert "holds something else" in capsys.readouterr().err
+
+
+def test_a_patient_with_too_few_slices_is_a_note_in_place_of_the_four_numbers(slices):
+    from data_setup.loading.cohort import Cohort
+
+    paths = sorted(str(path) for path in slices.rglob("sub-CN00*.png"))[:3]
+    table = pd.DataFrame({"path": paths, "class": "CN", "subject": "sub-CN00"})
+    found, note = runpy.run_path(str(TOOL))["four_numbers"](Cohort(table, np.zeros((1, 3), dtype=int)), None)
+    assert found is None
+    assert "patient sub-CN00, CN has 3 slices" in note
 
 
 @pytest.mark.parametrize(("given", "message"), [
