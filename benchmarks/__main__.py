@@ -9,7 +9,8 @@ from pathlib import Path
 ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
 OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, python -m benchmarks coverage simulates "
           "interval coverage, python -m benchmarks attention compares attention with the phantom's anatomy, "
-          "python -m benchmarks transfer cross-validates pretrained weights (each has its own --help)")
+          "python -m benchmarks transfer cross-validates pretrained weights, python -m benchmarks pretraining learns "
+          "from generated brains (each has its own --help)")
 
 
 def main() -> None:
@@ -31,6 +32,11 @@ def main() -> None:
         return
     if sys.argv[1:2] == ["transfer"]:
         from benchmarks.transfer import command
+
+        command.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["pretraining"]:
+        from benchmarks.pretraining import command
 
         command.main(sys.argv[2:])
         return
