@@ -103,7 +103,7 @@ def head_fold(fit, cohort: Cohort, tested: np.ndarray, repeat: int, fold: int) -
 
 
 def four_numbers(cohort: Cohort):
-    """The logistic regression of tools/compare.py: four numbers a slice in four slabs."""
+    """The logistic regression of tools/compare_runs.py: four numbers a slice in four slabs."""
     from data_setup.audit.baseline_features import four_number_probabilities, patient_table
 
     numbers, rows = patient_table(cohort.table["path"].tolist(), cohort.keys)

@@ -12,12 +12,12 @@ from PIL import Image
 from functions.runtime.errors import UserError
 from tests.conftest import ROOT
 from tests.functions.reports.test_run_groups import record
-from tools.compare import four_number_scores, four_number_split, table
+from tools.compare_runs import four_number_scores, four_number_split, table
 
 
 @pytest.fixture
 def call_compare(call_script):
-    path = str(ROOT / "tools" / "compare.py")
+    path = str(ROOT / "tools" / "compare_runs.py")
     return functools.partial(call_script, lambda: runpy.run_path(path, run_name="__main__"))
 
 

@@ -1,5 +1,5 @@
 """Compares finished runs with two baselines on the same patients: the largest class, and a logistic regression on four
-numbers per slice: tools/compare.py RUN …"""
+numbers per slice: tools/compare_runs.py RUN …"""
 
 import sys
 from pathlib import Path
