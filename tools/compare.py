@@ -7,7 +7,6 @@ Every patient is tested once per repeat. Every finished fit is on disk, and the 
 
 import sys
 from argparse import ArgumentTypeError, Namespace
-from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
@@ -18,7 +17,6 @@ from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
 REAL, DEMO = {"image_size": (96, 80), "steps": 200}, {"image_size": (48, 40), "steps": 40}
-EVERY = 30.0       # seconds between two lines on progress
 
 
 def main() -> None:
@@ -44,12 +42,10 @@ def main() -> None:
         parser.add_argument("--jobs", type=_count, metavar="N", help="fits at a time [one per core]")
         parser.add_argument("--out", type=Path, default=Path("runs/Comparison"), metavar="FOLDER", help="methods and "
                             "sizes may be added to it later [runs/Comparison]")
-        parser.add_argument("--share", default="1/1", metavar="I/N", help="only this share of the fits, no report")
+        parser.add_argument("--report_only", action="store_true", help="report what is complete, fit nothing")
+        parser.add_argument("--share", type=_share, metavar="I/N", help="only this share of the fits, without a report")
         options = parser.parse_args()
-        if options.share == "1/1":
-            compare(options)
-        else:
-            fit_share(*prepare(options)[:2], *map(int, options.share.split("/")))
+        compare(options)
 
 
 def prepare(options: Namespace):
@@ -81,29 +77,20 @@ def prepare(options: Namespace):
     return Plan(options.out, setup.cohort, methods, sizes, options.seed), setup, [*notes, *left_out]
 
 
-def fit_share(plan, setup, part: int, count: int) -> None:
-    """Every `count`-th fit from the `part`-th on."""
-    from functools import partial
-
-    from functions.learning_curves.plan import run_fits
-    from tools.comparison.fits import make_fit
-
-    run_fits(plan, plan.cells[part - 1::count], partial(make_fit, setup=setup), lambda cell, fit: print(
-        f"{cell.file}: {fit.patients} patients, {fit.images:,} images, {fit.seconds:.1f} s", flush=True))
-
-
 def compare(options: Namespace) -> None:
     """Slices, folds, subsets, fits, report."""
     from data_setup.resources import available_cores
     from functions.checkpointing.run_names import check_writable
     from functions.learning_curves import report
-    from functions.runtime.jobs import Job, run_jobs
-    from functions.runtime.json_files import read_json
+    from functions.learning_curves.plan import plan_facts
     from functions.training.console import DEMO as PHANTOM
-    from tools.comparison.fits import frozen_features
+    from tools.comparison.run import fit_all, fit_share
 
     check_writable(options.out.parent)
     plan, setup, notes = prepare(options)
+    if options.share:
+        fit_share(plan, setup, *options.share)
+        return
     plan.write_subsets()
     notes += plan.class_notes()
     cores, jobs = available_cores(), options.jobs or available_cores()
@@ -111,49 +98,28 @@ def compare(options: Namespace) -> None:
                     f"{len(plan.cells)} fits of {len(plan.methods)} methods in {plan.folder}, {jobs} at a time"))
     for note in notes:
         print(printable(note), flush=True)
-    if {"vit_probe", "vit_head"} & set(plan.methods):
-        frozen_features(setup)
-    with progress(plan):
-        if jobs == 1:
-            fit_share(plan, setup, 1, 1)
-        else:
-            logs, threads = plan.folder / "logs", {"OMP_NUM_THREADS": str(max(1, cores // jobs))}
-            logs.mkdir(exist_ok=True)
-            run_jobs([Job(f"share {number}", [*sys.argv, "--share", f"{number}/{jobs}"], logs / f"{number}.txt")
-                      for number in range(1, jobs + 1)], jobs, [threads] * jobs, lambda job: None)
-    curves, facts = plan.curves(), read_json(plan.folder / "plan.json") | {"fits at a time": jobs, "cores": cores}
-    report.write(plan.folder, curves, notes, [PHANTOM] if options.demo else [], facts)
+    if not options.report_only:
+        fit_all(plan, setup, jobs, max(1, cores // jobs))
+    if not (curves := plan.curves()):
+        raise UserError(f"no method is complete in {plan.folder}: leave out --report_only")
+    notes += plan.incomplete(curves)
+    report.write(plan.folder, curves, notes, [PHANTOM] if options.demo else [],
+                 plan_facts(plan.folder) | {"fits at a time": jobs, "cores": cores})
     print("", *map(printable, [*report.table_lines(curves), "", *report.lines(curves, notes)]), sep="\n")
     print(f"{plan.folder} holds table.md, table.csv, metrics.json, learning_curves.png, report.html and predictions/")
-
-
-@contextmanager
-def progress(plan):
-    """Prints the number of finished fits every EVERY seconds."""
-    from threading import Event, Thread
-
-    from functions.learning_curves.cells import Cells
-
-    def watch() -> None:
-        store = Cells(plan.folder, plan.cohort)
-        while not stop.wait(EVERY):
-            print(f"{sum(map(store.finished, plan.cells))} of {len(plan.cells)} fits finished", flush=True)
-
-    stop, watcher = Event(), Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("finished fits are kept: the same command continues after them") from None
-    finally:
-        stop.set()
-        watcher.join()
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f'"{text}" is not a number of at least 1')
     return int(text)
+
+
+def _share(text: str) -> tuple[int, int]:
+    part, slash, count = text.partition("/")
+    if not slash or not 1 <= _count(part) <= _count(count):
+        raise ArgumentTypeError(f'"{text}" is not a share such as 1/2')
+    return int(part), int(count)
 
 
 if __name__ == "__main__":

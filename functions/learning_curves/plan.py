@@ -12,7 +12,7 @@ import pandas as pd
 from functions.checkpointing.run_folder import write_table
 from functions.cross_validation.cohort import Cohort
 from functions.learning_curves.cells import Cell, Cells, Curve, Fit
-from functions.learning_curves.methods import size_name
+from functions.learning_curves.methods import METHODS, size_name
 from functions.learning_curves.subsets import missing_classes, training_order, training_slices
 from functions.runtime.atomic_files import write_json
 from functions.runtime.errors import UserError, not_a_file
@@ -55,6 +55,11 @@ class Plan:
         points = {(method, size): cells.curve(method, size) for method in self.methods for size in self.sizes}
         return {key: point for key, point in points.items() if point}
 
+    def incomplete(self, curves: dict[tuple[str, int], Curve]) -> list[str]:
+        """A line for each method with a number of patients whose fits are not all on disk."""
+        return [f"not complete, hence left out: {METHODS[method].title} with {size_name(size)} patients"
+                for method in self.methods for size in self.sizes if (method, size) not in curves]
+
     def class_notes(self) -> list[str]:
         """Which classes have no training patient in how many folds, for each size."""
         notes = []
@@ -86,6 +91,12 @@ def start_folder(folder: Path, facts: dict[str, Any], weights: dict[str, str]) -
             raise UserError(f"{folder} holds a comparison with other weights of {kind}: name another folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(file, known)
+
+
+def plan_facts(folder: Path) -> dict[str, Any]:
+    """What plan.json says, for the report."""
+    content = read_json(folder / "plan.json")
+    return content["facts"] | {f"weights of {kind}, sha256": digest for kind, digest in content["weights"].items()}
 
 
 def run_fits(plan: Plan, cells: Sequence[Cell], make: Callable[[str], Callable],
