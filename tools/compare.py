@@ -16,7 +16,8 @@ from functions.config.settings import image_size
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
-REAL, DEMO = {"image_size": (96, 80), "steps": 200}, {"image_size": (48, 40), "steps": 40}
+REAL = {"image_size": (96, 80), "steps": 200, "folds": 5}
+DEMO = {"image_size": (48, 40), "steps": 40, "folds": 3}
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
         parser.add_argument("--subject_pattern", metavar="X", help='regex with a group "subject"')
         parser.add_argument("--methods", metavar="A,B,…", help="some of those in docs/compare.md [all]")
         parser.add_argument("--patients", default="10,20,40,80,all", metavar="N,…", help="[10,20,40,80,all]")
-        parser.add_argument("--folds", type=_count, default=5, metavar="K", help="folds of patients [5]")
+        parser.add_argument("--folds", type=_count, metavar="K", help="folds of patients [5; demo: 3]")
         parser.add_argument("--repeats", type=_count, default=1, metavar="R", help="divisions into folds [1]")
         parser.add_argument("--weights", nargs="*", default=[], metavar="MODEL=FILE", help="pretrained weights: "
                             "vit_ti_16=FILE, resnet18=FILE")
