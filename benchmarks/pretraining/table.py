@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.timing import table
-from benchmarks.transfer.cohort import Cohort, Results
+from benchmarks.transfer.cohort import Results
 from benchmarks.transfer.table import log_odds
+from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.pooled import paired_auroc, pooled_auroc
 
 HEAD = ("network", "r² ventricles, sulci, age on other generated people", "AUROC, all outputs", "minus four numbers",

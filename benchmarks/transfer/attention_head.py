@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.transfer.cohort import Cohort
 from data_setup.subjects.find import kaggle_slice
+from functions.cross_validation.cohort import Cohort
 from functions.runtime.device import set_seeds
 
 HIDDEN, STEPS, BATCH, LR, WEIGHT_DECAY, DROPOUT, SEEDS = 32, 240, 32, 3e-3, 0.05, 0.25, 3
