@@ -40,6 +40,11 @@ def main() -> None:
 
         command.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["pretraining_curve"]:
+        from benchmarks.pretraining import curve
+
+        curve.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=OTHERS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)} (default: all but gpu)")
     parser.add_argument("--quick", action="store_true", help="smoke test: tiny sizes, one round")

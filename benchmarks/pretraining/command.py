@@ -69,7 +69,7 @@ def one_row(name: str, options: argparse.Namespace, cohort, images) -> None:
     from functools import partial
 
     from benchmarks.pretraining.brains import generated
-    from benchmarks.pretraining.network import class_tokens, explained, outputs, pretrain, untrained
+    from benchmarks.pretraining.network import class_tokens, explained, load_network, outputs, pretrain, untrained
     from benchmarks.pretraining.readout import all_outputs, people_outputs, visible_outputs, write_outputs
     from benchmarks.transfer.cohort import Results
     from benchmarks.transfer.command import each_fold, head_fold
@@ -84,8 +84,8 @@ def one_row(name: str, options: argparse.Namespace, cohort, images) -> None:
         row = ROWS[name]
         count = options.people or row.people
         file = options.out / f"{name}.safetensors"
-        brains = None if file.exists() else generated(row.kind, count, TRAINING_SEED, folder)
-        model = pretrain(brains, options.steps, row.seed, row.vary, file)
+        model = load_network(file) if file.exists() else pretrain(
+            generated(row.kind, count, TRAINING_SEED, folder), options.steps, row.seed, row.vary, file)
         checking = generated(row.kind, min(count, CHECKING_PEOPLE), CHECKING_SEED, folder)
         write_text(options.out / f"{name}.explained.csv", ",".join(QUANTITIES) + "\n" + ",".join(
             f"{value:.3f}" for value in explained(model, checking)) + "\n")

@@ -13,6 +13,7 @@ from data_setup.phantom.shapes import HEIGHT, WIDTH
 from data_setup.phantom.stripped import QUANTITIES
 from functions.runtime.atomic_files import write_atomically
 from functions.runtime.device import set_seeds
+from functions.runtime.errors import UserError
 from functions.runtime.progress import Progress
 from functions.training.optimisation import make_optimizer
 from functions.training.schedules import make_schedule
@@ -37,16 +38,21 @@ def untrained(seed: int = 0) -> HybridViT:
     return HybridViT(CONFIG).eval()
 
 
-def pretrain(brains: Brains | None, steps: int, seed: int, vary: bool, file: Path) -> HybridViT:
+def load_network(file: Path) -> HybridViT:
+    """A network that `pretrain` wrote; UserError if there is none."""
+    if not file.exists():
+        raise UserError(f"{file} does not exist: python -m benchmarks pretraining writes it")
+    model = untrained()
+    model.load_state_dict(load_file(file))
+    return model
+
+
+def pretrain(brains: Brains, steps: int, seed: int, vary: bool, file: Path) -> HybridViT:
     """The network trained for `steps` batches of slices by the mean squared error of all QUANTITIES, saved as FILE.
 
-    The hippocampus counts only in slices that show it. Read from FILE if it exists.
+    The hippocampus counts only in slices that show it.
     """
-    set_seeds(seed)
-    model = HybridViT(CONFIG)
-    if file.exists():
-        model.load_state_dict(load_file(file))
-        return model.eval()
+    model = untrained(seed)
     images = torch.from_numpy(brains.images).flatten(0, 1)[:, None]
     wanted = torch.from_numpy(brains.quantities).flatten(0, 1)
     shown = torch.ones_like(wanted)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.pretraining import command, network, readout
+from benchmarks.pretraining import command, curve, network, readout
 from benchmarks.pretraining.acquisition import acquired, placed, standardise
 from benchmarks.pretraining.brains import generated
 from data_setup.phantom.generate import make_phantom
@@ -65,7 +65,7 @@ def test_a_network_learns_its_quantities_and_is_read_again(tmp_path, monkeypatch
     learnt = {name: np.corrcoef(shown[:, i], wanted[:, i])[0, 1] for i, name in enumerate(network.QUANTITIES)}
     assert learnt["ventricle_share"] > 0.6
     assert learnt["csf"] > 0.6
-    again = network.pretrain(None, 30, 0, False, tmp_path / "net.safetensors")
+    again = network.load_network(tmp_path / "net.safetensors")
     assert (network.outputs(again, images) == shown).all()
     assert (network.class_tokens(model, images) @ model.classifier.weight.detach().double().numpy().T
             + model.classifier.bias.detach().numpy()) == pytest.approx(shown, abs=1e-4), "y of Eq. 4"
@@ -73,7 +73,7 @@ def test_a_network_learns_its_quantities_and_is_read_again(tmp_path, monkeypatch
 
 def test_zero_shot_reads_no_real_label_and_a_second_call_computes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(network, "CONFIG", tiny())
-    data, out = make_phantom(tmp_path / "set", people=20, slices=4), tmp_path / "out"
+    data, out = make_phantom(tmp_path / "set", people=24, slices=4), tmp_path / "out"
     arguments = ["fine-100", "untrained", "--data", str(data), "--out", str(out), "--steps", "2", "--people", "20",
                  "--folds", "2", "--repeats", "1"]
     command.main(arguments)
@@ -81,8 +81,11 @@ def test_zero_shot_reads_no_real_label_and_a_second_call_computes_nothing(tmp_pa
     assert "fine-100" in table
     assert "untrained" in table
     outputs = pd.read_csv(out / "fine-100.outputs.csv")
-    assert len(outputs) == 20
+    assert len(outputs) == 24
     assert outputs[["p_all", "p_visible"]].ge(0).all(axis=None)
+    curve.main(["fine-100", "untrained", "--data", str(data), "--out", str(out), "--folds", "2", "--repeats", "1"])
+    rows = (out / "curve.md").read_text().splitlines()[2:]
+    assert len(rows) == 4 * 2, "four methods, of 10 and of all training patients"
     written = {file: file.stat().st_mtime_ns for file in out.rglob("*.safetensors")}
 
     def no_training(*_):
