@@ -22,8 +22,8 @@ def download(source: str) -> Path:
     """The folder, in Hugging Face's own cache, with the weights and their description; what is there is not fetched
     again.
 
-    OWNER/NAME@REVISION is a branch, a tag or a commit. UserError, one line with what to do, without the package, without
-    a connection, for a name that does not exist or needs a token, and for a repository without safetensors.
+    NAME@REVISION is a branch, a tag or a commit. UserError, one line with what to do, without the package, without a
+    connection, for a name that does not exist or needs a token, and for a repository without safetensors.
     """
     kind, _, name = source.partition(":")
     name, _, revision = name.partition("@")
@@ -50,6 +50,6 @@ def download(source: str) -> Path:
             raise UserError(f"--weights {source}: cannot download {repository} ({reason}): {by_hand}") from None
         if any(file.suffix == ".safetensors" for file in folder.iterdir()):
             return folder
-    raise UserError(f"--weights {source}: {repository}, or without a connection what is in the cache ({folder}), holds no "
-                    f"model.safetensors; its other files can hold code and "
-                    "are not downloaded: get one yourself and give --weights FILE, which is read without running code")
+    raise UserError(f"--weights {source}: {repository} holds no model.safetensors (nor does its folder in the cache, "
+                    f"{folder}); its other files can hold code and are not downloaded: get one yourself and give "
+                    "--weights FILE, which is read without running code")
