@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmarks.timing import table
 from benchmarks.transfer.cohort import Results
-from benchmarks.transfer.table import log_odds
+from benchmarks.transfer.table import log_odds, signed
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.pooled import paired_auroc, pooled_auroc
 
@@ -19,12 +19,12 @@ HEAD = ("network", "r² ventricles, sulci, age on other generated people", "AURO
 def write_table(out: Path, cohort: Cohort) -> str:
     """Writes OUT/table.md and returns it."""
     base = Results(out, "four_numbers", cohort)
-    four, positive = 1 - base.complete()[:, :, cohort.healthy], base.labels != cohort.healthy
+    four, positive = base.complete().asked()
     found = pooled_auroc(four, positive)
     rows = [["four numbers", *[""] * 7, _interval(found), ""]]
     for file in sorted(out.glob("*--ridge.csv")):
         name = file.stem.removesuffix("--ridge")
-        head = 1 - Results(out, file.stem, cohort).complete()[:, :, cohort.healthy]
+        head, _ = Results(out, file.stem, cohort).complete().asked()
         zero = zero_shot(out, name, base.ids, four, positive) if name != "untrained" else [""] * 7
         rows.append([name, *zero, _interval(pooled_auroc(head, positive)), _gap(head, four, positive)])
     text = table(HEAD, rows)
@@ -51,5 +51,4 @@ def _interval(found) -> str:
 
 
 def _gap(first: np.ndarray, second: np.ndarray, positive: np.ndarray) -> str:
-    found = paired_auroc(first, second, positive)
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return signed(paired_auroc(first, second, positive))

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,8 +7,8 @@ import torch
 
 from benchmarks.transfer import attention_head
 from benchmarks.transfer.attention_head import GatedAttention, in_order
-from benchmarks.transfer.cohort import Cohort, Results
-from benchmarks.transfer.command import each_fold, head_fold
+from benchmarks.transfer.cohort import Cohort, Results, check_inputs
+from benchmarks.transfer.command import each_fold, head_fold, main, weight_files
 from benchmarks.transfer.features import token_statistics
 from benchmarks.transfer.heads import HEADS, in_slabs
 from benchmarks.transfer.table import write_table
@@ -95,7 +97,7 @@ def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patien
         each_fold(cohort, Results(tmp_path, name, cohort), predict)
     each_fold(cohort, Results(tmp_path, "other", cohort), predict)
     assert calls == [(repeat, fold) for repeat in (0, 1) for fold in range(4)] * 2
-    assert Results(tmp_path, "other", cohort).complete().shape == (2, 20, 2)
+    assert Results(tmp_path, "other", cohort).complete().probabilities.shape == (2, 20, 2)
     [row] = [line for line in write_table(tmp_path, cohort).splitlines() if line.startswith("| other")]
     assert "+0.000" in row
     fewer = cohort._replace(folds=cohort.folds[:1])                # more repeats are on disk than are asked for
@@ -104,10 +106,43 @@ def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patien
 
 def test_an_incomplete_repeat_is_not_scored_and_other_data_are_refused(cohort, tmp_path):
     results = Results(tmp_path, "part", cohort)
-    results.add(0, 0, np.array(["sub-00"]), np.array([[0.5, 0.5]]), 1.0)
-    assert len(Results(tmp_path, "part", cohort).complete()) == 0
-    assert results.finished(0, 0)
-    assert not results.finished(0, 1)
+    fold = cohort.patient_folds()[0, 0]
+    results.add(0, fold, np.array(["sub-00"]), np.array([[0.5, 0.5]]), 1.0)
+    assert len(Results(tmp_path, "part", cohort).complete().folds) == 0
+    assert results.finished(0, fold)
+    assert not results.finished(0, fold + 1)
     results.add(0, 1, np.array(["stranger"]), np.array([[0.5, 0.5]]), 1.0)
     with pytest.raises(UserError, match="is of other data"):
         Results(tmp_path, "part", cohort)
+
+
+def test_results_of_other_folds_are_refused(cohort, tmp_path):
+    """Predictions of a network that was trained on the patients would count as tests."""
+    results = Results(tmp_path, "row", cohort)
+    results.add(0, (cohort.patient_folds()[0, 0] + 1) % 4, np.array(["sub-00"]), np.array([[0.5, 0.5]]), 1.0)
+    with pytest.raises(UserError, match="row.csv is of other folds .--folds, --seed.: remove it"):
+        Results(tmp_path, "row", cohort)
+
+
+def test_a_folder_keeps_what_its_results_were_computed_from(tmp_path):
+    check_inputs(tmp_path, {"--weights ti": "a"})
+    check_inputs(tmp_path, {"--weights s14": "b"})
+    check_inputs(tmp_path, {"--weights ti": "a", "--weights s14": "b"})
+    with pytest.raises(UserError, match="has results with another value of --weights s14: name another"):
+        check_inputs(tmp_path, {"--weights s14": "c"})
+
+
+def test_a_row_without_its_weights_is_named_before_anything_is_computed(tmp_path):
+    assert weight_files(["ti=a.pth"], ["four_numbers", "ti_native", "ti_random_all"]) == {"ti": Path("a.pth")}
+    with pytest.raises(UserError, match="the row s14_last2 needs --weights s14=FILE, with weights of vit_s_14"):
+        weight_files(["ti=a.pth"], ["ti_224", "s14_last2"])
+    with pytest.raises(UserError, match="--weights ti: expected NAME=FILE"):
+        weight_files(["ti"], ["four_numbers"])
+
+
+@pytest.mark.parametrize("flags", [["--repeats", "0"], ["--epochs", "0"]])
+def test_nothing_to_compute_is_refused(flags, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        main(["four_numbers", "--data", str(tmp_path), *flags])
+    assert stopped.value.code == 2
+    assert "must be at least 1" in capsys.readouterr().err
