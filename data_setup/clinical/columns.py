@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from data_setup.subjects.path_tables import SYNONYMS, plain_header
 
 CLASS = ("class", "label", "diagnosis", "dx", "dxgroup", "group", "cdr", "cdrglobal", "cdglobal", "dxcurren", "dxbl")
-SESSION = ("session", "sessionid", "ses", "mriid", "visit", "viscode", "visitid", "timepoint")
+# Not SES, which is the socioeconomic status in OASIS.
+SESSION = ("session", "sessionid", "mriid", "visit", "viscode", "visitid", "timepoint")
 # Of several columns for one thing, the first in this order is used.
 COLUMNS = {
     "path": SYNONYMS["path"], "subject": SYNONYMS["subject"], "session": SESSION, "class": CLASS,

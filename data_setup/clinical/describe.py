@@ -72,14 +72,16 @@ def describe(table: ClinicalTable, paths: Sequence[str], subjects: Sequence[str 
     unclear = {subject for subject, one in zip(subjects, found, strict=True) if one["unclear"]}
     if unclear:
         notes.append(f"{table.file}: the age of {_some(unclear)} is unknown: the table has several sessions, and the "
-                     "images' names do not say which")
+                     "images' names do not say which; keep one row per patient")
     return Described(columns, notes, _faults(table, facts))
 
 
 def subject_keys(subject: str, by_rid: bool) -> list[str]:
-    """What a patient of an image may be called in a table: the id, with and without `sub-`, or its RID."""
+    """What a patient of an image may be called in a table: the id, with and without `sub-`, a number without zeros
+    before it (as spreadsheets write it), or its RID.
+    """
     bare = re.sub("^sub-", "", subject)
-    keys = [subject, bare, f"sub-{bare}"]
+    keys = [subject, bare, f"sub-{bare}", *([str(int(bare))] if re.fullmatch("[0-9]+", bare) else [])]
     if by_rid and (match := re.fullmatch(r"(?:\d{3}_S_|AIBL_)(\d+)", subject)):
         keys += [str(int(match[1])), match[1]]
     return keys

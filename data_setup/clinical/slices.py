@@ -44,13 +44,23 @@ def list_folders(folders: Mapping[str, Path], clinical: ClinicalTable | None, ad
     flat = {split: folder for split, folder in folders.items()
             if clinical is not None and clinical.has_class and folder.is_dir() and _is_flat(folder, clinical)}
     if not flat:
-        return list_class_folders(folders, advice)
+        return _list_class_folders(folders, clinical, advice)
     parts = [_list_flat(split, folder) for split, folder in flat.items()]
     if rest := {split: folder for split, folder in folders.items() if split not in flat}:
-        parts.append(list_class_folders(rest, advice))
+        parts.append(_list_class_folders(rest, clinical, advice))
     table = pd.concat([part.table for part in parts], ignore_index=True)
     return Listing(table, [line for part in parts for line in part.left_out],
                    [line for part in parts for line in part.warnings])
+
+
+def _list_class_folders(folders: Mapping[str, Path], clinical: ClinicalTable | None, advice: str) -> Listing:
+    try:
+        return list_class_folders(folders, advice)
+    except UserError as error:
+        if clinical is None or clinical.has_class or not any(
+                is_image(path.name) for folder in folders.values() for path in folder.iterdir()):
+            raise
+        raise UserError(f"{error}, or {clinical.file} a column class") from None
 
 
 def list_patients(folders: Mapping[str, Path], assign: Assign, clinical: ClinicalTable | None,
@@ -86,7 +96,7 @@ def with_patients(listing: Listing, assign: Assign, clinical: ClinicalTable | No
     said = describe(clinical, table["path"].tolist(), ids, needs_class=bool(from_table.any()))
     notes = [*notes, *clinical.notes, *said.notes]
     given = said.table["class"].set_axis(table.index)
-    _check_same(clinical, table, given)
+    notes += _compare_classes(clinical, table, given)
     lost = from_table & given.isna()
     if lost.all():
         raise UserError(f"{clinical.file}: none of the {len(table):,} images has a class, the first "
@@ -107,17 +117,21 @@ def patients_of_table(clinical: ClinicalTable | None, paths: list[str]) -> list[
     return [row.subject if row else None for row in matched_rows(clinical, paths)]
 
 
-def _check_same(clinical: ClinicalTable, table: pd.DataFrame, given: pd.Series) -> None:
-    """UserError if folders and table use the same class names, and differ about a slice."""
+def _compare_classes(clinical: ClinicalTable, table: pd.DataFrame, given: pd.Series) -> list[str]:
+    """A note if folders and table have other class names; UserError if they have the same and differ on a slice."""
     both = table["class"].notna() & given.notna()
-    if not both.any() or not set(given[both]) <= set(table["class"][both]):
-        return
+    if not both.any():
+        return []
+    if not set(given[both]) <= set(table["class"][both]):
+        names = ", ".join(printable(name) for name in sorted(set(given[both]))[:6])
+        return [f"classes are those of the folders; {clinical.file} has other names ({names}), which are not used"]
     other = both & (table["class"] != given)
     if other.any():
         at = other.idxmax()
         raise UserError(f"{clinical.file}: {other.sum():,} images have another class than their folder, the first "
                         f"{printable(table['path'][at])}, {printable(given[at])} in the table: correct one of them, or "
                         "remove the column from the table")
+    return []
 
 
 def _is_flat(folder: Path, clinical: ClinicalTable) -> bool:

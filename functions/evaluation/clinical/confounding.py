@@ -51,8 +51,8 @@ def confounding(test: Predictions, traits: Covariates, baselines: Mapping[str, n
             found.append(f"no age-adjusted AUROC: too few of {counts} have partners within {CALLIPER:g} years on both "
                          "sides of their age")
         if pairs is None:
-            found.append(f"cannot be matched: {like} pair{'s' * (like != 1)} of the same sex within {PAIR_CALLIPER:g} years among "
-                         f"{counts}, and at least {FEW} are needed")
+            found.append(f"cannot be matched: {like} pair{'s' * (like != 1)} of the same sex within {PAIR_CALLIPER:g} "
+                         f"years among {counts}, and at least {FEW} are needed")
     return Confounding(subgroups(score, diseased, traits), compared, adjusted, pairs, found)
 
 
