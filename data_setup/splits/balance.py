@@ -18,7 +18,7 @@ def sort_keys(table: pd.DataFrame) -> np.ndarray | None:
     Neighbours in this order are of one sex and similar age, also where the sexes meet. Patients without sex come after,
     those without age at the end of their sex. A patient's age is the mean over its slices.
     """
-    if not {"age", "sex"} & set(table) or table[[name for name in ("age", "sex") if name in table]].isna().all(None):
+    if not any(table[name].notna().any() for name in ("age", "sex") if name in table):
         return None
     patients = of_patients(table)
     sex = patients["sex"].map({"F": 0, "M": 1}).fillna(2)
