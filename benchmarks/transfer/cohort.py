@@ -17,7 +17,8 @@ from functions.runtime.errors import UserError
 
 def read_cohort(data: Path, folds: int, repeats: int, seed: int) -> Cohort:
     """All slices below DATA, pooled whatever split folder they are in; UserError if a patient is unknown."""
-    settings = Namespace(train_dir=data, test_dir=None, val_dir=None, demo=False, subjects=None, subject_pattern=None)
+    settings = Namespace(train_dir=data, test_dir=None, val_dir=None, demo=False, table=None, subjects=None,
+                         subject_pattern=None)
     found = read_slices(settings, folds, repeats, seed)
     if (healthy := healthy_stage(found.class_names)) is None:
         raise UserError(f"none of the classes {', '.join(found.class_names)} is the healthy one")
