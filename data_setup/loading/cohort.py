@@ -1,4 +1,5 @@
-"""All slices of a data set with their patients, divided into folds, and the split of each fold."""
+"""All slices of a data set with their patients, divided into folds; the split of each fold, and batches of any slices.
+"""
 
 import hashlib
 from argparse import Namespace
@@ -7,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from data_setup.clinical.slices import list_patients
 from data_setup.clinical.table import read_clinical_table
+from data_setup.images.resize import Frame
 from data_setup.listing.data_folders import find_folders
+from data_setup.loading.batches import Batches
 from data_setup.loading.dataloaders import assigned_by
+from data_setup.loading.dataset import SliceDataset, decode
+from data_setup.loading.transforms import make_transforms
 from data_setup.splits.balance import sort_keys
 from data_setup.splits.folds import patient_folds
 from data_setup.splits.split import VAL_SHARE, hold_out
@@ -76,3 +82,22 @@ def read_cohort(settings: Namespace, folds: int, repeats: int, seed: int) -> Coh
                              sort_keys(table))
     notes = (*folders.notes, *listing.notes, *(f"CHECK: {fault}" for fault in listing.faults))
     return Cohort(table[["path", "class", "subject"]], assigned, notes)
+
+
+class CohortImages:
+    """All slices of a cohort's `table`, decoded once, on the device; UserError if one cannot be read."""
+
+    def __init__(self, table: pd.DataFrame, class_names: list[str], frame: Frame, channels: int, mean: list[float],
+                 std: list[float], device: torch.device):
+        decoded = decode(table["path"].tolist(), frame, channels, True)
+        if decoded.errors:
+            raise UserError(next(iter(decoded.errors.values())))
+        images = decoded.images.to(device)
+        self.dataset = SliceDataset(table, class_names, frame, channels, images)
+        self.training, self.scoring = make_transforms(mean, std, True)
+        self.device = device
+
+    def batches(self, rows: np.ndarray, size: int, train: bool = False) -> Batches:
+        """Batches of the slices in these rows: shuffled and augmented, or in order."""
+        return Batches(self.dataset, size, train, self.training if train else self.scoring, self.device,
+                       rows=rows.tolist())

@@ -110,7 +110,7 @@ def subjects_source(text: str) -> str | Path:
 
 def weights_source(text: str) -> str | Path:
     """"random", a torchvision name such as IMAGENET1K_V1, hf:OWNER/NAME or timm:NAME, or a file or folder."""
-    return str(text) if re.fullmatch(r"random|[A-Z0-9_]+|(hf|timm):.+", str(text)) else Path(text)
+    return str(text) if re.fullmatch(r"random|[A-Z0-9_]+|(hf|timm):.*", str(text)) else Path(text)
 
 
 def channel_values(positive: bool):
