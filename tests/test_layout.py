@@ -15,7 +15,7 @@ LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # i
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
     "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "explain",
                   "exporting prediction training", "app cross_validation", "learning_curves", "helper_functions"),
-    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "volumes",
+    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "clinical", "splits", "volumes",
                    "loading", "audit"),
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)

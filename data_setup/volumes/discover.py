@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_setup.clinical.sessions import session_of
 from data_setup.listing.file_types import is_document, is_image, is_litter
 from data_setup.subjects.archive_ids import archive_ids, canonical_id
 from data_setup.subjects.find import find_subjects
 from data_setup.volumes.dicom_headers import Series, is_dicom, read_series
 from data_setup.volumes.nifti import ENDINGS, header_texts, missing_partner
 
-# A session in a file or folder name, innermost first; the last: the date folder of an ADNI download.
-SESSIONS = (re.compile(r"(?<![A-Za-z0-9])ses-([A-Za-z0-9]+)"), re.compile(r"OAS[12]_\d{4}_(MR\d+)", re.IGNORECASE),
-            re.compile(r"(?<![A-Za-z])(?:session|study|visit|timepoint|tp|ses)[_-]?(\d+)", re.IGNORECASE),
-            re.compile(r"(?<![A-Za-z0-9])([mM]\d{2,3})(?![A-Za-z0-9])"),
-            re.compile(r"^(\d{4}-\d{2}-\d{2})(?:_|$)"))
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
 T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
 OTHER = re.compile(r"(?<![A-Za-z0-9])(T2\*?w?|FLAIR|PDw?|DWI|DTI|ADC|SWI|BOLD|ASL|TOF)(?![A-Za-z0-9])", re.IGNORECASE)
@@ -79,19 +75,11 @@ def find_volumes(folder: Path) -> Found:
     series, unread, names = read_series(dicom)
     dicom_left_out = [(path.relative_to(folder).as_posix(), reason) for path, reason in unread]
     subjects = find_subjects(volumes) if volumes else []
-    sources = [Source((path,), path.relative_to(folder).as_posix(), path.name, subject, session_of(path, folder))
-               for path, subject in zip(volumes, subjects, strict=True)]
+    places = [path.relative_to(folder) for path in volumes]
+    sources = [Source((path,), place.as_posix(), path.name, subject, session_of(place))
+               for path, place, subject in zip(volumes, places, subjects, strict=True)]
     sources += [_dicom_source(one, folder) for one in series]
     return Found(sources, left_out, dicom_left_out, fields + names)
-
-
-def session_of(path: Path, folder: Path) -> str | None:
-    """The session in a volume's name or folders, innermost first, as letters and digits; None without one."""
-    for part in reversed(path.relative_to(folder).parts):
-        for pattern in SESSIONS:
-            if match := pattern.search(part):
-                return re.sub(r"[^A-Za-z0-9]", "", match[1])
-    return None
 
 
 def ambiguous(sources: Sequence[Source]) -> dict[tuple[str, str], list[Source]]:

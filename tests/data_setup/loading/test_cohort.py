@@ -11,7 +11,7 @@ from functions.runtime.errors import UserError
 
 def settings(slices, **changes):
     return Namespace(**{"train_dir": slices / "train", "test_dir": slices / "test", "val_dir": None, "demo": False,
-                        "subjects": None, "subject_pattern": None} | changes)
+                        "subjects": None, "table": None, "subject_pattern": None} | changes)
 
 
 def test_all_folders_are_pooled_and_every_split_keeps_patients_apart(slices):
