@@ -1,5 +1,7 @@
 """Small networks from scratch for gray images on a CPU: a ViT, a hybrid, and a ResNet-18 to compare them with."""
 
+from typing import Any
+
 from torch import nn
 
 from functions.runtime.errors import UserError
@@ -34,6 +36,7 @@ def small_network(name: str, image_size: tuple[int, int], num_classes: int) -> n
         net.unfreeze("all")
         return net
     side = token_size(image_size)
-    sizes = {"image_size": image_size, "patch_size": side, "in_channels": 1, "num_classes": num_classes,
-             "num_layers": LAYERS, "embedding_dim": WIDTH, "mlp_size": MLP, "num_heads": HEADS}
+    sizes: dict[str, Any] = {"image_size": image_size, "patch_size": side, "in_channels": 1,
+                             "num_classes": num_classes, "num_layers": LAYERS, "embedding_dim": WIDTH,
+                             "mlp_size": MLP, "num_heads": HEADS}
     return make_model(ViTConfig(**sizes) if name == "vit" else HybridConfig(**sizes, units=(), stem_patch=side // 4))

@@ -27,7 +27,8 @@ def main() -> None:
         parser.add_argument("--demo", action="store_true", help="the phantom; default without any data")
         parser.add_argument("--train_dir", type=Path, metavar="X", help="class folders")
         parser.add_argument("--test_dir", type=Path, metavar="X", help="class folders; all slices are pooled")
-        parser.add_argument("--subjects", type=Path, metavar="X", help="CSV with columns path, subject, and age, sex")
+        parser.add_argument("--table", type=Path, metavar="X", help="clinical table: patients, classes, age, sex")
+        parser.add_argument("--subjects", type=Path, metavar="X", help="CSV with columns path, subject")
         parser.add_argument("--subject_pattern", metavar="X", help='regex with a group "subject"')
         parser.add_argument("--methods", metavar="A,B,…", help="some of those in docs/compare.md [all]")
         parser.add_argument("--patients", default="10,20,40,80,all", metavar="N,…", help="[10,20,40,80,all]")
@@ -59,7 +60,8 @@ def prepare(options: Namespace):
     from models.small import token_size
     from tools.comparison.setup import read_setup, split_methods
 
-    given = {name: getattr(options, name) for name in ("train_dir", "test_dir", "subjects") if getattr(options, name)}
+    given = {name: getattr(options, name) for name in ("train_dir", "test_dir", "table", "subjects")
+             if getattr(options, name)}
     options.demo = is_demo(given | ({"demo": True} if options.demo else {}))
     for name, value in (DEMO if options.demo else REAL).items():
         setattr(options, name, getattr(options, name) or value)

@@ -51,7 +51,7 @@ def test_every_patient_is_tested_once_and_the_same_command_continues_bit_for_bit
     assert (code, err) == (0, "")
     assert "24 patients, 96 slices; 20 fits of 5 methods in runs/C, 1 at a time" in out
     assert "left out: 50 patients: a fold has no more than that" in out
-    assert "left out: age and sex, logistic regression: no table" in out
+    assert "left out: age and sex, logistic regression: no table of patients, --table FILE" in out
     assert "left out: pretrained ViT, ridge on frozen features: no weights, --weights vit_ti_16=FILE" in out
     assert "AUROC of ViT from scratch against four numbers" in out
     found = predictions()
@@ -126,6 +126,20 @@ def test_the_demo_knows_age_and_sex_and_says_that_it_is_a_phantom(compare, small
     assert "left out: four numbers, logistic regression: a patient has 2 slices, four numbers need 4" in out
     assert f"| {METHODS['age_sex'].title} | 6 | " in out
     assert "PHANTOM DEMO" in Path("runs/Comparison/report.html").read_text()
+
+
+def test_age_and_sex_are_those_of_a_clinical_table_and_missing_ones_are_named(compare, data, slices):
+    patients = sorted({path.name.split("_")[0] for path in slices.rglob("*.png")})
+    rows = [f"{subject},{60 + number},{'FM'[number % 2]}" for number, subject in enumerate(patients)]
+    Path("t.csv").write_text("\n".join(["subject,age,sex", *rows]))
+    command = (*data, *SMALL, "--table", "t.csv", "--patients", "all", "--methods", "constant,age_sex")
+    code, out, err = compare(*command)
+    assert (code, err) == (0, "")
+    assert f"| {METHODS['age_sex'].title} | 12 (all) | 1.000" in out, "AD patients are the first, hence younger"
+    Path("t.csv").write_text("\n".join(["subject,age,sex", *rows[:-1]]))
+    code, out, _ = compare(*command, "--out", "runs/D")
+    assert code == 0
+    assert "left out: age and sex, logistic regression: t.csv has no age or no sex for 4 of 96 slices" in out
 
 
 @pytest.mark.parametrize(("given", "message"), [

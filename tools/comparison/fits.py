@@ -22,7 +22,6 @@ from data_setup.loading.feature_batches import FeatureDataset, OneView
 from data_setup.similarity.nearest_slice import nearest_known
 from data_setup.similarity.neighbours import find_neighbours
 from data_setup.splits.folds import patient_folds
-from data_setup.subjects.age_and_sex import age_and_sex
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.features import features_on_disk
 from functions.cross_validation.fold_training import patient_probabilities, train_network
@@ -36,7 +35,7 @@ from models.config import VARIANTS
 from models.pretrained.sources import Pretrained, find_pretrained, load_transfer
 from models.small import SMALL, small_network
 from models.transfer import TransferModel, layer_lr_factors
-from tools.comparison.setup import Setup
+from tools.comparison.setup import Setup, age_and_sex
 
 Fitted = tuple[np.ndarray, int]
 Fit = Callable[[np.ndarray, np.ndarray, int], Fitted]
@@ -53,7 +52,7 @@ def make_fit(name: str, setup: Setup) -> Fit:
     if name == "constant":
         found = partial(_commonest, cohort)
     elif name == "age_sex":
-        ages = cohort.patients(age_and_sex(setup.ages, paths))[0]
+        ages = cohort.patients(age_and_sex(setup))[0]
         found = partial(_of_patients, partial(four_number_probabilities, num_classes=classes), cohort, ages)
     elif name in ("four_numbers", "boosting"):
         learn = four_number_probabilities if name == "four_numbers" else boosting

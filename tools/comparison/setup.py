@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from data_setup.audit.baseline_features import SLABS
+from data_setup.clinical.describe import describe
+from data_setup.clinical.table import read_clinical_table
 from data_setup.listing.data_folders import find_folders
 from data_setup.loading.cohort import read_cohort
-from data_setup.subjects.age_and_sex import age_and_sex
 from functions.cross_validation.cohort import Cohort
 from functions.evaluation.stages import healthy_stage
 from functions.learning_curves.methods import METHODS
@@ -40,11 +41,18 @@ def read_setup(options: Namespace, weights: dict[str, tuple[str, Path]]) -> tupl
                         "diseased or not needs it: rename the folders of the classes (docs/evaluation.md)")
     labels = np.array([names.index(name) for name in slices.table["class"]])
     cohort = Cohort(slices.table, names, labels, slices.folds, healthy)
-    folders = find_folders(options.train_dir, options.test_dir, None, options.demo)
-    tables = [options.subjects, folders.train.parent / "manifest.csv"]
-    ages = next((table for table in tables if table and Path(table).is_file()), None)
+    phantom = find_folders(options.train_dir, options.test_dir, None, options.demo, options.table is not None).phantom
+    ages = phantom / "manifest.csv" if phantom else options.table
     setup = Setup(cohort, options.image_size, options.steps, weights, ages, options.out / "features", pick_device())
     return setup, list(slices.notes), slices.digest
+
+
+def age_and_sex(setup: Setup) -> np.ndarray:
+    """(n, 2): age in years and whether the sex is male, of the patient of each slice; nan where it is not known."""
+    cohort = setup.cohort
+    found = describe(read_clinical_table(setup.ages), cohort.table["path"].tolist(), cohort.subjects.tolist(),
+                     needs_class=False).table
+    return np.column_stack([found["age"], found["sex"].map({"F": 0.0, "M": 1.0}).astype(float)])
 
 
 def split_methods(setup: Setup, methods: list[str]) -> tuple[list[str], list[str]]:
@@ -62,11 +70,9 @@ def _lacking(setup: Setup, name: str) -> str:
         return f"no weights, --weights {'vit_ti_16' if needs == 'vit' else needs}=FILE"
     if name == "age_sex":
         if setup.ages is None:
-            return "no table with the columns path, age, sex, --subjects FILE"
-        try:
-            age_and_sex(setup.ages, setup.cohort.table["path"].tolist())
-        except UserError as error:
-            return str(error)
+            return "no table of patients, --table FILE"
+        if unknown := int(np.isnan(age_and_sex(setup)).any(axis=1).sum()):
+            return f"{setup.ages} has no age or no sex for {unknown:,} of {len(setup.cohort.labels):,} slices"
     if name in ("four_numbers", "boosting"):
         few = setup.cohort.table.groupby(["subject", "class"]).size().min()
         return f"a patient has {few} slices, four numbers need {SLABS}" if few < SLABS else ""

@@ -32,6 +32,13 @@ def test_the_verdict_is_that_of_the_interval_over_patients(curves):
     assert large.verdict == "not shown to be better or worse"
 
 
+def test_a_gain_whose_interval_holds_0_is_not_shown(curves):
+    gaps = [one for pair in (("vit", "four_numbers"), ("four_numbers", "vit")) for one in compare(curves, *pair)
+            if one.over_patients.low < 0 < one.over_patients.high]
+    assert min(one.over_patients.value for one in gaps) < 0 < max(one.over_patients.value for one in gaps)
+    assert {one.verdict for one in gaps} == {"not shown to be better or worse"}
+
+
 def test_the_sentence_names_both_methods_every_size_and_interval(curves):
     found = compare(curves, "vit", "resnet18")
     assert sentence(found) == (
