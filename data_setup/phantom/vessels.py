@@ -72,7 +72,8 @@ def make_vessels(out, people=80, views=4, seed=0):
     """
     out = check_new(out)
     check_numbers(("people", people, 10), ("slices", views, 1), ("seed", seed, 0))
-    return write_set(out, CLASSES, COLUMNS, (file for number in range(people) for file in files_of(seed, number, views)))
+    files = (file for number in range(people) for file in files_of(seed, number, views))
+    return write_set(out, CLASSES, COLUMNS, files)
 
 
 def files_of(seed, number, views):

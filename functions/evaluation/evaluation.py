@@ -4,7 +4,7 @@ Written at the end of training and by evaluate.py alike. Undefined numbers are n
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The schema of metrics.json: the evaluation on test, its caveats, and what was evaluated.
+    """The schema of metrics.json, which holds its `asdict`: the evaluation on test, caveats, and what was evaluated.
 
     `best_epoch` and `probe` (the closed-form probe on the frozen features) are of a run, whose commit is in run.json;
     `checkpoint`, `data` (the slices of --data; None: the run's own test set), `run_id` (of the run that wrote the
@@ -150,11 +150,6 @@ class Metrics:
     data: str | None = None
     run_id: str = ""
     commit: str | None = None
-
-
-def metrics_content(metrics: Metrics) -> dict:
-    """The content of metrics.json, in plain types."""
-    return asdict(metrics)
 
 
 def read_metrics(path: Path, again: str = "") -> Metrics:
