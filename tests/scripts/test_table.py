@@ -53,7 +53,7 @@ def test_the_audit_finds_that_age_predicts_the_class(flat, call_script, monkeypa
     monkeypatch.setattr("data_setup.audit.findings.find_shortcuts", lambda *_: [])
     code, out, _ = call_script(audit.main, "flat", "--table", "participants.tsv", "--strict", "--out", "report")
     assert code == 1
-    assert "WRONG  age alone can predict diseased or not: AUROC 0.9" in out
+    assert "WRONG  age alone can predict diseased or not: AUROC 1.00" in out
     numbers = json.loads((flat / "report/audit.json").read_text())
     assert [one["name"] for one in numbers["table"]] == ["age", "sex", "site", "all together"]
     text = (flat / "participants.tsv").read_text().replace("sub-05\t", "sub-05\t80\tM\tAD\ta\nsub-05\t", 1)
