@@ -19,9 +19,9 @@ from pathlib import Path
 from PIL import Image
 
 from data_setup.volumes.contact_sheet import contact_sheet
-from data_setup.volumes.dicom_volume import read_dicom
 from data_setup.volumes.discover import Source
-from data_setup.volumes.nifti import read_nifti
+from data_setup.volumes.formats.dicom_volume import read_dicom
+from data_setup.volumes.formats.nifti import read_nifti
 from data_setup.volumes.slices import Settings, Slices, make_slices
 from data_setup.volumes.volume import Volume, VolumeError
 from functions.runtime.errors import UserError
@@ -32,7 +32,10 @@ PART = ".part"
 
 def convert(source: Source, settings: Settings, store: Path) -> dict:
     """The record of a volume: `folder` in the store, sha256, orientation, window, z, notes; or `reason` if left out."""
-    digest = file_hash(source.files)
+    try:
+        digest = file_hash(source.files)
+    except OSError as error:
+        return {"reason": f"cannot be read ({error.strerror})"}
     text = json.dumps([RULES, digest, asdict(settings), source.name if not source.series else ""])
     folder = store / hashlib.sha256(text.encode()).hexdigest()[:32]
     if folder.is_dir():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from functions.prediction.output import CsvOutput, JsonOutput, TableOutput, check_files, report
-from functions.prediction.rows import ImageRow, PatientMeans
+from functions.prediction.rows import GroupMeans, ImageRow
 from functions.runtime.csv_files import unescape
 from functions.runtime.errors import UserError
 
@@ -17,7 +17,7 @@ ROWS = [ImageRow("=a,\n.png", "s1", np.array([0.25, 0.75]), "no", "colour", 1.5)
 
 
 def written(output_type, *arguments):
-    stream, means = io.StringIO(), PatientMeans()
+    stream, means = io.StringIO(), GroupMeans("subject")
     output = output_type(stream, *arguments)
     for row in ROWS:
         output.image(row.entries(CLASSES))

@@ -6,8 +6,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from data_setup.volumes.dicom_volume import read_dicom
-from data_setup.volumes.nifti import read_nifti
+from data_setup.volumes.formats.dicom_volume import read_dicom
+from data_setup.volumes.formats.nifti import read_nifti
 from data_setup.volumes.slices import make_slices
 from data_setup.volumes.volume import VolumeError
 from tests.data_setup.volumes.heads import AFFINE, SETTINGS, datasets, head, save_dicom, save_nifti

@@ -1,7 +1,7 @@
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from data_setup.volumes.dicom_headers import identifying_fields, is_dicom, read_series
+from data_setup.volumes.formats.dicom_headers import identifying_fields, is_dicom, read_series
 from tests.data_setup.volumes.heads import datasets, save_dicom
 
 PLANTED = {"PatientName": "Doe^Jane", "PatientID": "4711", "PatientBirthDate": "19500101", "PatientAddress": "Elm St 5",
