@@ -121,12 +121,13 @@ def make_slices(arguments, volumes, settings, store: Path):
     """The slices of all volumes (`prepare`), and the key of DICOM patients; prints what is assumed or left out."""
     from dataclasses import replace
 
+    from tqdm import tqdm
+
     from data_setup.resources import available_cores
     from data_setup.volumes.inputs import prepare, with_subjects
     from data_setup.volumes.new_ids import NewIds
     from data_setup.volumes.slices import Settings
     from functions.runtime.csv_files import write_csv
-    from functions.runtime.progress import Progress
 
     sources, notes = with_subjects(volumes.sources, arguments.subjects, arguments.subject_pattern)
     if sources and settings is None:
@@ -142,10 +143,8 @@ def make_slices(arguments, volumes, settings, store: Path):
     elif dicom:
         notes.append("DICOM files are shown by codes and their patients by new IDs: with --out NAME.csv, NAME_key.csv "
                      "has the original ones")
-    progress = Progress("volumes to slices", len(sources) * settings.slices)
-    slices = prepare(sources, ids, settings, store / "slices", available_cores(),
-                     lambda count: progress.update(count * settings.slices))
-    progress.close()
+    with tqdm(total=len(sources), desc="volumes to slices", leave=False, disable=None) as bar:      # on standard error
+        slices = prepare(sources, ids, settings, store / "slices", available_cores(), bar.update)
     if volumes.fields:
         notes.append(f"identifying header fields (files), none of which is copied: {volumes.fields}")
     if volumes.left_out:

@@ -51,7 +51,7 @@ def convert(source: Source, settings: Settings, store: Path) -> dict:
 
 
 def convert_all(sources: list[Source], settings: Settings, store: Path, workers: int,
-                done: Callable[[int], None]) -> list[dict]:
+                done: Callable[[int], object]) -> list[dict]:
     """The records of all volumes in order, computed by `workers` processes; done(1) is called after each.
 
     Each process holds one volume at a time. UserError if the system kills a process, for lack of memory as a rule.

@@ -93,7 +93,7 @@ def with_subjects(sources: Sequence[Source], table: Path | None, pattern: str | 
 
 
 def prepare(sources: Sequence[Source], ids: NewIds, settings: Settings, store: Path, workers: int,
-            done: Callable[[int], None]) -> Prepared:
+            done: Callable[[int], object]) -> Prepared:
     """The slices of all volumes, as PNG files in `store`; done(1) is called after each volume.
 
     A volume of DICOM files is shown by a code and its patient by a new ID.
@@ -111,7 +111,7 @@ def prepare(sources: Sequence[Source], ids: NewIds, settings: Settings, store: P
             subject = ids.subjects.get(source.subject or "")
             session = ids.sessions.get((source.subject or "", source.session or ""))
         prepared.facts[volume] = {"subject": subject or "", "session": session or "",
-                                  "z_mm": " ".join(f"{z:g}" for z in record["z"]),
+                                  "z_first_mm": record["z"][0], "z_last_mm": record["z"][-1],
                                   **facts(record, settings, source.notes)}
         for number in range(len(record["z"])):
             prepared.files.append(str(Path(record["folder"], f"z{number:02d}.png")))

@@ -14,8 +14,8 @@ from functions.runtime.errors import is_decoded, printable
 
 COLUMNS = ("path", "subject", "prediction", "seen_in_training", "out_of_distribution", "novelty", "attention", "error")
 PATIENT_COLUMNS = ("subject", "slices", "prediction", "seen_in_training", "out_of_distribution")
-VOLUME_COLUMNS = ("volume", "session", "z_mm", "sha256", "axes", "affine", "voxel_mm", "tilt_degrees", "window_low",
-                  "window_high", "bits", "pixel_mm", "notes", "error")
+VOLUME_COLUMNS = ("volume", "session", "z_first_mm", "z_last_mm", "sha256", "axes", "affine", "voxel_mm",
+                  "tilt_degrees", "window_low", "window_high", "bits", "pixel_mm", "notes")
 YES, NO, UNKNOWN = "yes", "no", ""
 COLOUR, FEATURES = "colour", "features"
 

@@ -24,6 +24,7 @@ ABOUT_PERSONS = re.compile("Patient(?!Position|Orientation|Gantry)|Physician|Per
                            "Responsible|Telephone|Address|Operator|Admi(?:tting|ssion)|Visit")
 GEOMETRY = re.compile("Patient$")             # ImagePositionPatient
 NAMES_AND_DATES = ("PN", "DA", "DT")        # value representations
+OVERLAY = {0x3000: "OverlayData", 0x4000: "OverlayComments"}
 DIRECTORY = "1.2.840.10008.1.3.10"          # SOP class of a DICOMDIR, which lists other files
 
 Watch = Callable[[Sequence[Path]], Iterable[Path]]
@@ -95,9 +96,9 @@ def _identifying_name(element) -> str:
     if tag.is_private:
         return "" if tag.is_private_creator else "private fields"
     if tag.group in range(0x5000, 0x5100, 2):
-        return keyword or "curve data"
+        return "CurveData"
     if tag.group in range(0x6000, 0x6100, 2):
-        return keyword if tag.element in (0x3000, 0x4000) else ""           # overlay data and comments
+        return OVERLAY.get(tag.element, "")
     about_persons = ABOUT_PERSONS.search(keyword) and not GEOMETRY.search(keyword)
     if tag in CONFIDENTIAL or element.VR in NAMES_AND_DATES or about_persons or (tag.group, element.VR) == (0x32, "LO"):
         return keyword or CONFIDENTIAL.get(tag) or f"({tag.group:04x},{tag.element:04x})"

@@ -22,13 +22,13 @@ def written(output_type, *arguments):
     for row in ROWS:
         output.image(row.entries(CLASSES))
         means.add(row)
-    output.patients(means.entries(CLASSES))
+    output.patients(means.entries(CLASSES), [])
     return stream.getvalue()
 
 
 def test_csv_is_read_back_and_safe_for_spreadsheets():
     patients = io.StringIO()
-    rows = list(csv.reader(io.StringIO(written(CsvOutput, patients))))
+    rows = list(csv.reader(io.StringIO(written(CsvOutput, (patients, io.StringIO())))))
     assert [len(row) for row in rows] == [10] * 4
     assert rows[0][:5] == ["path", "subject", "prediction", "AD", "'=CN"]
     assert rows[1][0] == "'=a,\n.png"

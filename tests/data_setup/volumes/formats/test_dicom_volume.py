@@ -73,7 +73,7 @@ def test_localisers_sheared_stacks_and_colours_have_reasons(tmp_path):
         read(tmp_path / "nowhere", nowhere)
     short = datasets()
     short[4].PixelData = short[4].PixelData[:100]
-    with pytest.raises(VolumeError, match="cannot be read: .*pixel data"):
+    with pytest.raises(VolumeError, match="pixels cannot be decoded .ValueError"):
         read(tmp_path / "short", short)
 
 
