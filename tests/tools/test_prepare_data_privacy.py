@@ -28,10 +28,10 @@ def planted(tmp_path_factory):
     inner, fields = Dataset(), Dataset()
     inner.PatientName, inner.OperatorsName = "ZQ^Nested", "ZQ"
     for tag in CONFIDENTIAL:
-        if (keyword := keyword_for_tag(tag)) and tag >> 16 != 2:
+        if (keyword := keyword_for_tag(tag)) and tag >> 16 not in (0, 2):       # no command, no file meta
             kind = dictionary_VR(tag)
             fields.add_new(tag, kind, Sequence([inner]) if kind == "SQ" else PLANTED.get(kind, "ZQ"))
-            names.add(keyword)
+            names |= {keyword} if tag >> 16 < 0x7FE0 else set()      # headers are read up to the pixels
     fields.private_block(0x0029, "ZQMAKER", create=True).add_new(1, "LO", "ZQ")
     fields.add_new(0x60003000, "OW", b"ZQBYTES.")
     fields.add_new(0x50003000, "OW", b"ZQBYTES.")
