@@ -70,7 +70,7 @@ def predict(arguments, store: Path) -> int:
     frame, channels = from_description(preprocessing, trained.file), preprocessing["channels"]
     transform = make_transforms(preprocessing["mean"], preprocessing["std"], augment=False)[1].to(device)
     volumes = find_inputs(arguments.images, arguments.series)
-    paths, notes = list_inputs(arguments.images, volumes.files)
+    paths, notes = list_inputs(arguments.images, volumes.files, private=volumes.dicom)
     check_output(arguments, [*paths, *volumes.files])
     subjects, of_subjects = subjects_and_notes(paths, arguments.subjects, arguments.subject_pattern)
     slices = make_slices(arguments, volumes, settings_of(preprocessing, trained.file), store)
@@ -134,13 +134,14 @@ def make_slices(arguments, volumes, settings, store: Path):
         notes.append("the run does not record that tools/prepare_data.py made its slices: volumes are prepared with "
                      "the defaults of that tool, and may differ from the slices of training")
     settings = replace(settings or Settings(), orientation=arguments.orientation)
-    out, dicom = arguments.out, volumes.unread or any(source.series for source in sources)
-    key = (arguments.key or (out and out.with_name(f"{out.stem}_key.csv"))) if dicom else None
+    out, key = arguments.out, None
+    if volumes.dicom:
+        key = arguments.key or (out and out.with_name(f"{out.stem}_key.csv"))
     ids = NewIds(key, sources)
     if key:
         write_csv(key, ids.table(sources, volumes.unread))
         key.chmod(0o600)
-    elif dicom:
+    elif volumes.dicom:
         notes.append("DICOM files are shown by codes and their patients by new IDs: with --out NAME.csv, NAME_key.csv "
                      "has the original ones")
     with tqdm(total=len(sources), desc="volumes to slices", leave=False, disable=None) as bar:      # on standard error

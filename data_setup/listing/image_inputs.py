@@ -18,11 +18,12 @@ class Inputs(NamedTuple):
     notes: list[str]
 
 
-def list_inputs(arguments: Sequence[str], but: Collection[str] = ()) -> Inputs:
+def list_inputs(arguments: Sequence[str], but: Collection[str] = (), private: bool = False) -> Inputs:
     """The files of `arguments`: a file whatever its name, all images below a folder, all matches of a glob pattern.
 
     Each file is listed once. `but` are absolute paths of files that are read otherwise, as volumes. Raises UserError
-    for an argument that names nothing, and if there is neither an image nor a file of `but`.
+    for an argument that names nothing, and if there is neither an image nor a file of `but`. With `private`, notes name
+    no file: names beside DICOM files may be those of patients.
     """
     paths: dict[str, str] = {}               # absolute path → path as given
     left_out: list[LeftOut] = []
@@ -45,8 +46,8 @@ def list_inputs(arguments: Sequence[str], but: Collection[str] = ()) -> Inputs:
     notes = []
     if left_out:
         kinds = ", ".join(sorted({entry.reason.split(",")[0] for entry in left_out})[:5])
-        notes.append(f"{len(left_out):,} files or folders are not images and are left out ({kinds}); the first: "
-                     f"{left_out[0]}")
+        notes.append(f"{len(left_out):,} files or folders are not images and are left out ({kinds})"
+                     + ("" if private else f"; the first: {left_out[0]}"))
     if repeated:
         notes.append(f"{repeated:,} files are named more than once and predicted once")
     return Inputs(list(paths.values()), notes)

@@ -22,7 +22,8 @@ class Volumes(NamedTuple):
     """The volumes to predict, and files that are named as volumes but are none, with reasons.
 
     `faulty` are files of the command line, `left_out` those within folders. `files` are the absolute paths of all that
-    are no images, `fields` the identifying header fields, `unread` the DICOM files without a volume, for the key.
+    are no images, `fields` the identifying header fields, `unread` the DICOM files without a volume, for the key, `dicom`
+    whether there are any DICOM files.
     """
 
     sources: list[Source]
@@ -31,6 +32,7 @@ class Volumes(NamedTuple):
     files: frozenset[str]
     fields: str
     unread: list[str]
+    dicom: bool
 
 
 class Prepared(NamedTuple):
@@ -79,7 +81,7 @@ def find_inputs(arguments: Sequence[str], text: str | None, watch: Watch = iter)
                    [*((name, reason) for path, name, reason in reasons if path not in shown),
                     *((place(one), reason) for one, reason in others)],
                    frozenset(map(os.path.abspath, files)) | {key for key, path in given.items() if path in files},
-                   found.field_names, [path for path, _ in found.dicom_left_out])
+                   found.field_names, [path for path, _ in found.dicom_left_out], bool(found.dicom))
 
 
 def with_subjects(sources: Sequence[Source], table: Path | None, pattern: str | None) -> tuple[list[Source], list[str]]:

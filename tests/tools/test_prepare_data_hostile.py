@@ -82,7 +82,7 @@ FILES = {       # name → (how it is made, the reason; "" if the volume is used
     "singular.nii": (nifti(affine=SINGULAR), "singular"),
     "sheared.nii": (nifti(affine=SHEARED), "sheared by 27 degrees"),
     "nan_affine.nii": (changed(280, b"\0\0\xc0\x7f"), "not finite"), "huge.nii": (nifti(affine=HUGE), "voxels of .* mm"),
-    "nowhere.nii": (nifti(sform_code=0), "no orientation"), "alone.img": (content(bytes), "alone.hdr is missing"),
+    "nowhere.nii": (changed(254, b"\0\0"), "no orientation"), "alone.img": (content(bytes), "alone.hdr is missing"),
     "loop.nii": (lambda path: path.symlink_to(path.name), "not accessible .Too many levels"),
     "broken.nii": (lambda path: path.symlink_to("gone"), "a broken link to gone"),
     "pipe.nii": (os.mkfifo, "a pipe, not a regular file"),

@@ -38,6 +38,7 @@ def planted(tmp_path_factory):
     sets = datasets(head(5))
     for one in sets:
         one.update(fields)
+        one.SeriesDescription = "ZQ T1"
     save_dicom(folder / "ZQFolder" / "ZQ1", sets, "ZQ{:04d}")
     other = datasets(head(6), patient="ZQOther", SeriesDescription="ZQ T1", StudyInstanceUID="1.2")
     save_dicom(folder / "ZQFolder" / "ZQ2", other, "ZQ{:04d}")

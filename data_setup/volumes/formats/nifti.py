@@ -11,6 +11,7 @@ Analyze has no orientation. The three kinds of OASIS-1 files have their own, kno
 Any other Analyze file, and a NIfTI file with qform and sform codes of 0, needs `--orientation`.
 """
 
+import logging
 import re
 from pathlib import Path
 
@@ -26,6 +27,9 @@ OASIS_1 = ((re.compile(r"^OAS1_\d{4}_MR\d_mpr-\d_anon\b", re.IGNORECASE), "ASL")
            (re.compile(r"^OAS1_\d{4}_MR\d_.*_t88_(masked_)?gfc\b", re.IGNORECASE), "LAS"))
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 FIXED = ("magic", "regular", "orient", "hkey_un0")     # texts of a header that are no free text
+
+
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)      # the reason is in the exception
 
 
 def read_nifti(path: Path, orientation: str | None = None) -> Volume:
