@@ -22,8 +22,8 @@ class Volumes(NamedTuple):
     """The volumes to predict, and files that are named as volumes but are none, with reasons.
 
     `faulty` are files of the command line, `left_out` those within folders. `files` are the absolute paths of all that
-    are no images, `fields` the identifying header fields, `unread` the DICOM files without a volume, for the key, `dicom`
-    whether there are any DICOM files.
+    are no images, `fields` the identifying header fields, `unread` the DICOM files without a volume, for the key;
+    `dicom` is whether there are any DICOM files.
     """
 
     sources: list[Source]
