@@ -1,59 +1,24 @@
-"""The patients of a data set, their folds, and each row's out-of-fold predictions on disk."""
+"""The slices of a data set in folds of patients, and each row's out-of-fold predictions on disk."""
 
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from data_setup.loading.cohort import read_cohort as read_slices
+from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.out_of_fold import OutOfFold
-from functions.evaluation.patients import by_patient
 from functions.evaluation.stages import healthy_stage
 from functions.runtime.atomic_files import write_text
 from functions.runtime.errors import UserError
 
 
-class Cohort(NamedTuple):
-    """All slices of a data set, whatever folder they were published in, and the folds of their patients.
-
-    `table` has the columns path, class, subject; `labels` (n,) are class indices, `folds` (R, n) the fold of each slice
-    in each repeat, `healthy` the index of the healthy class.
-    """
-
-    table: pd.DataFrame
-    class_names: list[str]
-    labels: np.ndarray
-    folds: np.ndarray
-    healthy: int
-
-    @property
-    def subjects(self) -> np.ndarray:
-        return self.table["subject"].to_numpy()
-
-    @property
-    def keys(self) -> list[tuple[str, str]]:
-        """(subject, class) of each slice: a patient with several classes counts once per class."""
-        return list(zip(self.table["subject"], self.table["class"], strict=True))
-
-    @property
-    def num_folds(self) -> int:
-        return int(self.folds.max()) + 1
-
-    def patients(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(means of `values` (n, D) over each patient's slices, labels, ids), one row per patient in order of ids."""
-        return by_patient(values, self.labels, self.subjects)
-
-    def patient_folds(self) -> np.ndarray:
-        """The fold of each patient in each repeat (R, patients), in the order of `patients`."""
-        return self.patients(self.folds.T.astype(float))[0].T.round().astype(int)
-
-
 def read_cohort(data: Path, folds: int, repeats: int, seed: int) -> Cohort:
     """All slices below DATA, pooled whatever split folder they are in; UserError if a patient is unknown."""
-    settings = Namespace(train_dir=data, test_dir=None, val_dir=None, demo=False, subjects=None, subject_pattern=None)
+    settings = Namespace(train_dir=data, test_dir=None, val_dir=None, demo=False, table=None, subjects=None,
+                         subject_pattern=None)
     found = read_slices(settings, folds, repeats, seed)
     if (healthy := healthy_stage(found.class_names)) is None:
         raise UserError(f"none of the classes {', '.join(found.class_names)} is the healthy one")

@@ -134,7 +134,7 @@ def head_fold(fit, cohort: Cohort, tested: np.ndarray, repeat: int, fold: int) -
 
 
 def four_numbers(cohort: Cohort):
-    """The logistic regression of tools/compare.py: four numbers a slice in four slabs."""
+    """The logistic regression of tools/compare_runs.py: four numbers a slice in four slabs."""
     from data_setup.audit.baseline_features import four_number_probabilities, patient_table
 
     numbers, rows = patient_table(cohort.table["path"].tolist(), cohort.keys)
@@ -151,12 +151,12 @@ def fine_tuned(name: str, cohort: Cohort, files: dict, device, options: argparse
     """One of TRAININGS in every fold."""
     from dataclasses import replace
 
-    from benchmarks.transfer.fine_tuning import Slices, load_weights, train_fold
+    from benchmarks.transfer.fine_tuning import load_weights, read_images, train_fold
 
     training = TRAININGS[name]
     training = replace(training, epochs=options.epochs) if options.epochs else training
     results = Results(options.out, name, cohort)
     pretrained = load_weights(training, files)
-    slices = Slices(cohort, pretrained, device, training.whole)
-    each_fold(cohort, results, lambda tested, repeat, fold: train_fold(training, pretrained, slices, cohort, repeat,
+    images = read_images(cohort, pretrained, device, training.whole)
+    each_fold(cohort, results, lambda tested, repeat, fold: train_fold(training, pretrained, images, cohort, repeat,
                                                                        fold))

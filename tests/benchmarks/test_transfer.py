@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks.transfer import attention_head
+from benchmarks.transfer.attention_head import GatedAttention, in_order
 from benchmarks.transfer.cohort import Cohort, Results, check_inputs
 from benchmarks.transfer.command import each_fold, head_fold, main, weight_files
 from benchmarks.transfer.features import token_statistics
@@ -33,7 +35,9 @@ def features(cohort, signal=1.0):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort):
+def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort, monkeypatch):
+    monkeypatch.setattr(attention_head, "STEPS", 150)
+    monkeypatch.setattr(attention_head, "SEEDS", 1)
     x, tested = features(cohort, 2.0), cohort.folds[0] == 1
     found = HEADS[name](x, cohort)(tested, 0)
     _, labels, ids = cohort.patients(x)
@@ -48,6 +52,23 @@ def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort):
 def test_slabs_are_stacks_of_neighbouring_slices_of_each_patient(cohort):
     z = np.tile(np.arange(8.0), 20)[:, None]
     assert in_slabs(z, cohort).tolist() == [[0.5, 2.5, 4.5, 6.5]] * 20
+
+
+def test_attention_reads_slices_from_low_to_high_and_all_of_them(cohort):
+    z = np.random.default_rng(0).permutation(160)
+    shuffled = cohort._replace(table=cohort.table.iloc[z].reset_index(drop=True), labels=cohort.labels[z])
+    position = shuffled.table["path"].str[-5].astype(float).to_numpy()[:, None]
+    assert in_order(position, shuffled)[:, :, 0].tolist() == [list(range(8))] * 20
+    torch.manual_seed(0)
+    model = GatedAttention(8, 5, 2).eval()
+    x = torch.randn(3, 8, 5)
+    with torch.no_grad():
+        first = model(x)
+        assert model(x[:, torch.randperm(8)]) == pytest.approx(first, abs=1e-5), "positions are zero before training"
+        model.positions[2] = 1.0
+        assert (model(x) - first).abs().min() > 1e-4
+        model.w.weight.fill_(0)
+        assert model(x) == pytest.approx(model.classifier((x + model.positions).mean(dim=1)), abs=1e-5)
 
 
 def test_the_last_class_token_is_that_of_equation_4():

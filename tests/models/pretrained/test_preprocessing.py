@@ -11,7 +11,7 @@ from models import VARIANTS, ViT
 from models.pretrained.preprocessing import DEIT, IMAGENET, _from_config_file
 from models.pretrained.sources import find_pretrained
 from tests.conftest import NO_FILES
-from tests.functions.plain import HOSTILE, json_variants, places, refusal, with_value
+from tests.functions.plain import hostile_pairs, json_variants, places, refusal, with_value
 from tests.models.pretrained.test_key_maps import tensors_of
 from tests.models.pretrained.test_load import SMALL
 
@@ -156,16 +156,15 @@ def test_our_own_checkpoint_says_how_images_are_resized(tmp_path, missing):
         find_pretrained("vit_b_16", tmp_path / "ours.pt", "ours", None, 3)
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_any_value_in_our_own_checkpoint_is_a_line_or_is_read(tmp_path, monkeypatch, number):
+def test_any_value_in_our_own_checkpoint_is_a_line_or_is_read(tmp_path, monkeypatch):
     config = replace(SMALL, num_layers=1)
     monkeypatch.setitem(VARIANTS, "vit_b_16", config)
     weights = ViT(config).state_dict()
     whole = {"format": 1, "weights": {}, "frozen": "", "config": {"kind": "TransferConfig", "model": "vit_b_16",
              "norm_eps": 1e-6, "gelu": "none", "image_size": [12, 12], "num_heads": 3}, "preprocessing": {
              "mean": [0.5], "std": [0.5], "fit": "cropped", "crop_share": 1.0, "interpolation": "bilinear"}}
-    for place in places(whole):
-        content = with_value(whole, place, HOSTILE[number])
+    for place, value in hostile_pairs(places(whole)):
+        content = with_value(whole, place, value)
         if content.get("weights") == {}:
             content["weights"] = weights
         torch.save(content, tmp_path / "ours.pt")
