@@ -2,10 +2,21 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from functions.runtime.errors import UserError
 from models import ViTConfig
-from models.pretrained.config_files import OPEN_CLIP, huggingface_config, model_type, pair, read_json, settings_beside
+from models.mlp_block import GELU as OurGELU
+from models.pretrained.config_files import (
+    ACTIVATIONS,
+    OPEN_CLIP,
+    TIMMS_GELU,
+    huggingface_config,
+    model_type,
+    pair,
+    read_json,
+    settings_beside,
+)
 from tests.conftest import NO_FILES
 
 CONFIG = ViTConfig(image_size=(10, 15), patch_size=5, in_channels=1, num_layers=2, embedding_dim=12, num_heads=3,
@@ -26,6 +37,19 @@ def test_without_a_configuration_of_hugging_face_nothing_is_known(found, tmp_pat
     if found:
         (tmp_path / "config.json").write_text(json.dumps(found))
     assert settings_beside(tmp_path / "model.safetensors", "huggingface") is None
+
+
+def test_an_activation_by_a_librarys_name_is_the_librarys_function():
+    from timm.layers import get_act_layer, get_norm_layer
+    from transformers.activations import ACT2FN
+
+    x = torch.linspace(-6, 6, 101)
+    for name, form in ACTIVATIONS.items():
+        assert (ACT2FN[name](x) - OurGELU(approximate=form)(x)).abs().max() < 2e-6, name
+    for name, form in TIMMS_GELU.items():
+        assert (get_act_layer(name)()(x) - OurGELU(approximate=form)(x)).abs().max() < 2e-6, name
+    assert (OurGELU(approximate="tanh")(x) - OurGELU()(x)).abs().max() > 1e-4
+    assert get_norm_layer("layernorm")(4).eps == 1e-6
 
 
 def test_an_activation_that_is_no_gelu_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from torchvision.models import ViT_B_16_Weights
 
 from functions.runtime.errors import UserError
 from models import VARIANTS, ViT
-from models.pretrained.preprocessing import IMAGENET, _from_config_file
+from models.pretrained.preprocessing import DEIT, IMAGENET, _from_config_file
 from models.pretrained.sources import find_pretrained
 from tests.conftest import NO_FILES
 from tests.functions.plain import hostile_pairs, json_variants, places, refusal, with_value
@@ -264,3 +264,13 @@ def test_an_encoder_of_mae_is_known_by_hugging_faces_configuration(tmp_path):
     (tmp_path / "a/config.json").write_text('{"model_type": "vit_mae"}')
     assert found(tmp_path / "a/pytorch_model.bin", "huggingface").mean == MEANS
     assert found(tmp_path / "b/pytorch_model.bin", "huggingface").mean == HALF
+
+
+@pytest.mark.parametrize("size", ["tiny_patch16_224", "small_patch16_224", "base_patch16_224", "base_patch16_384"])
+def test_the_share_of_deits_files_is_timms(size):
+    from timm import get_pretrained_cfg
+
+    theirs = get_pretrained_cfg(f"deit_{size}")
+    digest = theirs.url.removesuffix(".pth").rsplit("-", 1)[1]
+    assert DEIT[digest] == pytest.approx(theirs.crop_pct, abs=0.026), "0.9 in timm, 224 / 256 in facebookresearch/deit"
+    assert (DEIT[digest] == 1) == (theirs.crop_pct == 1)
