@@ -23,7 +23,7 @@ def plot_learning_curves(curves: Curves, title: str = "") -> Figure:
     """
     methods = list(dict.fromkeys(method for method, _ in curves))
     panels = list(dict.fromkeys(map(panel_of, [name for name in METHODS if name in methods])))[::-1]
-    figure = Figure(figsize=(4.4 * len(panels), 4.4), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(panels), 5), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         own = [method for method in methods if panel_of(method) == panel]
@@ -55,4 +55,4 @@ def _label(axis: Axes, curves: Curves, panel: str) -> None:
     axis.axhline(0.5, color="0.8", lw=1)
     axis.set(xlabel="training patients", title=panel)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="x-small", loc="best")
+    axis.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.14))
