@@ -11,6 +11,7 @@ from data_setup.volumes.discover import SESSIONS, Source
 from functions.runtime.errors import UserError, printable
 
 CLASS = ("class", "label", "diagnosis", "dx", "dxgroup", "group", "cdr", "cdrglobal")
+UNKNOWN = "its subject is not known: name the file or its folder like sub-01, or give a table with path and subject"
 SESSION = ("session", "sessionid", "ses", "visit", "viscode", "visitid", "timepoint")
 
 
@@ -76,7 +77,7 @@ class Labels:
 
 def unlabelled(sources: list[Source], name: str) -> list[tuple[Source, str | None, str]]:
     """What `Labels.find` gives, with the one class `name` for every volume of a known subject."""
-    return [(one, name, "") if one.subject else (one, None, "its subject is not known") for one in sources]
+    return [(one, name, "") if one.subject else (one, None, UNKNOWN) for one in sources]
 
 
 def plain(session: str) -> str:
