@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_setup.clinical.sessions import session_of
 from data_setup.listing.file_types import is_document, is_image, is_litter
 from data_setup.subjects.archive_ids import archive_ids, canonical_id
 from data_setup.subjects.find import find_subjects
@@ -14,11 +15,6 @@ from data_setup.volumes.formats.dicom_headers import Series, Watch, is_dicom, re
 from data_setup.volumes.formats.nifti import ENDINGS, HEADERS, header_texts, missing_partner
 from functions.runtime.errors import UserError, not_a_file
 
-# A session in a file or folder name, innermost first; the last: the date folder of an ADNI download.
-SESSIONS = (re.compile(r"(?<![A-Za-z0-9])ses-([A-Za-z0-9]+)"), re.compile(r"OAS[12]_\d{4}_(MR\d+)", re.IGNORECASE),
-            re.compile(r"(?<![A-Za-z])(?:session|study|visit|timepoint|tp|ses)[_-]?(\d+)", re.IGNORECASE),
-            re.compile(r"(?<![A-Za-z0-9])([mM]\d{2,3})(?![A-Za-z0-9])"),
-            re.compile(r"^(\d{4}-\d{2}-\d{2})(?:_|$)"))
 SHOWN = 20          # volumes to choose from
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
 T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
@@ -101,15 +97,19 @@ def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch
             others.append(shown)
     series, damaged, names = read_series(dicom, watch)
     subjects = find_subjects(volumes) if volumes else []
-    sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(path, folder))
+    sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(_shown(path, folder)))
                for path, subject in zip(volumes, subjects, strict=True)]
     sources += [_dicom_source(one, folder) for one in series]
     return Found(sources, left_out, [(_shown(path, folder), reason) for path, reason in damaged], unread,
                  fields + names, dicom, others)
 
 
+def _place(path: Path, folder: Path | None) -> Path:
+    return path if folder is None else path.relative_to(folder)
+
+
 def _shown(path: Path, folder: Path | None) -> str:
-    return (path if folder is None else path.relative_to(folder)).as_posix()
+    return _place(path, folder).as_posix()
 
 
 def _is_dicom(path: Path) -> bool | None:
@@ -118,15 +118,6 @@ def _is_dicom(path: Path) -> bool | None:
         return is_dicom(path) or path.name.upper() == "DICOMDIR"
     except OSError:
         return None
-
-
-def session_of(path: Path, folder: Path | None) -> str | None:
-    """The session in a volume's name or folders (below `folder`), innermost first, as letters and digits; else None."""
-    for part in reversed((path if folder is None else path.relative_to(folder)).parts):
-        for pattern in SESSIONS:
-            if match := pattern.search(part):
-                return re.sub(r"[^A-Za-z0-9]", "", match[1])
-    return None
 
 
 def ambiguous(sources: Sequence[Source]) -> dict[tuple[str, str], list[Source]]:
