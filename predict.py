@@ -33,9 +33,8 @@ def main() -> None:
                             "[NAME_key.csv, beside --out NAME.csv]")
         parser.add_argument("--device", type=device_name, default="auto", metavar="X",
                             help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
-        arguments = parser.parse_args()
         with TemporaryDirectory(prefix="volumes-") as store:
-            failed = predict(arguments, Path(store))
+            failed = predict(parser.parse_args(), Path(store))
     sys.exit(1 if failed else 0)
 
 
