@@ -10,7 +10,6 @@ from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
 BATCH = 64
-SHOWN = 5           # volumes that are left out, in a note
 
 
 def main() -> None:
@@ -34,9 +33,8 @@ def main() -> None:
                             "[NAME_key.csv, beside --out NAME.csv]")
         parser.add_argument("--device", type=device_name, default="auto", metavar="X",
                             help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
-        arguments = parser.parse_args()
         with TemporaryDirectory(prefix="volumes-") as store:
-            failed = predict(arguments, Path(store))
+            failed = predict(parser.parse_args(), Path(store))
     sys.exit(1 if failed else 0)
 
 
@@ -52,7 +50,7 @@ def predict(arguments, store: Path) -> int:
     from data_setup.resources import available_cores
     from data_setup.splits.seen_slices import SeenSlices
     from data_setup.subjects.find import subjects_and_notes
-    from data_setup.volumes.inputs import find_inputs
+    from data_setup.volumes.inputs import check_any, find_inputs
     from data_setup.volumes.preparation import settings_of
     from functions.checkpointing.trained_model import load_trained
     from functions.explain.overlay_files import OverlayFiles
@@ -74,9 +72,7 @@ def predict(arguments, store: Path) -> int:
     check_output(arguments, [*paths, *volumes.files])
     subjects, of_subjects = subjects_and_notes(paths, arguments.subjects, arguments.subject_pattern)
     slices = make_slices(arguments, volumes, settings_of(preprocessing, trained.file), store)
-    if not paths and not slices.files:
-        raise UserError("no volume can be predicted: " + "; ".join(
-            ": ".join(entry) for entry in (*slices.faulty, *volumes.left_out)[:SHOWN]))
+    check_any(paths, slices, volumes)
     names, volume_of = [*paths, *slices.names], [""] * len(paths) + slices.volumes
     paths, subjects = [*paths, *slices.files], [*subjects, *slices.subjects]
     overlays = OverlayFiles(arguments.attention, trained.model, class_names) if arguments.attention else None
@@ -119,40 +115,23 @@ def predict(arguments, store: Path) -> int:
 
 def make_slices(arguments, volumes, settings, store: Path):
     """The slices of all volumes (`prepare`), and the key of DICOM patients; prints what is assumed or left out."""
-    from dataclasses import replace
-
     from tqdm import tqdm
 
     from data_setup.resources import available_cores
-    from data_setup.volumes.inputs import prepare, with_subjects
+    from data_setup.volumes.inputs import notes_on, prepare, with_subjects
     from data_setup.volumes.new_ids import NewIds
-    from data_setup.volumes.slices import Settings
     from functions.runtime.csv_files import write_csv
 
+    key = arguments.key or (arguments.out and arguments.out.with_name(f"{arguments.out.stem}_key.csv"))
     sources, notes = with_subjects(volumes.sources, arguments.subjects, arguments.subject_pattern)
-    if sources and settings is None:
-        notes.append("the run does not record that tools/prepare_data.py made its slices: volumes are prepared with "
-                     "the defaults of that tool, and may differ from the slices of training")
-    settings = replace(settings or Settings(), orientation=arguments.orientation)
-    out, key = arguments.out, None
-    if volumes.dicom:
-        key = arguments.key or (out and out.with_name(f"{out.stem}_key.csv"))
-    ids = NewIds(key, sources)
-    if key:
+    ids = NewIds(key if volumes.dicom else None, sources)
+    if key and volumes.dicom:
         write_csv(key, ids.table(sources, volumes.unread))
         key.chmod(0o600)
-    elif volumes.dicom:
-        notes.append("DICOM files are shown by codes and their patients by new IDs: with --out NAME.csv, NAME_key.csv "
-                     "has the original ones")
-    with tqdm(total=len(sources), desc="volumes to slices", leave=False, disable=None) as bar:      # on standard error
-        slices = prepare(sources, ids, settings, store / "slices", available_cores(), bar.update)
-    if volumes.fields:
-        notes.append(f"identifying header fields (files), none of which is copied: {volumes.fields}")
-    if volumes.left_out:
-        notes.append(f"{len(volumes.left_out):,} files or volumes are left out, the first "
-                     + "; ".join(": ".join(entry) for entry in volumes.left_out[:SHOWN]))
-    for note in notes:
+    for note in (*notes, *notes_on(volumes, settings, key)):
         tell(note)
+    with tqdm(total=len(sources), desc="volumes to slices", leave=False, disable=None) as bar:      # on standard error
+        slices = prepare(sources, ids, settings, arguments.orientation, store / "slices", available_cores(), bar.update)
     return slices._replace(faulty=[*volumes.faulty, *slices.faulty])
 
 

@@ -97,7 +97,7 @@ def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch
             others.append(shown)
     series, damaged, names = read_series(dicom, watch)
     subjects = find_subjects(volumes) if volumes else []
-    sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(_place(path, folder)))
+    sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(_shown(path, folder)))
                for path, subject in zip(volumes, subjects, strict=True)]
     sources += [_dicom_source(one, folder) for one in series]
     return Found(sources, left_out, [(_shown(path, folder), reason) for path, reason in damaged], unread,

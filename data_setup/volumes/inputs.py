@@ -16,6 +16,9 @@ from data_setup.volumes.formats.packages import import_nibabel
 from data_setup.volumes.new_ids import NewIds, code, place
 from data_setup.volumes.output import facts
 from data_setup.volumes.slices import Settings
+from functions.runtime.errors import UserError
+
+SHOWN = 5           # files that are left out, in a note
 
 
 class Volumes(NamedTuple):
@@ -94,12 +97,15 @@ def with_subjects(sources: Sequence[Source], table: Path | None, pattern: str | 
     return [replace(one, subject=found[id(one)]) if id(one) in found else one for one in sources], notes
 
 
-def prepare(sources: Sequence[Source], ids: NewIds, settings: Settings, store: Path, workers: int,
-            done: Callable[[int], object]) -> Prepared:
+def prepare(sources: Sequence[Source], ids: NewIds, settings: Settings | None, orientation: str | None, store: Path,
+            workers: int, done: Callable[[int], object]) -> Prepared:
     """The slices of all volumes, as PNG files in `store`; done(1) is called after each volume.
+
+    `settings` None: the defaults of prepare_data. `orientation`: the axes of files that record none.
 
     A volume of DICOM files is shown by a code and its patient by a new ID.
     """
+    settings = replace(settings or Settings(), orientation=orientation)
     prepared = Prepared([], [], [], [], {}, [])
     records = convert_all(list(sources), settings, store, workers, done) if sources else []
     for source, record in zip(sources, records, strict=True):
@@ -121,6 +127,30 @@ def prepare(sources: Sequence[Source], ids: NewIds, settings: Settings, store: P
             prepared.subjects.append(subject)
             prepared.volumes.append(volume)
     return prepared
+
+
+def check_any(images: Sequence[str], slices: Prepared, volumes: Volumes) -> None:
+    """UserError, with the reasons, if there is neither an image nor a slice to predict."""
+    if not images and not slices.files:
+        raise UserError("no volume can be predicted: " + "; ".join(
+            ": ".join(entry) for entry in (*slices.faulty, *volumes.left_out)[:SHOWN]))
+
+
+def notes_on(volumes: Volumes, settings: Settings | None, key: Path | None) -> list[str]:
+    """Notes on how volumes are prepared, without `settings` of the run, on DICOM patients, fields, what is left out."""
+    notes = []
+    if volumes.sources and settings is None:
+        notes.append("the run does not record that tools/prepare_data.py made its slices: volumes are prepared with "
+                     "the defaults of that tool, and may differ from the slices of training")
+    if volumes.dicom and key is None:
+        notes.append("DICOM files are shown by codes and their patients by new IDs: with --out NAME.csv, NAME_key.csv "
+                     "has the original ones")
+    if volumes.fields:
+        notes.append(f"identifying header fields (files), none of which is copied: {volumes.fields}")
+    if volumes.left_out:
+        notes.append(f"{len(volumes.left_out):,} files or volumes are left out, the first "
+                     + "; ".join(": ".join(entry) for entry in volumes.left_out[:SHOWN]))
+    return notes
 
 
 def _image_of(path: Path) -> Path:

@@ -5,7 +5,6 @@ kept, except the patient's ID and the study's date and UID, which only the key f
 """
 
 import logging
-import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +19,6 @@ from functions.runtime.errors import printable
 CONFIDENTIAL = {int(line[:8], 16): line[9:] for line
                 in Path(__file__).with_name("confidential.txt").read_text(encoding="utf-8").splitlines()
                 if not line.startswith("#")}
-ABOUT_PERSONS = re.compile("Patient(?!Position|Orientation|Gantry)|Physician|Person|Institution|ClinicalTrial|"
-                           "Responsible|Telephone|Address|Operator|Admi(?:tting|ssion)|Visit")
-GEOMETRY = re.compile("Patient$")             # ImagePositionPatient
 NAMES_AND_DATES = ("PN", "DA", "DT")        # value representations
 OVERLAY = {0x3000: "OverlayData", 0x4000: "OverlayComments"}
 DIRECTORY = "1.2.840.10008.1.3.10"          # SOP class of a DICOMDIR, which lists other files
@@ -99,8 +95,7 @@ def _identifying_name(element) -> str:
         return "CurveData"
     if tag.group in range(0x6000, 0x6100, 2):
         return OVERLAY.get(tag.element, "")
-    about_persons = ABOUT_PERSONS.search(keyword) and not GEOMETRY.search(keyword)
-    if tag in CONFIDENTIAL or element.VR in NAMES_AND_DATES or about_persons or (tag.group, element.VR) == (0x32, "LO"):
+    if tag in CONFIDENTIAL or element.VR in NAMES_AND_DATES or (tag.group, element.VR) == (0x32, "LO"):
         return keyword or CONFIDENTIAL.get(tag) or f"({tag.group:04x},{tag.element:04x})"
     return ""
 

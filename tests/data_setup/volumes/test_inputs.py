@@ -49,7 +49,7 @@ def test_slices_have_names_subjects_and_facts(tmp_path):
     (tmp_path / "bad.nii").write_text("x")
     found = find_inputs([str(tmp_path)], None)
     sources, _ = with_subjects(found.sources, None, None)
-    prepared = prepare(sources, NewIds(None, sources), SETTINGS, tmp_path / "store", 1, lambda count: None)
+    prepared = prepare(sources, NewIds(None, sources), SETTINGS, None, tmp_path / "store", 1, lambda count: None)
     assert [place.rpartition("/")[2] for place, _ in prepared.faulty] == ["bad.nii"]
     assert prepared.subjects == ["sub-01"] * 3 + ["P0001"] * 3
     assert prepared.names[0].endswith("sub-01_ses-2_T1w.nii#z00")
