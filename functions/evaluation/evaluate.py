@@ -178,8 +178,8 @@ def by_class(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, class_names: Se
     """Sensitivity, specificity, precision and AUROC of each class; the others than precision with their intervals.
 
     For slices (not `patients`) values only. Precision is the share of the class among the rows predicted as it, nan
-    without any. A class has counts only if it, or the rest, has fewer than FEW patients. There are no intervals for fewer than
-    FEWEST patients in total, or if patients have several labels.
+    without any. A class has counts only if it, or the rest, has fewer than FEW patients. There are no intervals for
+    fewer than FEWEST patients in total, or if patients have several labels.
     """
     found, called, given = [], p.argmax(axis=1), patients and FEWEST <= num_patients(subjects) == len(y)
     for k, name in enumerate(class_names):

@@ -27,7 +27,8 @@ def test_the_stages_of_the_usual_sets_are_ordered_from_healthy_to_ill(names):
 
 @pytest.mark.parametrize("names", [["left", "right"], ["0", "1", "2", "3"], ["AD", "CN", "FTD"],
                                    ["AD", "Alzheimer", "CN"], ["Mild", "Mild Dementia", "CN"], ["a", "AD"],
-                                   ["non small cell", "small cell"], ["0", "1"], ["node", "nose"], ["negative", "positive"]])
+                                   ["non small cell", "small cell"], ["0", "1"], ["node", "nose"],
+                                   ["negative", "positive"]])
 def test_no_order_is_guessed_and_a_hint_says_how_to_give_one(names):
     assert stage_order(names) is None
     assert f"--order '{','.join(names)}'" in order_hint(names)
