@@ -9,12 +9,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import frozen
+
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--model", "vit_ti_16", "--image_size", "16x12", "--patch_size", "4", "--in_channels", "1", "--embedding_dim",
         "12", "--num_heads", "3", "--mlp_size", "20", "--num_transformer_layer", "2", "--batch_size", "16"]
 
 # What can stand in a file's place: how it is made, and what messages call it.
 NO_FILES = {"a folder, not a file": Path.mkdir, "a pipe, not a regular file": os.mkfifo}
+
+# No test cuts the power: a file is whole after a kill without it, and a disk takes some milliseconds each time.
+os.fsync = lambda descriptor: None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    frozen.hold()
+    try:
+        return (yield)
+    finally:
+        frozen.release()
 
 
 def make_slices(root):

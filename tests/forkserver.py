@@ -29,7 +29,7 @@ LOADED = ["train", "train_transferlearning", "evaluate", "audit", "functions.tra
 def fork_context(*first):
     """The multiprocessing context of these processes; the modules `first` are imported before all others."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*first, *LOADED])
+    context.set_forkserver_preload(["tests.fork_frozen", *first, *LOADED])
     with contextlib.chdir(ROOT), mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
         multiprocessing.forkserver.ensure_running()
     return context

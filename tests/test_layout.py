@@ -1,6 +1,7 @@
 """The map that DESIGN promises: imports point down only, and importing does nothing."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -14,8 +15,8 @@ SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")]
 LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # import nothing of ours
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
     "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "explain",
-                  "exporting prediction training", "app cross_validation", "helper_functions"),
-    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "volumes",
+                  "exporting prediction training", "app cross_validation", "learning_curves", "helper_functions"),
+    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "clinical", "splits", "volumes",
                    "loading", "audit"),
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)
@@ -29,8 +30,13 @@ BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {
 MAX_FILES = 12          # of a room: a list that a reader takes in at once
 
 
+@functools.cache
 def imports(path):
     """Every module that a file imports, in full, also inside functions."""
+    return tuple(_imports(path))
+
+
+def _imports(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -26,6 +26,7 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--auroc", "--prevalence", "--half_width", "--difference", "--correlation", "--power",      # tools/plan.py
              "--labels", "--key", "--series", "--size", "--spacing", "--bits", "--orientation",      # prepare_data.py
              "--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights",      # tools/cross_validate.py
+             "--methods", "--patients", "--report_only",                                      # tools/compare.py
              "--port",                                                                                # tools/app.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--tta", "--attention",                                                                  # predict.py
