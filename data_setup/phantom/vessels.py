@@ -190,7 +190,7 @@ def render(patient, views, draws):
     tree = [replace(vessel, x=vessel.x - middle_x, y=vessel.y - middle_y) for vessel in tree]
     diameter = 2.0 * float(tree[0].radius[at])
     tree = add_stenosis(tree, patient)
-    body = smooth_noise(draws, np.arange(views) / max(views, 2), 4, 4, 0.10, (SIDE, SIDE))
+    body = smooth_noise(draws, 0.12 * np.arange(views), 4, 4, 0.10, (SIDE, SIDE))
     images, lesions = [], []
     for view in range(views):
         shown = [_seen(vessel, placed) for placed in [_draw_view(draws)] for vessel in tree]

@@ -15,10 +15,9 @@ from functions.runtime.json_files import MAX_NAME, build, check, check_lengths, 
 
 VERSION = 2                                       # of metrics.json; files of version 1 have no "version"
 RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
-MAX_COUNT = 10**9
 MAIN = ("accuracy", "balanced_accuracy", "auroc")           # of each aggregation
 OF_CLASS = ("sensitivity", "specificity", "precision", "auroc")
-ROUNDING = 1e-9          # by which an end of an interval may lie outside its range
+MAX_COUNT, ROUNDING = 10**9, 1e-9          # ROUNDING: by which an end of an interval may lie outside its range
 UNKNOWN = "PATIENTS UNKNOWN"                      # the caveat of data_setup.splits.warnings
 
 
@@ -42,17 +41,14 @@ class Score:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """A class: its numbers of patients and rows (patients or slices), and its one-vs-rest scores, if it is scored.
-
-    `precision` has no interval; it is None in files of earlier versions.
-    """
+    """A class: its numbers of patients and rows (patients or slices), and its one-vs-rest scores, if it is scored."""
 
     name: str
     patients: int
     rows: int
     sensitivity: Score | None = None
     specificity: Score | None = None
-    precision: Score | None = None
+    precision: Score | None = None          # without an interval; None in files of earlier versions
     auroc: Score | None = None
 
 

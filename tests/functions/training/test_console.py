@@ -27,8 +27,7 @@ def test_few_steps_are_warned_of_with_both_numbers_and_the_flag(capsys):
 
 
 @pytest.mark.parametrize("settings", [{"per_epoch": 20}, {"per_epoch": 10, "epochs": 20},
-                                      {"per_epoch": 2, "epochs": 250},
-                                      {"per_epoch": 2, "steps": 500}])
+                                      {"per_epoch": 2, "epochs": 250}, {"per_epoch": 2, "steps": 500}])
 def test_enough_steps_are_no_reason_for_a_warning(capsys, settings):
     assert warning(capsys, 85, settings.pop("per_epoch"), **settings) == ""
 
