@@ -68,9 +68,11 @@ def leave_blank(change=setattr):
 
     `change` is setattr or monkeypatch.setattr.
     """
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     change(Figure, "savefig", _save_blank)
+    change(Axis, "grid", lambda axis, *arguments, **options: None)      # it makes an axis's ticks
     change(Figure, "findobj", lambda figure, match: [])      # `as_written` asks for all texts: every tick would be made
 
 

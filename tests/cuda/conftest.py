@@ -26,4 +26,4 @@ def transfer(call_script, slices, monkeypatch):
     monkeypatch.setitem(VARIANTS, "vit_b_16", ViTConfig(**SIZES))
     return functools.partial(
         call_script, train_transferlearning.main, "--train_dir", slices / "train", "--test_dir", slices / "test",
-        "--weights", "random", "--image_size", "16", "--batch_size", "16", "--epochs", "2", "--lr", "0.01")
+        "--weights", "random", "--image_size", "16", "--batch_size", "32", "--epochs", "2", "--lr", "0.01")

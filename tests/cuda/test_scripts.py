@@ -1,6 +1,7 @@
 """Both training scripts and evaluate.py, whole, on simulated CUDA tensors: no tensor may be left on the CPU."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,6 +10,12 @@ from functions.checkpointing.checkpoint import load_checkpoint
 from tests.cuda.simulated import simulated_cuda
 from tests.cuda.undone import undo
 from tests.survival.runs import equal
+
+
+@pytest.fixture
+def few_batches(arguments):
+    """Two training batches an epoch: a simulated operation is far slower than a real one of this size."""
+    return [*arguments, "--batch_size", "32"]
 
 
 def done(result):
@@ -23,18 +30,20 @@ def done(result):
     ["--checkpoint_activations", "--dropout", "0.1", "--class_weights", "sqrt", "--no_augment", "--drop_path", "0.2",
      "--mixup", "0.4", "--cutmix", "1", "--ema", "0.9"],
 ], ids=" ".join)
-def test_training_from_first_batch_to_report(cuda, call_train, arguments, flags):
-    done(call_train(*arguments, "--epochs", "2", *flags))
+def test_training_from_first_batch_to_report(cuda, call_train, few_batches, flags):
+    """One epoch; the tests below have two."""
+    done(call_train(*few_batches, "--epochs", "1", *flags))
 
 
 @pytest.mark.parametrize("flags", [
     ["--optimizer", "adamw"],                                                      # bf16, as --precision auto resolves
     ["--optimizer", "sgd", "--precision", "fp16", "--clip_norm", "0", "--class_weights", "balanced"],
 ], ids=" ".join)
-def test_training_and_evaluation_from_first_batch_to_report(cuda, call_train, call_script, arguments, tmp_path, flags):
+def test_training_and_evaluation_from_first_batch_to_report(cuda, call_train, call_script, few_batches, tmp_path,
+                                                            flags):
     import evaluate
 
-    out = done(call_train(*arguments, "--epochs", "2", *flags))
+    out = done(call_train(*few_batches, "--epochs", "2", *flags))
     assert "device   simulated GPU" in out
     assert "GPU memory" in out
     run = tmp_path / "runs" / "ViTModel"
@@ -46,8 +55,8 @@ def test_training_and_evaluation_from_first_batch_to_report(cuda, call_train, ca
     assert evaluated
 
 
-def test_a_run_goes_on_where_it_stopped(cuda, call_train, arguments, tmp_path):
-    given = [*arguments, "--epochs", "2", "--precision", "fp16", "--ema", "0.9"]
+def test_a_run_goes_on_where_it_stopped(cuda, call_train, few_batches, tmp_path):
+    given = [*few_batches, "--epochs", "2", "--precision", "fp16", "--ema", "0.9"]
     done(call_train(*given, "--name", "whole"))
     done(call_train(*given, "--name", "halves", "--stop_after", "1"))
     done(call_train("--resume", "runs/halves"))
@@ -56,15 +65,15 @@ def test_a_run_goes_on_where_it_stopped(cuda, call_train, arguments, tmp_path):
         assert equal(ours[key], theirs[key]), key
 
 
-def test_slices_in_host_memory_and_on_the_disk(cuda, call_train, arguments, monkeypatch):
+def test_slices_in_host_memory_and_on_the_disk(cuda, call_train, few_batches, monkeypatch):
     """A GPU without room for the slices; then a machine without room for them."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (1000, 2000))
-    out = done(call_train(*arguments, "--epochs", "1"))
+    out = done(call_train(*few_batches, "--epochs", "1"))
     assert "GPU memory" not in out
     from data_setup.loading import dataloaders
 
     monkeypatch.setattr(dataloaders, "fits_in_memory", lambda num_bytes: False)
-    assert "on disk" in done(call_train(*arguments, "--epochs", "1", "--num_workers", "0"))
+    assert "on disk" in done(call_train(*few_batches, "--epochs", "1", "--num_workers", "0"))
 
 
 @pytest.mark.parametrize("flags", [
@@ -87,18 +96,24 @@ def test_fine_tuning_and_evaluation_from_first_batch_to_report(cuda, transfer, c
 
 
 @pytest.mark.parametrize("part", ["head", "last:1"])
-def test_a_resnet_too(cuda, transfer, part):
-    done(transfer("--model", "resnet18", "--image_size", "32", "--train", part, "--epochs", "1", "--batch_size", "48"))
+def test_a_resnet_too(cuda, transfer, slices, tmp_path, part):
+    """On six of twelve patients of each class: its convolutions take most of the time."""
+    for path in slices.rglob("sub-??0[0-5]_*.png"):
+        copy = tmp_path / "few" / path.relative_to(slices)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    done(transfer("--train_dir", tmp_path / "few/train", "--test_dir", tmp_path / "few/test", "--model", "resnet18",
+                  "--image_size", "32", "--train", part, "--epochs", "1", "--batch_size", "24"))
 
 
-def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(call_train, call_script, arguments,
+def test_a_gpu_without_bf16_trains_in_fp16_and_a_cpu_scores_its_model_in_fp32(call_train, call_script, few_batches,
                                                                               tmp_path, monkeypatch):
     import evaluate
     from functions.training import throughput as speed
 
     monkeypatch.setattr(speed, "measured_peak", lambda device, precision: 1e12)
     with simulated_cuda(bf16=False):
-        assert "simulated GPU, fp16" in done(call_train(*arguments, "--epochs", "1"))
+        assert "simulated GPU, fp16" in done(call_train(*few_batches, "--epochs", "1"))
     run = tmp_path / "runs" / "ViTModel"
     assert load_checkpoint(run / "best.pt")["precision"] == "fp16"
     assert "scored in fp32: this cpu device does not support fp16" in done(call_script(evaluate.main, run))
@@ -141,11 +156,11 @@ NOTICED = pytest.raises((RuntimeError, TypeError), match="device|cpu|should be t
 
 
 @pytest.mark.parametrize("what", LEFT_IN_TRAINING)
-def test_a_tensor_that_training_leaves_on_the_cpu_is_noticed(cuda, call_train, arguments, monkeypatch, what):
+def test_a_tensor_that_training_leaves_on_the_cpu_is_noticed(cuda, call_train, few_batches, monkeypatch, what):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (1000, 2000))      # slices in host memory
     undo(monkeypatch, *LEFT_IN_TRAINING[what])
     with NOTICED:
-        call_train(*arguments, "--epochs", "2", "--stop_after", "1", "--class_weights", "sqrt")
+        call_train(*few_batches, "--epochs", "2", "--stop_after", "1", "--class_weights", "sqrt")
 
 
 @pytest.mark.parametrize("what", LEFT_IN_FINE_TUNING)
