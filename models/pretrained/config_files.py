@@ -82,7 +82,7 @@ def _of_timm(found: dict, file: Path) -> dict | None:
                         "patches; use DINOv2")
     if arguments.get("pool_include_prefix"):
         raise UserError(f"{file}: pool_include_prefix is set: the mean here is over the patches alone")
-    settings = {"gelu": "quick"} if "quickgelu" in name else {}
+    settings: dict = {"gelu": "quick"} if "quickgelu" in name else {}
     for key, ours, known in (("act_layer", "gelu", TIMMS_GELU), ("norm_layer", "norm_eps", {"layernorm": 1e-6})):
         if (value := arguments.get(key)) is not None:
             if str(value) not in known:
@@ -107,7 +107,7 @@ def _of_open_clip(found: dict, file: Path) -> dict:
         raise UserError(f"{file}: the image tower pools by {str(pool)[:40]!r}: only tok, the class token, is supported")
     act, norm = (vision[key] if isinstance(vision.get(key), dict) else {} for key in ("act_kwargs", "norm_kwargs"))
     exact = "tanh" if act.get("approximate") == "tanh" else "none"
-    settings = {"gelu": "quick" if model.get("quick_gelu") is True else exact}
+    settings: dict = {"gelu": "quick" if model.get("quick_gelu") is True else exact}
     settings |= {"norm_eps": norm["eps"]} if "eps" in norm else {}
     width, per_head = vision.get("width"), vision.get("head_width")
     if type(width) is int and type(per_head) is int and per_head > 0:
