@@ -36,9 +36,10 @@ def evaluate_checkpoint(arguments) -> None:
     order = stage_order(checkpoint["class_names"], arguments.order)
     if folder and arguments.data is None:
         check_reportable(folder)
-    tables = clinical_tables(folder, arguments)
+    of_test, of_run, lost = clinical_tables(folder, arguments)
     rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern,
-                         own_split(folder, arguments), tables[0])
+                         own_split(folder, arguments), of_test)
+    rows.notes += lost
     if order is None and len(checkpoint["class_names"]) > 2:
         rows.notes.append(order_hint(checkpoint["class_names"]))
     networks = [(folder, checkpoint_file, checkpoint)]
@@ -86,7 +87,7 @@ def evaluate_checkpoint(arguments) -> None:
     result = evaluate(test, names[rows.largest], order, val=val[0] if val else None, other=other,
                       rival=rival_name, nearest=rows.nearest_neighbour(), seen=evaluation_report.SEEN in caveats)
     result = replace(result, clinical=clinical(test, val[0] if val else None, arguments.prevalence),
-                     confounding=confounding_of(rows, test, *tables))
+                     confounding=confounding_of(rows, test, of_test, of_run))
     for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file)),
                  *clinical_text.lines(result.clinical),
                  *(confounding_text.lines(result.confounding) if result.confounding else [])):
@@ -105,7 +106,7 @@ def caveats_of(rows, trained: list[str], arguments) -> list[str]:
 
 
 def clinical_tables(run: Path | None, arguments):
-    """(the clinical table of the slices to score, that of the run's training slices); None where there is none."""
+    """(the clinical table of the slices to score, or None, that of the run's training slices, or None, notes)."""
     from data_setup.clinical.table import read_clinical_table
     from functions.checkpointing.run_folder import read_record
 
@@ -113,7 +114,8 @@ def clinical_tables(run: Path | None, arguments):
     recorded = read_record(run)["settings"] if run and (run / "run.json").exists() else {}
     file = Path(recorded["cwd"], recorded["table"]) if recorded.get("table") else None
     own = read_clinical_table(file) if file and file.is_file() else None
-    return (given, own or given) if arguments.data else (given or own, given or own)
+    lost = [f"the run's clinical table is not at {file}: name it with --table"] if file and not (own or given) else []
+    return (given, own or given, lost) if arguments.data else (given or own, given or own, lost)
 
 
 def confounding_of(rows, test, of_test, of_run):

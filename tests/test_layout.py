@@ -1,6 +1,7 @@
 """The map that DESIGN promises: imports point down only, and importing does nothing."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -29,8 +30,13 @@ BEYOND_TORCH = {"pretrained/preprocessing.py": {"torchvision"}, "transfer.py": {
 MAX_FILES = 12          # of a room: a list that a reader takes in at once
 
 
+@functools.cache
 def imports(path):
     """Every module that a file imports, in full, also inside functions."""
+    return tuple(_imports(path))
+
+
+def _imports(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

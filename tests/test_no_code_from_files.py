@@ -1,6 +1,7 @@
 """No file that somebody gives us can start code: nothing that could do so is called, and a hostile run does nothing."""
 
 import ast
+import functools
 import pickle
 import shutil
 from pathlib import Path
@@ -15,8 +16,19 @@ FORBIDDEN = {"eval", "exec", "compile", "__import__", "read_pickle", "system", "
 MODULES = {"dill", "cloudpickle", "joblib", "shelve", "marshal", "xmlrpc", "webbrowser", "code", "imp"}
 
 
+@functools.cache
+def nodes(path):
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@functools.cache
 def calls(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """(node, what the function is an attribute of, its name) of every call in a file."""
+    return tuple(_calls(path))
+
+
+def _calls(path):
+    for node in nodes(path):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
@@ -44,7 +56,7 @@ def test_nothing_is_called_that_runs_code_from_a_file(path):
             assert given.get("allow_pickle") == "False", where
         if owner == "subprocess":
             assert "shell" not in given, where
-    assert not {alias.name.split(".")[0] for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    assert not {alias.name.split(".")[0] for node in nodes(path)
                 if isinstance(node, ast.Import) for alias in node.names} & MODULES
 
 

@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
         for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
-             "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
+             "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--kind", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
              "--format", "--license", "--push",                                               # tools/export.py
              "--auroc", "--prevalence", "--half_width", "--difference", "--correlation", "--power",      # tools/plan.py

@@ -29,6 +29,7 @@ from data_setup.splits.warnings import UNKNOWN
 from data_setup.subjects.find import find_subjects, subjects_and_notes
 from data_setup.subjects.from_pixels import subjects_from_pixels
 from data_setup.subjects.proposed_patterns import CHECKED, subject_advice
+from data_setup.volumes.preparation import recorded_preparation
 from functions.runtime.errors import UserError
 
 
@@ -180,7 +181,8 @@ def create_dataloaders(
         notes.append(f"{len(left_out)} files or folders left out, listed at the end")
     return Data(
         batches("train", training), batches("val", evaluation), batches("test", evaluation), class_names,
-        final.reset_index(drop=True), describe_preprocessing(frame, channels, mean, std),
+        final.reset_index(drop=True),
+        describe_preprocessing(frame, channels, mean, std) | recorded_preparation(Path(train_dir)),
         _fingerprint(slices, decoded.digests), notes, list(applied.caveats), left_out,
         sorted({os.path.realpath(folder) for folder in folders.values() if folder is not None}),
     )

@@ -12,6 +12,8 @@ from data_setup.subjects.text_tables import read_text_table
 from data_setup.volumes.discover import Source
 from functions.runtime.errors import UserError, printable
 
+UNKNOWN = "its subject is not known: name the file or its folder like sub-01, or give a table with path and subject"
+
 
 class Labels:
     """The classes of a table; `find` gives the class of a volume."""
@@ -75,7 +77,7 @@ class Labels:
 
 def unlabelled(sources: list[Source], name: str) -> list[tuple[Source, str | None, str]]:
     """What `Labels.find` gives, with the one class `name` for every volume of a known subject."""
-    return [(one, name, "") if one.subject else (one, None, "its subject is not known") for one in sources]
+    return [(one, name, "") if one.subject else (one, None, UNKNOWN) for one in sources]
 
 
 def _id(row: list[str], subject: int | None) -> str | None:

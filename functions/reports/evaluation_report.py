@@ -1,14 +1,14 @@
 """The files of an evaluation: predictions.csv, metrics.json, figures and report.html."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from functions.checkpointing.run_folder import provenance, write_table
-from functions.evaluation.evaluation import Evaluation, Metrics, metrics_content
+from functions.evaluation.evaluation import Evaluation, Metrics
 from functions.evaluation.predictions import Predictions
 from functions.reports.clinical import confounding_text
 from functions.reports.clinical import text as clinical_text
@@ -79,7 +79,7 @@ def write(out: Path, evaluation: Evaluation, predictions: Predictions, caveats: 
         table["stamps"] = "; ".join(caveats)
     write_table(out / "predictions.csv", table)
     metrics = Metrics(evaluation, caveats, checkpoint=checkpoint, data=data, run_id=run_id)
-    write_json(out / "metrics.json", metrics_content(metrics) | provenance())
+    write_json(out / "metrics.json", asdict(metrics) | provenance())
     main, more = (draw(evaluation, predictions, caveats) for draw in (main_figures, more_figures))
     if evaluation.clinical:
         more = clinical_figures(evaluation.clinical, predictions, caveats) | more

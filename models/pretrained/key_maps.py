@@ -53,11 +53,12 @@ BLOCK = {
     "huggingface": ("layers.{}.", ["layernorm_before.", "attention.qkv.weight", "attention.qkv.bias",
                     "attention.o_proj.", "layernorm_after.", "mlp.fc1.", "mlp.fc2."]),
 }
+ONE_HEAD = (r"^heads\.(0\.)?(weight|bias)$", r"heads.head.\2")      # net.heads = nn.Linear(…), the course's
 # Older and other spellings of the same names, (pattern, replacement), applied in this order.
 SPELLINGS = {
     "timm": [(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.")],                      # DINOv2's training has chunks of blocks
     "torchvision": [(r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3."),
-                    (r"^heads\.(0\.)?(weight|bias)$", r"heads.head.\2")],      # net.heads = nn.Linear(…), the course's
+                    ONE_HEAD],
     "replicated": [(r"^patch_embedding\.patcher\.", "patch_embedding_layer.patcher."),
                    (r"\.multihead_attn\.", ".multihead_attention.")],
     "huggingface": [(r"^vit\.", ""), (r"^encoder\.layer\.", "layers."),
@@ -141,7 +142,9 @@ def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, int | None, Plain, 
     if source == "jax":
         tensors, heads, others = to_torch_layout(tensors)             # under our own names
         return source, heads, to_plain("ours", tensors), [*more, *others]
-    tensors, notes = renamed(source, tensors, SPELLINGS.get(source, [])), [*notes, *more]
+    deep = any(re.match(r"heads\.[1-9]", name) for name in tensors)           # net.heads = nn.Sequential(…) of layers
+    spellings = [one for one in SPELLINGS.get(source, []) if one != ONE_HEAD or not deep]
+    tensors, notes = renamed(source, tensors, spellings), [*notes, *more]
     if source == "huggingface":
         tensors = _fused(tensors)
         if POOLER & tensors.keys():

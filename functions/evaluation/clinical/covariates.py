@@ -21,15 +21,6 @@ class Covariates:
     site: np.ndarray
     scanner: np.ndarray
 
-    def __getitem__(self, rows: np.ndarray) -> "Covariates":
-        """Those of some patients, rows (n,) bool or (k,) int."""
-        return Covariates(self.age[rows], self.sex[rows], self.site[rows], self.scanner[rows])
-
-    @property
-    def female(self) -> np.ndarray:
-        """1 for women, 0 for men, nan for others (n,)."""
-        return np.array([{"F": 1.0, "M": 0.0}.get(sex, np.nan) for sex in self.sex])
-
 
 def of_patients(predictions: Predictions, columns: pd.DataFrame) -> Covariates:
     """The covariates of each row of `predictions.rows("patient")`, from those of the slices: age, sex, site, scanner.

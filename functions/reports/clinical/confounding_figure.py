@@ -6,6 +6,7 @@ from functions.evaluation.clinical.results import Confounding, Interval
 from functions.reports.evaluation_plots import COLOURS, Figures
 from functions.reports.figure_text import Figure, as_written
 from functions.reports.plots import make_title
+from functions.runtime.errors import printable
 
 NAME = "confounding.png"
 GROUPS = 6               # of each trait that are drawn
@@ -29,7 +30,8 @@ def _bars(found: Confounding) -> list[tuple[str, Interval, bool]]:
     if found.matched:
         bars.append((f"network, {found.matched.pairs} matched pairs", found.matched.auroc, True))
     for trait, groups in found.subgroups.items():
-        bars += [(f"network, {one.name if trait in ('sex', 'age') else f'{trait} {one.name}'}"[:44], one.auroc, True)
+        kind = "" if trait in ("sex", "age") else f"{trait} "
+        bars += [(f"network, {kind}{printable(one.name)}"[:44], one.auroc, True)
                  for one in groups[:GROUPS] if one.auroc]
     if adjusted:
         bars.append(("age alone", adjusted.age_alone, False))

@@ -25,11 +25,11 @@ def no_shortcuts(monkeypatch):
 
 @pytest.fixture
 def fewer_shuffles(monkeypatch):
-    """For sets without a shortcut, where it is the stricter test: a shortcut has to exceed fewer shuffled runs."""
+    """Where no AUROC may be a shortcut, the stricter test: a shortcut has to exceed fewer shuffled runs."""
     monkeypatch.setattr("data_setup.audit.shortcuts.SHUFFLES", 3)
 
 
-def test_nothing_is_wrong_with_a_clean_set(tmp_path):
+def test_nothing_is_wrong_with_a_clean_set(tmp_path, fewer_shuffles):
     """Seed after seed: benchmarks/audit_seeds.py."""
     make_phantom(tmp_path / "p", people=60, slices=8, seed=0)
     found, what = findings(tmp_path / "p")
@@ -50,7 +50,7 @@ def test_synthetic_images_are_found(tmp_path):
     assert named == {"shortcut", "patients"}, found.findings
 
 
-def test_synthetic_images_are_told_by_their_pixels_alone(tmp_path):
+def test_synthetic_images_are_told_by_their_pixels_alone(tmp_path, fewer_shuffles):
     make_phantom(tmp_path / "p", people=30, slices=6, seed=0, faults=("synthetic",))
     for number, path in enumerate(sorted((tmp_path / "p").rglob("*.png"))):
         path.rename(path.with_name(f"{number * 7919 % 10007:05d}.png"))

@@ -18,11 +18,17 @@ def cohort():
     return rows, labels, people
 
 
+@pytest.fixture
+def fewer_shuffles(monkeypatch):
+    """Where nothing may be found, the stricter test: a shortcut has to exceed fewer shuffled runs."""
+    monkeypatch.setattr("data_setup.audit.shortcuts.SHUFFLES", 3)
+
+
 def found(rows, labels, people):
     return {shortcut.trace for shortcut in find_shortcuts(rows.__getitem__, labels, people) if shortcut.found}
 
 
-def test_where_nothing_tells_the_class_nothing_is_found(cohort):
+def test_where_nothing_tells_the_class_nothing_is_found(cohort, fewer_shuffles):
     assert found(*cohort) == set()
 
 
@@ -33,7 +39,7 @@ def test_a_trace_that_goes_with_the_class_is_found_and_named(cohort):
     assert found(rows, labels, people) == {"file size"}
 
 
-def test_a_trace_that_goes_with_the_person_is_not_one_that_goes_with_the_class(cohort):
+def test_a_trace_that_goes_with_the_person_is_not_one_that_goes_with_the_class(cohort, fewer_shuffles):
     """Every person has a scanner of its own: learnt by heart it says nothing of new people."""
     rows, labels, people = cohort
     for row, person in zip(rows, people, strict=True):
@@ -49,7 +55,7 @@ def test_a_minority_filled_up_from_elsewhere_is_found(cohort):
     assert "name" in found(rows, labels, people)
 
 
-def test_classes_of_few_people_are_left_out(cohort):
+def test_classes_of_few_people_are_left_out(cohort, fewer_shuffles):
     rows, labels, people = cohort
     labels = labels.copy()
     labels[people < 4] = 2
@@ -70,14 +76,14 @@ def test_some_of_one_class_that_are_like_nobody_else_are_found(cohort):
     assert noise.apart == pytest.approx(1 / 3)
 
 
-def test_a_few_of_every_class_that_stand_apart_say_nothing_of_the_class(cohort):
+def test_a_few_of_every_class_that_stand_apart_say_nothing_of_the_class(cohort, fewer_shuffles):
     rows, labels, people = cohort
     for row, person in zip(rows, people, strict=True):
         row["noise"] = row["file size"] + [5.0 - 9 * (person % 10 < 2)]
     assert found(rows, labels, people) == set()
 
 
-def test_one_strange_person_of_a_small_class_is_no_finding(cohort):
+def test_one_strange_person_of_a_small_class_is_no_finding(cohort, fewer_shuffles):
     """A fifth of five people is one, whom shuffling puts into the small class often enough."""
     rows, labels, people = cohort
     labels = (people < 5).astype(int)

@@ -20,7 +20,7 @@ from functions.runtime.errors import UserError
 from functions.training.averaging import WeightAverage
 from functions.training.optimisation import make_optimizer
 from models import HybridConfig, ViT, make_model
-from tests.functions.plain import CONFIG, HOSTILE, NAN, curves, places, plain_checkpoint, refusal, with_value
+from tests.functions.plain import CONFIG, NAN, curves, hostile_pairs, places, plain_checkpoint, refusal, with_value
 
 
 def changed(path, value):
@@ -58,7 +58,7 @@ def test_a_hybrids_checkpoint_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(("field", "values"), [
-    ("units", (..., None, -1, 10**9, "x", [10**9], [-1], [0], [1.0], [True], [None], ["3"], [[1]], [1] * 10**6, [1, 1],
+    ("units", (..., None, -1, 10**9, "x", [10**9], [-1], [0], [1.0], [True], [None], ["3"], [[1]], [1] * 10**5, [1, 1],
                {"a": 1}, torch.ones(2), [100, 100, 100, 100])),
     ("stem_patch", (None, 0, -8, 10**9, 8.0, "8", True, [8], 2**14)),
     ("stem_width", (..., None, 0, -32, 48, 10**9, 32.0, "32", [32], 1024)),
@@ -264,11 +264,13 @@ def go_on(checkpoint, parts):
     " ".join((*checkpoint["stamps"], *checkpoint["class_names"], checkpoint["run_id"])).encode()
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_every_entry_with_any_value_is_one_line_or_trains_on(whole, number):
+@pytest.mark.parametrize("shard", range(4))
+def test_every_entry_with_any_value_is_one_line_or_trains_on(whole, shard):
     checkpoint, parts, paths = whole
-    refused = [refusal(lambda path=path: go_on(with_value(checkpoint, path, HOSTILE[number]), parts)) for path in paths]
-    assert sum(map(bool, refused)) > len(paths) / 3
+    pairs = hostile_pairs(paths)[shard::4]
+    refused = [refusal(lambda path=path, value=value: go_on(with_value(checkpoint, path, value), parts))
+               for path, value in pairs]
+    assert sum(map(bool, refused)) > len(pairs) / 3
     assert all(p.isfinite().all() for p in parts[0].parameters())
 
 

@@ -6,6 +6,7 @@ from functions.training.throughput import Speed, format_seconds, measured_peak, 
 from models import ViT, ViTConfig, build
 from models.transfer import TransferConfig, TransferModel
 from tests.functions.test_engine import make_model
+from tests.models.parity import Undrawn
 
 
 def test_measuring_leaves_no_trace():
@@ -42,7 +43,9 @@ def test_flop_of_a_step_are_those_of_the_formula():
     per_layer = tokens * (4 * d * d + 2 * d * mlp) + 2 * tokens * tokens * d
     skipped = 196 * (2 * d * d + 2 * d * mlp + 2 * tokens * d)      # of the last layer: Eq. 4 reads the class token
     embedding = 196 * d * 768
-    assert training_flop(build("vit_b_16")) == pytest.approx(6 * (layers * per_layer - skipped + embedding), rel=0.01)
+    with Undrawn():
+        model = build("vit_b_16")
+    assert training_flop(model) == pytest.approx(6 * (layers * per_layer - skipped + embedding), rel=0.01)
 
 
 def test_flop_of_a_hybrids_step_are_those_of_its_convolutions_and_its_vit():
@@ -61,7 +64,8 @@ def test_flop_of_a_hybrids_step_are_those_of_its_convolutions_and_its_vit():
 
 
 def test_frozen_parts_cost_a_third():
-    model = TransferModel(TransferConfig(num_classes=4))
+    with Undrawn():
+        model = TransferModel(TransferConfig(num_classes=4))
     model.unfreeze("head")
     frozen = training_flop(model)
     model.unfreeze("all")

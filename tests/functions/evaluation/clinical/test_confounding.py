@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_setup.phantom.people import Draws, draw_person
 from functions.evaluation.clinical.confounding import confounding
-from functions.evaluation.clinical.covariates import of_patients
+from functions.evaluation.clinical.covariates import covariates, of_patients
+from functions.evaluation.clinical.predictability import messages, predictability
 from functions.evaluation.predictions import Predictions
 from functions.evaluation.stages import healthy_stage
 
@@ -75,3 +77,26 @@ def test_unknown_values_are_counted():
     assert "the age of 7 of 80 test patients is unknown: they are in no score by age" in notes
     assert "the sex of 3 of 80 test patients is unknown: they are in no score by sex" in notes
     assert not any("site" in note for note in notes)
+
+
+def phantom(confounded, people=300):
+    """Patients of the phantom, (id, stage) and traits, without drawing their slices."""
+    drawn = [draw_person(0, number, Draws(0, number, 2), confounded) for number in range(people)]
+    patients = [(person.subject, person.stage) for person in drawn]
+    return patients, pd.DataFrame({"age": [person.age for person in drawn], "sex": [person.sex for person in drawn],
+                                   "site": None, "scanner": None})
+
+
+@pytest.mark.parametrize("confounded", [True, False])
+def test_the_phantom_s_fault_age_is_exposed_and_the_sound_phantom_is_not_accused(confounded):
+    patients, columns = phantom(confounded)
+    stages = ["NonDemented", "VeryMildDemented", "MildDemented"]
+    accused = messages(predictability(patients, stages, covariates(patients, columns)))
+    assert [text[:9] for text in accused] == ["age alone"] * confounded
+    p = 1 / (1 + np.exp(-(columns["age"].to_numpy() - 70) / 10))         # a network that sees age alone
+    test = Predictions([one for one, _ in patients], [one for one, _ in patients],
+                       np.array([stage for _, stage in patients]), np.stack([1 - p, p / 2, p / 2], axis=1), stages)
+    found = confounding(test, of_patients(test, columns), {"age": test.probabilities})
+    assert found.adjusted.auroc.value == pytest.approx(0.5, abs=1e-9)
+    assert (found.adjusted.crude.low > 0.85) == confounded
+    assert any("CHECK: age alone" in note for note in found.notes) == confounded

@@ -27,10 +27,10 @@ def test_what_predicts_the_class_is_found_and_nothing_else():
     assert [text.split()[0] for text in messages(predictability(patients, ["CN", "AD"], traits))] == ["site"]
 
 
-def test_false_alarms_are_rare():
-    alarms = sum(bool(messages(predictability(*(lambda one: (one[0], ["CN", "AD"], one[1]))(cohort(60, seed=seed)))))
-                 for seed in range(12))
-    assert alarms <= 1
+def test_what_does_not_differ_between_the_classes_is_not_accused():
+    for seed in range(3):
+        patients, traits = cohort(60, seed=seed)
+        assert messages(predictability(patients, ["CN", "AD"], traits)) == []
 
 
 def test_without_a_healthy_class_it_is_the_mean_over_classes():
