@@ -24,7 +24,8 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
              "--format", "--license", "--push",                                               # tools/export.py
              "--auroc", "--prevalence", "--half_width", "--difference", "--correlation", "--power",      # tools/plan.py
-             "--labels", "--key", "--series", "--size", "--spacing", "--bits", "--orientation", "--workers",  # prepare_data
+             "--labels", "--key", "--series", "--size", "--spacing", "--bits", "--orientation",      # prepare_data.py
+             "--workers",
              "--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights",      # tools/cross_validate.py
              "--methods", "--patients", "--report_only",                                      # tools/compare.py
              "--port",                                                                                # tools/app.py
