@@ -15,6 +15,8 @@ def main() -> None:
                             help="class folders, or train/, test/ and val/ of class folders, or a split.csv")
         parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject")
         parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
+        parser.add_argument("--table", type=Path, metavar="FILE", help="clinical table: class, age, sex, site, scanner "
+                            "of the patients")
         parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the report [runs/audit-DATA]")
         parser.add_argument("--strict", action="store_true", help="exit with code 1 if there are faults")
         arguments = parser.parse_args()
@@ -27,6 +29,7 @@ def audit_data(arguments) -> int:
     from tqdm import tqdm
 
     from data_setup.audit.findings import audit, list_data
+    from data_setup.clinical.table import read_clinical_table
     from data_setup.images.read import read_gray
     from functions.checkpointing.run_folder import provenance, write_table
     from functions.checkpointing.run_names import check_no_input, check_same_data, make_folder
@@ -35,14 +38,19 @@ def audit_data(arguments) -> int:
     from functions.runtime.atomic_files import write_json, write_text
     from functions.runtime.errors import printable
 
-    listing = list_data(arguments.data)
+    clinical = read_clinical_table(arguments.table) if arguments.table else None
+    listing = list_data(arguments.data, clinical)
     data = arguments.data.resolve()
     out = arguments.out or Path("runs", f"audit-{data.name if data.is_dir() else data.stem}")
-    check_no_input(out, ("audit.json", "audit.html", "subjects.csv"), (arguments.data, arguments.subjects))
+    inputs = arguments.data, arguments.subjects, arguments.table
+    check_no_input(out, ("audit.json", "audit.html", "subjects.csv"), inputs)
     check_same_data(out / "audit.json", str(data))
     make_folder(out)                                   # check that the output is writable before starting
     found = audit(*listing, arguments.subjects, arguments.subject_pattern,
-                  lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None))
+                  lambda work, total: tqdm(work, total=total, desc="reading slices", leave=False, disable=None),
+                  clinical)
+    if clinical:
+        add_predictability(found)
     for line in audit_lines(found.findings, found.numbers, arguments.data):
         print(printable(line))
     write_json(out / "audit.json", {"data": str(data), "findings": found.findings} | found.numbers
@@ -52,6 +60,22 @@ def audit_data(arguments) -> int:
     write_text(out / "audit.html", render("audit.html.j2", f"Audit of {arguments.data}", [], audit=content))
     print(f"{out} holds audit.html, audit.json, and subjects.csv (patients inferred from pixels, for --subjects)")
     return sum(finding["wrong"] for finding in found.findings)
+
+
+def add_predictability(found) -> None:
+    """Whether age, sex, site or scanner alone predict the class: the numbers, and a fault for each that does."""
+    from dataclasses import asdict
+
+    from functions.evaluation.clinical.covariates import covariates
+    from functions.evaluation.clinical.predictability import messages, predictability
+
+    known = found.table[found.table["subject"].notna()]
+    names = sorted(known["class"].unique())
+    keys = [(subject, names.index(name)) for subject, name in zip(known["subject"], known["class"], strict=True)]
+    results = predictability(keys, names, covariates(keys, known)) if keys else []
+    found.numbers["table"] = [asdict(result) for result in results]
+    for text in messages(results):
+        found.add("confound", text)
 
 
 if __name__ == "__main__":

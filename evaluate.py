@@ -3,8 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from functions.config.parser import OneLineParser
-from functions.config.settings import device_name, share
+from functions.config.evaluation_flags import evaluation_parser
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -12,26 +11,7 @@ from functions.runtime.exits import one_line_errors
 def main() -> None:
     """Parses the command line and evaluates; user errors print one line instead of a traceback."""
     with one_line_errors():
-        parser = OneLineParser(description=__doc__)
-        parser.add_argument("run", type=Path, metavar="RUN_OR_CHECKPOINT", help="a run's folder, or a checkpoint")
-        parser.add_argument("--data", type=Path, metavar="DIR", help="slices to score instead of the run's test set")
-        parser.add_argument("--subjects", type=Path, metavar="FILE", help="CSV with columns path, subject for --data")
-        parser.add_argument("--subject_pattern", metavar="X", help='regex on the path with a group "subject"')
-        parser.add_argument("--against", metavar="RUN", help="another run to compare on the same slices, or a "
-                            "baseline: four_numbers, constant")
-        parser.add_argument("--prevalence", type=share, metavar="X",
-                            help="share of diseased patients, such as 0.1, for which PPV and NPV are given, too")
-        parser.add_argument("--order", metavar="A,B,C", help="the classes from the mildest to the most severe stage")
-        parser.add_argument("--allow_seen", action="store_true",
-                            help="allow patients that were trained on; the result carries a caveat")
-        for split in ("train", "test", "val"):
-            parser.add_argument(f"--{split}_dir", type=Path, metavar="DIR",
-                                help=f"the run's {split} folder, if it was moved")
-        parser.add_argument("--device", type=device_name, default="auto", metavar="X",
-                            help="auto (a GPU if available), cpu, cuda, cuda:N, mps [auto]")
-        parser.add_argument("--out", type=Path, metavar="DIR",
-                            help="folder for the results [RUN/evaluation, or RUN/evaluation-DATA]")
-        evaluate_checkpoint(parser.parse_args())
+        evaluate_checkpoint(evaluation_parser(__doc__).parse_args())
 
 
 def evaluate_checkpoint(arguments) -> None:
@@ -45,6 +25,7 @@ def evaluate_checkpoint(arguments) -> None:
     from functions.evaluation.predictions import Predictions, predict_batches
     from functions.evaluation.stages import order_hint, stage_order
     from functions.reports import evaluation_report, evaluation_text
+    from functions.reports.clinical import confounding_text
     from functions.reports.clinical import text as clinical_text
     from functions.reports.run_report import check_reportable
     from functions.runtime import device as runtime
@@ -55,8 +36,10 @@ def evaluate_checkpoint(arguments) -> None:
     order = stage_order(checkpoint["class_names"], arguments.order)
     if folder and arguments.data is None:
         check_reportable(folder)
+    of_test, of_run, lost = clinical_tables(folder, arguments)
     rows = rows_to_score(folder, arguments.data, checkpoint, arguments.subjects, arguments.subject_pattern,
-                         own_split(folder, arguments))
+                         own_split(folder, arguments), of_test)
+    rows.notes += lost
     if order is None and len(checkpoint["class_names"]) > 2:
         rows.notes.append(order_hint(checkpoint["class_names"]))
     networks = [(folder, checkpoint_file, checkpoint)]
@@ -71,7 +54,8 @@ def evaluate_checkpoint(arguments) -> None:
     # No patients that were trained on, unless --allow_seen
     caveats = caveats_of(rows, checkpoint["stamps"], arguments)
     for run, file, its in networks:
-        found = training_caveats(rows, run, file, its, arguments.allow_seen)
+        found = evaluation_report.training_caveats(rows.count_seen(its, run), len(rows.test), file,
+                                                   arguments.allow_seen)
         caveats += [caveat for caveat in found if caveat not in caveats]
 
     # Probabilities and scores
@@ -79,7 +63,8 @@ def evaluate_checkpoint(arguments) -> None:
     out = arguments.out or checkpoint_file.parent / name
     if (out / "run.json").exists():
         raise UserError(f"--out {out} is a run's folder, whose own results would be overwritten: name another folder")
-    check_no_input(out, ("predictions.csv", "metrics.json", "report.html"), (arguments.data, arguments.subjects))
+    check_no_input(out, ("predictions.csv", "metrics.json", "report.html"),
+                   (arguments.data, arguments.subjects, arguments.table))
     data = None if arguments.data is None else str(arguments.data.resolve())
     check_same_data(out / "metrics.json", data, checkpoint.get("run_id", ""))
     make_folder(out)                                   # check that the output is writable before starting
@@ -101,9 +86,11 @@ def evaluate_checkpoint(arguments) -> None:
                   for part in probabilities]
     result = evaluate(test, names[rows.largest], order, val=val[0] if val else None, other=other,
                       rival=rival_name, nearest=rows.nearest_neighbour(), seen=evaluation_report.SEEN in caveats)
-    result = replace(result, clinical=clinical(test, val[0] if val else None, arguments.prevalence))
+    result = replace(result, clinical=clinical(test, val[0] if val else None, arguments.prevalence),
+                     confounding=confounding_of(rows, test, of_test, of_run))
     for line in (*rows.notes, *evaluation_text.lines(result, caveats, str(checkpoint_file)),
-                 *clinical_text.lines(result.clinical)):
+                 *clinical_text.lines(result.clinical),
+                 *(confounding_text.lines(result.confounding) if result.confounding else [])):
         print(printable(line))
     evaluation_report.write(out, result, test, caveats, str(checkpoint_file), rows.thumbnail,
                             folder if arguments.data is None else None, data, checkpoint.get("run_id", ""))
@@ -118,18 +105,30 @@ def caveats_of(rows, trained: list[str], arguments) -> list[str]:
     return [*caveats, UNKNOWN] if rows.test["subject"].isna().any() and UNKNOWN not in caveats else caveats
 
 
-def training_caveats(rows, run: Path | None, file: Path, checkpoint: dict, allowed: bool) -> list[str]:
-    """The caveat if the network was trained on patients in `rows`; raises UserError unless that is `allowed`."""
-    from functions.reports.evaluation_report import SEEN, UNKNOWN_TRAINING
+def clinical_tables(run: Path | None, arguments):
+    """(the clinical table of the slices to score, or None, that of the run's training slices, or None, notes)."""
+    from data_setup.clinical.table import read_clinical_table
+    from functions.checkpointing.run_folder import read_record
 
-    seen = rows.count_seen(checkpoint, run)
-    if seen is None:
-        return [UNKNOWN_TRAINING]
-    if any(seen) and not allowed:
-        raise UserError(f"{seen[0]} of {len(rows.test)} slices are of patients (by id), and {seen[1]} are copies of "
-                        f"slices (by pixels), that {file} was trained on: give slices of other patients, or "
-                        "--allow_seen, which adds a caveat to the result")
-    return [SEEN] if any(seen) else []
+    given = read_clinical_table(arguments.table) if arguments.table else None
+    recorded = read_record(run)["settings"] if run and (run / "run.json").exists() else {}
+    file = Path(recorded["cwd"], recorded["table"]) if recorded.get("table") else None
+    own = read_clinical_table(file) if file and file.is_file() else None
+    lost = [f"the run's clinical table is not at {file}: name it with --table"] if file and not (own or given) else []
+    return (given, own or given, lost) if arguments.data else (given or own, given or own, lost)
+
+
+def confounding_of(rows, test, of_test, of_run):
+    """Scores by age, sex, site and scanner, and the baselines of the clinical tables; None without a table."""
+    from data_setup.audit.table_baselines import add_traits, table_baselines
+    from functions.evaluation.clinical.confounding import confounding
+    from functions.evaluation.clinical.covariates import of_patients
+
+    if of_test is None:
+        return None
+    add_traits(rows, of_test, of_run)
+    baselines, notes = table_baselines(rows, test.class_names)
+    return confounding(test, of_patients(test, rows.test), baselines, notes)
 
 
 def own_split(run: Path | None, arguments):

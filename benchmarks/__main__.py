@@ -9,7 +9,8 @@ from pathlib import Path
 ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
 OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, python -m benchmarks coverage simulates "
           "interval coverage, python -m benchmarks attention compares attention with the phantom's anatomy, "
-          "python -m benchmarks transfer cross-validates pretrained weights (each has its own --help)")
+          "python -m benchmarks transfer cross-validates pretrained weights, python -m benchmarks pretraining learns "
+          "from generated brains (each has its own --help)")
 
 
 def main() -> None:
@@ -33,6 +34,16 @@ def main() -> None:
         from benchmarks.transfer import command
 
         command.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["pretraining"]:
+        from benchmarks.pretraining import command
+
+        command.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["pretraining_curve"]:
+        from benchmarks.pretraining import curve
+
+        curve.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=OTHERS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)} (default: all but gpu)")

@@ -39,13 +39,14 @@ def rename(folder: Path) -> None:
 def audit_seed(seed: int, people: int, slices: int, folder: Path) -> dict[str, dict[str, list[str]]]:
     """The findings of each set of a seed, all from slices drawn once: its row of the table → findings."""
     from data_setup.phantom.faults import plant
-    from data_setup.phantom.generate import draw_slices, write
+    from data_setup.phantom.generate import CLASSES, COLUMNS, draw_slices, slice_files, write
 
     rows, drawn = {}, draw_slices(people, slices, seed, confounded=False)
     for fault in ("clean", *NAMED_AS):
         out = folder / f"{seed}-{fault}"
         out.mkdir()
-        write(out, plant(deepcopy(drawn), () if fault == "clean" else (fault,), seed))
+        planted = plant(deepcopy(drawn), () if fault == "clean" else (fault,), seed)
+        write(out, CLASSES, COLUMNS, slice_files(planted))
         rows[fault] = said(out)
         if fault in RENAMED:
             rename(out)

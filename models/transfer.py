@@ -59,10 +59,11 @@ class TransferConfig:
         if not self.is_vit and self.drop_path:
             raise UserError(f"drop_path {self.drop_path:g} has no effect on {self.model}: stochastic depth is for the "
                             "blocks of a Vision Transformer")
-
-        if (self.pool, self.pre_norm, self.gelu == "quick") != ("cls", False, False) and self.backbone != "ours":
-            raise UserError(f"pool {self.pool}, pre_norm {self.pre_norm} and gelu {self.gelu} are of the hand-written "
-                            f"ViT, --backbone ours: torchvision's {self.model} reads the class token, without pre_norm "
+        others = {f"pool {self.pool}": self.pool != "cls", "pre_norm": self.pre_norm,
+                  "the quick GELU": self.gelu == "quick"}
+        if self.backbone != "ours" and any(others.values()):
+            raise UserError(f"{' and '.join(name for name, has in others.items() if has)} needs the hand-written ViT, "
+                            f"--backbone ours: torchvision's {self.model} reads the class token, without pre_norm "
                             "and with the exact GELU or its tanh form")
 
     @property

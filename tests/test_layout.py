@@ -15,8 +15,8 @@ SCRIPTS = sorted(path for path in [*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")]
 LEAVES = {"functions.runtime.errors", "functions.evaluation.intervals"}      # import nothing of ours
 LEVELS = {       # a room imports from rooms of earlier levels, and from itself
     "functions": ("runtime", "config evaluation epoch_metrics", "engine checkpointing", "reports", "explain",
-                  "exporting prediction training", "app cross_validation", "helper_functions"),
-    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "splits", "volumes",
+                  "exporting prediction training", "app cross_validation", "learning_curves", "helper_functions"),
+    "data_setup": ("resources", "images similarity", "phantom", "listing", "subjects", "clinical", "splits", "volumes",
                    "loading", "audit"),
 }
 # file → packages it may import beyond its own (of ours), and beyond torch (of others)

@@ -20,12 +20,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
         for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
 ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--data", "--write", "--figure",
-             "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--people", "--slices",
+             "--quick", "--rounds", "--party", "--contact_sheet", "--fault", "--kind", "--people", "--slices",
              "--no_four_numbers", "--help", "--first", "--seeds", "--nproc_per_node", "--nnodes",
              "--format", "--license", "--push",                                               # tools/export.py
              "--auroc", "--prevalence", "--half_width", "--difference", "--correlation", "--power",      # tools/plan.py
              "--labels", "--key", "--series", "--size", "--spacing", "--bits", "--orientation",      # prepare_data.py
              "--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights",      # tools/cross_validate.py
+             "--methods", "--patients", "--report_only",                                      # tools/compare.py
              "--port",                                                                                # tools/app.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
              "--tta", "--attention",                                                                  # predict.py

@@ -1,146 +1,128 @@
-"""Compares finished runs with two baselines on the same patients: the largest class, and a logistic regression on four
-numbers per slice: tools/compare.py RUN …"""
+"""Learning curves of many methods on growing numbers of training patients: should this have been a ViT?
+
+    python tools/compare.py --demo
+    python tools/compare.py --train_dir DATA/train --test_dir DATA/test --weights vit_ti_16=FILE --out runs/mine
+
+Every patient is tested once per repeat. Every finished fit is on disk, and the same command continues after them."""
 
 import sys
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.config.parser import OneLineParser
-from functions.reports.markdown_text import cell, row
-from functions.reports.run_groups import describe_seeds, group_runs, model_name, network_name, refuse_repeats
+from functions.config.settings import image_size
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
-NAMES = ("auroc_disease", "balanced_accuracy", "accuracy")
-
-
-def four_number_scores(split, class_names: list[str], healthy: int | None) -> dict[str, float]:
-    """Patient scores of a logistic regression on four numbers per slice, on the test patients of a run.
-
-    It is fitted on the training and validation patients, since it has no epoch to select. A patient whose slices have
-    several labels counts once per label, as in all patient scores.
-    """
-    import numpy as np
-
-    from data_setup.audit.baseline_features import four_number_slices
-    from functions.evaluation.patients import by_patient, scored_classes
-    from functions.evaluation.scores import points
-
-    known, test = (split[(split["split"] == "test") == side] for side in (False, True))
-    slices = four_number_slices(known, test, class_names)
-    labels = np.array([class_names.index(name) for name in test["class"]])
-    probabilities, labels, subjects = by_patient(slices, labels, test["subject"].to_numpy())
-    classes = scored_classes(labels, subjects)
-    return points(probabilities, labels, range(len(class_names)), healthy, classes, subjects)
-
-
-def four_number_split(run: Path, record: dict):
-    """split.csv of a run for `four_number_scores`; raises UserError if it gives no patient scores."""
-    from data_setup.listing.moved_data import written_split
-    from data_setup.splits.warnings import LEAKY, UNKNOWN
-    from functions.checkpointing.run_folder import check_split, resume_command
-    from functions.checkpointing.run_tables import read_split
-
-    without = "(--no_four_numbers compares such runs)"
-    if set(record["stamps"]) & {LEAKY, UNKNOWN}:
-        raise UserError(f"{run} has the caveats {', '.join(record['stamps'])}: patient scores are not meaningful "
-                        f"{without}")
-    file = run / "split.csv"
-    check_split(run, record)
-    split = read_split(file)
-    if (split["subject"] == "").any():
-        raise UserError(f"{file} has slices of unknown patients: no patient scores {without}")
-    if strange := sorted(set(split["class"]) - set(record["class_names"])):
-        raise UserError(f'{file} is damaged: class "{strange[0]}" is none of {", ".join(record["class_names"])}')
-    known, new = (split[(split["split"] == "test") == side] for side in (False, True))
-    if known["class"].nunique() < 2 or new.empty:
-        raise UserError(f"{file} holds fewer than two classes to train on, or no test slices {without}")
-    split["path"] = written_split(run, record["settings"], {}).resolve(split["path"].tolist())
-    if missing := [path for path in split["path"] if not Path(path).is_file()]:
-        raise UserError(f"{len(missing)} of {len(split)} slices of {run} listed in {file} do not exist, the first: "
-                        f"{missing[0]}: restore them, or record their new folder with {resume_command(run, record)} "
-                        f"--train_dir DIR {without}")
-    return split
-
-
-def compare(run: Path, four_numbers: bool) -> tuple[dict, dict]:
-    """(run.json, {(kind, score): value}) of a finished run; raises UserError if it is not finished, or damaged."""
-    import numpy as np
-
-    from functions.checkpointing.run_folder import read_record
-    from functions.evaluation.stages import healthy_stage
-    from functions.reports.run_means import scored_names
-    from functions.reports.run_report import check_reportable, read_results
-
-    check_reportable(run)
-    record, test = read_record(run), read_results(run)[0].test
-    found = {"patients": test.patient.count if test.patient else "unknown", "scored": scored_names(test)}
-    for kind, unit, key in (("network", "patient", "value"), ("network slice", "slice", "value"),
-                            ("constant", "patient", "constant")):
-        scores = test.scores_of(unit)
-        found |= {(kind, name): getattr(scores[name], key) if name in scores else np.nan for name in NAMES}
-    if four_numbers:
-        split = four_number_split(run, record)
-        try:
-            four = four_number_scores(split, record["class_names"], healthy_stage(record["class_names"]))
-        except UserError as error:
-            raise UserError(f"{run}: {error} (--no_four_numbers compares such runs)") from None
-        found |= {("four numbers", name): four.get(name, np.nan) for name in NAMES}
-        found |= {("network - four numbers", name): found["network", name] - four.get(name, np.nan) for name in NAMES}
-    return record, found
-
-
-def table(runs: list[Path], records: list[dict], rows: list[dict]) -> list[str]:
-    """A Markdown table: one column per run, and the mean of each group of runs that differ only in their seed."""
-    from functions.reports.run_means import spread
-
-    groups = group_runs(records)
-    head, alone = ["score"], len(groups) == 1
-    for group in groups:
-        several = "" if alone else f" ({cell(model_name(records[group[0]]))})"
-        head += [cell(runs[number].name) + several for number in group]
-        if len(group) > 1 or alone:
-            of = "" if alone else f" of {describe_seeds([records[number] for number in group])}{several}"
-            head.append(f"mean ± SD{of}")
-    made = [row(head), "|" + "---|" * len(head)]
-    network = network_name(records)
-    for kind, name in (key for key in rows[0] if isinstance(key, tuple)):
-        cells = [f"{kind.replace('network', network)} {name}"]
-        for group in groups:
-            values = [rows[number][kind, name] for number in group]
-            cells += [_three(value) for value in values]
-            if len(group) > 1 or alone:
-                cells.append(spread(name, values, [rows[number]["scored"] for number in group]))
-        made.append(row(cells))
-    return made
-
-
-def _three(value: float) -> str:
-    return "-" if value != value else f"{value:.3f}"
+REAL = {"image_size": (96, 80), "steps": 200, "folds": 5}
+DEMO = {"image_size": (48, 40), "steps": 40, "folds": 3}
 
 
 def main() -> None:
-    """Prints a Markdown table with one column per run, and mean ± SD over runs that differ only in their seed."""
-    from functions.reports.run_means import NO_MEAN
-
+    """Parses the command line, fits what is missing, and reports."""
     with one_line_errors():
-        parser = OneLineParser(description=__doc__)
-        parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
-        parser.add_argument("--no_four_numbers", action="store_true", help="leave out the logistic regression")
-        arguments = parser.parse_args()
-        refuse_repeats(arguments.runs)
-        records, rows = zip(*(compare(run, not arguments.no_four_numbers) for run in arguments.runs), strict=True)
-        for record, run in zip(records, arguments.runs, strict=True):
-            if record["stamps"]:
-                print(printable(f"{run.name}: {', '.join(record['stamps'])}"))
-        lines = table(arguments.runs, records, rows)
-        print("\n".join(lines))
-        four = "" if arguments.no_four_numbers else "; four numbers: fitted on training and validation patients"
-        patients = ", ".join(str(found["patients"]) for found in rows)
-        print(f"\ntest patients: {patients}; scores per patient, except rows with 'slice'{four}")
-        if any("classes)" in line for line in lines[2:]):
-            print(f"- (… classes): {NO_MEAN}")
+        parser = OneLineParser(description=__doc__.splitlines()[0])
+        parser.add_argument("--demo", action="store_true", help="the phantom; default without any data")
+        parser.add_argument("--train_dir", type=Path, metavar="X", help="class folders")
+        parser.add_argument("--test_dir", type=Path, metavar="X", help="class folders; all slices are pooled")
+        parser.add_argument("--table", type=Path, metavar="X", help="clinical table: patients, classes, age, sex")
+        parser.add_argument("--subjects", type=Path, metavar="X", help="CSV with columns path, subject")
+        parser.add_argument("--subject_pattern", metavar="X", help='regex with a group "subject"')
+        parser.add_argument("--methods", metavar="A,B,…", help="some of those in docs/compare.md [all]")
+        parser.add_argument("--patients", default="10,20,40,80,all", metavar="N,…", help="[10,20,40,80,all]")
+        parser.add_argument("--folds", type=_count, metavar="K", help="folds of patients [5; demo: 3]")
+        parser.add_argument("--repeats", type=_count, default=1, metavar="R", help="divisions into folds [1]")
+        parser.add_argument("--weights", nargs="*", default=[], metavar="MODEL=FILE", help="pretrained weights: "
+                            "vit_ti_16=FILE, resnet18=FILE")
+        parser.add_argument("--image_size", type=image_size, metavar="HxW", help="of networks trained here "
+                            "[96x80; demo: 48x40]")
+        parser.add_argument("--steps", type=_count, metavar="N", help="optimiser steps of a ResNet-18; the others take "
+                            "a multiple [200; demo: 40]")
+        parser.add_argument("--seed", type=int, default=0, metavar="N", help="of folds, subsets, networks [0]")
+        parser.add_argument("--jobs", type=_count, metavar="N", help="fits at a time [one per core]")
+        parser.add_argument("--out", type=Path, default=Path("runs/Comparison"), metavar="FOLDER", help="methods and "
+                            "sizes may be added to it later [runs/Comparison]")
+        parser.add_argument("--report_only", action="store_true", help="report what is complete, fit nothing")
+        parser.add_argument("--share", type=_share, metavar="I/N", help="only this share of the fits, without a report")
+        options = parser.parse_args()
+        compare(options)
+
+
+def prepare(options: Namespace):
+    """(plan, setup, notes): what is fitted, and what could not be."""
+    from data_setup.listing.data_folders import is_demo
+    from functions.learning_curves.methods import parse_methods, parse_sizes, parse_weights, size_name
+    from functions.learning_curves.plan import Plan, start_folder
+    from functions.learning_curves.subsets import possible_sizes
+    from models.pretrained.weight_files import file_hash
+    from models.small import token_size
+    from tools.comparison.setup import read_setup, split_methods
+
+    given = {name: getattr(options, name) for name in ("train_dir", "test_dir", "table", "subjects")
+             if getattr(options, name)}
+    options.demo = is_demo(given | ({"demo": True} if options.demo else {}))
+    for name, value in (DEMO if options.demo else REAL).items():
+        setattr(options, name, getattr(options, name) or value)
+    token_size(options.image_size)
+    methods, sizes, weights = (parse_methods(options.methods), parse_sizes(options.patients),
+                               parse_weights(options.weights))
+    setup, notes, digest = read_setup(options, weights)
+    methods, left_out = split_methods(setup, methods)
+    sizes, too_large = possible_sizes(setup.cohort, sizes)
+    if not sizes:
+        raise UserError(f"--patients {options.patients}: no fold has so many training patients")
+    notes += [f"left out: {size_name(size)} patients: a fold has no more than that to train on" for size in too_large]
+    start_folder(options.out, {"slices_and_folds_sha256": digest, "folds": options.folds, "repeats": options.repeats,
+                               "seed": options.seed, "image_size": list(options.image_size), "steps": options.steps},
+                 {kind: file_hash(file) for kind, (_, file) in weights.items()})
+    return Plan(options.out, setup.cohort, methods, sizes, options.seed), setup, [*notes, *left_out]
+
+
+def compare(options: Namespace) -> None:
+    """Slices, folds, subsets, fits, report."""
+    from data_setup.resources import available_cores
+    from functions.checkpointing.run_names import check_writable
+    from functions.learning_curves import report
+    from functions.learning_curves.plan import plan_facts
+    from functions.training.console import DEMO as PHANTOM
+    from tools.comparison.run import fit_all, fit_share
+
+    check_writable(options.out.parent)
+    plan, setup, notes = prepare(options)
+    if options.share:
+        fit_share(plan, setup, *options.share)
+        return
+    plan.write_subsets()
+    notes += plan.class_notes()
+    cores, jobs = available_cores(), options.jobs or available_cores()
+    print(printable(f"{len(set(setup.cohort.subjects))} patients, {len(setup.cohort.table):,} slices; "
+                    f"{len(plan.cells)} fits of {len(plan.methods)} methods in {plan.folder}, {jobs} at a time"))
+    for note in notes:
+        print(printable(note), flush=True)
+    if not options.report_only:
+        fit_all(plan, setup, jobs, max(1, cores // jobs))
+    if not (curves := plan.curves()):
+        raise UserError(f"no method is complete in {plan.folder}: leave out --report_only")
+    notes += plan.incomplete(curves)
+    report.write(plan.folder, curves, notes, [PHANTOM] if options.demo else [],
+                 plan_facts(plan.folder) | {"fits at a time": jobs, "cores": cores})
+    print("", *map(printable, [*report.table_lines(curves), "", *report.lines(curves, notes)]), sep="\n")
+    print(f"{plan.folder} holds table.md, table.csv, metrics.json, learning_curves.png, report.html and predictions/")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'"{text}" is not a number of at least 1')
+    return int(text)
+
+
+def _share(text: str) -> tuple[int, int]:
+    part, slash, count = text.partition("/")
+    if not slash or not 1 <= _count(part) <= _count(count):
+        raise ArgumentTypeError(f'"{text}" is not a share such as 1/2')
+    return int(part), int(count)
 
 
 if __name__ == "__main__":

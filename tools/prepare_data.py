@@ -44,20 +44,27 @@ def prepare(arguments) -> None:
     from data_setup.splits.split import count_table
     from data_setup.volumes import new_ids
     from data_setup.volumes.convert import convert_all
-    from data_setup.volumes.discover import find_volumes
+    from data_setup.volumes.discover import choose_one_each, find_volumes
     from data_setup.volumes.labels import Labels, unlabelled
     from data_setup.volumes.output import STORE, UNLABELLED, assign, make_items, manifest, write_folders
+    from data_setup.volumes.preparation import NAME, describe_preparation
+    from functions.runtime.atomic_files import write_json
+    from functions.runtime.csv_files import write_csv
     from functions.runtime.progress import Progress
 
     settings, key_file = checked(arguments)
     labels = Labels(arguments.labels) if arguments.labels else None
-    found = find_volumes(arguments.volumes)
+    found = find_volumes(arguments.volumes, headers_bar)
     print(printable(f"{len(found.sources):,} volumes below {arguments.volumes}"))
-    report_fields(found.fields, key_file)
+    if found.fields:
+        print(printable(f"identifying header fields (files): {found.field_names}"))
+        print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
     classes = labels.find(found.sources) if labels else unlabelled(found.sources, UNLABELLED)
     out, left_out = [(source, reason) for source, name, reason in classes if name is None], list(found.left_out)
-    left_out += [(new_ids.code(path), reason) for path, reason in found.dicom_left_out]
-    used, others = one_each([source for source, name, _ in classes if name], arguments.series)
+    others = [(path, "neither NIfTI, Analyze nor DICOM") for path in found.others]
+    unread = [*found.dicom_left_out, *found.unread, *(others if found.dicom else [])]     # beside DICOM files
+    left_out += [(new_ids.code(path), reason) for path, reason in unread] + ([] if found.dicom else others)
+    used, not_chosen = choose_one_each([source for source, name, _ in classes if name], arguments.series)
     ids = new_ids.NewIds(key_file, [source for source, _, _ in classes])
 
     progress = Progress("volumes to slices", len(used) * settings.slices)
@@ -66,11 +73,10 @@ def prepare(arguments) -> None:
     progress.close()
     items, unusable = make_items(used, records, {id(source): name for source, name, _ in classes}, ids)
     left_out += unusable
-    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *others]]
+    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *not_chosen]]
     report_left_out(left_out, arguments.out)
-    if found.dicom_left_out or any(source.series for source in found.sources):
-        unread = [path for path, _ in found.dicom_left_out]
-        write_table(key_file, ids.table([source for source, _, _ in classes], unread))
+    if unread or any(source.series for source in found.sources):
+        write_csv(key_file, ids.table([source for source, _, _ in classes], [path for path, _ in unread]))
         key_file.chmod(0o600)
     if not items:
         raise UserError(f"{arguments.volumes}: no volume can be used; the reasons: {arguments.out / 'left_out.csv'}")
@@ -78,7 +84,8 @@ def prepare(arguments) -> None:
     splits = assign(items, arguments.seed)
     write_folders(arguments.out, items, splits)
     table = manifest(items, splits, settings)
-    write_table(arguments.out / "manifest.csv", table)
+    write_csv(arguments.out / "manifest.csv", table)
+    write_json(arguments.out / NAME, describe_preparation(settings))
     if labels:
         print(count_table(table).to_string())
     print(printable(f"{arguments.out}: {len(table):,} slices of {len(items):,} volumes "
@@ -87,8 +94,8 @@ def prepare(arguments) -> None:
 
 def checked(arguments):
     """(settings, key file); UserError for what can be refused before anything is read."""
+    from data_setup.volumes.formats.packages import import_nibabel, import_pydicom
     from data_setup.volumes.output import STORE
-    from data_setup.volumes.packages import import_nibabel, import_pydicom
     from data_setup.volumes.slices import Settings
     from functions.checkpointing.run_names import check_writable
 
@@ -109,46 +116,24 @@ def checked(arguments):
     return settings, key_file
 
 
-def one_each(sources, text):
-    """(one volume for each session, those left out with reasons); prints the choices and UserError if not clear."""
-    from data_setup.volumes.discover import one_per_session
+def headers_bar(files):
+    """The files, with a progress bar on a terminal."""
+    from tqdm import tqdm
 
-    used, left_out, unclear = one_per_session(sources, text)
-    if unclear:
-        names = sorted({f"{source.name} ({len(source.files)} files)" for group in unclear for source in group})
-        print("several volumes of one session:", *(printable(f"  {name}") for name in names[:40]), sep="\n")
-        raise UserError(f"{len(unclear)} sessions have several volumes, the first {len(unclear[0])}: choose with "
-                        "--series TEXT, a part of the description or of the path (see the list above)")
-    if text is not None and not used:
-        raise UserError(f"--series {text}: no volume has it in its path or description")
-    return used, left_out
-
-
-def report_fields(fields, key_file) -> None:
-    """Prints which identifying header fields the volumes have; never their values."""
-    if fields:
-        names = ", ".join(f"{name} ({count:,})" for name, count in sorted(fields.items()))
-        print(printable(f"identifying header fields (files): {names}"))
-        print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
+    return tqdm(files, desc="DICOM headers", leave=False, disable=None)
 
 
 def report_left_out(left_out, out) -> None:
     """Writes all reasons to left_out.csv and prints the first."""
     from pandas import DataFrame
 
-    write_table(out / "left_out.csv", DataFrame(left_out, columns=["source", "reason"], dtype=object))
+    from functions.runtime.csv_files import write_csv
+
+    write_csv(out / "left_out.csv", DataFrame(left_out, columns=["source", "reason"], dtype=object))
     for place, reason in left_out[:SHOWN]:
         print(printable(f"left out: {place}: {reason}"))
     if len(left_out) > SHOWN:
         print(printable(f"left out: {len(left_out) - SHOWN:,} more, in {out / 'left_out.csv'}"))
-
-
-def write_table(file, table) -> None:
-    """Writes a table as CSV, at once or not at all."""
-    from functions.runtime.atomic_files import write_text
-    from functions.runtime.csv_files import to_csv
-
-    write_text(file, to_csv(table))
 
 
 if __name__ == "__main__":

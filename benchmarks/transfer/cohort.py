@@ -1,57 +1,24 @@
-"""The patients of a data set, their folds, and each row's out-of-fold predictions on disk."""
+"""The slices of a data set in folds of patients, and each row's out-of-fold predictions on disk."""
 
+import json
 from argparse import Namespace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from data_setup.loading.cohort import read_cohort as read_slices
-from functions.evaluation.patients import by_patient
+from functions.cross_validation.cohort import Cohort
+from functions.cross_validation.out_of_fold import OutOfFold
 from functions.evaluation.stages import healthy_stage
 from functions.runtime.atomic_files import write_text
 from functions.runtime.errors import UserError
 
 
-class Cohort(NamedTuple):
-    """All slices of a data set, whatever folder they were published in, and the folds of their patients.
-
-    `table` has the columns path, class, subject; `labels` (n,) are class indices, `folds` (R, n) the fold of each slice
-    in each repeat, `healthy` the index of the healthy class.
-    """
-
-    table: pd.DataFrame
-    class_names: list[str]
-    labels: np.ndarray
-    folds: np.ndarray
-    healthy: int
-
-    @property
-    def subjects(self) -> np.ndarray:
-        return self.table["subject"].to_numpy()
-
-    @property
-    def keys(self) -> list[tuple[str, str]]:
-        """(subject, class) of each slice: a patient with several classes counts once per class."""
-        return list(zip(self.table["subject"], self.table["class"], strict=True))
-
-    @property
-    def num_folds(self) -> int:
-        return int(self.folds.max()) + 1
-
-    def patients(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(means of `values` (n, D) over each patient's slices, labels, ids), one row per patient in order of ids."""
-        return by_patient(values, self.labels, self.subjects)
-
-    def patient_folds(self) -> np.ndarray:
-        """The fold of each patient in each repeat (R, patients), in the order of `patients`."""
-        return self.patients(self.folds.T.astype(float))[0].T.round().astype(int)
-
-
 def read_cohort(data: Path, folds: int, repeats: int, seed: int) -> Cohort:
     """All slices below DATA, pooled whatever split folder they are in; UserError if a patient is unknown."""
-    settings = Namespace(train_dir=data, test_dir=None, val_dir=None, demo=False, subjects=None, subject_pattern=None)
+    settings = Namespace(train_dir=data, test_dir=None, val_dir=None, demo=False, table=None, subjects=None,
+                         subject_pattern=None)
     found = read_slices(settings, folds, repeats, seed)
     if (healthy := healthy_stage(found.class_names)) is None:
         raise UserError(f"none of the classes {', '.join(found.class_names)} is the healthy one")
@@ -70,6 +37,15 @@ class Results:
                      else pd.DataFrame(columns=columns))
         if list(self.rows.columns) != columns or not set(self.rows["subject"]) <= set(self.ids):
             raise UserError(f"{self.file} is of other data: remove it, or name another folder with --out")
+        if not self._of_these_folds():
+            raise UserError(f"{self.file} is of other folds (--folds, --seed): remove it, or name another folder with "
+                            "--out")
+
+    def _of_these_folds(self) -> bool:
+        """Whether the patients tested in each fold on disk are those of the cohort's; other repeats are not known."""
+        known = [dict(zip(self.ids, folds, strict=True)) for folds in self.cohort.patient_folds()]
+        return all(repeat >= len(known) or known[int(repeat)][subject] == fold for repeat, fold, subject in zip(
+            self.rows["repeat"], self.rows["fold"], self.rows["subject"], strict=True))
 
     def finished(self, repeat: int, fold: int) -> bool:
         return bool(((self.rows["repeat"] == repeat) & (self.rows["fold"] == fold)).any())
@@ -85,9 +61,26 @@ class Results:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.file, self.rows.to_csv(index=False, float_format="%.6g"))
 
-    def complete(self) -> np.ndarray:
-        """Probabilities (R, patients, K) of the repeats in which every patient was tested, patients as in `ids`."""
+    def complete(self) -> OutOfFold:
+        """The predictions of the repeats in which every patient was tested."""
         columns = [f"p_{name}" for name in self.cohort.class_names]
-        repeats = [part.set_index("subject").loc[self.ids, columns].to_numpy()
-                   for _, part in self.rows.groupby("repeat") if set(part["subject"]) == set(self.ids)]
-        return np.array(repeats)
+        whole = [part.set_index("subject").loc[self.ids] for _, part in self.rows.groupby("repeat")
+                 if set(part["subject"]) == set(self.ids)]
+        shape = (len(whole), len(self.ids), len(columns))
+        return OutOfFold(self.cohort.class_names, self.labels, self.ids,
+                         np.array([part[columns].to_numpy(dtype=float) for part in whole]).reshape(shape),
+                         np.array([part["fold"].to_numpy(dtype=int) for part in whole]).reshape(shape[:2]))
+
+
+def check_inputs(folder: Path, inputs: dict[str, str]) -> None:
+    """Writes what the results in a folder were computed from, OUT/inputs.json; UserError, naming it, for other inputs.
+
+    `inputs` are values by name, such as the SHA-256 of each file of weights; names that are new are added.
+    """
+    file = folder / "inputs.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name, value in inputs.items():
+        if known.get(name, value) != value:
+            raise UserError(f"{folder} has results with another value of {name}: name another folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(file, json.dumps(known | inputs, indent=1) + "\n")

@@ -6,6 +6,7 @@ Every finished fold is on disk: the same command continues after an interruption
 """
 
 import argparse
+import hashlib
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.transfer.cohort import Cohort, Results, read_cohort
+from benchmarks.transfer.cohort import Cohort, Results, check_inputs, read_cohort
 from benchmarks.transfer.rows import SOURCES, TRAININGS
+from functions.runtime.errors import UserError
 from functions.runtime.exits import one_line_errors
 
 
@@ -48,11 +50,18 @@ def run(options: argparse.Namespace) -> None:
     """Every row in turn."""
     from benchmarks.transfer.table import write_table
     from functions.runtime.device import pick_device
+    from models.pretrained.places.folders import read_files, weights_in
 
+    rows = options.rows or ["four_numbers", *SOURCES]
+    files = weight_files(options.weights, rows)
+    if options.repeats < 1 or (options.epochs is not None and options.epochs < 1):
+        raise UserError(f"--repeats {options.repeats}, --epochs {options.epochs}: both must be at least 1")
     cohort = read_cohort(options.data, options.folds, options.repeats, options.seed)
-    files = {name: Path(file) for name, _, file in (given.partition("=") for given in options.weights)}
+    check_inputs(options.out, {"the slices": slices_hash(cohort), "--epochs": str(options.epochs)} | {
+        f"--weights {name}": read_files(weights_in(file) if file.is_dir() else file)[1]
+        for name, file in files.items()})
     device = pick_device()
-    for name in options.rows or ["four_numbers", *SOURCES]:
+    for name in rows:
         if name == "four_numbers":
             each_fold(cohort, Results(options.out, name, cohort), four_numbers(cohort))
         elif name in SOURCES:
@@ -60,6 +69,28 @@ def run(options: argparse.Namespace) -> None:
         else:
             fine_tuned(name, cohort, files, device, options)
     print(write_table(options.out, cohort))
+
+
+def weight_files(given: Sequence[str], rows: Sequence[str]) -> dict[str, Path]:
+    """The files of --weights NAME=FILE by name; UserError if one is not written so, or a row's is not given."""
+    files = {name: Path(file) for name, _, file in (one.partition("=") for one in given)}
+    trainings = {row: SOURCES[row].training if row in SOURCES else TRAININGS[row]
+                 for row in rows if row != "four_numbers"}
+    known = {training.weights for training in trainings.values()} - {"random"}
+    for name, file in files.items():
+        if not name or file == Path():
+            raise UserError(f"--weights {name}: expected NAME=FILE, such as ti=vit_tiny.safetensors")
+    for row, training in trainings.items():
+        if training.weights in known - files.keys():
+            raise UserError(f"the row {row} needs --weights {training.weights}=FILE, with weights of {training.model}")
+    return files
+
+
+def slices_hash(cohort: Cohort) -> str:
+    """SHA-256 of the slices' names, classes and patients."""
+    names = [f"{Path(path).name},{name},{subject}" for path, name, subject in zip(
+        cohort.table["path"], cohort.table["class"], cohort.subjects, strict=True)]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def each_fold(cohort: Cohort, results: Results, predict) -> None:
@@ -71,7 +102,7 @@ def each_fold(cohort: Cohort, results: Results, predict) -> None:
                 ids, probabilities = predict(folds == fold, repeat, fold)
                 seconds = time.perf_counter() - began
                 results.add(repeat, fold, ids, probabilities, seconds)
-    print(f"{results.file.stem}: {len(results.complete())} repeats", flush=True)
+    print(f"{results.file.stem}: {len(results.complete().folds)} repeats", flush=True)
 
 
 def heads_on(name: str, cohort: Cohort, files: dict, device, options: argparse.Namespace) -> None:
@@ -103,7 +134,7 @@ def head_fold(fit, cohort: Cohort, tested: np.ndarray, repeat: int, fold: int) -
 
 
 def four_numbers(cohort: Cohort):
-    """The logistic regression of tools/compare.py: four numbers a slice in four slabs."""
+    """The logistic regression of tools/compare_runs.py: four numbers a slice in four slabs."""
     from data_setup.audit.baseline_features import four_number_probabilities, patient_table
 
     numbers, rows = patient_table(cohort.table["path"].tolist(), cohort.keys)
@@ -120,12 +151,12 @@ def fine_tuned(name: str, cohort: Cohort, files: dict, device, options: argparse
     """One of TRAININGS in every fold."""
     from dataclasses import replace
 
-    from benchmarks.transfer.fine_tuning import Slices, load_weights, train_fold
+    from benchmarks.transfer.fine_tuning import load_weights, read_images, train_fold
 
     training = TRAININGS[name]
     training = replace(training, epochs=options.epochs) if options.epochs else training
     results = Results(options.out, name, cohort)
     pretrained = load_weights(training, files)
-    slices = Slices(cohort, pretrained, device, training.whole)
-    each_fold(cohort, results, lambda tested, repeat, fold: train_fold(training, pretrained, slices, cohort, repeat,
+    images = read_images(cohort, pretrained, device, training.whole)
+    each_fold(cohort, results, lambda tested, repeat, fold: train_fold(training, pretrained, images, cohort, repeat,
                                                                        fold))

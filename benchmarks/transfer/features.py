@@ -4,14 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from benchmarks.transfer.cohort import Cohort
-from benchmarks.transfer.fine_tuning import Slices, Training, load_weights
-from functions.runtime.atomic_files import write_atomically
+from benchmarks.transfer.fine_tuning import Training, load_weights, read_images
+from functions.cross_validation.cohort import Cohort
+from functions.cross_validation.features import features_on_disk
 from functions.runtime.device import set_seeds
-from functions.runtime.errors import UserError
 from functions.runtime.progress import Progress
 from models.pretrained.sources import load_transfer
 from models.vit import ViT
@@ -39,22 +37,17 @@ def token_statistics(vit: ViT, images: Tensor, blocks: tuple[int, ...]) -> dict[
 def features(training: Training, files: dict[str, Path], cohort: Cohort, device: torch.device, blocks: tuple[int, ...],
              file: Path) -> dict[str, Tensor]:
     """`token_statistics` of all slices (n, D) in fp32, rows as in the cohort; read from `file` if it exists."""
-    if file.exists():
-        found = load_file(file)
-        if any(len(rows) != len(cohort.table) for rows in found.values()):
-            raise UserError(f"{file} is of other data: remove it, or name another folder with --out")
-        return found
-    set_seeds(0)
-    pretrained = load_weights(training, files)
-    vit = load_transfer(pretrained, 1).to(device).eval().backbone
-    slices = Slices(cohort, pretrained, device, training.whole)
-    progress, rows = Progress(file.stem, len(cohort.table)), []
-    with torch.inference_mode():
-        for images, _ in slices.batches(np.arange(len(cohort.table)), 64):
-            rows.append({name: value.cpu() for name, value in token_statistics(vit, images, blocks).items()})
-            progress.update(len(images))
-    progress.close()
-    found = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, lambda out: out.write(save(found)))
-    return found
+    def compute() -> dict[str, Tensor]:
+        set_seeds(0)
+        pretrained = load_weights(training, files)
+        vit = load_transfer(pretrained, 1).to(device).eval().backbone
+        images = read_images(cohort, pretrained, device, training.whole)
+        progress, rows = Progress(file.stem, len(cohort.table)), []
+        with torch.inference_mode():
+            for batch, _ in images.batches(np.arange(len(cohort.table)), 64):
+                rows.append({name: value.cpu() for name, value in token_statistics(vit, batch, blocks).items()})
+                progress.update(len(batch))
+        progress.close()
+        return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+    return features_on_disk(file, len(cohort.table), {"slices": cohort.digest}, compute)

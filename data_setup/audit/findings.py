@@ -1,7 +1,7 @@
 """Audit of a data set before training: patients, copies, shortcuts, damage, balance."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from data_setup.audit.file_checks import Files, read_files
 from data_setup.audit.file_features import file_features
 from data_setup.audit.leakage_effect import leakage_effect
 from data_setup.audit.shortcuts import find_shortcuts
+from data_setup.clinical.slices import assign_with_table, list_folders, with_patients
+from data_setup.clinical.table import ClinicalTable
 from data_setup.images.read import read_image
-from data_setup.listing.class_folders import Listing, class_name, list_slices
+from data_setup.listing.class_folders import Listing, check_class_sets, class_name
 from data_setup.listing.split_folders import find_split_folders, split_of
 from data_setup.similarity.copies import find_copies
 from data_setup.similarity.neighbours import Neighbours, find_neighbours
@@ -52,11 +54,12 @@ class Audit:
 ADVICE = "rename one of them, or audit the class folders by a CSV with columns path, class, split"
 
 
-def list_data(data: Path) -> Listing:
+def list_data(data: Path, clinical: ClinicalTable | None = None) -> Listing:
     """The slices (path, class, split) of DATA, and what is left out of it.
 
     DATA is a folder with train/, test/ and val/ of class folders (by any name in `split_folders`), class folders alone
-    (all "train"), or a CSV with path, class and split.
+    (all "train"), or a CSV with path, class and split. With a clinical table, folders need no class folders; the class
+    is None there.
     Raises UserError if DATA is missing, or has test/ or val/ and no train/.
     """
     if not data.is_dir() and (why := not_a_file(data)) not in ("", "no such file"):
@@ -69,36 +72,52 @@ def list_data(data: Path) -> Listing:
         splits = [split_of(name) or name for name in table["split"]]
         table = table.assign(**{"path": located, "class": table["class"].map(class_name), "split": splits})
         return Listing(table, [], [])
-    found = find_split_folders(data, ADVICE)
+    found = find_split_folders(data, ADVICE, clinical is not None and clinical.has_class)
     if found is None:
-        return list_slices({"train": data}, ADVICE)
+        return _list_folders({"train": data}, clinical)
     if "train" not in found.folders:
         only = next(iter(found.folders.values()))
         raise UserError(f"{data} holds {only.name}/ but no train/: add train/ in the same folder, or audit "
                         f"{only} alone")
-    listing = list_slices(found.folders, ADVICE)
+    listing = _list_folders(found.folders, clinical)
     beside = [f"{printable(path)}: beside {found.folders['train'].name}/, in no split" for path in found.beside]
     return listing._replace(left_out=[*beside, *listing.left_out])
 
 
+def _list_folders(folders: Mapping[str, Path], clinical: ClinicalTable | None) -> Listing:
+    listing = list_folders(folders, clinical, ADVICE)
+    if listing.table["class"].notna().all():
+        check_class_sets(listing.table, folders)
+    return listing
+
+
 def audit(table: pd.DataFrame, others: Sequence[str], warnings: Sequence[str] = (), subjects=None,
-          pattern: str | None = None, progress: Callable = lambda work, total: work) -> Audit:
+          pattern: str | None = None, progress: Callable = lambda work, total: work,
+          clinical: ClinicalTable | None = None) -> Audit:
     """Audits slices in rows of (path, class, split); `others` are files and folders left out, each with its reason,
     `warnings` say which of them may be slices.
 
-    `subjects` and `pattern` are those of `find_subjects`; `progress(iterable, total)` may show a bar.
+    `subjects` and `pattern` are those of `find_subjects`; `progress(iterable, total)` may show a bar. With a clinical
+    table, the slices have its columns too, and its contradictions are faults.
     """
-    paths = table["path"].tolist()
+    def assign(paths: list[str]) -> tuple[list[str | None], list[str]]:
+        return subjects_of_slices(table, subjects, pattern, "the table")
+
+    given = subjects is not None or pattern is not None or "subject" in table
+    slices = with_patients(Listing(table, list(others), list(warnings)), assign_with_table(clinical, given, assign),
+                           clinical)
+    others, paths = slices.left_out, slices.table["path"].tolist()
     files = read_files(paths, progress)
-    known, notes = subjects_of_slices(table, subjects, pattern, "the table")
-    found = Audit(table.assign(subject=pd.Series(known, dtype=object), digest=files.digests))
-    for note in notes:
-        found.add("patients", note, wrong=False)
+    found = Audit(slices.table.assign(digest=files.digests))
+    for note in slices.notes:
+        found.add("patients" if clinical is None else "table", note, wrong=False)
+    for fault in slices.faults:
+        found.add("table", fault)
     _left_out(found, others, warnings)
     _damage(found, files, others)
-    readable = [row for row in range(len(table)) if row not in files.unreadable]
+    readable = [row for row in range(len(paths)) if row not in files.unreadable]
     if not readable:
-        raise UserError(f"none of the {len(table)} files can be read; the first: {files.unreadable[0]}")
+        raise UserError(f"none of the {len(paths)} files can be read; the first: {files.unreadable[0]}")
     found.table = found.table.iloc[readable].reset_index(drop=True)
     images = [files.images[row] for row in readable]
     neighbours = find_neighbours(images)

@@ -42,15 +42,21 @@ def list_slices(folders: Mapping[str, Path], advice: str = TRAINING) -> Listing:
         if not folder.is_dir():
             raise UserError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
     listing = list_class_folders(folders, advice)
-    classes = {split: sorted(set(part["class"])) for split, part in listing.table.groupby("split")}
-    known = classes["train"]
+    check_class_sets(listing.table, folders)
+    return listing
+
+
+def check_class_sets(table: pd.DataFrame, folders: Mapping[str, Path]) -> None:
+    """UserError unless train has at least two classes, and every split's are among them; rows (path, class, split)."""
+    classes = {split: sorted(set(part["class"])) for split, part in table.groupby("split")}
+    known = classes.get("train", [])
     if len(known) < 2:
-        raise UserError(f"train folder {folders['train']} holds one class, {known[0]}: at least two are needed")
+        one = f"one class, {known[0]}" if known else "no class"
+        raise UserError(f"train folder {folders['train']} holds {one}: at least two are needed")
     for split, folder in folders.items():
-        if unknown := [name for name in classes[split] if name not in known]:
+        if unknown := [name for name in classes.get(split, []) if name not in known]:
             raise UserError(f'{split} folder {folder} has class "{unknown[0]}", which {folders["train"]} lacks: it has '
                             f"{', '.join(known)}")
-    return listing
 
 
 def list_class_folders(folders: Mapping[str, Path], advice: str = TRAINING) -> Listing:

@@ -11,7 +11,7 @@ from data_setup.phantom.generate import make_phantom
 from functions.runtime.errors import UserError, printable
 
 DATA = Path("data")
-DATA_FLAGS = {"train_dir", "test_dir", "val_dir", "subjects"}
+DATA_FLAGS = {"train_dir", "test_dir", "val_dir", "subjects", "table"}
 PHANTOM = DATA / "phantom-100x8-seed0"
 
 
@@ -36,7 +36,7 @@ def is_demo(flags: Mapping) -> bool:
     named = sorted(DATA_FLAGS & set(flags))
     if flags.get("demo") and named:
         raise UserError(f"--demo and --{named[0]} are mutually exclusive: the demo generates its own data")
-    if "demo" in flags or named or "train" in _split_folders(DATA).folders:
+    if "demo" in flags or named or "train" in _split_folders(DATA, "table" in flags).folders:
         return flags.get("demo", False)
     if os.path.lexists(DATA) and not DATA.is_dir():
         raise UserError(f"{DATA} exists but is not a folder, which the phantom needs: remove or rename it, or name "
@@ -48,12 +48,12 @@ def is_demo(flags: Mapping) -> bool:
     return True
 
 
-def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: bool) -> Folders:
+def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: bool, flat: bool = False) -> Folders:
     """The folders to read. The phantom is generated on first use (a few seconds) and kept in data/.
 
     A given folder is used as it is, missing or not. A folder that contains split folders (train/, Testing/, valid/, in
     any case) is replaced by its split subfolder; a train folder of this kind also provides those of test and val,
-    unless these are given. The default for train is data/.
+    unless these are given. The default for train is data/. `flat`: split folders may hold images and no class folders.
     Raises UserError where split folders are ambiguous or lack the requested split.
     """
     if demo:
@@ -65,7 +65,7 @@ def find_folders(train: Path | None, test: Path | None, val: Path | None, demo: 
                     raise
         return Folders(PHANTOM / "train", PHANTOM / "test", None, PHANTOM)
     named = {"train": train or DATA, "test": test, "val": val}
-    roots = {split: _split_folders(folder) for split, folder in named.items() if folder is not None}
+    roots = {split: _split_folders(folder, flat) for split, folder in named.items() if folder is not None}
     if train is None and "train" not in roots["train"].folders:
         named["train"], roots["train"] = DATA / "train", SplitFolders({}, [])
     taken = dict(named)
@@ -98,9 +98,9 @@ def _check_distinct(train: Path | None, named: Mapping[str, Path | None], taken:
                                 f"another, or leave --{split}_dir out, and {split} is held out from train by patient")
 
 
-def _split_folders(root: Path) -> SplitFolders:
+def _split_folders(root: Path, flat: bool = False) -> SplitFolders:
     """The split folders in a folder; empty if it does not exist, or contains class folders."""
-    return (find_split_folders(root, TRAINING) if root.is_dir() else None) or SplitFolders({}, [])
+    return (find_split_folders(root, TRAINING, flat) if root.is_dir() else None) or SplitFolders({}, [])
 
 
 def _notes(roots: Mapping[str, SplitFolders], taken: Mapping[str, Path | None]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,37 +18,42 @@ class Inputs(NamedTuple):
     notes: list[str]
 
 
-def list_inputs(arguments: Sequence[str]) -> Inputs:
+def list_inputs(arguments: Sequence[str], but: Collection[str] = (), private: bool = False) -> Inputs:
     """The files of `arguments`: a file whatever its name, all images below a folder, all matches of a glob pattern.
 
-    Each file is listed once. Raises UserError for an argument that names nothing, and if there is no image at all.
+    Each file is listed once. `but` are absolute paths of files that are read otherwise, as volumes. Raises UserError
+    for an argument that names nothing, and if there is neither an image nor a file of `but`. With `private`, notes name
+    no file: names beside DICOM files may be those of patients.
     """
     paths: dict[str, str] = {}               # absolute path → path as given
     left_out: list[LeftOut] = []
     repeated = 0
     for argument in arguments:
-        for found in _matches(argument):
+        for found in matches(argument):
             images = [found]
             if os.path.isdir(found):
                 images, others = find_image_files(found)
                 left_out += others
             for image in images:
                 absolute = os.path.abspath(image)
+                if absolute in but:
+                    continue
                 repeated += absolute in paths
                 paths.setdefault(absolute, str(image))
-    if not paths:
+    left_out = [entry for entry in left_out if os.path.abspath(entry.path) not in but]
+    if not paths and not but:
         raise UserError(_nothing_message(arguments, left_out))
     notes = []
     if left_out:
         kinds = ", ".join(sorted({entry.reason.split(",")[0] for entry in left_out})[:5])
-        notes.append(f"{len(left_out):,} files or folders are not images and are left out ({kinds}); the first: "
-                     f"{left_out[0]}")
+        notes.append(f"{len(left_out):,} files or folders are not images and are left out ({kinds})"
+                     + ("" if private else f"; the first: {left_out[0]}"))
     if repeated:
         notes.append(f"{repeated:,} files are named more than once and predicted once")
     return Inputs(list(paths.values()), notes)
 
 
-def _matches(argument: str) -> list[str]:
+def matches(argument: str) -> list[str]:
     """An existing file or folder, or what a glob pattern matches, sorted; UserError for nothing."""
     if os.path.lexists(argument):
         return [argument]

@@ -32,11 +32,11 @@ def split_of(name: str) -> str | None:
     return next((split for split, names in NAMES.items() if plain in names), None)
 
 
-def find_split_folders(root: Path, advice: str) -> SplitFolders | None:
+def find_split_folders(root: Path, advice: str, flat: bool = False) -> SplitFolders | None:
     """The split folders in `root`; None if no folder name is that of a split.
 
     Raises UserError for ambiguous names: two folders of one split, or a folder named like a split that contains images
-    and no class folders. `advice` ends its message.
+    and no class folders, unless these may be `flat`. `advice` ends its message.
     """
     entries = sorted(root.iterdir())
     named = [path for path in entries if split_of(path.name) and not is_litter(path.name) and path.is_dir()]
@@ -48,7 +48,7 @@ def find_split_folders(root: Path, advice: str) -> SplitFolders | None:
         if split in folders:
             raise UserError(f"{root} holds {folders[split].name}/ and {path.name}/, and both are names of {split}: "
                             f"{advice}")
-        if holds_images_only(path):
+        if holds_images_only(path) and not flat:
             raise UserError(f"{path} is named like the {split} split, but holds images and no class folders: put its "
                             f"images into class folders; if it is a class, rename it; otherwise {advice}")
         folders[split] = path

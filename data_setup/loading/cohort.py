@@ -1,4 +1,5 @@
-"""All slices of a data set with their patients, divided into folds, and the split of each fold."""
+"""All slices of a data set with their patients, divided into folds; the split of each fold, and batches of any slices.
+"""
 
 import hashlib
 from argparse import Namespace
@@ -7,10 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
-from data_setup.listing.class_folders import list_slices
+from data_setup.clinical.slices import list_patients
+from data_setup.clinical.table import read_clinical_table
+from data_setup.images.resize import Frame
 from data_setup.listing.data_folders import find_folders
-from data_setup.loading.dataloaders import assign_subjects
+from data_setup.loading.batches import Batches
+from data_setup.loading.dataloaders import assigned_by
+from data_setup.loading.dataset import SliceDataset, decode
+from data_setup.loading.transforms import make_transforms
+from data_setup.splits.balance import sort_keys
 from data_setup.splits.folds import patient_folds
 from data_setup.splits.split import VAL_SHARE, hold_out
 from functions.runtime.errors import UserError
@@ -59,14 +67,37 @@ def read_cohort(settings: Namespace, folds: int, repeats: int, seed: int) -> Coh
     UserError if the patient of a slice is unknown: a cross-validation over slices would test patients that were
     trained on.
     """
-    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
+    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo,
+                           settings.table is not None)
     named = {"train": folders.train, "val": folders.val, "test": folders.test}
-    table = list_slices({name: Path(folder) for name, folder in named.items() if folder is not None}).table
-    table["subject"], notes = assign_subjects(table["path"].tolist(), settings.subjects, settings.subject_pattern,
-                                              False)
+    clinical = None if settings.table is None else read_clinical_table(settings.table)
+    listing = list_patients({name: Path(folder) for name, folder in named.items() if folder is not None},
+                            assigned_by(clinical, settings.subjects, settings.subject_pattern, False), clinical)
+    table = listing.table
     if unknown := int(table["subject"].isna().sum()):
         raise UserError(f"the patients of {unknown} of {len(table)} slices are unknown: a cross-validation needs them, "
                         "give --subjects FILE or --subject_pattern X")
-    table = table[["path", "class", "subject"]].sort_values("path", ignore_index=True)
-    return Cohort(table, patient_folds(table["class"].tolist(), table["subject"].tolist(), folds, repeats, seed),
-                  (*folders.notes, *notes))
+    table = table.sort_values("path", ignore_index=True)
+    assigned = patient_folds(table["class"].tolist(), table["subject"].tolist(), folds, repeats, seed,
+                             sort_keys(table))
+    notes = (*folders.notes, *listing.notes, *(f"CHECK: {fault}" for fault in listing.faults))
+    return Cohort(table[["path", "class", "subject"]], assigned, notes)
+
+
+class CohortImages:
+    """All slices of a cohort's `table`, decoded once, on the device; UserError if one cannot be read."""
+
+    def __init__(self, table: pd.DataFrame, class_names: list[str], frame: Frame, channels: int, mean: list[float],
+                 std: list[float], device: torch.device):
+        decoded = decode(table["path"].tolist(), frame, channels, True)
+        if decoded.errors:
+            raise UserError(next(iter(decoded.errors.values())))
+        images = decoded.images.to(device)
+        self.dataset = SliceDataset(table, class_names, frame, channels, images)
+        self.training, self.scoring = make_transforms(mean, std, True)
+        self.device = device
+
+    def batches(self, rows: np.ndarray, size: int, train: bool = False) -> Batches:
+        """Batches of the slices in these rows: shuffled and augmented, or in order."""
+        return Batches(self.dataset, size, train, self.training if train else self.scoring, self.device,
+                       rows=rows.tolist())

@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from data_setup.clinical.slices import Assign, assign_with_table, list_patients
+from data_setup.clinical.table import ClinicalTable, read_clinical_table
 from data_setup.images.read import read_gray, read_image
 from data_setup.images.resize import Frame, from_description
-from data_setup.listing.class_folders import list_slices
 from data_setup.listing.moved_data import WrittenSplit
 from data_setup.loading.batches import Batches
 from data_setup.loading.dataset import (
@@ -27,8 +28,8 @@ from data_setup.splits.split import MODES, apply_split, count_table, split_hash
 from data_setup.splits.warnings import UNKNOWN
 from data_setup.subjects.find import find_subjects, subjects_and_notes
 from data_setup.subjects.from_pixels import subjects_from_pixels
-from data_setup.subjects.path_tables import check_told_apart
 from data_setup.subjects.proposed_patterns import CHECKED, subject_advice
+from data_setup.volumes.preparation import recorded_preparation
 from functions.runtime.errors import UserError
 
 
@@ -106,6 +107,7 @@ def create_dataloaders(
     split: str | Path | WrittenSplit = "auto",
     subjects: str | Path | None = None,
     subject_pattern: str | None = None,
+    table: str | Path | None = None,
     seed: int = 0,
     augment: bool = True,
     mixup: float = 0.0,
@@ -118,25 +120,27 @@ def create_dataloaders(
     `image_size` is (height, width): slices are scaled to fit it, and mean and std are computed from the training slices
     only. Pretrained weights come with their own `preprocessing` instead (image_size, fit, mean, std, …). Without
     `test_dir` or `val_dir` these are held out from train by patient; `split` is auto, folder, patient, slice or a CSV
-    (data_setup/splits/split.py). Slices are kept in memory as uint8 if they fit (`keep_in_memory` None), and are read
-    by `num_workers` processes otherwise. `mixup` and `cutmix` are parameters of mixing.py; above 0, the labels of
-    training batches are soft targets (B, K). Raises UserError, one line, for data that cannot be used.
+    (data_setup/splits/split.py). A clinical `table` (data_setup/clinical/) gives patients, ages and sexes, by which new
+    splits are balanced, and the classes of folders without class folders. Slices are kept in memory as uint8 if they
+    fit (`keep_in_memory` None), and are read by `num_workers` processes otherwise. `mixup` and `cutmix` are parameters
+    of mixing.py; above 0, the labels of training batches are soft targets (B, K). Raises UserError, one line, for data
+    that cannot be used.
     """
     if preprocessing is None and image_size is None:
         raise UserError("image_size, (height, width), is needed where no preprocessing of pretrained weights is given")
     frame = from_description(preprocessing) if preprocessing else Frame(image_size)
     folders = {"train": train_dir, "val": val_dir, "test": test_dir}
-    listing = list_slices({name: Path(folder) for name, folder in folders.items() if folder is not None})
-    table = listing.table
-    check_told_apart(table["path"].tolist())
-    table["subject"], subject_notes = assign_subjects(table["path"].tolist(), subjects, subject_pattern,
-                                                      str(split) not in MODES)
-    num_bytes = bytes_needed(len(table), frame.size, channels)
+    clinical = None if table is None else read_clinical_table(Path(table))
+    listing = list_patients(
+        {name: Path(folder) for name, folder in folders.items() if folder is not None},
+        assigned_by(clinical, subjects, subject_pattern, str(split) not in MODES), clinical)
+    slices = listing.table
+    num_bytes = bytes_needed(len(slices), frame.size, channels)
     keep = fits_in_memory(num_bytes) if keep_in_memory is None else keep_in_memory
-    decoded = decode(table["path"].tolist(), frame, channels, keep)
-    check_unreadable(table, decoded.errors)
+    decoded = decode(slices["path"].tolist(), frame, channels, keep)
+    check_unreadable(slices, decoded.errors)
     digests = pd.Series(decoded.digests_of_content(frame.size[0] * frame.size[1]), dtype=object)
-    readable = table.assign(digest=digests).drop(index=list(decoded.errors))
+    readable = slices.assign(digest=digests).drop(index=list(decoded.errors))
     applied = apply_split(readable, split, seed)
     final = applied.table.set_index(readable.index)                # rows stay in the order of `decoded`
     rows = {name: final.index[final["split"] == name].to_numpy() for name in ("train", "val", "test")}
@@ -161,8 +165,9 @@ def create_dataloaders(
     left_out = [*decoded.errors.values(), *listing.left_out]
     where = f"in {'GPU ' * on_gpu}memory ({num_bytes / 1e6:,.0f} MB)" if keep else (
         f"on disk ({num_bytes / 1e6:,.0f} MB would not fit in half of the free memory), read by {num_workers} workers")
-    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *subject_notes,
-             *applied.notes, *(f"CHECK: {warning}" for warning in listing.warnings)]
+    notes = [f"{len(final):,} slices as {frame.size[0]}x{frame.size[1]}x{channels} uint8 {where}", *listing.notes,
+             *(f"CHECK: {fault}" for fault in listing.faults), *applied.notes,
+             *(f"CHECK: {warning}" for warning in listing.warnings)]
     if frame.mode == "crop":
         shape = read_image(final["path"].iloc[0], 1).shape[:2]
         down, across = frame.kept(shape)
@@ -176,14 +181,22 @@ def create_dataloaders(
         notes.append(f"{len(left_out)} files or folders left out, listed at the end")
     return Data(
         batches("train", training), batches("val", evaluation), batches("test", evaluation), class_names,
-        final.reset_index(drop=True), describe_preprocessing(frame, channels, mean, std),
-        _fingerprint(table, decoded.digests), notes, list(applied.caveats), left_out,
+        final.reset_index(drop=True),
+        describe_preprocessing(frame, channels, mean, std) | recorded_preparation(Path(train_dir)),
+        _fingerprint(slices, decoded.digests), notes, list(applied.caveats), left_out,
         sorted({os.path.realpath(folder) for folder in folders.values() if folder is not None}),
     )
 
 
+def assigned_by(clinical: ClinicalTable | None, subjects: str | Path | None, pattern: str | None,
+                split_given: bool) -> Assign:
+    """What gives the patients of paths: `subjects` and `pattern`, else the clinical table, else names or pixels."""
+    return assign_with_table(clinical, subjects is not None or pattern is not None,
+                             lambda paths: assign_subjects(paths, subjects, pattern, split_given))
+
+
 def assign_subjects(paths: list[str], subjects: str | Path | None, pattern: str | None,
-          split_given: bool) -> tuple[list[str | None], list[str]]:
+                    split_given: bool) -> tuple[list[str | None], list[str]]:
     """(one id per path or None, notes); `subjects` "auto": from the file names if all have an id, else from the pixels.
 
     With a given split file, which contains the subjects, pixels are not compared.

@@ -10,9 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from data_setup.clinical.slices import assign_with_table, list_folders, with_patients
+from data_setup.clinical.table import ClinicalTable
 from data_setup.images.read import read_gray
 from data_setup.images.resize import from_description
-from data_setup.listing.class_folders import class_name, list_class_folders
+from data_setup.listing.class_folders import Listing, class_name
 from data_setup.listing.moved_data import WrittenSplit
 from data_setup.listing.split_folders import find_split_folders, split_of
 from data_setup.loading.dataset import Decoded, decode
@@ -126,11 +128,12 @@ class RowsToScore:
 
 
 def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subjects: Path | None,
-                  pattern: str | None, split: WrittenSplit | None = None) -> RowsToScore:
+                  pattern: str | None, split: WrittenSplit | None = None,
+                  clinical: ClinicalTable | None = None) -> RowsToScore:
     """The test slices of the run's own split, or those of `data` instead. UserError for classes unknown to the model.
 
     `split` is the run's split.csv with the current locations of its slices; None: a run folder without run.json, or
-    none.
+    none. `clinical` is about the slices of `data`: their classes, if it has no class folders, patients, ages, ….
     """
     if data is None and run is None:
         raise UserError("a checkpoint without its run folder needs --data: the slices to score")
@@ -141,9 +144,12 @@ def rows_to_score(run: Path | None, data: Path | None, checkpoint: dict, subject
                         + ": name slices with --data")
     table, notes = own_split(run, split), []
     if data is not None:
-        new, notes = _list(data)
-        ids, of_subjects = subjects_of_slices(new, subjects, pattern, data)
-        new["subject"], notes = pd.Series(ids, dtype=object), notes + of_subjects
+        new, notes = _list(data, clinical)
+        found = with_patients(Listing(new, [], []), assign_with_table(
+            clinical, bool(subjects or pattern or "subject" in new),
+            lambda paths: subjects_of_slices(new, subjects, pattern, data)), clinical)
+        notes = [*notes, *found.notes, *(f"CHECK: {fault}" for fault in found.faults)]
+        new = found.table.drop(columns=["age", "sex", "site", "scanner"], errors="ignore")
         if new["subject"].isna().any():
             notes.append(subject_advice(new["path"].tolist(), new["class"].tolist()))
         table = pd.concat([table[table["split"] != "test"], new], ignore_index=True)
@@ -192,7 +198,7 @@ def own_split(run: Path | None, split: WrittenSplit | None) -> pd.DataFrame:
 ADVICE = "name the folder of class folders to score with --data"
 
 
-def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
+def _list(data: Path, clinical: ClinicalTable | None) -> tuple[pd.DataFrame, list[str]]:
     """Rows (path, class, split "test") of class folders, of the test folder beside train and val, or of a CSV; notes.
 
     Raises UserError if split folders or the rows of a CSV are given, and none of them is for test.
@@ -211,13 +217,13 @@ def _list(data: Path) -> tuple[pd.DataFrame, list[str]]:
         why = not_a_file(data)
         raise UserError(f"--data {data} " + ("does not exist: it must hold a folder of images for each class"
                                              if why == "no such file" else f"is {why}"))
-    found, notes = find_split_folders(data, ADVICE), []
+    found, notes = find_split_folders(data, ADVICE, clinical is not None and clinical.has_class), []
     if found is not None and "test" not in found.folders:
         other = next(iter(found.folders.values()))
         raise UserError(f"--data {data} holds {other.name}/ but no test folder: to score {other}, give "
                         f"--data {other}")
     folder = found.folders["test"] if found is not None else data
-    listing = list_class_folders({"test": folder}, ADVICE)
+    listing = list_folders({"test": folder}, clinical, ADVICE)
     if found is not None:
         remainder = f", without {', '.join(printable(path.name) for path in found.beside)}" if found.beside else ""
         notes.append(f"the slices of {folder}{remainder}")

@@ -19,11 +19,12 @@ def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device:
     `split` is that of the settings, or the split.csv of a resumed run; `preprocessing` is that of pretrained weights.
     Raises UserError, one line, for data that cannot be used.
     """
-    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo)
+    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo,
+                           settings.table is not None)
     data = create_dataloaders(
         folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
         channels=settings.in_channels, device=device, preprocessing=preprocessing, val_dir=folders.val, split=split,
-        subjects=settings.subjects, subject_pattern=settings.subject_pattern, seed=settings.seed,
+        subjects=settings.subjects, subject_pattern=settings.subject_pattern, table=settings.table, seed=settings.seed,
         augment=settings.augment, mixup=settings.mixup, cutmix=settings.cutmix, num_workers=settings.num_workers,
     )
     if settings.num_classes not in (None, len(data.class_names)):

@@ -21,7 +21,6 @@ from data_setup.phantom.anatomy import render, structures
 from data_setup.phantom.ceiling import ceiling
 from data_setup.phantom.faults import FAULTS, UNREADABLE, UNUSUAL, Slice, check_faults, plant
 from data_setup.phantom.people import CDR, CLASSES, LATENTS, Draws, draw_person
-from data_setup.phantom.shapes import HEIGHT, WIDTH
 from functions.runtime.errors import UserError
 
 __all__ = ["CDR", "CLASSES", "FAULTS", "LATENTS", "ceiling", "contact_sheet", "make_phantom"]
@@ -38,19 +37,38 @@ def make_phantom(out, people=100, slices=8, seed=0, faults=()):
     temporary folder beside OUT and renamed at the end. Returns OUT. UserError for an OUT that exists, an unknown fault,
     fewer than 10 patients (a class would be missing), less than one slice, a negative seed.
     """
-    out, faults = Path(out), tuple(faults)
+    faults = tuple(faults)
     check_faults(faults)
-    for name, value, least in (("people", people, 10), ("slices", slices, 1), ("seed", seed, 0)):
+    check_numbers(("people", people, 10), ("slices", slices, 1), ("seed", seed, 0))
+    out = check_new(out)
+    files = plant(draw_slices(people, slices, seed, confounded="age" in faults), faults, seed)
+    return write_set(out, CLASSES, COLUMNS, slice_files(files))
+
+
+def check_numbers(*numbers):
+    """UserError for a (name, value, least) whose value is below the least."""
+    for name, value, least in numbers:
         if value < least:
             raise UserError(f"{name} is {value}, it must be at least {least}")
+
+
+def check_new(out):
+    """`out` as a path; UserError if it exists."""
     if os.path.lexists(out):
         raise UserError(f"{out} exists already; name a folder that does not")
-    files = plant(draw_slices(people, slices, seed, confounded="age" in faults), faults, seed)
+    return Path(out)
+
+
+def write_set(out, classes, columns, files):
+    """Writes the files and manifest.csv to a temporary folder beside OUT, which is renamed at the end; returns OUT.
+
+    `files` are (bytes, manifest row), the row in the order of `columns`, of which the first is the path.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part-{os.getpid()}")
     part.mkdir()
     try:
-        write(part, files)
+        write(part, classes, columns, files)
         part.rename(out)
     except BaseException:
         shutil.rmtree(part)
@@ -79,20 +97,25 @@ def draw_structures(number, slices, seed):
     return structures(draw_person(seed, number, draws), slices, draws)
 
 
-def write(folder, files):
+def write(folder, classes, columns, files):
     """Writes the images and the manifest into a folder."""
     for split in ("train", "test"):
-        for name in CLASSES:
+        for name in classes:
             (folder / split / name).mkdir(parents=True)
     with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for one in files:
-            kind = next((fault for fault in one.faults if fault in UNUSUAL), "gray")
-            data = encode_png(one.pixels, kind)
-            data = data[: len(data) // 2] if "truncated" in one.faults else data
-            (folder / one.path).write_bytes(b"" if "empty" in one.faults else data)
-            table.writerow(manifest_row(one))
+        table.writerow(columns)
+        for data, row in files:
+            (folder / row[0]).write_bytes(data)
+            table.writerow(row)
+
+
+def slice_files(slices):
+    """(bytes, manifest row) of each slice."""
+    for one in slices:
+        data = encode_png(one.pixels, next((fault for fault in one.faults if fault in UNUSUAL), "gray"))
+        data = data[: len(data) // 2] if "truncated" in one.faults else data
+        yield b"" if "empty" in one.faults else data, manifest_row(one)
 
 
 def manifest_row(one):
@@ -127,23 +150,28 @@ def encode_png(pixels, kind="gray"):
     return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
-def contact_sheet(folder, rows_per_class=3):
-    """A Pillow image of the first patients of every class, one per row, from the lowest slice to the highest."""
+def contact_sheet(folder, rows_per_class=3, classes=CLASSES, index="slice"):
+    """A Pillow image of the first patients of every class, one per row, in the order of the manifest's column `index`:
+    slices from the lowest to the highest.
+    """
     from PIL import Image, ImageDraw
 
     from data_setup.images.read import open_image
 
     with open(Path(folder) / "manifest.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["subject"] and not UNREADABLE & set(row["fault"].split(";"))]
-    columns, title, top = 1 + max(int(row["slice"]) for row in rows), 14, 0
-    sheet = Image.new("L", (columns * WIDTH, len(CLASSES) * (title + rows_per_class * HEIGHT)))
-    for name in CLASSES:
+        rows = [row for row in csv.DictReader(file)
+                if row["subject"] and not UNREADABLE & set(row.get("fault", "").split(";"))]
+    columns, title, top = 1 + max(int(row[index]) for row in rows), 14, 0
+    with open_image(Path(folder) / rows[0]["path"]) as picture:
+        width, height = picture.size
+    sheet = Image.new("L", (columns * width, len(classes) * (title + rows_per_class * height)))
+    for name in classes:
         ImageDraw.Draw(sheet).text((4, top + 1), name, fill=255)
         people = list(dict.fromkeys(row["subject"] for row in rows if row["class"] == name))[:rows_per_class]
         for row in rows:
             if row["class"] == name and row["subject"] in people:
-                corner = (WIDTH * int(row["slice"]), top + title + HEIGHT * people.index(row["subject"]))
+                corner = (width * int(row[index]), top + title + height * people.index(row["subject"]))
                 with open_image(Path(folder) / row["path"]) as picture:
                     sheet.paste(picture.convert("L"), corner)
-        top += title + rows_per_class * HEIGHT
+        top += title + rows_per_class * height
     return sheet

@@ -39,10 +39,10 @@ def turn(half_tangent):
     return (1.0 - square) / (1.0 + square), 2.0 * half_tangent / (1.0 + square)
 
 
-def smooth_noise(draws, levels, rows, columns, amplitude):
-    """Random values on a coarse lattice, interpolated to every level and pixel: (slices, HEIGHT, WIDTH)."""
+def smooth_noise(draws, levels, rows, columns, amplitude, size=(HEIGHT, WIDTH)):
+    """Random values on a coarse lattice, interpolated to every level and pixel: (slices, *size)."""
     values = draws.uniform(-amplitude, amplitude, (3, rows + 1, columns + 1))
-    shape = (len(levels), HEIGHT, WIDTH)
+    shape = (len(levels), *size)
     for axis, cells in enumerate((2, rows, columns)):
         place = np.arange(shape[axis]) / shape[axis] * cells if axis else np.asarray(levels) * cells
         cell = np.minimum(np.floor(place), cells - 1).astype(int)

@@ -21,12 +21,12 @@ def nearest_labels(neighbours: Neighbours, labels: np.ndarray, subjects: np.ndar
     for candidates, excluded in ((allowed, None), (other_subjects, subjects)):
         first = neighbours.indices[rows, candidates.argmax(axis=1)]
         unmatched = np.flatnonzero(~candidates.any(axis=1))
-        first[unmatched] = known[_nearest_known(neighbours, rows[unmatched], known, excluded)]
+        first[unmatched] = known[nearest_known(neighbours, rows[unmatched], known, excluded)]
         found.append(labels[first])
     return found[0], found[1]
 
 
-def _nearest_known(neighbours: Neighbours, rows: np.ndarray, known: np.ndarray,
+def nearest_known(neighbours: Neighbours, rows: np.ndarray, known: np.ndarray,
                    subjects: np.ndarray | None) -> np.ndarray:
     """Index into `known` of the nearest slice to each of some rows; with `subjects`, a row's own subject is excluded.
     """

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from data_setup.splits.balance import balance_notes, sort_keys
 from data_setup.splits.split_file import COLUMNS, SPLITS, read_split
 from data_setup.splits.warnings import id_warnings, missing_class_notes, overlapping_subjects, split_caveats
 from data_setup.subjects.path_tables import common_folders
@@ -33,7 +34,8 @@ class Split(NamedTuple):
     caveats: tuple[str, ...]
 
 
-def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: float, seed: int) -> np.ndarray:
+def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: float, seed: int,
+             balance: Sequence[float] | None = None) -> np.ndarray:
     """Which slices to hold out, bool (slices,): whole patients, about `share` of the patients of every class.
 
     Patients are drawn, not slices. Of the n patients of a class, ⌊n · share⌋ are drawn, or one more at random, so
@@ -43,13 +45,15 @@ def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: floa
     `share` (1/n in a class of n < 1/share patients), whatever their number of slices (scikit-learn's
     StratifiedGroupKFold puts the patients with most slices into the same fold for every seed). A patient with
     slices of several classes is drawn among those of the same classes, or of the rarest of them (`strata_of`). A
-    slice of an unknown patient counts as a patient.
+    slice of an unknown patient counts as a patient. With `balance` (slices,), of `balance.sort_keys`, patients are
+    sorted by it instead of their number of slices, so that it is balanced.
     """
     classes, groups = np.asarray(classes, dtype=str), group_numbers(subjects)
     classes_of = defaultdict(set)
     for group, name in zip(groups.tolist(), classes.tolist(), strict=True):
         classes_of[group].add(name)
-    patients, slices = np.unique(groups, return_counts=True)
+    patients, first, slices = np.unique(groups, return_index=True, return_counts=True)
+    key = slices if balance is None else np.asarray(balance)[first]
     strata = strata_of(pd.Series([tuple(sorted(classes_of[group])) for group in patients.tolist()]), share).to_numpy()
     generator, held = np.random.default_rng(seed), []
     for stratum in sorted(set(strata)):
@@ -59,7 +63,7 @@ def hold_out(classes: Sequence[str], subjects: Sequence[str | None], share: floa
         drawn = int(expected) + int(generator.random() < expected % 1)
         drawn = max(1, min(drawn, count - 1)) if count > 1 else 0
         shuffled = inside[generator.permutation(count)]
-        order = patients[shuffled[np.argsort(slices[shuffled], kind="stable")]]
+        order = patients[shuffled[np.argsort(key[shuffled], kind="stable")]]
         sizes = generator.permutation([len(part) for part in np.array_split(order, drawn)]) if drawn else []
         ends = np.cumsum(sizes, dtype=int)
         held += [order[generator.integers(end - size, end)] for size, end in zip(sizes, ends, strict=True)]
@@ -75,10 +79,11 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
     measure the effect of the leakage. Anything else: a CSV (`split_file.read_split`). Test and validation, where there
     is no such folder, are held out from train the same way. Slices of unknown patients count as one patient each and
     give the caveat PATIENTS UNKNOWN. With a column digest (of the pixels, None for blank slices), identical slices of
-    unknown patients are held out together, and identical slices in two splits give the caveat LEAKY SPLIT.
+    unknown patients are held out together, and identical slices in two splits give the caveat LEAKY SPLIT. With columns
+    age and sex, what is held out has patients of all ages and both sexes (`balance.py`), and a note says how well.
     Raises UserError for a duplicate path, no training slices, 'patient' where no patient is known, or an invalid CSV.
     """
-    columns = [*COLUMNS, *({"digest"} & set(table))]
+    columns = [*COLUMNS, *(name for name in ("digest", "age", "sex") if name in table)]
     table = table[columns].astype(object).reset_index(drop=True).sort_values("path", key=lambda path: path.map(str))
     table["subject"] = table["subject"].where(table["subject"].notna(), None)
     if table["path"].duplicated().any():
@@ -102,7 +107,7 @@ def apply_split(table: pd.DataFrame, mode: str | Path = "auto", seed: int = 0) -
     if not (table["split"] == "train").any():
         raise UserError(f"no training slices among {len(table)}")
     caveats, reasons = split_caveats(table)
-    notes += [*missing_class_notes(table), *id_warnings(table), *reasons]
+    notes += [*missing_class_notes(table), *balance_notes(table), *id_warnings(table), *reasons]
     return Split(table[COLUMNS].sort_index(), tuple(notes), caveats)
 
 
@@ -190,7 +195,8 @@ def _hold_out_split(table: pd.DataFrame, name: str, share: float, seed: int, mod
     """Moves about `share` of the training slices, whole patients, to the split `name`, in place; returns a note."""
     train = table.index[table["split"] == "train"]
     subjects = [None] * len(train) if mode == "slice" else _subjects_or_digests(table.loc[train])
-    held = hold_out(table.loc[train, "class"], subjects, share, seed)
+    held = hold_out(table.loc[train, "class"], subjects, share, seed,
+                    None if mode == "slice" else sort_keys(table.loc[train]))
     before = _num_patients(table, "train")
     table.loc[train[held], "split"] = name
     if not held.any():

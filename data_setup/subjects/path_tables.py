@@ -36,7 +36,8 @@ def read_path_table(file: str | Path, columns: Sequence[str], optional: Sequence
     Raises UserError, one line with the file: not readable, no rows, missing columns, conflicting rows for one path.
     """
     header, rows = read_text_table(file)
-    indices = {name: _column_index(file, header, name) for name in (*columns, *optional)}
+    indices = {name: column_index(file, header, SYNONYMS.get(name, (name,)), name)
+               for name in (*columns, *optional)}
     missing = [name for name in columns if indices[name] is None]
     if missing:
         hint = "; a patient's column may also be called patient_id, participant_id or ID" * ("subject" in missing)
@@ -82,31 +83,40 @@ def check_told_apart(paths: Sequence[str]) -> None:
                             "or in \\ and /, which are equivalent in tables: rename one")
 
 
-def _column_index(file: str | Path, header: Sequence[str], column: str) -> int | None:
-    """Index of the column, None if it is missing; UserError if it is there twice."""
-    plain = [re.sub(r"[\W_]", "", name.casefold()) for name in header]
-    for name in SYNONYMS.get(column, (column,)):
-        if plain.count(name) > 1:
-            raise UserError(f"{file}: has two columns for {column}: "
-                            f"{', '.join(h for h, p in zip(header, plain, strict=True) if p == name)}")
-        if name in plain:
-            return plain.index(name)
+def column_index(file: str | Path, header: Sequence[str], names: Sequence[str], what: str) -> int | None:
+    """Index of the first of `names` that a table has, None without; UserError if that one is there twice.
+
+    `names` and the header's are compared as `plain_header`; the message calls the column `what`.
+    """
+    found = [plain_header(name) for name in header]
+    for name in names:
+        if found.count(name) > 1:
+            raise UserError(f"{file}: has two columns for {what}: "
+                            f"{', '.join(h for h, plain in zip(header, found, strict=True) if plain == name)}")
+        if name in found:
+            return found.index(name)
     return None
+
+
+def plain_header(name: str) -> str:
+    """A column's name as it is compared: lower case, without spaces and punctuation."""
+    return re.sub(r"[\W_]", "", name.casefold())
 
 
 def subject_ids(cells: Sequence[str]) -> list[str | None]:
     """Canonical ids from a table's subject column, None where a cell is empty or a missing-value marker (MISSING).
     """
-    return [None if _is_missing(cell) else canonical_id(cell) for cell in cells]
+    return [None if is_missing(cell) else canonical_id(cell) for cell in cells]
 
 
-def _is_missing(cell: str) -> bool:
+def is_missing(cell: str) -> bool:
+    """Whether a cell is empty or a missing-value marker (MISSING)."""
     return re.sub(r"[\W_]", "", cell.casefold()) in MISSING
 
 
 def rows_without_patient(file: str | Path, cells: Sequence[str]) -> list[str]:
     """A note on how many of a table's rows have no patient, and which markers they have; empty if all have one."""
-    marks = Counter(cell.strip() for cell in cells if _is_missing(cell))
+    marks = Counter(cell.strip() for cell in cells if is_missing(cell))
     if not marks:
         return []
     words = ", ".join(f'"{printable(mark)[:30]}"' if mark else "empty" for mark, _ in marks.most_common(4))

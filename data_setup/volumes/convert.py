@@ -19,9 +19,9 @@ from pathlib import Path
 from PIL import Image
 
 from data_setup.volumes.contact_sheet import contact_sheet
-from data_setup.volumes.dicom_volume import read_dicom
 from data_setup.volumes.discover import Source
-from data_setup.volumes.nifti import read_nifti
+from data_setup.volumes.formats.dicom_volume import read_dicom
+from data_setup.volumes.formats.nifti import read_nifti
 from data_setup.volumes.slices import Settings, Slices, make_slices
 from data_setup.volumes.volume import Volume, VolumeError
 from functions.runtime.errors import UserError
@@ -32,7 +32,10 @@ PART = ".part"
 
 def convert(source: Source, settings: Settings, store: Path) -> dict:
     """The record of a volume: `folder` in the store, sha256, orientation, window, z, notes; or `reason` if left out."""
-    digest = file_hash(source.files)
+    try:
+        digest = file_hash(source.files)
+    except OSError as error:
+        return {"reason": f"cannot be read ({error.strerror})"}
     text = json.dumps([RULES, digest, asdict(settings), source.name if not source.series else ""])
     folder = store / hashlib.sha256(text.encode()).hexdigest()[:32]
     if folder.is_dir():
@@ -48,7 +51,7 @@ def convert(source: Source, settings: Settings, store: Path) -> dict:
 
 
 def convert_all(sources: list[Source], settings: Settings, store: Path, workers: int,
-                done: Callable[[int], None]) -> list[dict]:
+                done: Callable[[int], object]) -> list[dict]:
     """The records of all volumes in order, computed by `workers` processes; done(1) is called after each.
 
     Each process holds one volume at a time. UserError if the system kills a process, for lack of memory as a rule.

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_setup.clinical.sessions import session_of
 from data_setup.listing.file_types import is_document, is_image, is_litter
 from data_setup.subjects.archive_ids import archive_ids, canonical_id
 from data_setup.subjects.find import find_subjects
-from data_setup.volumes.dicom_headers import Series, is_dicom, read_series
-from data_setup.volumes.nifti import ENDINGS, header_texts, missing_partner
+from data_setup.volumes.formats.dicom_headers import Series, Watch, is_dicom, read_series
+from data_setup.volumes.formats.nifti import ENDINGS, HEADERS, header_texts, missing_partner
+from functions.runtime.errors import UserError, not_a_file
 
-# A session in a file or folder name, innermost first; the last: the date folder of an ADNI download.
-SESSIONS = (re.compile(r"(?<![A-Za-z0-9])ses-([A-Za-z0-9]+)"), re.compile(r"OAS[12]_\d{4}_(MR\d+)", re.IGNORECASE),
-            re.compile(r"(?<![A-Za-z])(?:session|study|visit|timepoint|tp|ses)[_-]?(\d+)", re.IGNORECASE),
-            re.compile(r"(?<![A-Za-z0-9])([mM]\d{2,3})(?![A-Za-z0-9])"),
-            re.compile(r"^(\d{4}-\d{2}-\d{2})(?:_|$)"))
+SHOWN = 20          # volumes to choose from
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
 T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
 OTHER = re.compile(r"(?<![A-Za-z0-9])(T2\*?w?|FLAIR|PDw?|DWI|DTI|ADC|SWI|BOLD|ASL|TOF)(?![A-Za-z0-9])", re.IGNORECASE)
@@ -47,51 +45,79 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """Volumes, files left out with reasons, DICOM files left out (paths may contain names), identifying header fields.
+    """Volumes; paths and reasons of what is left out: of NIfTI and Analyze, of DICOM, of what cannot be read.
+
+    Paths of the latter two may contain names of patients. `fields` are the identifying header fields, `dicom` all DICOM
+    files, `others` files that are neither these nor images nor documents.
     """
 
     sources: list[Source]
     left_out: list[tuple[str, str]]
     dicom_left_out: list[tuple[str, str]]
+    unread: list[tuple[str, str]]
     fields: Counter
+    dicom: list[Path]
+    others: list[str]
+
+    @property
+    def field_names(self) -> str:
+        """The identifying header fields with the number of their files, never their values; "" without any."""
+        return ", ".join(f"{name} ({count:,})" for name, count in sorted(self.fields.items()))
 
 
-def find_volumes(folder: Path) -> Found:
-    """All volumes below a folder; no pixels are read."""
-    files = sorted(_files(folder), key=Path.as_posix)
-    left_out, fields, dicom, volumes = [], Counter(), [], []
-    for path in files:
-        relative = path.relative_to(folder).as_posix()
-        name = path.name.lower()
-        if name.endswith(ENDINGS):
+def find_volumes(folder: Path, watch: Watch = iter) -> Found:
+    """All volumes below a folder; no pixels are read. `watch` shows the progress over DICOM files (`read_series`)."""
+    return list_volumes(files_below(folder), folder, watch)
+
+
+def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch = iter) -> Found:
+    """The volumes among `files`, named relative to `folder`, or as they are given."""
+    left_out, unread, dicom, volumes, others = [], [], [], [], []
+    fields: Counter = Counter()
+    for path in sorted(files, key=Path.as_posix):
+        name, shown = path.name.lower(), _shown(path, folder)
+        if is_document(name) or is_image(name):
+            continue
+        if why := not_a_file(path):
+            (left_out if name.endswith((*ENDINGS, *HEADERS)) else unread).append((shown, why))
+        elif name.endswith(ENDINGS):
             if DERIVED.search(path.name):
-                left_out.append((relative, "a segmentation or a mask by its name"))
+                left_out.append((shown, "a segmentation or a mask by its name"))
             else:
                 volumes.append(path)
                 fields.update(f"NIfTI header: {text}" for text in header_texts(path))
-        elif name.endswith((".hdr", ".hdr.gz")):
+        elif name.endswith(HEADERS):
             if partner := missing_partner(path):
-                left_out.append((relative, f"{partner} is missing"))
-        elif is_dicom(path) or path.name.upper() == "DICOMDIR":
+                left_out.append((shown, f"{partner} is missing"))
+        elif (found := _is_dicom(path)) is None:
+            unread.append((shown, "cannot be read (no permission?)"))
+        elif found:
             dicom.append(path)
-        elif not (is_document(path.name) or is_image(path.name)) and path.suffix:
-            left_out.append((relative, f'ending "{path.suffix}" is not NIfTI, Analyze or DICOM'))
-    series, unread, names = read_series(dicom)
-    dicom_left_out = [(path.relative_to(folder).as_posix(), reason) for path, reason in unread]
+        elif path.suffix:
+            others.append(shown)
+    series, damaged, names = read_series(dicom, watch)
     subjects = find_subjects(volumes) if volumes else []
-    sources = [Source((path,), path.relative_to(folder).as_posix(), path.name, subject, session_of(path, folder))
+    sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(_shown(path, folder)))
                for path, subject in zip(volumes, subjects, strict=True)]
     sources += [_dicom_source(one, folder) for one in series]
-    return Found(sources, left_out, dicom_left_out, fields + names)
+    return Found(sources, left_out, [(_shown(path, folder), reason) for path, reason in damaged], unread,
+                 fields + names, dicom, others)
 
 
-def session_of(path: Path, folder: Path) -> str | None:
-    """The session in a volume's name or folders, innermost first, as letters and digits; None without one."""
-    for part in reversed(path.relative_to(folder).parts):
-        for pattern in SESSIONS:
-            if match := pattern.search(part):
-                return re.sub(r"[^A-Za-z0-9]", "", match[1])
-    return None
+def _place(path: Path, folder: Path | None) -> Path:
+    return path if folder is None else path.relative_to(folder)
+
+
+def _shown(path: Path, folder: Path | None) -> str:
+    return _place(path, folder).as_posix()
+
+
+def _is_dicom(path: Path) -> bool | None:
+    """Whether a file is DICOM; None if it cannot be read."""
+    try:
+        return is_dicom(path) or path.name.upper() == "DICOMDIR"
+    except OSError:
+        return None
 
 
 def ambiguous(sources: Sequence[Source]) -> dict[tuple[str, str], list[Source]]:
@@ -120,10 +146,24 @@ def one_per_session(sources: Sequence[Source], text: str | None) -> tuple[list[S
         if chosen is None:
             unclear.append(group)
         else:
-            left_out += [(one, f"another volume of its session is used: {chosen.name}") for one in group
-                         if one is not chosen]
+            name = "a series of DICOM files" if chosen.series else chosen.name      # a description may name a patient
+            left_out += [(one, f"another volume of its session is used: {name}") for one in group if one is not chosen]
     dropped = {id(one) for one, _ in left_out}
     return [one for one in kept if id(one) not in dropped], left_out, unclear
+
+
+def choose_one_each(sources: Sequence[Source], text: str | None) -> tuple[list[Source], list[tuple[Source, str]]]:
+    """`one_per_session`; UserError, with the volumes to choose from, if the choice is not clear."""
+    used, left_out, unclear = one_per_session(sources, text)
+    if unclear:
+        names = sorted({f"{one.name} ({len(one.files)} files)" if one.series else one.name
+                        for group in unclear for one in group})
+        raise UserError(f"{len(unclear)} sessions have several volumes, the first {len(unclear[0])}: choose with "
+                        "--series TEXT, a part of the description or of the path, among: "
+                        + "; ".join(names[:SHOWN]) + "; …" * (len(names) > SHOWN))
+    if text is not None and sources and not used:
+        raise UserError(f"--series {text}: no volume has it in its path or description")
+    return used, left_out
 
 
 def _clear_choice(group: list[Source]) -> Source | None:
@@ -132,17 +172,24 @@ def _clear_choice(group: list[Source]) -> Source | None:
     return next((found[0] for found in (corrected, t1) if len(found) == 1), None)
 
 
-def _dicom_source(series: Series, folder: Path) -> Source:
+def _dicom_source(series: Series, folder: Path | None) -> Source:
     """The source of a series; its subject is the header's PatientID, in canonical form if it is an archive's."""
-    place = Path(os.path.commonpath([path.parent for path in series.files])).relative_to(folder).as_posix()
+    place = _shown(Path(os.path.commonpath([path.parent for path in series.files])), folder)
     known = archive_ids(series.patient)
     subject = known.pop() if len(known) == 1 else canonical_id(series.patient) or None
     return Source(tuple(series.files), place, series.description, subject, "/".join(series.study), series)
 
 
-def _files(folder: Path):
+def files_below(folder: Path) -> list[Path]:
     """Every file below a folder but hidden ones and those left by operating systems; links to folders are not followed.
     """
-    for parent, folders, names in os.walk(folder):
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not is_litter(name)]
-        yield from (Path(parent, name) for name in names if not is_litter(name))
+        found += [Path(parent, name) for name in names if not is_litter(name)]
+    return found
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be read may hold volumes: it is an error, not left out."""
+    raise UserError(f"{error.filename}: a folder that cannot be read ({error.strerror})") from error

@@ -4,14 +4,15 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from data_setup.clinical.columns import COLUMNS
+from data_setup.clinical.sessions import normal, plain, session_in_id
 from data_setup.subjects.archive_ids import canonical_id
-from data_setup.subjects.path_tables import MISSING, SYNONYMS, match_paths
+from data_setup.subjects.path_tables import column_index, is_missing, match_paths
 from data_setup.subjects.text_tables import read_text_table
-from data_setup.volumes.discover import SESSIONS, Source
+from data_setup.volumes.discover import Source
 from functions.runtime.errors import UserError, printable
 
-CLASS = ("class", "label", "diagnosis", "dx", "dxgroup", "group", "cdr", "cdrglobal")
-SESSION = ("session", "sessionid", "ses", "visit", "viscode", "visitid", "timepoint")
+UNKNOWN = "its subject is not known: name the file or its folder like sub-01, or give a table with path and subject"
 
 
 class Labels:
@@ -21,12 +22,12 @@ class Labels:
         """Reads the table; UserError, with the file, for one without the needed columns or with an unusable class."""
         self.file = file
         header, rows = read_text_table(file)
-        path, subject, session, klass = (_column(header, names) for names in (
-            SYNONYMS["path"], SYNONYMS["subject"], SESSION, CLASS))
+        path, subject, session, klass = (column_index(file, header, COLUMNS[name], name)
+                                         for name in ("path", "subject", "session", "class"))
         if klass is None or (path is None and subject is None):
             raise UserError(f"{file}: needs a column class and a column subject or path (its first row is "
                             f"{', '.join(header)[:200]})")
-        rows = [row for row in rows if not _missing(row[klass])]
+        rows = [row for row in rows if not is_missing(row[klass])]
         for name in {row[klass].strip() for row in rows}:
             if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
                 raise UserError(f"{file}: the class {printable(name)!r} cannot be the name of a folder: rename it")
@@ -34,9 +35,9 @@ class Labels:
                       if path is not None and row[path].strip()]
         self.subjects: dict[str, list[tuple[str | None, str]]] = {}
         for row in rows:
-            if subject is not None and not _missing(row[subject]):
-                within = next((match[1] for pattern in SESSIONS[:2] if (match := pattern.search(row[subject]))), None)
-                named = plain(row[session]) if session is not None and row[session].strip() else within
+            if subject is not None and not is_missing(row[subject]):
+                cell = row[session] if session is not None else ""
+                named = session_in_id(cell) or plain(cell) or session_in_id(row[subject])
                 self.subjects.setdefault(canonical_id(row[subject]), []).append((named, row[klass].strip()))
 
     def find(self, sources: list[Source]) -> list[tuple[Source, str | None, str]]:
@@ -67,7 +68,7 @@ class Labels:
         if not known:
             return None, f"no class for its subject in {self.file.name}"
         session = source.series.study[0] if source.series else source.session
-        exact = {name for named, name in known if named and session and _same(named, session)}
+        exact = {name for named, name in known if named and session and normal(named) == normal(session)}
         classes = exact or {name for _, name in known}
         if len(classes) == 1:
             return classes.pop(), ""
@@ -76,27 +77,8 @@ class Labels:
 
 def unlabelled(sources: list[Source], name: str) -> list[tuple[Source, str | None, str]]:
     """What `Labels.find` gives, with the one class `name` for every volume of a known subject."""
-    return [(one, name, "") if one.subject else (one, None, "its subject is not known") for one in sources]
-
-
-def plain(session: str) -> str:
-    """A session as letters and digits, without `ses-`."""
-    return re.sub(r"[^A-Za-z0-9]", "", re.sub(r"^ses-", "", session.strip()))
-
-
-def _same(one: str, other: str) -> bool:
-    return plain(one).lower() == plain(other).lower()
+    return [(one, name, "") if one.subject else (one, None, UNKNOWN) for one in sources]
 
 
 def _id(row: list[str], subject: int | None) -> str | None:
-    return None if subject is None or _missing(row[subject]) else canonical_id(row[subject])
-
-
-def _missing(cell: str) -> bool:
-    return re.sub(r"[\W_]", "", cell.casefold()) in MISSING
-
-
-def _column(header: list[str], names: tuple[str, ...]) -> int | None:
-    """The index of the first of these columns that the table has, compared without case and punctuation."""
-    found = [re.sub(r"[\W_]", "", name.casefold()) for name in header]
-    return next((found.index(name) for name in names if name in found), None)
+    return None if subject is None or is_missing(row[subject]) else canonical_id(row[subject])

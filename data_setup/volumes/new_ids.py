@@ -23,10 +23,10 @@ class NewIds:
     The sessions of a patient are numbered in the order of their dates.
     """
 
-    def __init__(self, file: Path, sources: Sequence[Source]):
-        """Extends an existing key file to all DICOM `sources`; UserError for a file that is not a key."""
+    def __init__(self, file: Path | None, sources: Sequence[Source]):
+        """Extends a key, if `file` exists, to all DICOM `sources`; UserError for a file that is not a key."""
         rows = []
-        if file.exists():
+        if file is not None and file.exists():
             header, rows = read_text_table(file)
             if tuple(header) != COLUMNS:
                 raise UserError(f"{file} is not a key file of this tool: name another one with --key")
@@ -56,7 +56,7 @@ class NewIds:
 
 def place(source: Source) -> str:
     """What stands for a volume in the manifest: its path, of DICOM a code that the key file resolves."""
-    return code(f"{source.path} {source.series.uid}") if source.series else source.path
+    return code(f"{source.path} {source.series.uid} {source.series.patient}") if source.series else source.path
 
 
 def code(path: str) -> str:

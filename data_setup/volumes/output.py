@@ -13,6 +13,7 @@ from data_setup.splits.split import TEST_SHARE, VAL_SHARE, hold_out
 from data_setup.splits.split_file import SPLITS
 from data_setup.volumes.discover import Source
 from data_setup.volumes.new_ids import NewIds, label, place
+from data_setup.volumes.preparation import NAME
 from data_setup.volumes.slices import Settings
 
 STORE = ".prepared"             # inside the output folder: see convert.py
@@ -80,19 +81,24 @@ def manifest(items: Sequence[Item], splits: Sequence[str], settings: Settings) -
             rows.append({
                 "path": f"{folder_of(item, split)}/{item.name}_z{number:02d}.png", "class": item.klass,
                 "subject": label(item.subject), "session": item.session, "split": split, "z_mm": z,
-                "source": item.place, "sha256": record["sha256"], "axes": record["axes"],
-                "affine": " ".join(f"{value:g}" for value in record["affine"]),
-                "voxel_mm": " ".join(f"{size:g}" for size in record["spacing"]), "tilt_degrees": record["tilt"],
-                "window_low": record["window"][0], "window_high": record["window"][1], "bits": settings.bits,
-                "pixel_mm": settings.spacing, "notes": "; ".join((*item.notes, *record["notes"]))})
+                "source": item.place, **facts(record, settings, item.notes)})
     return pd.DataFrame(rows)
+
+
+def facts(record: Mapping, settings: Settings, notes: Sequence[str]) -> dict[str, str | float | int]:
+    """What tables say of a converted volume; `notes` are those of its name."""
+    return {"sha256": record["sha256"], "axes": record["axes"],
+            "affine": " ".join(f"{value:g}" for value in record["affine"]),
+            "voxel_mm": " ".join(f"{size:g}" for size in record["spacing"]), "tilt_degrees": record["tilt"],
+            "window_low": record["window"][0], "window_high": record["window"][1], "bits": settings.bits,
+            "pixel_mm": settings.spacing, "notes": "; ".join((*notes, *record["notes"]))}
 
 
 def write_folders(out: Path, items: Sequence[Item], splits: Sequence[str]) -> None:
     """OUT/train, val, test and contact_sheets, made in a draft folder and then renamed.
 
-    The manifest of an earlier run is removed before and has to be written after: without it the folders may be
-    incomplete.
+    The manifest and the settings of an earlier run are removed before and have to be written after: without them the
+    folders may be incomplete.
     """
     draft = out / DRAFT
     shutil.rmtree(draft, ignore_errors=True)
@@ -104,7 +110,8 @@ def write_folders(out: Path, items: Sequence[Item], splits: Sequence[str]) -> No
             _link(stored / f"z{number:02d}.png", folder / f"{item.name}_z{number:02d}.png")
         (draft / SHEETS).mkdir(exist_ok=True)
         _link(stored / "sheet.png", draft / SHEETS / f"{item.name}.png")
-    (out / "manifest.csv").unlink(missing_ok=True)
+    for name in ("manifest.csv", NAME):
+        (out / name).unlink(missing_ok=True)
     for name in (*SPLITS, UNLABELLED, SHEETS):
         shutil.rmtree(out / name, ignore_errors=True)
         if (draft / name).is_dir():

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_setup.volumes.packages import import_nibabel
+from data_setup.volumes.formats.packages import import_nibabel
 
 SIZES = 0.1, 20.0           # mm: voxel sizes outside are those of no head scan
+SHEAR = 5.0                 # degrees from the perpendicular between two axes
 FEWEST = 4                  # voxels along every axis
 
 
@@ -92,5 +93,8 @@ def _check_affine(affine: np.ndarray) -> None:
     sizes = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     if sizes.min() == 0 or abs(np.linalg.det(affine[:3, :3] / sizes)) < 0.2:
         raise VolumeError("wrong affine: it is singular, or its axes are far from perpendicular")
+    axes = affine[:3, :3] / sizes
+    if (shear := 90 - np.degrees(np.arccos(np.clip(np.abs(axes.T @ axes - np.eye(3)).max(), 0, 1)))) > SHEAR:
+        raise VolumeError(f"wrong affine: its axes are sheared by {shear:.0f} degrees: resample it to a regular grid")
     if sizes.min() < SIZES[0] or sizes.max() > SIZES[1]:
         raise VolumeError(f"wrong affine: voxels of {' x '.join(f'{size:.3g}' for size in sizes)} mm")

@@ -13,12 +13,12 @@ from functions.runtime.errors import UserError, not_a_file
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 MOVABLE = {"train_dir", "test_dir", "val_dir"}      # may move: the fingerprint checks that the images are the same
-NOT_IN_RECIPES = {"name", "device", "demo", "summary", "stop_after", "profile", "subjects", *MOVABLE}
+NOT_IN_RECIPES = {"name", "device", "demo", "summary", "stop_after", "profile", "subjects", "table", *MOVABLE}
 CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers", "profile", "checkpoint_activations",
-                     "shard", "precision", "device", "compile", "tensorboard", "wandb", *MOVABLE}
+                     "shard", "precision", "device", "compile", "tensorboard", "wandb", "table", *MOVABLE}
 # settings that run.json of older runs does not have
 ADDED_LATER = {"profile", "checkpoint_activations", "shard", "device", "deterministic", "mean", "std", "mixup",
-               "cutmix", "drop_path", "ema", "tensorboard", "wandb", "pool"}
+               "cutmix", "drop_path", "ema", "tensorboard", "wandb", "pool", "table"}
 SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "embedding_dim": "embedding_dim",
          "mlp_size": "mlp_size", "num_heads": "num_heads"}      # setting → field of ViTConfig and HybridConfig
 

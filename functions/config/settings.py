@@ -110,7 +110,7 @@ def subjects_source(text: str) -> str | Path:
 
 def weights_source(text: str) -> str | Path:
     """"random", a torchvision name such as IMAGENET1K_V1, hf:OWNER/NAME or timm:NAME, or a file or folder."""
-    return str(text) if re.fullmatch(r"random|[A-Z0-9_]+|(hf|timm):.+", str(text)) else Path(text)
+    return str(text) if re.fullmatch(r"random|[A-Z0-9_]+|(hf|timm):.*", str(text)) else Path(text)
 
 
 def channel_values(positive: bool):
@@ -174,6 +174,8 @@ DATA = [
             "auto (existing folders, split again by patient if they overlap), folder, patient, slice, a CSV"),
     Setting("subjects", subjects_source, None,
             "CSV with columns path, subject: the patient of each file; auto: inferred from the pixels"),
+    Setting("table", Path, None, "clinical table: CSV or TSV with the patients' class, age, sex, site, scanner; "
+            "balances new splits, and gives the classes of folders without class folders"),
     Setting("subject_pattern", str, None, r'regex on the path with a group "subject", e.g. "(?P<subject>pat\d+)"'),
     Setting("num_workers", _number(int, 0, MAX_WORKERS), 2,
             "worker processes that read slices when they do not fit in memory"),

@@ -78,11 +78,13 @@ def scores(found: OutOfFold) -> dict[str, Pooled]:
 def differences(found: OutOfFold, baseline: OutOfFold) -> dict[str, Difference]:
     """AUROC minus the baseline's on the same patients and folds.
 
-    "over patients" takes the trained networks as fixed, "within folds" (corrected t) includes their variation.
+    "over patients" takes the trained networks as fixed, "within folds" (corrected t) includes their variation; it is of
+    the repeats that both have.
     """
     asked, other = found.asked(), baseline.asked()
     if not asked or not other or asked[1].all() or not asked[1].any():
         return {}
-    gaps = fold_differences(asked[0], other[0], asked[1], found.folds)
+    both = min(len(found.folds), len(baseline.folds))
+    gaps = fold_differences(asked[0][:both], other[0][:both], asked[1], found.folds[:both])
     return {"over patients": paired_auroc(asked[0], other[0], asked[1]),
             "within folds": corrected_t(gaps, found.num_folds)}

@@ -46,11 +46,29 @@ def auroc_interval(value: float, positives: int, negatives: int) -> tuple[float,
     """
     if not (np.isfinite(value) and positives and negatives):
         return np.nan, np.nan
-    pairs, half = positives * negatives, (positives + negatives) / 2 - 1
+    pairs = positives * negatives
+    return _newcombe(value, 1 / pairs, ((positives + negatives) / 2 - 1) / pairs)
 
+
+def weighted_auroc_interval(value: float, weights: np.ndarray) -> tuple[float, float]:
+    """(low, high) of Σ ω_ij ψ_ij, a share of pairs in the right order, weights ω (m, n) of sum 1: as `auroc_interval`.
+
+    V(θ) = θ (1 - θ) (S + T (1 - θ) / (2 - θ) + T θ / (1 + θ)) with S = Σ ω_ij² and T the mean of Σ_i (Σ_j ω_ij)² - S
+    and Σ_j (Σ_i ω_ij)² - S: pairs are correlated if they share a patient, as in Hanley and McNeil. With equal weights
+    it is `auroc_interval`.
+    """
+    if not (np.isfinite(value) and weights.sum() > 0):
+        return np.nan, np.nan
+    alone = float(np.square(weights).sum())
+    shared = [float(np.square(weights.sum(axis=axis)).sum()) - alone for axis in (0, 1)]
+    return _newcombe(value, alone, sum(shared) / 2)
+
+
+def _newcombe(value: float, alone: float, shared: float) -> tuple[float, float]:
+    """The two θ with (value - θ)² = z² θ (1 - θ) (alone + shared ((1 - θ) / (2 - θ) + θ / (1 + θ)))."""
     def too_far(theta: float) -> float:
-        spread = 1 + half * (1 - theta) / (2 - theta) + half * theta / (1 + theta)
-        return abs(value - theta) - Z * np.sqrt(theta * (1 - theta) * spread / pairs)
+        spread = alone + shared * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return abs(value - theta) - Z * np.sqrt(theta * (1 - theta) * spread)
 
     tiny = 1e-9
     inside = float(np.clip(value, 2 * tiny, 1 - 2 * tiny))

@@ -13,11 +13,11 @@ from functions.evaluation.patients import aggregated, by_patient, has_two_sides,
 from functions.evaluation.permutation import can_move, p_value, permuted
 from functions.evaluation.predictions import Predictions
 from functions.evaluation.scores import points, primary_score, score_intervals, sides, slice_intervals
-from functions.evaluation.stages import healthy_stage
+from functions.evaluation.stages import are_of_dementia, healthy_stage
 
-# An interval of the AUROC of diseased-or-not above this value is implausible: it is the highest value known to us on
+# An interval of the AUROC of demented-or-not above this value is implausible: it is the highest value known to us on
 # unseen patients, for the easiest case, Alzheimer's disease against controls (Bron et al. 2021, NeuroImage Clin
-# 31:102712).
+# 31:102712). For classes of other diseases there is no such value.
 TOO_GOOD_AUROC = 0.94
 TOO_GOOD_PATIENTS = 70     # about: an AUROC of 1 can have such an interval from 67 patients on (103 of sides 1:4)
 CONSTANT = "constant"      # the name of the baseline that always predicts the largest training class
@@ -51,7 +51,8 @@ def evaluate(predictions: Predictions, largest: str, order: Sequence[int] | None
             neighbour[condition][unit] = _ordered(order, points(
                 predictions.rows(unit, vote)[0], labels, stages, healthy, classes, ids))
         if unit == "patient":
-            scores = evaluate_patients(q, labels, ids, stages, constant, healthy, permutations, seen=seen)
+            scores = evaluate_patients(q, labels, ids, stages, constant, healthy, permutations, seen=seen,
+                                       comparable=are_of_dementia(names))
             against = {} if other is None else paired(
                 q, predictions.rows(unit, other)[0], labels, ids, healthy, rival == CONSTANT)
         else:
@@ -108,12 +109,13 @@ def _slices_per_patient(predictions: Predictions, healthy: int | None) -> list[f
 
 def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order: Sequence[int], largest: int,
                       healthy: int | None = None, resamples: int = RESAMPLES, seed: int = 0,
-                      seen: bool = False) -> dict[str, dict]:
+                      seen: bool = False, comparable: bool = True) -> dict[str, dict]:
     """name → value, 95 % interval (low, high), score of the constant prediction, mean over label permutations.
 
     Rows are patients. The primary score also has a verdict and a p-value: the share of permutations of the patients'
     labels, including the identity, that score at least as well (minimum 1 / (resamples + 1)); neither without
-    `resamples`. `seen`: the network was trained on these patients.
+    `resamples`. `seen`: the network was trained on these patients. `comparable`: the classes are those for which
+    TOO_GOOD_AUROC is known.
     """
     classes = scored_classes(y, subjects)
     result = _with_constant(p, y, subjects, order, largest, healthy, score_intervals(p, y, subjects, healthy, classes))
@@ -126,7 +128,7 @@ def evaluate_patients(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, order:
     asked = y if healthy is None else y != healthy
     primary["p"] = p_value(primary["value"], null[name]) if can_move(asked, subjects) else np.nan
     primary["verdict"] = verdict(primary["value"], primary["low"], primary["constant"], primary["p"],
-                                 healthy is not None, seen)
+                                 comparable and healthy is not None, seen)
     return result
 
 
@@ -158,7 +160,7 @@ def verdict(value: float, low: float, constant: float, p: float, disease: bool, 
     """The verdict on a score against the constant prediction.
 
     Better: p < SIGNIFICANT and the whole interval above `constant`. Too good: the interval is above TOO_GOOD_AUROC
-    (only with `disease`, the AUROC of diseased-or-not).
+    (only with `disease`, the AUROC of demented-or-not).
     """
     if not np.isfinite(value):
         return "not scored"
@@ -173,10 +175,11 @@ def verdict(value: float, low: float, constant: float, p: float, disease: bool, 
 
 def by_class(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, class_names: Sequence[str],
              patients: bool = True) -> list[ClassScores]:
-    """Sensitivity, specificity and AUROC of each class with their intervals; for slices (not `patients`) values only.
+    """Sensitivity, specificity, precision and AUROC of each class; the others than precision with their intervals.
 
-    A class has counts only if it, or the rest, has fewer than FEW patients. There are no intervals for fewer than
-    FEWEST patients in total, or if patients have several labels.
+    For slices (not `patients`) values only. Precision is the share of the class among the rows predicted as it, nan
+    without any. A class has counts only if it, or the rest, has fewer than FEW patients. There are no intervals for
+    fewer than FEWEST patients in total, or if patients have several labels.
     """
     found, called, given = [], p.argmax(axis=1), patients and FEWEST <= num_patients(subjects) == len(y)
     for k, name in enumerate(class_names):
@@ -184,8 +187,10 @@ def by_class(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, class_names: Se
         if has_two_sides(of, subjects):
             area = auroc(p[:, k], of)[0]
             hits, passed = (called[of] == k).sum(), (called[~of] != k).sum()
+            positive = (called == k).sum()
             made: dict[str, tuple] = {"sensitivity": (hits / of.sum(), *wilson(hits, of.sum())),
                                       "specificity": (passed / (~of).sum(), *wilson(passed, (~of).sum())),
+                                      "precision": (hits / positive if positive else np.nan, np.nan, np.nan),
                                       "auroc": (area, *auroc_interval(area, *sides(of)))}
             scores = {what: Score(float(value), float(low) if given else np.nan, float(high) if given else np.nan)
                       for what, (value, low, high) in made.items()}

@@ -4,21 +4,20 @@ Written at the end of training and by evaluate.py alike. Undefined numbers are n
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from functions.evaluation.clinical.results import Clinical, impossible
+from functions.evaluation.clinical.results import Clinical, Confounding, impossible_entries
 from functions.runtime.errors import UserError, text_fault
 from functions.runtime.json_files import MAX_NAME, build, check, check_lengths, read_json
 
 VERSION = 2                                       # of metrics.json; files of version 1 have no "version"
 RANGES = {"kappa": (-1, 1), "brier": (0, 2)}      # of the other scores: 0 to 1
-MAX_COUNT = 10**9
 MAIN = ("accuracy", "balanced_accuracy", "auroc")           # of each aggregation
-OF_CLASS = ("sensitivity", "specificity", "auroc")
-ROUNDING = 1e-9          # by which an end of an interval may lie outside its range
+OF_CLASS = ("sensitivity", "specificity", "precision", "auroc")
+MAX_COUNT, ROUNDING = 10**9, 1e-9          # ROUNDING: by which an end of an interval may lie outside its range
 UNKNOWN = "PATIENTS UNKNOWN"                      # the caveat of data_setup.splits.warnings
 
 
@@ -49,6 +48,7 @@ class ClassScores:
     rows: int
     sensitivity: Score | None = None
     specificity: Score | None = None
+    precision: Score | None = None          # without an interval; None in files of earlier versions
     auroc: Score | None = None
 
 
@@ -88,7 +88,7 @@ class Evaluation:
 
     `nearest_neighbour` holds the scores of the nearest image, "as split" and among "other patients", by unit;
     `slices_per_patient` the medians of healthy and of diseased patients, `predicted` the number of slices that are
-    predicted as each class. `against` is the difference to `rival`. `clinical` is of evaluate.py alone.
+    predicted as each class. `against` is the difference to `rival`. `clinical`, `confounding`: of evaluate.py alone.
     """
 
     class_names: list[str]
@@ -106,6 +106,7 @@ class Evaluation:
     slices_per_patient: list[float] = field(default_factory=list)
     predicted: dict[str, int] = field(default_factory=dict)
     clinical: Clinical | None = None
+    confounding: Confounding | None = None
 
     @property
     def units(self) -> dict[str, UnitScores]:
@@ -129,7 +130,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The schema of metrics.json: the evaluation on test, its caveats, and what was evaluated.
+    """The schema of metrics.json, which holds its `asdict`: the evaluation on test, caveats, and what was evaluated.
 
     `best_epoch` and `probe` (the closed-form probe on the frozen features) are of a run, whose commit is in run.json;
     `checkpoint`, `data` (the slices of --data; None: the run's own test set), `run_id` (of the run that wrote the
@@ -145,11 +146,6 @@ class Metrics:
     data: str | None = None
     run_id: str = ""
     commit: str | None = None
-
-
-def metrics_content(metrics: Metrics) -> dict:
-    """The content of metrics.json, in plain types."""
-    return asdict(metrics)
 
 
 def read_metrics(path: Path, again: str = "") -> Metrics:
@@ -224,8 +220,7 @@ def _check_entries(evaluation: Evaluation, path: Path, key: str) -> None:
             fitted.temperature > 0 and 0 <= fitted.ece_before <= 1 and 0 <= fitted.ece_after <= 1
             and all(len(point) == 3 for point in (*fitted.before, *fitted.after))),
     }
-    if evaluation.clinical and (name := impossible(evaluation.clinical)):
-        wrong[f"clinical.{name}"] = True
+    wrong |= dict.fromkeys(impossible_entries(evaluation.clinical, evaluation.confounding), True)
     if found := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise UserError(f'{path} is damaged: "{key}.{found[0]}" holds an impossible value')
 

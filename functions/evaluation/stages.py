@@ -28,7 +28,10 @@ DIAGNOSES = (
     ("pmci", "cmci", "progressivemci", "progressivemildcognitiveimpairment", "converter", "converted"),
     ILL,
 )
-SCALES = (DEGREES, DIAGNOSES)
+# Any other disease.
+PRESENCE = (HEALTHY, ("abnormal", "disease", "diseased", "ill", "pathological", "patient", "patients", "sick",
+                      "unhealthy"))
+SCALES = (DEGREES, DIAGNOSES, PRESENCE)
 
 
 def stage_order(class_names: Sequence[str], given: str | None = None) -> list[int] | None:
@@ -41,7 +44,7 @@ def stage_order(class_names: Sequence[str], given: str | None = None) -> list[in
         return [names.index(name) for name in _as_given(unicodedata.normalize("NFC", given), names)]
     numbers: Sequence[float] | None = _ratings(class_names)
     if numbers is None:
-        plain = [plain_name(name) for name in class_names]
+        plain = _plain_names(class_names)
         numbers = next((ranks for ranks in (_ranks(plain, scale) for scale in SCALES) if ranks), None)
     return sorted(range(len(class_names)), key=lambda k: numbers[k]) if numbers else None
 
@@ -49,15 +52,35 @@ def stage_order(class_names: Sequence[str], given: str | None = None) -> list[in
 def healthy_stage(class_names: Sequence[str]) -> int | None:
     """The index of the class without disease, recognised by its name; None unless there is exactly one."""
     ratings = _ratings(class_names)
-    found = [k for k, name in enumerate(class_names)
-             if plain_name(name) in NOT_DEMENTED + HEALTHY or (ratings and ratings[k] == 0)]
+    found = [k for k, name in enumerate(_plain_names(class_names))
+             if name in NOT_DEMENTED + HEALTHY or (ratings and ratings[k] == 0)]
     return found[0] if len(found) == 1 else None
+
+
+def are_of_dementia(class_names: Sequence[str]) -> bool:
+    """Whether a class is named as a degree of dementia, or a diagnosis up to Alzheimer's disease."""
+    own = {name for names in (*DEGREES, *DIAGNOSES) for name in names} - {*HEALTHY, *SEVERITY, "verymild"}
+    return _ratings(class_names) is not None or any(plain_name(name) in own for name in class_names)
 
 
 def plain_name(name: str) -> str:
     """A class name in lower-case letters without filler words: "Final AD JPEG" → "ad"."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
-    return "".join(word for word in map(str.lower, words) if word not in FILLERS) or "".join(words).lower()
+    words = _words(name)
+    return "".join(word for word in words if word not in FILLERS) or "".join(words)
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def _plain_names(class_names: Sequence[str]) -> list[str]:
+    """The plain names; of "no stenosis", "mild stenosis", "stenosis" without what all name: normal, mild, abnormal."""
+    plain = [plain_name(name) for name in class_names]
+    for name, (first, *rest) in zip(plain, ([*_words(name), ""] for name in class_names), strict=True):
+        finding = name.removeprefix(first)
+        if first in ("no", "without") and any(rest) and all(other.endswith(finding) for other in plain):
+            return ["normal" if other == name else other.removesuffix(finding) or "abnormal" for other in plain]
+    return plain
 
 
 def order_hint(class_names: Sequence[str]) -> str:

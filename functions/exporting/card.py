@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from functions.checkpointing.run_folder import read_record
+from functions.evaluation.stages import are_of_dementia
 from functions.exporting.description import USE
 from functions.exporting.preparation import Preparation
 from functions.reports.evaluation_text import summary_lines
@@ -70,7 +71,8 @@ def render_card(card: Card) -> str:
     parts = [
         f"---\n{yaml.safe_dump(_header(card), sort_keys=False)}---",
         f"# {cell(card.title)}",
-        f"**{USE[0].upper()}{USE[1:]}.** An image classifier for slices of brain MRI, exported by ViT-Dementia.",
+        f"**{USE[0].upper()}{USE[1:]}.** An image classifier{' for slices of brain MRI' * _of_brains(card)}, exported "
+        "by ViT-Dementia.",
         *(f"> **{cell(caveat)}**" for caveat in caveats),
         "Classes, in the order of the logits: " + ", ".join(cell(name) for name in description["class_names"]) + ". "
         f"Probabilities: {description['output']['probabilities']}.",
@@ -102,7 +104,11 @@ def _header(card: Card) -> dict:
     licence = {"license": card.license} | ({"license_name": "not-stated"} if card.license == "other" else {})
     return licence | ({"library_name": library} if library else {}) | {
         "pipeline_tag": "image-classification",
-        "tags": [network, "medical", "brain-mri", "dementia", "research-only"]}
+        "tags": [network, "medical", *["brain-mri", "dementia"] * _of_brains(card), "research-only"]}
+
+
+def _of_brains(card: Card) -> bool:
+    return are_of_dementia(card.description["class_names"])
 
 
 def _deviations(card: Card) -> list[str]:

@@ -77,7 +77,7 @@ def _tables(numbers: dict) -> list[tuple[str, Table]]:
     if numbers.get("shortcuts"):
         rows = [[s["trace"], f"{s['auroc']:.2f}", f"{s['shuffled']:.2f}", f"{max(s['apart'], 0):.0%}",
                  f"{max(s['apart_shuffled'], 0):.0%}"] for s in numbers["shortcuts"]]
-        made.append(("Shortcuts: class prediction without the brain", Table(
+        made.append(("Shortcuts: class prediction from features of the file alone", Table(
             ["feature", "AUROC of the best predicted class", "maximum with shuffled labels",
              "share of a class separated from the others", "99th percentile with shuffled labels"], rows)))
     return made

@@ -1,26 +1,43 @@
 """The files of an evaluation: predictions.csv, metrics.json, figures and report.html."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from functions.checkpointing.run_folder import provenance, write_table
-from functions.evaluation.evaluation import Evaluation, Metrics, metrics_content
+from functions.evaluation.evaluation import Evaluation, Metrics
 from functions.evaluation.predictions import Predictions
+from functions.reports.clinical import confounding_text
 from functions.reports.clinical import text as clinical_text
+from functions.reports.clinical.confounding_figure import confounding_figures
 from functions.reports.clinical.figures import clinical_figures
 from functions.reports.evaluation_plots import Figures, main_figures, more_figures
 from functions.reports.evaluation_text import EvaluationContent, evaluation_content
 from functions.reports.html_page import FILE_DPI, picture, render, thumbnails
 from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json, write_text
+from functions.runtime.errors import UserError
 
 SEEN = "PATIENTS SEEN IN TRAINING"
 UNKNOWN_TRAINING = "TRAINING PATIENTS UNKNOWN"
 MAX_ERRORS = 12           # maximum number of thumbnails of errors
+
+
+def training_caveats(seen: tuple[int, int] | None, slices: int, file: Path, allowed: bool) -> list[str]:
+    """The caveat if a checkpoint's `file` was trained on patients among `slices`; UserError unless that is `allowed`.
+
+    `seen`: (slices of training patients by id, copies of training slices by pixels); None: the training is unknown.
+    """
+    if seen is None:
+        return [UNKNOWN_TRAINING]
+    if any(seen) and not allowed:
+        raise UserError(f"{seen[0]} of {slices} slices are of patients (by id), and {seen[1]} are copies of slices (by "
+                        f"pixels), that {file} was trained on: give slices of other patients, or --allow_seen, which "
+                        "adds a caveat to the result")
+    return [SEEN] if any(seen) else []
 
 
 def page_content(evaluation: Evaluation, predictions: Predictions, main: Figures, more: Figures,
@@ -29,10 +46,13 @@ def page_content(evaluation: Evaluation, predictions: Predictions, main: Figures
     heading, worst = _worst_errors(predictions, read)
     content = evaluation_content(evaluation, [picture(*drawn) for drawn in main.values()], errors=heading,
                               more_figures=[picture(*drawn) for drawn in more.values()], worst=thumbnails(worst))
-    if evaluation.clinical is None:
-        return content
-    return replace(content, tables=[*content.tables, *clinical_text.tables(evaluation.clinical)],
-                   notes=[*content.notes, *clinical_text.notes(evaluation.clinical)])
+    if evaluation.clinical:
+        content = replace(content, tables=[*content.tables, *clinical_text.tables(evaluation.clinical)],
+                          notes=[*content.notes, *clinical_text.notes(evaluation.clinical)])
+    if evaluation.confounding:
+        content = replace(content, tables=[*content.tables, *confounding_text.tables(evaluation.confounding)],
+                          notes=[*content.notes, *confounding_text.notes(evaluation.confounding)])
+    return content
 
 
 def _worst_errors(predictions: Predictions, read: Callable[[str], np.ndarray]) -> tuple[str, list]:
@@ -59,10 +79,12 @@ def write(out: Path, evaluation: Evaluation, predictions: Predictions, caveats: 
         table["stamps"] = "; ".join(caveats)
     write_table(out / "predictions.csv", table)
     metrics = Metrics(evaluation, caveats, checkpoint=checkpoint, data=data, run_id=run_id)
-    write_json(out / "metrics.json", metrics_content(metrics) | provenance())
+    write_json(out / "metrics.json", asdict(metrics) | provenance())
     main, more = (draw(evaluation, predictions, caveats) for draw in (main_figures, more_figures))
     if evaluation.clinical:
         more = clinical_figures(evaluation.clinical, predictions, caveats) | more
+    if evaluation.confounding:
+        more = confounding_figures(evaluation.confounding, caveats) | more
     for name, (figure, _) in (main | more).items():
         write_atomically(out / name, partial(figure.savefig, format="png", dpi=FILE_DPI))
     content = page_content(evaluation, predictions, main, more, read)

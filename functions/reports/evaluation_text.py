@@ -9,13 +9,15 @@ from functions.evaluation.evaluate import SIGNIFICANT, TOO_GOOD, TOO_GOOD_AUROC,
 from functions.evaluation.evaluation import MAIN, OF_CLASS, ClassScores, Evaluation, Score, UnitScores
 from functions.evaluation.intervals import FEW
 from functions.evaluation.scores import SCORE_NAMES
-from functions.evaluation.stages import stage_order
+from functions.evaluation.stages import are_of_dementia, stage_order
 from functions.reports.html_page import Picture, Table
 
 ONE_CLASS = 0.95     # share of slices predicted as one class, from which the answer says so
 UNLIKE = 2.0         # ratio of median numbers of slices, from which patients of the two sides are not exchangeable
 SUMMARY = (*MAIN, "auroc_disease")      # scores printed at the end of training
 PRIMARY = {"auroc": "mean AUROC over classes", "auroc_disease": "AUROC of diseased or not"}
+CLASS_SCORES = {"sensitivity": "sensitivity (recall)", "specificity": "specificity", "precision": "precision (PPV)",
+                "auroc": "AUROC"}
 COUNTS_ONLY = f"counts only: fewer than {FEW} patients in this class or in the others"
 
 
@@ -55,15 +57,25 @@ def score_lines(evaluation: Evaluation) -> list[str]:
 
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
-    """The verdict, the main scores, the test patients per class and the classes with too few of them."""
+    """The verdict, the main scores, sensitivity and precision of the classes, the test patients per class and the
+    classes with too few of them.
+    """
     known = evaluation.patient is not None
     kind = ("[95 % intervals] over patients, of this network on this split" if known
             else "patients unknown: no intervals")
-    lines = [headline(evaluation), *score_lines(evaluation),
+    lines = [headline(evaluation), *score_lines(evaluation), *_class_lines(evaluation),
              f"{_counts(evaluation)}; {kind}"]
     if few := _few(evaluation):
         lines.append(f"fewer than {FEW} {_unit(evaluation)}, not scored and excluded from means: {few}")
     return lines
+
+
+def _class_lines(evaluation: Evaluation) -> list[str]:
+    """Sensitivity and precision of each class that is scored, per patient (if known) or per slice."""
+    rows = [(row.name, _of_class(row)) for row in ordered_classes(evaluation, evaluation.first) if row.auroc]
+    shown = [CLASS_SCORES[name] for name in ("sensitivity", "precision")]
+    head = [f"{f'class, per {_unit(evaluation)[:-1]}':26}" + "".join(f"{name:>26}" for name in shown)] if rows else []
+    return head + [f"{name:26}" + "".join(f"{cells[score]:>26}" for score in shown) for name, cells in rows]
 
 
 def _counts(evaluation: Evaluation) -> str:
@@ -89,8 +101,7 @@ def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str) -> li
                        f"{number(score.null):>10}{number(score.nearest):>9}")
     out += [f"  ({note})" for note in notes(evaluation)]
     for row in ordered_classes(evaluation, evaluation.first):
-        shown = (", ".join(f"{'AUROC' if name == 'auroc' else name} {cell}" for name, cell in _of_class(row).items())
-                 if row.auroc else COUNTS_ONLY)
+        shown = ", ".join(f"{name} {cell}" for name, cell in _of_class(row).items()) if row.auroc else COUNTS_ONLY
         out.append(f"  {row.name:22}{row.patients:4} {_unit(evaluation)}  {shown}")
     if nearest := evaluation.nearest_neighbour:
         split, others = (nearest[condition]["slice"]["accuracy"] for condition in ("as split", "other patients"))
@@ -106,9 +117,12 @@ def lines(evaluation: Evaluation, caveats: Sequence[str], checkpoint: str) -> li
 
 
 def _of_class(row: ClassScores) -> dict[str, str]:
-    """The one-vs-rest scores of a class as text."""
-    scores = {name: getattr(row, name) for name in OF_CLASS}
-    return {name: with_interval(score) if score else "counts only" for name, score in scores.items()}
+    """The one-vs-rest scores of a class as text; "-" for the precision in a file of an earlier version."""
+    found = {CLASS_SCORES[name]: with_interval(score) if (score := getattr(row, name)) else "counts only"
+             for name in OF_CLASS}
+    if row.auroc and (row.precision is None or np.isnan(row.precision.value)):
+        found[CLASS_SCORES["precision"]] = "never predicted" if row.precision else "-"
+    return found
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -157,6 +171,9 @@ def notes(evaluation: Evaluation) -> list[str]:
                      "are not independent")
     else:
         found += _patient_notes(evaluation, evaluation.patient.scores[evaluation.primary])
+    if any(row.precision for row in evaluation.first.classes):
+        found.append(f"precision (PPV) of a class: its share of the {_unit(evaluation)} predicted as it, with the test "
+                     "set's shares of the classes; without an interval")
     if any(row.auroc is None for row in evaluation.first.classes) and _has_class_scores(evaluation.first):
         found.append(COUNTS_ONLY)
     if few := _few(evaluation):
@@ -177,7 +194,7 @@ def _patient_notes(evaluation: Evaluation, primary: Score) -> list[str]:
                      f"the whole interval above always predicting {evaluation.largest}; p between 0.025 and 0.05 is "
                      f"rarely sufficient. Only {SCORE_NAMES[evaluation.primary]} has a verdict, to avoid multiple "
                      "testing")
-    if evaluation.primary == "auroc_disease":
+    if evaluation.primary == "auroc_disease" and are_of_dementia(evaluation.class_names):
         found.append(f'"{TOO_GOOD}" requires about {TOO_GOOD_PATIENTS} patients, more if few are diseased or few '
                      "healthy: with fewer not even an AUROC of 1 has an interval that begins above "
                      f"{TOO_GOOD_AUROC}; absence of this verdict does not exclude leakage")
@@ -255,7 +272,7 @@ def _class_table(evaluation: Evaluation, unit: str, scored: UnitScores) -> Table
     """The classes in stage order: numbers of patients and slices, and one-vs-rest scores (none in version 1)."""
     kinds = {"patients": "patients"} if unit == "patient" else (
         {"patients": "patients", "slices": "rows"} if evaluation.patient else {"slices": "rows"})
-    names = ("sensitivity", "specificity", "AUROC, one-vs-rest") if _has_class_scores(scored) else ()
+    names = (*list(CLASS_SCORES.values())[:-1], "AUROC, one-vs-rest") if _has_class_scores(scored) else ()
     rows = [[row.name, *(f"{getattr(row, kind):,}" for kind in kinds.values()),
              *list(_of_class(row).values())[:len(names)]] for row in ordered_classes(evaluation, scored)]
     return Table(["class", *kinds, *names], rows, f"Classes, per {unit}")

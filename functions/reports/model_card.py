@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from functions.evaluation.stages import are_of_dementia
+
 NOT_STATED = "not stated"
 CARD = ("Items after the checklists CLAIM 2024 (Tejani et al., Radiol Artif Intell 6:e240300) and TRIPOD+AI (Collins "
         "et al., BMJ 385:e078378). Items that a program cannot determine must be filled in by the authors.")
@@ -90,5 +92,6 @@ def _evaluation(record: dict, evaluated: bool) -> list[list[str]]:
         ["Caveats", ", ".join(record["stamps"]) or "none"],
         ["External validation", NOT_STATED], ["Robustness, subgroups, fairness", NOT_STATED],
         ["Explainability", NOT_STATED], ["Clinical usefulness", NOT_STATED],
-        ["Limitations", "slices, not volumes; normal ageing resembles early dementia; one data set"],
+        ["Limitations", "slices, not volumes; normal ageing resembles early dementia; one data set"
+         if are_of_dementia(record["class_names"]) else "single images; one data set"],
     ]

@@ -8,8 +8,11 @@ reversible.
 
 import csv
 import re
+from pathlib import Path
 
 import pandas as pd
+
+from functions.runtime.atomic_files import write_text
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
@@ -24,6 +27,11 @@ def to_csv(table: pd.DataFrame) -> str:
     cells = [*safe.columns, *(cell for name in texts for cell in table[name])]
     spaced = any(isinstance(cell, str) and (cell != cell.strip() or "\r" in cell) for cell in cells)
     return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if spaced else csv.QUOTE_MINIMAL)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table as CSV, at once or not at all."""
+    write_text(path, to_csv(table))
 
 
 def escape(cell):

@@ -59,12 +59,13 @@ def print_start(begun: Start, model: nn.Module, description: str, data, notes: l
 
 FEW_STEPS = 500            # the paper's shortest fine-tuning, on some thousand images (Table 4)
 FEW_PER_EPOCH = 10
+FEWEST_STEPS = 200         # in all, however many there are per epoch (docs/training.md, "Few images")
 
 
 def print_few_steps(slices: int, steps_per_epoch: int, settings: Namespace) -> None:
     """Prints a warning, naming the flags, if there are too few optimiser steps to learn anything."""
     steps = getattr(settings, "steps", None) or steps_per_epoch * settings.epochs
-    if steps_per_epoch >= FEW_PER_EPOCH or steps >= FEW_STEPS:
+    if steps >= (FEWEST_STEPS if steps_per_epoch >= FEW_PER_EPOCH else FEW_STEPS):
         return
     longer = "--steps" if getattr(settings, "steps", None) else "--epochs"
     batches, advice = f"{settings.batch_size} (--batch_size)", [f"a larger {longer}"]
@@ -72,7 +73,7 @@ def print_few_steps(slices: int, steps_per_epoch: int, settings: Namespace) -> N
     if settings.accumulation > 1:
         batches += f", {settings.accumulation} batches per step (--accumulation)"
         advice.insert(0, "--accumulation 1")
-    elif smaller < settings.batch_size:
+    elif smaller < settings.batch_size and steps_per_epoch < FEW_PER_EPOCH:
         advice.insert(0, f"--batch_size {smaller}")
     print(f"WARNING  {slices:,} training slices in batches of {batches} give {steps_per_epoch} steps per epoch, "
           f"{steps:,} in total, too few to learn from; try {' or '.join(advice)}")

@@ -4,7 +4,7 @@ import pickle
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from functions.config.recipes import from_plain, keep_default_folders, resolve, 
 from functions.config.settings import Script
 from functions.epoch_metrics import EpochScores
 from functions.evaluation.evaluate import evaluate
-from functions.evaluation.evaluation import Metrics, metrics_content
+from functions.evaluation.evaluation import Metrics
 from functions.evaluation.predictions import Predictions
 from functions.evaluation.stages import stage_order
 from functions.reports.evaluation_plots import confusion_figure
@@ -227,7 +227,7 @@ class TrainingRun:
 
     def _write_results(self, predictions: Predictions, metrics: Metrics, started: float) -> None:
         write_table(self.folder / "predictions.csv", predictions.table())
-        write_json(self.folder / "metrics.json", metrics_content(metrics))
+        write_json(self.folder / "metrics.json", asdict(metrics))
         title = make_title(self.folder.name, metrics.caveats)
         [(confusion, _)] = confusion_figure(metrics.test, predictions, metrics.caveats, "slice").values()
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),

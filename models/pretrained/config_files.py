@@ -1,6 +1,7 @@
 """Configuration files beside weights: config.json of Hugging Face and of timm, open_clip_config.json of open_clip."""
 
 import json
+import re
 from pathlib import Path
 
 from functions.runtime.errors import UserError, not_a_file
@@ -10,6 +11,8 @@ GELU = {"none": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu"}     
 ACTIVATIONS = {"gelu": "none", "gelu_python": "none", "gelu_new": "tanh", "gelu_fast": "tanh",
                "gelu_pytorch_tanh": "tanh", "quick_gelu": "quick"}
 POOLING = {"token": "cls", "": "cls", "avg": "mean"}        # timm's global_pool → ours
+TIMMS_GELU = {"gelu": "none", "gelu_tanh": "tanh", "quick_gelu": "quick"}                       # its act_layer → ours
+ROTARY = r"(^|[_.-])rope([_.-]|$)"                          # in names of timm's models, whose files may not show it
 OPEN_CLIP = "open_clip_config.json"
 
 
@@ -43,6 +46,9 @@ def settings_beside(weights: str | Path, layout: str) -> dict | None:
     UserError, naming the file, for an activation that is no GELU and a pooling that this project has not.
     """
     folder = Path(weights).parent
+    if layout == "timm" and re.search(ROTARY, Path(weights).name.lower()):
+        raise UserError("by the file's name, a network with rotary positions: this ViT adds its positions to the "
+                        "patches; use DINOv2")
     if layout == "open_clip" and (file := folder / OPEN_CLIP).exists():
         return _of_open_clip(read_json(file), file)
     file = folder / "config.json"
@@ -65,22 +71,64 @@ def _of_huggingface(found: dict, file: Path) -> dict | None:
 
 
 def _of_timm(found: dict, file: Path) -> dict | None:
-    """The pooling, and the quick GELU, which is part of an architecture's name."""
+    """Pooling, GELU, heads, epsilon and image size, from the architecture's name and the arguments that change it."""
     if "architecture" not in found:
         return None
-    settings = {"gelu": "quick"} if "quickgelu" in str(found["architecture"]) else {}
-    if (pool := found.get("global_pool")) is not None:
+    name = str(found["architecture"])
+    arguments, inside = (found[key] if isinstance(found.get(key), dict) else {} for key in ("model_args",
+                                                                                            "pretrained_cfg"))
+    if re.search(ROTARY, name):
+        raise UserError(f"{file}: architecture {name[:60]} has rotary positions: this ViT adds its positions to the "
+                        "patches; use DINOv2")
+    if arguments.get("pool_include_prefix"):
+        raise UserError(f"{file}: pool_include_prefix is set: the mean here is over the patches alone")
+    settings = {"gelu": "quick"} if "quickgelu" in name else {}
+    for key, ours, known in (("act_layer", "gelu", TIMMS_GELU), ("norm_layer", "norm_eps", {"layernorm": 1e-6})):
+        if (value := arguments.get(key)) is not None:
+            if str(value) not in known:
+                raise UserError(f"{file}: {key} is {str(value)[:40]!r}, none of {', '.join(known)}")
+            settings[ours] = known[str(value)]
+    if (pool := arguments.get("global_pool", found.get("global_pool"))) is not None:
         if str(pool) not in POOLING:
             raise UserError(f"{file}: global_pool is {str(pool)[:40]!r}: only token and avg are supported")
         settings["pool"] = POOLING[str(pool)]
-    return settings
+    if arguments.get("num_heads") is not None:
+        settings["num_heads"] = arguments["num_heads"]
+    size = pair(arguments.get("img_size")) or pair(inside.get("input_size")) or pair(found.get("input_size"))
+    return settings | ({"image_size": list(size)} if size else {})
 
 
 def _of_open_clip(found: dict, file: Path) -> dict:
-    """The GELU: OpenAI's weights have the quick one, and open_clip's default is the exact one."""
+    """GELU, epsilon and heads: OpenAI's weights have the quick GELU, and open_clip's default is the exact one."""
     model = found.get("model_cfg") if isinstance(found.get("model_cfg"), dict) else {}
     vision = model.get("vision_cfg") if isinstance(model.get("vision_cfg"), dict) else {}
     pool = vision.get("pool_type", "tok")
     if pool != "tok" or vision.get("global_average_pool"):
         raise UserError(f"{file}: the image tower pools by {str(pool)[:40]!r}: only tok, the class token, is supported")
-    return {"gelu": "quick" if model.get("quick_gelu") is True else "none"}
+    act, norm = (vision[key] if isinstance(vision.get(key), dict) else {} for key in ("act_kwargs", "norm_kwargs"))
+    exact = "tanh" if act.get("approximate") == "tanh" else "none"
+    settings = {"gelu": "quick" if model.get("quick_gelu") is True else exact}
+    settings |= {"norm_eps": norm["eps"]} if "eps" in norm else {}
+    width, per_head = vision.get("width"), vision.get("head_width")
+    if type(width) is int and type(per_head) is int and per_head > 0:
+        settings["num_heads"] = width // per_head
+    return settings
+
+
+def pair(value: object) -> tuple[int, int] | None:
+    """(height, width) out of a number, {"height": …, "width": …} or [channels, height, width]; None for others."""
+    sides = [value, value]
+    if isinstance(value, dict):
+        sides = [value.get("height"), value.get("width")]
+    elif isinstance(value, (list, tuple)):
+        sides = list(value[-2:])
+    height, width = sides if len(sides) == 2 else (None, None)
+    if type(height) is not int or type(width) is not int or not (0 < height < 2**16 and 0 < width < 2**16):
+        return None
+    return height, width
+
+
+def model_type(weights: Path) -> str:
+    """The kind of network that Hugging Face's config.json beside a file of weights names, such as vit_mae, or ""."""
+    file = weights.parent / "config.json"
+    return str(read_json(file).get("model_type", "")) if file.exists() else ""

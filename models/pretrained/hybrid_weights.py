@@ -12,8 +12,8 @@ from functions.runtime.errors import UserError
 from models.hybrid import HybridViT
 from models.pretrained.jax_keys import without_prefix
 from models.pretrained.key_maps import convert, real_numbers, recognise
-from models.pretrained.load import infer_grid, set_eps_and_gelu
-from models.pretrained.position_embeddings import resize_positions
+from models.pretrained.load import set_eps_and_gelu
+from models.pretrained.position_embeddings import resize_positions, with_class_row
 from models.pretrained.weight_files import read_weights
 
 
@@ -37,7 +37,7 @@ def load_hybrid(model: HybridViT, path_or_arrays: str | Path | Mapping[str, Tens
     weights = {re.sub(r"(?<=embedding\.project\.)", "patches.", name): t for name, t in converted.weights.items()}
     weights |= {f"patch_embedding.project.stem.{name}": tensor for name, tensor in stem.items()}
     positions, notes = weights["patch_embedding.positions"], [*notes, *converted.notes]
-    grid = infer_grid(positions.shape[1] - 1, config.grid)
+    positions, grid = with_class_row(positions, None, config.grid)
     weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, "jax")
     if grid != config.grid:
         notes.append(f"positions interpolated from a grid of {grid[0]}x{grid[1]} to {config.grid[0]}x{config.grid[1]}")

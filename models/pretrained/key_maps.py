@@ -17,8 +17,9 @@ from functions.runtime.errors import UserError
 from models.pretrained.families.clip import clip_as_timm, clip_layout
 from models.pretrained.families.forms import find_form
 from models.pretrained.families.relatives import Plain, to_plain
-from models.pretrained.families.unsupported import refuse_unsupported
+from models.pretrained.families.unsupported import refuse_packed_gate, refuse_unsupported
 from models.pretrained.jax_keys import renamed, to_torch_layout
+from models.pretrained.position_embeddings import stated_grid
 from models.pretrained.prefixes import MARKS as MARKS
 from models.pretrained.prefixes import find_network, other_heads
 
@@ -52,10 +53,12 @@ BLOCK = {
     "huggingface": ("layers.{}.", ["layernorm_before.", "attention.qkv.weight", "attention.qkv.bias",
                     "attention.o_proj.", "layernorm_after.", "mlp.fc1.", "mlp.fc2."]),
 }
+ONE_HEAD = (r"^heads\.(0\.)?(weight|bias)$", r"heads.head.\2")      # net.heads = nn.Linear(…), the course's
 # Older and other spellings of the same names, (pattern, replacement), applied in this order.
 SPELLINGS = {
+    "timm": [(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.")],                      # DINOv2's training has chunks of blocks
     "torchvision": [(r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3."),
-                    (r"^heads\.(0\.)?(weight|bias)$", r"heads.head.\2")],      # net.heads = nn.Linear(…), the course's
+                    ONE_HEAD],
     "replicated": [(r"^patch_embedding\.patcher\.", "patch_embedding_layer.patcher."),
                    (r"\.multihead_attn\.", ".multihead_attention.")],
     "huggingface": [(r"^vit\.", ""), (r"^encoder\.layer\.", "layers."),
@@ -81,7 +84,7 @@ class Converted:
     weights: dict[str, Tensor]           # without classifier if there was no linear head on y
     norm_eps: float
     gelu: str
-    grid: tuple[int, int] | None         # of the positions, rows and columns, if our own configuration says so
+    grid: tuple[int, int] | None         # of the positions, rows and columns, if a configuration says so
     num_heads: int | None                # if known; most sources' shapes do not determine it
     left_out_classes: int | None         # of a head with a hidden layer; both were left out
     pool: str                            # as in ViTConfig
@@ -93,10 +96,10 @@ class Converted:
 
 def recognise(names: Iterable[str]) -> str:
     """The library of these names: torchvision, timm, huggingface, jax, replicated, ours, or open_clip; UserError if
-    unknown. Of CLIP it is huggingface or open_clip, whichever wrote it, or timm.
+    unknown or refused by name. Of CLIP it is huggingface or open_clip, whichever wrote it, or timm.
     """
     names = list(names)
-    return clip_layout(names)[0] or find_network(dict.fromkeys(names, torch.empty(0)))[0]
+    return clip_layout(names)[0] or _network(dict.fromkeys(names, torch.empty(0)))[0]
 
 
 def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted:
@@ -123,8 +126,9 @@ def convert(tensors: dict[str, Tensor], config: dict | None = None) -> Converted
         raise UserError(f"{source} weights: {missing[0]} is missing ({len(missing)} such tensors){needed}")
     weights = {name: named[theirs] for name, theirs in names.items()}
     _check_axes(source, weights, names)
-    side, size = weights["patch_embedding.project.weight"].shape[-1], form.image_size
-    return Converted(source, weights, form.norm_eps, form.gelu, (size[0] // side, size[1] // side) if size else None,
+    grid = stated_grid(form.image_size, weights["patch_embedding.project.weight"].shape[-1],
+                       weights["patch_embedding.positions"].shape[1], source)
+    return Converted(source, weights, form.norm_eps, form.gelu, grid,
                      heads or form.num_heads, left_out, form.pool, layout, plain.family,
                      plain.resizing or RESIZING.get(source, source), (*notes, *plain.notes, *more, *others))
 
@@ -133,16 +137,14 @@ def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, int | None, Plain, 
     """(the layout, heads if known, a plain ViT's tensors under one spelling of its library's names, notes)."""
     tensors, clip, notes = clip_as_timm(tensors)
     moco = any("momentum_encoder." in name for name in tensors)
-    try:
-        source, tensors, more = find_network(tensors)
-    except UserError:
-        refuse_unsupported(tensors)
-        raise
-    refuse_unsupported(tensors)
+    source, tensors, more = _network(tensors)
+    refuse_packed_gate(tensors)
     if source == "jax":
         tensors, heads, others = to_torch_layout(tensors)             # under our own names
         return source, heads, to_plain("ours", tensors), [*more, *others]
-    tensors, notes = renamed(source, tensors, SPELLINGS.get(source, [])), [*notes, *more]
+    deep = any(re.match(r"heads\.[1-9]", name) for name in tensors)           # net.heads = nn.Sequential(…) of layers
+    spellings = [one for one in SPELLINGS.get(source, []) if one != ONE_HEAD or not deep]
+    tensors, notes = renamed(source, tensors, spellings), [*notes, *more]
     if source == "huggingface":
         tensors = _fused(tensors)
         if POOLER & tensors.keys():
@@ -153,6 +155,17 @@ def _plain_network(tensors: dict[str, Tensor]) -> tuple[str, int | None, Plain, 
         return clip or source, None, plain, notes
     small = len(plain.tensors.get("cls_token", torch.empty(0)).flatten()) == SMALL_MOCO[0]
     return source, SMALL_MOCO[1] if small else None, replace(plain, family="MoCo v3"), notes
+
+
+def _network(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor], list[str]]:
+    """`find_network`; UserError, with the network's name, for one that is near a ViT and none."""
+    try:
+        source, tensors, notes = find_network(tensors)
+    except UserError:
+        refuse_unsupported(tensors)
+        raise
+    refuse_unsupported(tensors)
+    return source, tensors, notes
 
 
 def _without_hidden_head(source: str, names: dict[str, str], tensors: dict[str, Tensor]

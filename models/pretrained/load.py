@@ -13,7 +13,7 @@ from models.hybrid import HybridViT
 from models.pretrained.config_files import settings_beside
 from models.pretrained.key_maps import BLOCK, OURS, PRE_NORM, TOP, Converted, convert, recognise
 from models.pretrained.places.folders import read_files, weights_in
-from models.pretrained.position_embeddings import resize_positions
+from models.pretrained.position_embeddings import resize_positions, with_class_row
 from models.pretrained.weight_files import Weights
 from models.vit import ViT
 
@@ -108,7 +108,9 @@ def adapt(converted: Converted, config: ViTConfig,
                         "(in_channels)")
     positions = weights["patch_embedding.positions"]
     same = source == "ours" and positions.shape[1] - 1 == config.num_patches
-    grid = converted.grid or (config.grid if same else infer_grid(positions.shape[1] - 1, config.grid))
+    positions, grid = with_class_row(positions, converted.grid or (config.grid if same else None), config.grid,
+                                     alone=converted.family == "DeiT III")
+    weights["patch_embedding.positions"] = positions
     if grid != config.grid:
         weights["patch_embedding.positions"] = resize_positions(positions, grid, config.grid, converted.resizing)
         notes.append(f"positions interpolated from a grid of {grid[0]}x{grid[1]} to {config.grid[0]}x{config.grid[1]}, "
@@ -125,16 +127,6 @@ def sizes(config: ViTConfig) -> dict[str, int]:
     """What weights of one network share with a model for any images, by its name in messages."""
     return {"layers": config.num_layers, "width": config.embedding_dim, "pixels a patch": config.patch_size,
             "MLP width": config.mlp_size, "heads": config.num_heads}
-
-
-def infer_grid(count: int, wanted: tuple[int, int]) -> tuple[int, int]:
-    """The grid of `count` positions: a square, or else the wanted one if its size matches; UserError otherwise."""
-    side = round(count**0.5)
-    if side**2 == count:
-        return side, side
-    if wanted[0] * wanted[1] == count:
-        return wanted
-    raise UserError(f"the number of positions, {count}, is not a square number, and the grid is not given")
 
 
 def set_eps_and_gelu(model: nn.Module, norm_eps: float, gelu: str) -> None:

@@ -82,7 +82,8 @@ def _chosen(found: list[tuple[str, str]]) -> tuple[str, str]:
 def _outside(prefix: str, outside: dict[str, Tensor]) -> str:
     modules = sorted({name.split(".")[0] for name in outside})
     some = ", ".join(modules[:4]) + (", …" if modules[4:] else "")
-    return f"{len(outside)} tensors outside of {prefix.removesuffix('.')} are left out: {some}"
+    count = f"{len(outside)} tensors" if len(outside) > 1 else "1 tensor"
+    return f"{count} outside of {prefix.removesuffix('.')} {'are' if len(outside) > 1 else 'is'} left out: {some}"
 
 
 def other_heads(tensors: dict[str, Tensor], width: int, inside: Iterable[str] = (),

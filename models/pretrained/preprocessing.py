@@ -17,7 +17,7 @@ from pathlib import Path
 from torchvision.models import WeightsEnum, get_model_weights, list_models
 
 from functions.runtime.errors import UserError
-from models.pretrained.config_files import OPEN_CLIP, read_json
+from models.pretrained.config_files import OPEN_CLIP, model_type, pair, read_json
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5,) * 3, (0.5,) * 3)
@@ -84,7 +84,8 @@ def find_image_settings(model: str, source: str, path: Path, digest: str, where:
         preset_name, size = OF_FAMILY[family]
         assumed = f"{preset_name}'s, as the tensors are those of {family}; override with --mean and --std"
         return replace(_from_preset(preset_name, assumed), size=size)
-    if source in ("timm", "huggingface") and (name := re.search(IMAGENET_NAMES, f"{path.name} {where}".lower())):
+    hints = f"{path.name} {where} {model_type(path)}".lower() if source in ("timm", "huggingface") else ""
+    if name := re.search(IMAGENET_NAMES, hints):
         return _from_preset("ImageNet", f'ImageNet\'s, by the name "{name[0]}"; override with --mean and --std')
     if source == "torchvision":
         sizes = {tuple(w.transforms().crop_size * 2)[:2]: w for w in reversed(torchvision_weights(model))}
@@ -169,6 +170,12 @@ def _from_processor(found: dict, file: Path) -> ImageSettings:
     """Hugging Face's image processor."""
     mean, std = ([0.0], [1.0]) if found.get("do_normalize") is False else (
         _values(found, key, name, str(file)) for key, name in (("image_mean", "mean"), ("image_std", "std")))
+    factor = 1.0 if found.get("do_rescale") is False else found.get("rescale_factor")
+    factor = 1 / 255 if factor is None else factor
+    if type(factor) not in (int, float) or not 0 < factor <= MAX_VALUE:
+        raise UserError(f"{file}: rescale_factor is {str(factor)[:40]}, not a number above 0")
+    white = round(255 * factor, 6)                             # what is made of pixels of 255, which are 1 here
+    mean, std = ([value / white for value in values] for values in (mean, std))
     resample = found.get("resample", 2)
     if type(resample) is not int or resample not in PIL:
         raise UserError(f"{file}: resample is {str(resample)[:40]}: images are resized by 2 (bilinear) or 3 (bicubic)")
@@ -180,24 +187,24 @@ def _from_processor(found: dict, file: Path) -> ImageSettings:
         raise UserError(f"{file}: crop_size {crop} is {share:.2g} of size {size}, less than {MIN_SHARE}")
     frame = {"mode": "crop" if cropped or shortest else "stretch", "share": share, "interpolation": PIL[resample]}
     return ImageSettings(frame, mean, std, f"{file.name} beside the file",
-                         size=_pair(found.get("crop_size" if cropped else "size")))
+                         size=pair(found.get("crop_size" if cropped else "size")))
 
 
 def _from_timm(found: dict, file: Path) -> ImageSettings:
     """timm's configuration of pretrained weights."""
     mean, std = (_values(found, name, name, str(file)) for name in ("mean", "std"))
-    share, interpolation = found.get("crop_pct", 0.9), found.get("interpolation", "bicubic")
+    share, interpolation, crop = (default if found.get(key) is None else found[key] for key, default in (
+        ("crop_pct", 224 / 256), ("interpolation", "bicubic"), ("crop_mode", "center")))      # timm/data/config.py
     if type(share) not in (int, float) or not MIN_SHARE <= share <= 1:
         raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {MIN_SHARE} to 1")
     if interpolation not in PIL.values():
         raise UserError(f"{file}: interpolation is {str(interpolation)[:40]}: images are resized bilinear or bicubic")
-    crop = found.get("crop_mode", "center")
     if crop != "center" and not (crop == "squash" and share == 1):
         raise UserError(f"{file}: crop_mode is {str(crop)[:40]!r}, with crop_pct {share:g}: only center, and squash "
                         "with crop_pct 1, are supported")
     return ImageSettings({"mode": "stretch" if crop == "squash" else "crop", "share": float(share),
                           "interpolation": interpolation}, mean, std, f"{file.name} beside the file",
-                         size=_pair(found.get("input_size")))
+                         size=pair(found.get("input_size")))
 
 
 def _side(found: dict, key: str, file: Path) -> int | None:
@@ -208,19 +215,6 @@ def _side(found: dict, key: str, file: Path) -> int | None:
     if value is not None and (type(value) is not int or not 0 < value < 2**16):
         raise UserError(f"{file}: {key} is {str(found[key])[:60]}, no size in pixels")
     return value
-
-
-def _pair(value: object) -> tuple[int, int] | None:
-    """(height, width) out of a number, {"height": …, "width": …} or [channels, height, width]; None for others."""
-    sides = [value, value]
-    if isinstance(value, dict):
-        sides = [value.get("height"), value.get("width")]
-    elif isinstance(value, (list, tuple)):
-        sides = list(value[-2:])
-    height, width = sides if len(sides) == 2 else (None, None)
-    if type(height) is not int or type(width) is not int or not (0 < height < 2**16 and 0 < width < 2**16):
-        return None
-    return height, width
 
 
 def _values(found: dict, key: str, name: str, where: str) -> list[float]:

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from benchmarks.transfer.cohort import Cohort, Results
-from benchmarks.transfer.command import each_fold, head_fold
+from benchmarks.transfer import attention_head
+from benchmarks.transfer.attention_head import GatedAttention, in_order
+from benchmarks.transfer.cohort import Cohort, Results, check_inputs
+from benchmarks.transfer.command import each_fold, head_fold, main, weight_files
 from benchmarks.transfer.features import token_statistics
 from benchmarks.transfer.heads import HEADS, in_slabs
 from benchmarks.transfer.table import write_table
@@ -31,7 +35,9 @@ def features(cohort, signal=1.0):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort):
+def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort, monkeypatch):
+    monkeypatch.setattr(attention_head, "STEPS", 150)
+    monkeypatch.setattr(attention_head, "SEEDS", 1)
     x, tested = features(cohort, 2.0), cohort.folds[0] == 1
     found = HEADS[name](x, cohort)(tested, 0)
     _, labels, ids = cohort.patients(x)
@@ -46,6 +52,23 @@ def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort):
 def test_slabs_are_stacks_of_neighbouring_slices_of_each_patient(cohort):
     z = np.tile(np.arange(8.0), 20)[:, None]
     assert in_slabs(z, cohort).tolist() == [[0.5, 2.5, 4.5, 6.5]] * 20
+
+
+def test_attention_reads_slices_from_low_to_high_and_all_of_them(cohort):
+    z = np.random.default_rng(0).permutation(160)
+    shuffled = cohort._replace(table=cohort.table.iloc[z].reset_index(drop=True), labels=cohort.labels[z])
+    position = shuffled.table["path"].str[-5].astype(float).to_numpy()[:, None]
+    assert in_order(position, shuffled)[:, :, 0].tolist() == [list(range(8))] * 20
+    torch.manual_seed(0)
+    model = GatedAttention(8, 5, 2).eval()
+    x = torch.randn(3, 8, 5)
+    with torch.no_grad():
+        first = model(x)
+        assert model(x[:, torch.randperm(8)]) == pytest.approx(first, abs=1e-5), "positions are zero before training"
+        model.positions[2] = 1.0
+        assert (model(x) - first).abs().min() > 1e-4
+        model.w.weight.fill_(0)
+        assert model(x) == pytest.approx(model.classifier((x + model.positions).mean(dim=1)), abs=1e-5)
 
 
 def test_the_last_class_token_is_that_of_equation_4():
@@ -74,7 +97,7 @@ def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patien
         each_fold(cohort, Results(tmp_path, name, cohort), predict)
     each_fold(cohort, Results(tmp_path, "other", cohort), predict)
     assert calls == [(repeat, fold) for repeat in (0, 1) for fold in range(4)] * 2
-    assert Results(tmp_path, "other", cohort).complete().shape == (2, 20, 2)
+    assert Results(tmp_path, "other", cohort).complete().probabilities.shape == (2, 20, 2)
     [row] = [line for line in write_table(tmp_path, cohort).splitlines() if line.startswith("| other")]
     assert "+0.000" in row
     fewer = cohort._replace(folds=cohort.folds[:1])                # more repeats are on disk than are asked for
@@ -83,10 +106,43 @@ def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patien
 
 def test_an_incomplete_repeat_is_not_scored_and_other_data_are_refused(cohort, tmp_path):
     results = Results(tmp_path, "part", cohort)
-    results.add(0, 0, np.array(["sub-00"]), np.array([[0.5, 0.5]]), 1.0)
-    assert len(Results(tmp_path, "part", cohort).complete()) == 0
-    assert results.finished(0, 0)
-    assert not results.finished(0, 1)
+    fold = cohort.patient_folds()[0, 0]
+    results.add(0, fold, np.array(["sub-00"]), np.array([[0.5, 0.5]]), 1.0)
+    assert len(Results(tmp_path, "part", cohort).complete().folds) == 0
+    assert results.finished(0, fold)
+    assert not results.finished(0, fold + 1)
     results.add(0, 1, np.array(["stranger"]), np.array([[0.5, 0.5]]), 1.0)
     with pytest.raises(UserError, match="is of other data"):
         Results(tmp_path, "part", cohort)
+
+
+def test_results_of_other_folds_are_refused(cohort, tmp_path):
+    """Predictions of a network that was trained on the patients would count as tests."""
+    results = Results(tmp_path, "row", cohort)
+    results.add(0, (cohort.patient_folds()[0, 0] + 1) % 4, np.array(["sub-00"]), np.array([[0.5, 0.5]]), 1.0)
+    with pytest.raises(UserError, match="row.csv is of other folds .--folds, --seed.: remove it"):
+        Results(tmp_path, "row", cohort)
+
+
+def test_a_folder_keeps_what_its_results_were_computed_from(tmp_path):
+    check_inputs(tmp_path, {"--weights ti": "a"})
+    check_inputs(tmp_path, {"--weights s14": "b"})
+    check_inputs(tmp_path, {"--weights ti": "a", "--weights s14": "b"})
+    with pytest.raises(UserError, match="has results with another value of --weights s14: name another"):
+        check_inputs(tmp_path, {"--weights s14": "c"})
+
+
+def test_a_row_without_its_weights_is_named_before_anything_is_computed(tmp_path):
+    assert weight_files(["ti=a.pth"], ["four_numbers", "ti_native", "ti_random_all"]) == {"ti": Path("a.pth")}
+    with pytest.raises(UserError, match="the row s14_last2 needs --weights s14=FILE, with weights of vit_s_14"):
+        weight_files(["ti=a.pth"], ["ti_224", "s14_last2"])
+    with pytest.raises(UserError, match="--weights ti: expected NAME=FILE"):
+        weight_files(["ti"], ["four_numbers"])
+
+
+@pytest.mark.parametrize("flags", [["--repeats", "0"], ["--epochs", "0"]])
+def test_nothing_to_compute_is_refused(flags, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        main(["four_numbers", "--data", str(tmp_path), *flags])
+    assert stopped.value.code == 2
+    assert "must be at least 1" in capsys.readouterr().err

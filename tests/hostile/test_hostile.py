@@ -45,6 +45,8 @@ SAMPLE = (
     "names and special files --out a.json",
     "s.csv --subjects s_patients.csv",
     "tools.attention runs/done --dpi 999999",
+    "age 61,234",
+    "two sexes",
 )
 
 

@@ -26,7 +26,7 @@ def cases(bench: Bench) -> Iterator[Case]:
     yield from phantoms()
     yield from own_tables(bench)
     yield from exports()
-    for script in ("tools.compare", "tools.results_table", "tools.grouping_table", "tools.export"):
+    for script in ("tools.compare_runs", "tools.results_table", "tools.grouping_table", "tools.export"):
         for given in ([], ["nowhere"], ["/dev/null"], ["."], [""], ["x" * 300], ["--nonsense"], ["nowhere", "x.csv"]):
             yield Case("tools' flags", f"{script} {str(given)[:40]}", script, given, must="refuse",
                        names=("RUN", "DATA", "TABLE", "run folder", "File name too long", "an argument", "error: . ",
@@ -46,7 +46,7 @@ def cases(bench: Bench) -> Iterator[Case]:
                   ["--write", "runs"], ["--write", "R.md"], ["--write", "R.md", "--figure", "R.md"]):
         yield Case("tools' flags", f"results_table {' '.join(given)}", "tools.results_table", ["runs/done", *given],
                    mark, "refuse")
-    for script in ("tools.compare", "tools.results_table"):
+    for script in ("tools.compare_runs", "tools.results_table"):
         yield Case("tools' flags", f"{script} twice a run", script, ["runs/done", "./runs/done"],
                    lambda bench, folder: evaluated(bench, folder) and None, "refuse")
 
@@ -88,7 +88,7 @@ def runs(bench: Bench) -> Iterator[Case]:
     def change(function):
         return lambda bench, folder: function(evaluated(bench, folder)) and None
 
-    both = (("tools.compare", "metrics.json"), ("tools.results_table", "evaluation/metrics.json"))
+    both = (("tools.compare_runs", "metrics.json"), ("tools.results_table", "evaluation/metrics.json"))
     for script, metrics in both:
         yield Case("tools' runs", f"{script}, a whole run", script, ["runs/done"], change(lambda run: 0), "work")
         yield Case("tools' runs", f"{script}, a run that is not finished", script, ["runs/half"],
@@ -108,7 +108,7 @@ def runs(bench: Bench) -> Iterator[Case]:
                        change(lambda run, content=content, metrics=metrics: damaged(run, metrics, content)), "refuse")
     for file in ("split.csv", "results.csv", "predictions.csv"):
         for what, edit in csv_edits():
-            yield Case("tools' runs", f"compare, {file} {what}", "tools.compare", ["runs/done"], change(
+            yield Case("tools' runs", f"compare, {file} {what}", "tools.compare_runs", ["runs/done"], change(
                 lambda run, file=file, edit=edit: (run / file).write_text(edit((run / file).read_text()))))
 
 

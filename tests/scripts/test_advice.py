@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-SCRIPTS = {name: ROOT / f"{name}.py" for name in ("evaluate", "audit", "tools/compare", "tools/results_table", "train",
-                                                 "train_transferlearning")}
+SCRIPTS = {name: ROOT / f"{name}.py" for name in ("evaluate", "audit", "tools/compare_runs", "tools/results_table",
+                                                 "train", "train_transferlearning")}
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,11 @@ def test_every_flag_in_an_error_is_one_that_the_script_has(call_train, call_scri
         (run / "run.json").write_text(json.dumps(record | {"state": "finished"} | changes))
 
     metrics = {"test": {}, "best_epoch": 1, "largest": "AD", "stamps": []}
-    cases = [("evaluate", [paused], None), ("tools/compare", [paused], None), ("tools/results_table", [paused], None),
-             ("evaluate", [paused], finished), ("tools/compare", [paused], None),
+    cases = [("evaluate", [paused], None), ("tools/compare_runs", [paused], None),
+             ("tools/results_table", [paused], None), ("evaluate", [paused], finished),
+             ("tools/compare_runs", [paused], None),
              ("evaluate", [paused], lambda: (run / "metrics.json").write_text(json.dumps(metrics))),
-             ("tools/compare", [paused, paused], None), ("evaluate", [f"{paused}/best.pt"], None),
+             ("tools/compare_runs", [paused, paused], None), ("evaluate", [f"{paused}/best.pt"], None),
              ("evaluate", [paused, "--data", slices], None), ("evaluate", [paused, "--data", "nowhere"], None),
              ("evaluate", [paused, "--data", slices, "--subjects", "no.csv"], None),
              ("evaluate", [paused, "--data", slices, "--subject_pattern", "("], None),

@@ -1,232 +1,154 @@
-import functools
 import json
-import re
 import runpy
 import shutil
+import sys
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+import torch
 
-from functions.runtime.errors import UserError
-from tests.conftest import ROOT
-from tests.functions.reports.test_run_groups import record
-from tools.compare import four_number_scores, four_number_split, table
+from functions.learning_curves.methods import METHODS
+from tests.conftest import leave_blank
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "compare.py"
+SMALL = ("--folds", "2", "--steps", "1", "--image_size", "40x40", "--jobs", "1", "--out", "runs/C")
 
 
 @pytest.fixture
-def call_compare(call_script):
-    path = str(ROOT / "tools" / "compare.py")
-    return functools.partial(call_script, lambda: runpy.run_path(path, run_name="__main__"))
-
-
-def row(out, name):
-    [line] = [line for line in out.splitlines() if line.startswith(f"| {name} |")]
-    return [cell.strip() for cell in line.strip("|").split("|")][1:]
-
-
-def test_runs_stand_beside_guessing_and_four_numbers_on_the_same_people(call_train, call_compare, arguments, tmp_path):
-    for seed in (0, 1):
-        call_train("--epochs", 1, *arguments, "--seed", seed)
-    code, out, err = call_compare("runs/ViTModel", "runs/ViTModel-2")
-    assert (code, err) == (0, "")
-    values = []
-    for name in ("ViTModel", "ViTModel-2"):
-        scored = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())["test"]["patient"]["scores"]
-        values.append(scored["accuracy"]["value"])
-    mean = sum(values) / 2
-    cells = row(out, "ViT accuracy")
-    assert cells[:2] == [f"{value:.3f}" for value in values]
-    assert cells[2].startswith(f"{mean:.3f} ± ")
-    assert row(out, "ViT auroc_disease")[:2] == ["-", "-"], "of four people a class"
-    brightness_tells = row(out, "four numbers accuracy")[:2]
-    assert all(float(value) > 0.5 for value in brightness_tells), "the tiny set's classes differ in brightness"
-    difference = [ours - float(theirs) for ours, theirs in zip(values, brightness_tells, strict=True)]
-    shown = [float(cell) for cell in row(out, "ViT - four numbers accuracy")[:2]]
-    assert shown == pytest.approx(difference, abs=2e-3)
-    assert re.search(r"test patients: \d+, \d+", out)
-
-
-def test_leaky_runs_are_not_compared_per_patient_with_four_numbers(call_train, call_compare, arguments):
-    call_train("--epochs", 1, "--split", "folder", *arguments)
-    code, _, err = call_compare("runs/ViTModel")
-    assert code == 2
-    assert "has the caveats LEAKY SPLIT" in err
-    code, out, _ = call_compare("runs/ViTModel", "--no_four_numbers")
-    assert code == 0
-    assert out.startswith("ViTModel: LEAKY SPLIT")
-    assert "four numbers auroc" not in out
-    assert len(row(out, "ViT slice accuracy")) == 2
-
-
-def test_what_is_no_finished_run_is_refused_in_one_line(call_compare, paused_run):
-    for folder, complaint in (("runs/ViTModel", "is paused"), ("nowhere", "no run.json")):
-        code, _, err = call_compare(folder)
-        assert code == 2
-        assert complaint in err
-        assert err.count("\n") == 1
-
-
-def test_a_damaged_run_is_refused_in_one_line(call_compare, short_run):
-    (short_run / "metrics.json").write_text("{}")
-    code, _, err = call_compare("runs/ViTModel")
-    assert (code, err.count("\n")) == (2, 1)
-    assert 'metrics.json is damaged: "test" is missing' in err
-
-
-def found(value, **more):
-    return {"patients": 8, "scored": frozenset(("AD", "CN")), ("network", "accuracy"): value,
-            ("constant", "accuracy"): 0.5, ("network - four numbers", "accuracy"): value - 0.4} | more
-
-
-def cells(line):
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def test_only_runs_that_differ_in_seed_alone_are_averaged_and_a_resnet_is_no_vit(tmp_path):
-    runs = [tmp_path / name for name in "abcde"]
-    records = [record(0), record(0, model="resnet18"), record(1), record(2), record(1, model="resnet18", lr=1)]
-    head, _, network, constant, difference = table(runs, records, [found(v) for v in (0.5, 0.9, 0.6, 0.7, 0.8)])
-    assert cells(head) == ["score", "a (vit_b_16)", "c (vit_b_16)", "d (vit_b_16)", "mean ± SD of 3 seeds (vit_b_16)",
-                           "b (resnet18)", "e (resnet18)"]
-    assert cells(network) == ["network accuracy", "0.500", "0.600", "0.700", "0.600 ± 0.100", "0.900", "0.800"]
-    assert cells(constant)[0] == "constant accuracy"
-    assert cells(difference)[:2] == ["network - four numbers accuracy", "0.100"]
-    head, _, network, *_ = table(runs[:2], [record(s, model="resnet50") for s in (0, 1)], [found(0.5), found(0.7)])
-    assert cells(head) == ["score", "a", "b", "mean ± SD"]
-    assert cells(network) == ["ResNet accuracy", "0.500", "0.700", "0.600 ± 0.141"]
-
-
-def test_a_mean_over_some_of_the_runs_says_so(tmp_path):
-    rows = [found(0.5), found(float("nan")), found(0.7)]
-    *_, network, _, _ = table([tmp_path / name for name in "abc"], [record(s) for s in (0, 1, 2)], rows)
-    assert cells(network)[1:] == ["0.500", "-", "0.700", "0.600 ± 0.141 (2 of 3)"]
-
-
-def test_runs_that_score_other_classes_have_no_mean_over_classes(tmp_path):
-    rows = [found(0.5, scored=frozenset(of)) | {("network", "balanced_accuracy"): 0.6} for of in (("a", "b"), "abc")]
-    *_, accuracy, _, _, balanced = table([tmp_path / "x", tmp_path / "y"], [record(0), record(1)], rows)
-    assert cells(accuracy)[1:] == ["0.500", "0.500", "0.500 ± 0.000"]
-    assert cells(balanced)[1:] == ["0.600", "0.600", "- (2 or 3 classes)"]
-
-
-def test_which_classes_a_run_scores_is_read_from_its_patients(call_compare, short_run, tmp_path):
-    """The second gets one patient of a class too few: its slices are as many."""
-    shutil.copytree(short_run, tmp_path / "runs/ViTModel-2")
-    for few, run in enumerate(("ViTModel", "ViTModel-2")):
-        file = tmp_path / "runs" / run / "metrics.json"
-        metrics = json.loads(file.read_text())
-        for number, one in enumerate(metrics["test"]["patient"]["classes"]):
-            one["patients"] = 4 if few and number == 0 else 9
-        for unit in ("slice", "patient"):
-            metrics["test"][unit]["scores"]["balanced_accuracy"]["value"] = 0.5
-        file.write_text(json.dumps(metrics))
-    _, out, _ = call_compare("runs/ViTModel", "runs/ViTModel-2", "--no_four_numbers")
-    for name in ("ViT balanced_accuracy", "ViT slice balanced_accuracy"):
-        assert row(out, name)[:3] == ["0.500", "0.500", "- (1 or 2 classes)"]
-    assert out.splitlines()[-1].startswith("- (… classes): no mean over runs")
-
-
-def test_a_run_is_not_counted_twice(call_compare):
-    code, _, err = call_compare("runs/x", "runs/../runs/x")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "is given twice" in err
-
-
-@pytest.mark.parametrize(("content", "complaint"), [
-    ("path,class,subject,split\n", "no rows"), ("path,class\n", "columns: subject"), ("\x80", "no rows|missing"),
-    ("path,class,subject,split\na,AD,,train\nb,CN,P,test\n", "has slices of unknown patients"),
-    ("path,class,subject,split\na,AD,Q,train\nb,XX,P,test\n", 'class "XX" is none of AD, CN'),
-    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,test\n", "fewer than two classes"),
-    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,train\n", "no test slices"),
-    ("path,class,subject,split\na,AD,Q,train\nb,CN,P,val\nc,CN,R,test\n", "3 of 3 slices of .* do not exist"),
-])
-def test_a_split_that_four_numbers_cannot_use_is_one_line(content, complaint, tmp_path):
-    (tmp_path / "split.csv").write_text(content)
-    with pytest.raises(UserError, match=complaint):
-        four_number_split(tmp_path, record() | {"stamps": []})
-
-
-def test_paths_start_where_the_run_was_started(tmp_path, monkeypatch):
-    (tmp_path / "there").mkdir()
-    for name in "abc":
-        (tmp_path / "there" / name).touch()
-    (tmp_path / "split.csv").write_text("path,class,subject,split\na,AD,Q,train\nb,CN,P,val\nc,CN,R,test\n")
+def compare(tmp_path, monkeypatch, capsys):
+    """Runs the tool in this process in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-    split = four_number_split(tmp_path, record(cwd=str(tmp_path / "there")) | {"stamps": []})
-    assert split["path"].tolist() == [str(tmp_path / "there" / name) for name in "abc"]
+    leave_blank(monkeypatch.setattr)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(TOOL), run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code or 0
+        return code, *capsys.readouterr()
+
+    return run
 
 
-def test_every_score_stands_in_its_own_row(call_compare, short_run):
-    """Scores of a run made up so that all differ: value and constant, per patient and per slice."""
-    file = short_run / "metrics.json"
-    metrics, number = json.loads(file.read_text()), 0.1
-    for unit in ("patient", "slice"):
-        for name in ("auroc_disease", "balanced_accuracy", "accuracy"):
-            for what in ("value", "constant"):
-                number += 0.01
-                metrics["test"][unit]["scores"][name] |= {what: number, "low": None, "high": None}
-    file.write_text(json.dumps(metrics))
-    _, out, _ = call_compare("runs/ViTModel", "--no_four_numbers")
-    for name in ("auroc_disease", "balanced_accuracy", "accuracy"):
-        for title, unit, what in (("", "patient", "value"), (" slice", "slice", "value"),
-                                  ("constant", "patient", "constant")):
-            [shown] = [line for line in out.splitlines()
-                       if line.startswith("|") and line.split("|")[1].strip().endswith(f"{title} {name}")
-                       and ("slice" in line) == (title == " slice") and ("constant" in line) == (title == "constant")]
-            assert f"{metrics['test'][unit]['scores'][name][what]:.3f}" in shown
+@pytest.fixture
+def data(slices):
+    return ("--train_dir", slices / "train", "--test_dir", slices / "test")
 
 
-def test_the_four_numbers_learn_from_validation_too_and_keep_each_patients_class(tmp_path):
-    """Of training a person each would teach the opposite; the ids' order is not that of the rows."""
-    rows = []
-    people = [(f"sub-{number:02d}", name, dark, side)
-              for number, (name, dark, side) in enumerate(
-                  [("AD", 30, "train"), ("CN", 120, "train"), *[("AD", 120, "val"), ("CN", 30, "val")] * 9,
-                   *[("AD", 120, "test"), ("CN", 30, "test")] * 5])]
-    generator = np.random.default_rng(0)
-    for subject, name, dark, side in (people[row] for row in generator.permutation(len(people))):
-        for z in range(4):
-            pixels = generator.integers(150, 250, (20, 16), dtype=np.uint8)
-            pixels.flat[:dark] = 40
-            path = tmp_path / f"{subject}_z{z}.png"
-            Image.fromarray(pixels).save(path)
-            rows.append({"path": str(path), "class": name, "subject": subject, "split": side})
-    found = four_number_scores(pd.DataFrame(rows), ["AD", "CN"], 1)
-    assert (found["accuracy"], found["auroc_disease"]) == (1, 1)
+def predictions(folder="runs/C"):
+    """File → its patients and probabilities as text."""
+    return {file.relative_to(folder).as_posix(): pd.read_csv(file, dtype=str).drop(columns=["seconds", "cpu_seconds"])
+            for file in sorted(Path(folder).rglob("predictions/*/*.csv"))}
 
 
-def test_patients_of_too_few_slices_name_the_run_and_what_to_do(call_train, call_compare, arguments):
-    place = arguments.index("--test_dir")
-    call_train("--epochs", 1, *arguments[:place], *arguments[place + 2:])
-    code, _, err = call_compare("runs/ViTModel")
+def test_every_patient_is_tested_once_and_the_same_command_continues_bit_for_bit(compare, data, slices):
+    command = (*data, *SMALL, "--patients", "6,50,all", "--methods",
+               "constant,age_sex,four_numbers,boosting,nearest,vit_probe,vit")
+    code, out, err = compare(*command)
+    assert (code, err) == (0, "")
+    assert "24 patients, 96 slices; 20 fits of 5 methods in runs/C, 1 at a time" in out
+    assert "left out: 50 patients: a fold has no more than that" in out
+    assert "left out: age and sex, logistic regression: no table of patients, --table FILE" in out
+    assert "left out: pretrained ViT, ridge on frozen features: no weights, --weights vit_ti_16=FILE" in out
+    assert "AUROC of ViT from scratch against four numbers" in out
+    found = predictions()
+    assert len(found) == 20
+    everyone = sorted({path.name.split("_")[0] for path in slices.rglob("*.png")})
+    orders = pd.read_csv("runs/C/subsets.csv", dtype={"subject": str})
+    for method in ("constant", "four_numbers", "boosting", "nearest", "vit"):
+        for size in ("6", "all"):
+            parts = [found[f"predictions/{method}/{size}-r1f{fold}.csv"] for fold in (1, 2)]
+            assert sorted(pd.concat(parts)["subject"]) == everyone
+            assert {count for part in parts for count in part["patients"]} == {"6" if size == "6" else "12"}
+            for fold, part in enumerate(parts, start=1):
+                assert not set(part["subject"]) & set(orders[orders["fold"] == fold]["subject"])
+    for file in ("nearest/6-r1f2.csv", "vit/all-r1f1.csv"):
+        (Path("runs/C/predictions") / file).unlink()
+    code, out, _ = compare(*command)
+    assert code == 0
+    assert out.count("images, ") == 2
+    assert all(table.equals(found[name]) for name, table in predictions().items())
+    assert compare(*command, "--report_only")[0] == 0
+    code, _, err = compare(*command, "--steps", "2")
     assert (code, err.count("\n")) == (2, 1)
-    assert "runs/ViTModel: patient " in err
-    assert "has 3 slices, four numbers need at least 4 (--no_four_numbers compares such runs)" in err
-    assert call_compare("runs/ViTModel", "--no_four_numbers")[0] == 0
+    assert "another steps" in err
 
 
-def test_a_patient_of_two_labels_counts_once_for_each(tmp_path):
-    """As in every other score of patients: five come twice, at the second visit of a later stage."""
-    rows = []
-    people = [(f"sub-{number:02d}", name, 30 if name == "CN" else 120, side) for number, (name, side) in enumerate(
-        [("AD", "train"), ("CN", "train")] * 6 + [("CN", "test")] * 10)]
-    people += [(subject, "AD", 120, side) for subject, name, _, side in people if side == "test"][:5]
-    for subject, name, dark, side in people:
-        for z in range(4):
-            pixels = np.full((20, 16), 200, dtype=np.uint8)
-            pixels.flat[:dark] = 40
-            path = tmp_path / f"{subject}_{name}_z{z}.png"
-            Image.fromarray(pixels).save(path)
-            rows.append({"path": str(path), "class": name, "subject": subject, "split": side})
-    found = four_number_scores(pd.DataFrame(rows), ["AD", "CN"], 1)
-    assert (found["accuracy"], found["balanced_accuracy"], found["auroc_disease"]) == (1, 1, 1)
-    few = pd.DataFrame(rows[:-4])
-    assert np.isnan(four_number_scores(few, ["AD", "CN"], 1)["auroc_disease"]), "four patients are diseased at a visit"
-    later = pd.DataFrame([row for row in rows[:-4] if row["split"] == "test" and row["class"] == "AD"])
-    both = pd.concat([few, later.assign(**{"class": "MCI"})])
-    assert np.isnan(four_number_scores(both, ["AD", "MCI", "CN"], 2)["auroc_disease"]), "still four, at two visits each"
-    few = pd.DataFrame(rows[:-1])
-    with pytest.raises(UserError, match="patient sub-16, AD has 3 slices"):
-        four_number_scores(few, ["AD", "CN"], 1)
+def test_all_networks_are_fitted_with_their_weights_and_images(compare, data):
+    from models import build
+    from models.pretrained import to_torchvision
+
+    torch.save(to_torchvision(build("vit_ti_16", image_size=32, num_classes=3)), "ti.pth")
+    code, out, err = compare(*data, *SMALL, "--patients", "6", "--weights", "ti=ti.pth", "--methods",
+                             "vit_probe,vit_head,hybrid,resnet18,vit_tuned,resnet18_tuned")
+    assert (code, err) == (0, "")
+    assert "left out: pretrained ResNet-18, fine-tuned: no weights, --weights resnet18=FILE" in out
+    content = json.loads(Path("runs/C/metrics.json").read_text())
+    images = {point["method"]: point["images_per_fit"] for point in content["points"]}
+    assert images == {"vit_probe": 0, "vit_head": 8 * 24, "hybrid": 48, "resnet18": 24, "vit_tuned": 24}
+    assert {(gap["first"], gap["second"]) for gap in content["differences"]} == {
+        (name, "resnet18") for name in ("vit_probe", "vit_head", "vit_tuned")}
+    assert Path("runs/C/features/vit_ti_16.safetensors").is_file()
+
+
+def test_shares_divide_the_fits_and_the_report_is_that_of_one_process(compare, data, monkeypatch):
+    from tools.comparison import run as module
+
+    command = (*data, *SMALL, "--patients", "6,all", "--methods", "constant,nearest")
+    assert compare(*command)[0] == 0
+    shutil.move("runs", "alone")
+    shares = []
+
+    def run_jobs(jobs, parallel, environments, finished):
+        assert len(environments) == parallel == len(jobs) == 3
+        before = list(sys.argv)
+        for job in jobs:
+            sys.argv[:] = job.arguments
+            runpy.run_path(job.arguments[0], run_name="__main__")
+            shares.append(len(predictions()))
+        sys.argv[:] = before
+
+    monkeypatch.setattr(module, "run_jobs", run_jobs)
+    code, out, _ = compare(*command, "--jobs", "3")
+    assert code == 0
+    assert shares == [3, 6, 8]
+    assert all(table.equals(predictions("alone/C")[name]) for name, table in predictions().items())
+    assert "8 fits of 2 methods in runs/C, 3 at a time" in out
+
+
+def test_the_demo_knows_age_and_sex_and_says_that_it_is_a_phantom(compare, small_demo):
+    code, out, err = compare("--demo", "--folds", "2", "--jobs", "1", "--patients", "6", "--methods",
+                             "age_sex,four_numbers,nearest")
+    assert (code, err) == (0, "")
+    assert "left out: four numbers, logistic regression: a patient has 2 slices, four numbers need 4" in out
+    assert f"| {METHODS['age_sex'].title} | 6 | " in out
+    assert "PHANTOM DEMO" in Path("runs/Comparison/report.html").read_text()
+
+
+def test_age_and_sex_are_those_of_a_clinical_table_and_missing_ones_are_named(compare, data, slices):
+    patients = sorted({path.name.split("_")[0] for path in slices.rglob("*.png")})
+    rows = [f"{subject},{60 + number},{'FM'[number % 2]}" for number, subject in enumerate(patients)]
+    Path("t.csv").write_text("\n".join(["subject,age,sex", *rows]))
+    command = (*data, *SMALL, "--table", "t.csv", "--patients", "all", "--methods", "constant,age_sex")
+    code, out, err = compare(*command)
+    assert (code, err) == (0, "")
+    assert f"| {METHODS['age_sex'].title} | 12 (all) | 1.000" in out, "AD patients are the first, hence younger"
+    Path("t.csv").write_text("\n".join(["subject,age,sex", *rows[:-1]]))
+    code, out, _ = compare(*command, "--out", "runs/D")
+    assert code == 0
+    assert "left out: age and sex, logistic regression: t.csv has no age or no sex for 4 of 96 slices" in out
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (("--methods", "vgg"), 'no method "vgg"'), (("--patients", "3"), "at least 5"), (("--folds", "0"), "at least 1"),
+    (("--image_size", "16x12"), "at least 40"), (("--weights", "ti"), "MODEL=FILE"), (("--patients", "90"), "no fold"),
+    (("--methods", "vit_head"), "no weights"), (("--share", "3/2"), "such as 1/2"),
+    (("--report_only",), "no method is complete"), (("--epochs", "3"), "--epochs"),
+])
+def test_bad_arguments_are_one_line(given, message, compare, data):
+    code, _, err = compare(*data, *SMALL, *given)
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err

@@ -40,7 +40,8 @@ def read(file):
         return list(csv.DictReader(stream))
 
 
-def test_volumes_become_a_data_set_that_the_training_script_takes(volumes, call_prepare, call_train, tmp_path):
+def test_volumes_become_a_data_set_for_training_and_predict_gives_the_same_for_a_volume(
+        volumes, call_prepare, call_train, call_script, tmp_path, monkeypatch):
     out, key = tmp_path / "data", tmp_path / "apart.csv"
     code, printed, error = call_prepare(volumes, "--labels", volumes / "labels.csv", "--out", out, "--key", key, *SMALL)
     assert (code, error) == (0, "")
@@ -60,11 +61,26 @@ def test_volumes_become_a_data_set_that_the_training_script_takes(volumes, call_
     assert "SECRET-42" in key.read_text()
     assert "Doe_Jane/Doe.dcm" in key.read_text()
 
-    code, _, error = call_train("--epochs", 1, "--train_dir", out / "train", "--val_dir", out / "val", "--test_dir",
-                                out / "test", *TINY)
+    code, _, error = call_train("--epochs", 1, "--train_dir", out, *TINY)
     assert code == 0, error
-    split = read(tmp_path / "runs" / "ViTModel" / "split.csv")
+    run = tmp_path / "runs" / "ViTModel"
+    split = read(run / "split.csv")
     assert {(row["subject"], row["split"]) for row in split} == {(row["subject"], row["split"]) for row in rows}
+
+    tested = {row["path"]: row for row in rows if row["split"] == "test"}
+    source = next(row["source"] for row in tested.values() if "bids" in row["source"])
+    theirs = [row for row in read(run / "predictions.csv")
+              if tested[f"test/{row['path'].rpartition('/test/')[2]}"]["source"] == source]
+    monkeypatch.setattr("data_setup.resources.available_cores", lambda: 1)
+    import predict
+    code, _, error = call_script(predict.main, run, volumes / source, "--out", "new.csv")
+    assert code == 0, error
+    assert [float(row["AD"]) for row in read(tmp_path / "new.csv")] == pytest.approx(
+        [float(row["AD"]) for row in theirs], abs=1e-5)
+    [volume] = read(tmp_path / "new_volumes.csv")
+    first = next(row for row in tested.values() if row["source"] == source)
+    same = ("axes", "affine", "sha256", "window_high", "voxel_mm", "pixel_mm", "notes")
+    assert [volume[name] for name in same] == [first[name] for name in same]
 
     code, printed, _ = call_prepare(volumes, "--labels", volumes / "labels.csv", "--out", out, "--key", key, *SMALL)
     assert code == 0
@@ -85,10 +101,10 @@ def test_several_series_of_a_session_are_listed_and_asked_for(call_prepare, tmp_
     save_dicom(tmp_path / "in", datasets(head(1), description="T1 SPACE", StudyInstanceUID="1.2"), "b{}")
     (tmp_path / "in" / "labels.csv").write_text("subject,class\nSECRET-42,AD\n")
     given = (tmp_path / "in", "--labels", tmp_path / "in" / "labels.csv", "--out", tmp_path / "out", *SMALL)
-    code, printed, error = call_prepare(*given)
-    assert code == 2
-    assert "  T1 MPRAGE (30 files)\n  T1 SPACE (30 files)" in printed
-    assert "choose with --series TEXT" in error
+    code, _, error = call_prepare(*given)
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.endswith("choose with --series TEXT, a part of the description or of the path, among: T1 MPRAGE (30 "
+                          "files); T1 SPACE (30 files)\n")
     assert call_prepare(*given, "--series", "space")[0] == 0
     [left_out] = read(tmp_path / "out" / "left_out.csv")
     assert left_out["reason"] == "no 'space' in its path or description"

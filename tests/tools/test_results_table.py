@@ -1,10 +1,10 @@
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from functions.evaluation.evaluation import ClassScores, Evaluation, Metrics, Score, UnitScores, metrics_content
+from functions.evaluation.evaluation import ClassScores, Evaluation, Metrics, Score, UnitScores
 from functions.reports.markdown_text import write_between
 from functions.reports.run_groups import group_runs
 from functions.runtime.atomic_files import write_json
@@ -111,7 +111,7 @@ def test_a_run_that_was_not_evaluated_is_refused(drawn, call_script, tmp_path):
     code, _, err = call_script(main, "runs/x")
     assert (code, err.count("\n")) == (2, 1)
     assert "older version: python evaluate.py runs/x" in err
-    write_json(folder / "evaluation/metrics.json", metrics_content(made["metrics"]))
+    write_json(folder / "evaluation/metrics.json", asdict(made["metrics"]))
     (tmp_path / "R.md").write_text(f"{BEGIN}{END}")
     code, out, _ = call_script(main, "runs/x", "--figure", tmp_path / "f.png", "--write", "R.md")
     assert code == 0
@@ -150,7 +150,7 @@ def test_a_damaged_evaluation_is_one_line_with_file_and_key(call_script, tmp_pat
     (folder / "evaluation").mkdir(parents=True)
     made = run(0.6)
     (folder / "run.json").write_text(json.dumps({k: v for k, v in made.items() if k != "metrics"}))
-    write_json(folder / "evaluation/metrics.json", metrics_content(made["metrics"]) | {key: value})
+    write_json(folder / "evaluation/metrics.json", asdict(made["metrics"]) | {key: value})
     code, _, err = call_script(main, "runs/x")
     assert (code, err.count("\n")) == (2, 1)
     assert f'evaluation/metrics.json is damaged: "{key}' in err
@@ -180,7 +180,7 @@ def test_an_evaluation_of_other_slices_or_of_another_run_is_refused(changes, com
     (folder / "evaluation").mkdir(parents=True)
     record = {key: value for key, value in made.items() if key != "metrics"} | {"run_id": "a1"}
     (folder / "run.json").write_text(json.dumps(record))
-    write_json(folder / "evaluation/metrics.json", metrics_content(replace(made["metrics"], **changes)))
+    write_json(folder / "evaluation/metrics.json", asdict(replace(made["metrics"], **changes)))
     if complaint:
         with pytest.raises(UserError, match=complaint):
             read(folder)

@@ -21,7 +21,8 @@ def clinical(test: Predictions, val: Predictions | None, prevalence: float | Non
     """
     healthy = healthy_stage(test.class_names)
     if healthy is None:
-        return Clinical(notes=[f"{NOTHING}: no class is known to be healthy by its name"])
+        return Clinical(notes=[f"{NOTHING}: no class is known to be healthy by its name (such as normal, healthy, "
+                               "control or no stenosis)"])
     if not test.patients_known:
         return Clinical(notes=[f"{NOTHING}: the patients are unknown"])
     p, labels, ids = test.rows("patient")

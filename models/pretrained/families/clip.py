@@ -24,7 +24,8 @@ LAYOUTS = {
     "open_clip": ("class_embedding", "ln_pre.weight", [
         (r"^class_embedding$", "cls_token"), (r"^positional_embedding$", "pos_embed"),
         (r"^conv1\.", "patch_embed.proj."), (r"^ln_pre\.", "norm_pre."), (r"^ln_post\.", "norm."),
-        (r"^transformer\.resblocks\.", "blocks."), (r"\.ln_([12])\.", r".norm\1."), (r"\.attn\.in_proj_", ".attn.qkv."),
+        (r"^transformer\.resblocks\.", "blocks."), (r"\.ln_([12])\.", r".norm\1."), (r"\.ls_([12])\.", r".ls\1."),
+        (r"\.attn\.in_proj_", ".attn.qkv."),
         (r"\.attn\.out_proj\.", ".attn.proj."), (r"\.mlp\.c_fc\.", ".mlp.fc1."), (r"\.mlp\.c_proj\.", ".mlp.fc2.")]),
 }
 BESIDE = {"embeddings.position_ids", "proj"}       # in the tower: a buffer of transformers 4, open_clip's projection

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.pretrained.families.layer_scale import fold_layer_scale
+from models.pretrained.position_embeddings import is_square
 
 # What only pre-training needs: (pattern of names, what it is).
 DECODER, MASK = "the decoder of a masked autoencoder", "the mask token"
@@ -27,9 +28,8 @@ class Plain:
 def to_plain(source: str, tensors: dict[str, Tensor], clip: str = "") -> Plain:
     """LayerScale folded, decoder and mask token left out, the norm after the pooling named as the last norm.
 
-    Positions of the patches alone, as DeiT III has them, get a row of zeros for the class token, and CLIP's patch
-    embedding a bias of zeros. `clip` is the layout that
-    the names had (families/clip.py). UserError as of `fold_layer_scale`.
+    CLIP's patch embedding, and q, k and v of a network that has no bias there, get biases of zeros. `clip` is the
+    layout that the names had (families/clip.py). UserError as of `fold_layer_scale`.
     """
     notes, gone_parts = [], set()
     for pattern, what in LEFT_OUT if source in ("timm", "huggingface") else ():
@@ -40,6 +40,9 @@ def to_plain(source: str, tensors: dict[str, Tensor], clip: str = "") -> Plain:
     tensors, folded = fold_layer_scale(source, tensors)
     if folded:
         notes.append(f"LayerScale is folded into {folded} dense layers")
+    if source in ("timm", "huggingface") and (biases := _absent_biases(tensors)):
+        tensors = tensors | biases
+        notes.append("q, k and v have no bias in the source: it is 0")
     pool = "cls"
     if source == "timm" and "fc_norm.weight" in tensors and "norm.weight" not in tensors:
         pool = "mean_then_norm"
@@ -51,7 +54,6 @@ def to_plain(source: str, tensors: dict[str, Tensor], clip: str = "") -> Plain:
             tensors = tensors | {"patch_embed.proj.bias": torch.zeros(len(kernel))}
     positions = tensors.get("pos_embed")
     if folded and positions is not None and positions.ndim == 3 and is_square(positions.shape[1]):
-        tensors = tensors | {"pos_embed": torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)}
         family = "DeiT III"
     elif folded and (source == "huggingface" or kernel is not None and kernel.shape[-1:] == (14,)):
         family = "DINOv2"
@@ -59,6 +61,9 @@ def to_plain(source: str, tensors: dict[str, Tensor], clip: str = "") -> Plain:
     return Plain(tensors, family, pool, resizing, tuple(notes))
 
 
-def is_square(count: int) -> bool:
-    """Whether a number is a square, as that of the patches of a square image is."""
-    return round(count**0.5) ** 2 == count
+def _absent_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Zeros (3D,) for the biases of q, k and v, if no block has one."""
+    weights = [name for name in tensors if re.search(r"\.(attn|attention)\.qkv\.weight$", name)]
+    biases = {name.removesuffix("weight") + "bias": tensors[name] for name in weights}
+    return {} if biases.keys() & tensors.keys() else {name: torch.zeros(weight.shape[:1])
+                                                      for name, weight in biases.items()}

@@ -13,9 +13,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def settings(slices):
     return Namespace(train_dir=slices / "train", test_dir=slices / "test", val_dir=None, demo=False, batch_size=5,
-                     image_size=(16, 12), in_channels=1, subjects=None, subject_pattern=None, seed=1, augment=False,
-                     mixup=0.0, cutmix=0.0,
-                     num_workers=0, num_classes=None)
+                     image_size=(16, 12), in_channels=1, subjects=None, table=None, subject_pattern=None, seed=1,
+                     augment=False, mixup=0.0, cutmix=0.0, num_workers=0, num_classes=None)
 
 
 def test_the_named_folders_are_read(settings):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from data_setup.volumes.dicom_headers import Series
 from data_setup.volumes.discover import Source
+from data_setup.volumes.formats.dicom_headers import Series
 from data_setup.volumes.new_ids import NewIds, check_labels, label, place
 from functions.runtime.csv_files import to_csv
 from functions.runtime.errors import UserError

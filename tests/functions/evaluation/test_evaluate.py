@@ -21,6 +21,11 @@ from functions.evaluation.scores import points, score_intervals
 from tests.functions.evaluation.cohorts import ORDER, cohort, people_of
 
 
+def verdict_of(p, y, who, names):
+    predictions = Predictions(list(map(str, range(len(y)))), list(map(str, who)), y, p, list(names))
+    return evaluate(predictions, names[0], None, permutations=50).patient.scores["auroc_disease"].verdict
+
+
 @pytest.mark.parametrize(("signal", "verdict"), [(0.0, "not shown to be better"), (1.2, "better"),
                                                  (6.0, "too good: check the split")])
 def test_the_verdict_follows_how_much_a_network_knows(signal, verdict):
@@ -31,6 +36,9 @@ def test_the_verdict_follows_how_much_a_network_knows(signal, verdict):
     assert found["auroc_disease"]["null"] == pytest.approx(0.5, abs=0.03)
     assert found["balanced_accuracy"]["null"] == pytest.approx(1 / 3, abs=0.03)
     assert [name for name, score in found.items() if "verdict" in score or "p" in score] == ["auroc_disease"]
+    if signal > 1.2:
+        named = [verdict_of(p, y, who, names) for names in (("mild", "cn", "ad"), ("mild", "normal", "severe"))]
+        assert named == ["too good: check the split", "better"], "no AUROC of another disease is known to be too good"
     found = evaluate_patients(p, y, who, ORDER, largest=0, healthy=None, resamples=50)
     assert [name for name, score in found.items() if "verdict" in score] == ["auroc"]
 
@@ -98,6 +106,12 @@ def test_classes_of_few_people_get_counts_and_no_scores():
     assert share.value == pytest.approx((p.argmax(1)[y == 0] == 0).mean())
     assert (share.low, share.high) == pytest.approx(tuple(wilson((p.argmax(1)[y == 0] == 0).sum(),
                                                                        (y == 0).sum())))
+    called = p.argmax(1) == 1
+    assert rows[1].precision.value == pytest.approx((y[called] == 1).mean())
+    assert np.isnan(rows[1].precision.low), "no interval with known coverage"
+    assert rows[2].precision is None
+    never = by_class(np.eye(3)[np.zeros(len(y), int)], y, who, ["a", "b", "c"])
+    assert np.isnan(never[1].precision.value), "never predicted"
     assert rows[1].specificity.value == pytest.approx((p.argmax(1)[y != 1] != 1).mean())
     assert rows[0].auroc.value == pytest.approx(roc_auc_score(y == 0, p[:, 0]))
     two = y != 1

@@ -1,12 +1,12 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from functions.evaluation.clinical.clinical import clinical
 from functions.evaluation.evaluate import evaluate
-from functions.evaluation.evaluation import Metrics, Score, _check_score, metrics_content, read_metrics
+from functions.evaluation.evaluation import Metrics, Score, _check_score, read_metrics
 from functions.evaluation.predictions import Predictions
 from functions.runtime.atomic_files import write_json
 from functions.runtime.errors import UserError
@@ -54,12 +54,12 @@ def test_what_an_evaluation_writes_is_read_as_it_was(tmp_path):
     test = replace(test, clinical=clinical(predictions, predictions, 0.1), rival="four_numbers")
     assert test.clinical.operating_point
     metrics = Metrics(test, ["LEAKY SPLIT"], best_epoch=3, probe=replace(test, calibration=None), checkpoint="best.pt")
-    write_json(tmp_path / "metrics.json", metrics_content(metrics) | {"command": "evaluate.py"})
-    np.testing.assert_equal(metrics_content(read_metrics(tmp_path / "metrics.json")), metrics_content(metrics))
+    write_json(tmp_path / "metrics.json", asdict(metrics) | {"command": "evaluate.py"})
+    np.testing.assert_equal(asdict(read_metrics(tmp_path / "metrics.json")), asdict(metrics))
     unknown = evaluate(replace(predictions, given_subjects=[None] * len(y)), "Mild", None)
-    write_json(tmp_path / "metrics.json", metrics_content(Metrics(unknown, [])))
-    np.testing.assert_equal(metrics_content(read_metrics(tmp_path / "metrics.json")),
-                            metrics_content(Metrics(unknown, [])))
+    write_json(tmp_path / "metrics.json", asdict(Metrics(unknown, [])))
+    np.testing.assert_equal(asdict(read_metrics(tmp_path / "metrics.json")),
+                            asdict(Metrics(unknown, [])))
 
 
 @pytest.mark.parametrize(("key", "value"), [

@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from functions.evaluation.stages import healthy_stage, order_hint, stage_order
+from functions.evaluation.stages import are_of_dementia, healthy_stage, order_hint, stage_order
 
 
 @pytest.mark.parametrize("names", [        # from healthy to ill
@@ -16,7 +16,8 @@ from functions.evaluation.stages import healthy_stage, order_hint, stage_order
     ["CN", "CI", "AD"], ["HC", "sMCI", "pMCI", "AD"], ["Normal", "Mild Cognitive Impairment", "Alzheimer's Disease"],
     ["Cognitively Normal", "Early MCI", "Late MCI", "Alzheimer’s Disease"], ["Nondemented", "Converted", "Demented"],
     ["Control", "Alzheimer"], ["Non_Demented", "Mild_Demented"], ["CDR 0", "CDR 0.5", "CDR 1", "CDR 2"],
-    ["0", "0.5", "1"], ["cdr_0", "cdr_0_5", "cdr_3"],
+    ["0", "0.5", "1"], ["cdr_0", "cdr_0_5", "cdr_3"], ["normal", "abnormal"], ["Healthy", "Diseased"],
+    ["controls", "patients"], ["No_Stenosis", "stenosis"], ["without stenosis", "mild stenosis", "severe stenosis"],
 ])
 def test_the_stages_of_the_usual_sets_are_ordered_from_healthy_to_ill(names):
     by_name = sorted(names)
@@ -25,11 +26,21 @@ def test_the_stages_of_the_usual_sets_are_ordered_from_healthy_to_ill(names):
 
 
 @pytest.mark.parametrize("names", [["left", "right"], ["0", "1", "2", "3"], ["AD", "CN", "FTD"],
-                                   ["AD", "Alzheimer", "CN"], ["Mild", "Mild Dementia", "CN"], ["a", "AD"]])
+                                   ["AD", "Alzheimer", "CN"], ["Mild", "Mild Dementia", "CN"], ["a", "AD"],
+                                   ["non small cell", "small cell"], ["0", "1"], ["node", "nose"],
+                                   ["negative", "positive"]])
 def test_no_order_is_guessed_and_a_hint_says_how_to_give_one(names):
     assert stage_order(names) is None
     assert f"--order '{','.join(names)}'" in order_hint(names)
     assert "'a,\"b,c\"'" in order_hint(["a", "b,c"])
+
+
+def test_dementia_is_known_by_names_that_no_other_disease_has():
+    for names in (["NonDemented", "mild"], ["CN", "AD"], ["normal", "MCI"], ["CDR 0", "CDR 1"], ["0", "0.5"]):
+        assert are_of_dementia(names), names
+    for names in (["normal", "abnormal"], ["normal", "mild", "very mild", "moderate", "severe"], ["0", "1", "2"],
+                  ["no stenosis", "stenosis"], ["control", "patient"]):
+        assert not are_of_dementia(names), names
 
 
 def test_an_order_can_be_given_and_must_be_whole():

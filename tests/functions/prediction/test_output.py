@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from functions.prediction.output import CsvOutput, JsonOutput, TableOutput, check_files, report
-from functions.prediction.rows import ImageRow, PatientMeans
+from functions.prediction.rows import GroupMeans, ImageRow
 from functions.runtime.csv_files import unescape
 from functions.runtime.errors import UserError
 
@@ -17,18 +17,18 @@ ROWS = [ImageRow("=a,\n.png", "s1", np.array([0.25, 0.75]), "no", "colour", 1.5)
 
 
 def written(output_type, *arguments):
-    stream, means = io.StringIO(), PatientMeans()
+    stream, means = io.StringIO(), GroupMeans("subject")
     output = output_type(stream, *arguments)
     for row in ROWS:
         output.image(row.entries(CLASSES))
         means.add(row)
-    output.patients(means.entries(CLASSES))
+    output.patients(means.entries(CLASSES), [])
     return stream.getvalue()
 
 
 def test_csv_is_read_back_and_safe_for_spreadsheets():
     patients = io.StringIO()
-    rows = list(csv.reader(io.StringIO(written(CsvOutput, patients))))
+    rows = list(csv.reader(io.StringIO(written(CsvOutput, (patients, io.StringIO())))))
     assert [len(row) for row in rows] == [10] * 4
     assert rows[0][:5] == ["path", "subject", "prediction", "AD", "'=CN"]
     assert rows[1][0] == "'=a,\n.png"

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from functions.prediction.reference import Reference
-from functions.prediction.rows import Found, ImageRow, PatientMeans, image_rows, outside_training
+from functions.prediction.rows import Found, GroupMeans, ImageRow, image_rows, outside_training
 
 CLASSES = ["AD", "CN"]
 
@@ -49,7 +49,7 @@ def test_a_class_named_as_a_column_keeps_both():
 
 
 def test_the_mean_over_a_patients_images():
-    means = PatientMeans()
+    means = GroupMeans("subject")
     for subject, p, seen, outside in (("s2", 0.2, "no", "no"), ("s1", 0.5, "no", ""), ("s2", 0.6, "pixels", "no"),
                                       (None, 0.9, "no", "no")):
         means.add(ImageRow("x", subject, np.array([p, 1 - p]), seen, outside))

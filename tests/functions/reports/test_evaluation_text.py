@@ -69,8 +69,22 @@ def test_the_summary_has_the_scores_of_patients_and_slices_beside_the_constant_p
     patient, slices = (evaluation.units[unit].scores["balanced_accuracy"] for unit in ("patient", "slice"))
     assert re.split(r" {2,}", lines[3]) == [
         "balanced accuracy", with_interval(patient), "0.333", f"{slices.value:.3f}", "0.333"]
-    assert len(lines) == 7
-    assert re.search(r"test patients: NonDemented \d+, VeryMildDemented \d+, MildDemented \d+; \[95 %", lines[6])
+    assert re.split(r" {2,}", lines[6].strip()) == ["class, per patient", "sensitivity (recall)", "precision (PPV)"]
+    rows = {row.name: row for row in evaluation.patient.classes}
+    for name, line in zip(("NonDemented", "VeryMildDemented", "MildDemented"), lines[7:10], strict=True):
+        assert re.split(r" {2,}", line) == [name, with_interval(rows[name].sensitivity),
+                                            f"{rows[name].precision.value:.3f}"]
+    assert len(lines) == 11
+    assert re.search(r"test patients: NonDemented \d+, VeryMildDemented \d+, MildDemented \d+; \[95 %", lines[10])
+
+
+def test_a_class_without_a_precision_says_why(evaluation):  # noqa: F811
+    def shown(precision):
+        classes = [replace(row, precision=precision) for row in evaluation.patient.classes]
+        return summary_lines(replace(evaluation, patient=replace(evaluation.patient, classes=classes)))[7].split()[-1]
+
+    assert shown(Score(np.nan)) == "predicted"              # never predicted
+    assert shown(None) == "-"                               # a file of an earlier version
 
 
 def test_the_summary_of_unknown_patients_has_slices_alone_and_no_interval():

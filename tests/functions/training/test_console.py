@@ -22,10 +22,12 @@ def test_few_steps_are_warned_of_with_both_numbers_and_the_flag(capsys):
     assert "16 batches per step (--accumulation)" in text
     assert "try --accumulation 1 or" in text
     assert "try a larger --epochs" in warning(capsys, 5, 5, batch_size=1)
+    assert "19 steps per epoch, 190 in total, too few to learn from; try a larger --epochs\n" in warning(
+        capsys, 1216, 19)
 
 
-@pytest.mark.parametrize("settings", [{"per_epoch": 10}, {"per_epoch": 2, "epochs": 250},
-                                      {"per_epoch": 2, "steps": 500}])
+@pytest.mark.parametrize("settings", [{"per_epoch": 20}, {"per_epoch": 10, "epochs": 20},
+                                      {"per_epoch": 2, "epochs": 250}, {"per_epoch": 2, "steps": 500}])
 def test_enough_steps_are_no_reason_for_a_warning(capsys, settings):
     assert warning(capsys, 85, settings.pop("per_epoch"), **settings) == ""
 

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from models.pretrained.position_embeddings import resize_positions
+from functions.runtime.errors import UserError
+from models.pretrained.position_embeddings import resize_positions, stated_grid, with_class_row
 
 GRIDS = [((7, 7), (12, 12)), ((6, 6), (4, 4)), ((14, 14), (24, 24))]
 
@@ -67,3 +68,34 @@ def test_the_four_ways_differ_and_the_same_grid_is_left_alone():
 def test_a_grid_that_is_not_theirs_is_refused():
     with pytest.raises(ValueError, match="49 positions are not a grid of 6x8"):
         resize_positions(positions((7, 7)), (6, 8), (3, 3), "jax")
+
+
+@pytest.mark.parametrize(("count", "stated", "wanted", "alone", "expected"), [
+    (10, None, (5, 7), False, ((3, 3), False)),
+    (16, None, (3, 5), False, ((3, 5), False)),             # 1 + 3x5, not 4x4
+    (16, None, (3, 5), True, ((3, 5), False)),
+    (16, None, (2, 2), True, ((4, 4), True)),
+    (16, (4, 4), (3, 5), False, ((4, 4), True)),
+    (16, (5, 3), (3, 5), True, ((5, 3), False)),
+    (15, None, (3, 5), True, ((3, 5), True))])
+def test_positions_of_patches_alone_get_a_row_of_zeros(count, stated, wanted, alone, expected):
+    given = torch.randn(1, count, 3)
+    made, grid = with_class_row(given, stated, wanted, alone)
+    assert (grid, len(made[0]) == count + 1) == expected
+    assert torch.equal(made[:, -count:], given)
+    assert not expected[1] or not made[0, 0].any()
+
+
+def test_what_can_be_two_grids_is_not_guessed():
+    with pytest.raises(UserError, match="15, is not a square .*; the 16 may be a grid of 4x4 without one"):
+        with_class_row(torch.randn(1, 16, 3), None, (2, 2))
+
+
+def test_a_configurations_image_size_is_that_of_the_positions():
+    assert stated_grid(None, 4, 10, "huggingface") is None
+    assert stated_grid((8, 20), 4, 11, "huggingface") == (2, 5)
+    assert stated_grid((8, 20), 4, 10, "timm") == (2, 5)
+    assert stated_grid((8, 20), 4, 26, "timm") is None, "timm's input_size is not always that of the positions"
+    for count in (10, 26):
+        with pytest.raises(UserError, match=f"images of 8x20, which are 10 patches .* for {count - 1}"):
+            stated_grid((8, 20), 4, count, "huggingface")

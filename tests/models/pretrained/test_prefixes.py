@@ -59,10 +59,11 @@ def test_the_courses_heads_are_torchvisions(head):
     assert (converted.weights["classifier.bias"] == 3).all()
 
 
-def test_a_head_of_several_layers_is_left_out_and_said():
+@pytest.mark.parametrize("source", ["timm", "torchvision"])
+def test_a_head_of_several_layers_is_left_out_and_said(source):
     layers = {"heads.0.weight": torch.ones(8, WIDTH), "heads.0.bias": torch.ones(8), "heads.3.weight": torch.ones(8, 8),
               "heads.3.bias": torch.ones(8), "heads.10.weight": torch.ones(5, 8), "heads.10.bias": torch.ones(5)}
-    tensors = without_head("timm") | layers
+    tensors = without_head(source) | layers
     converted = convert(tensors)
     assert converted.left_out_classes == 5
     assert "the head heads, of 5 classes on hidden layers, is left out" in converted.notes

@@ -8,7 +8,7 @@ from torchvision.models import ViT_B_16_Weights
 
 from functions.runtime.errors import UserError
 from models import VARIANTS, ViT
-from models.pretrained.preprocessing import IMAGENET, _from_config_file
+from models.pretrained.preprocessing import DEIT, IMAGENET, _from_config_file
 from models.pretrained.sources import find_pretrained
 from tests.conftest import NO_FILES
 from tests.functions.plain import hostile_pairs, json_variants, places, refusal, with_value
@@ -225,3 +225,52 @@ def test_timms_crop_mode_is_followed_or_refused(crop, share, mode, tmp_path):
     else:
         with pytest.raises(UserError, match="crop_mode is"):
             _from_config_file(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(("changes", "mean", "std"), [
+    ({}, [0.1, 0.2, 0.3], [0.5] * 3), ({"rescale_factor": None}, [0.1, 0.2, 0.3], [0.5] * 3),
+    ({"rescale_factor": 1 / 127.5}, [0.05, 0.1, 0.15], [0.25] * 3),
+    ({"do_rescale": False, "image_mean": [51.0, 102.0, 153.0], "image_std": 127.5}, [0.2, 0.4, 0.6], [0.5]),
+    ({"do_rescale": False, "do_normalize": False}, [0.0], [1 / 255])])
+def test_mean_and_std_are_those_of_pixels_from_0_to_1(changes, mean, std, tmp_path):
+    """(f p - mean) / std of a pixel p of 0 … 255, f the rescale_factor, or 1 without rescaling."""
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(
+        {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5] * 3, "rescale_factor": 1 / 255} | changes))
+    images = _from_config_file(tmp_path / "model.safetensors")
+    assert images.mean == pytest.approx(mean)
+    assert images.std == pytest.approx(std)
+
+
+@pytest.mark.parametrize("factor", [0, -1, "1/255", True, [1]])
+def test_a_rescale_factor_that_is_none_is_refused(factor, tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(
+        {"image_mean": HALF, "image_std": HALF, "rescale_factor": factor}))
+    with pytest.raises(UserError, match="preprocessor_config.json: rescale_factor is .*, not a number above 0"):
+        _from_config_file(tmp_path / "model.safetensors")
+
+
+def test_what_timms_configuration_leaves_out_is_what_timm_assumes(tmp_path):
+    from timm.data import resolve_data_config
+
+    given = {"mean": HALF, "std": HALF, "crop_pct": None, "interpolation": None, "crop_mode": None}
+    for config in (given, {"mean": HALF, "std": HALF}):
+        (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit", "pretrained_cfg": config}))
+        theirs, ours = resolve_data_config(pretrained_cfg=config), _from_config_file(tmp_path / "x.pth").frame
+        assert ours == {"mode": "crop", "share": theirs["crop_pct"], "interpolation": theirs["interpolation"]}
+
+
+def test_an_encoder_of_mae_is_known_by_hugging_faces_configuration(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/config.json").write_text('{"model_type": "vit_mae"}')
+    assert found(tmp_path / "a/pytorch_model.bin", "huggingface").mean == MEANS
+    assert found(tmp_path / "b/pytorch_model.bin", "huggingface").mean == HALF
+
+
+@pytest.mark.parametrize("size", ["tiny_patch16_224", "small_patch16_224", "base_patch16_224", "base_patch16_384"])
+def test_the_share_of_deits_files_is_timms(size):
+    from timm import get_pretrained_cfg
+
+    theirs = get_pretrained_cfg(f"deit_{size}")
+    digest = theirs.url.removesuffix(".pth").rsplit("-", 1)[1]
+    assert DEIT[digest] == pytest.approx(theirs.crop_pct, abs=0.026), "0.9 in timm, 224 / 256 in facebookresearch/deit"
+    assert (DEIT[digest] == 1) == (theirs.crop_pct == 1)

@@ -130,3 +130,9 @@ def test_a_clip_whose_tower_is_timms_plain_vit_is_read_with_open_clips_settings(
     with torch.no_grad():
         assert difference(ours(tmp_path), net(images())) < 1e-5
     assert "3 tensors outside of visual.trunk are left out: logit_scale, text, visual" in convert(whole).notes
+
+
+def test_open_clips_layer_scale_is_timms():
+    tower = {"class_embedding": torch.ones(4), "ln_pre.weight": torch.ones(4),
+             "transformer.resblocks.1.ls_2.gamma": torch.ones(4)}
+    assert "blocks.1.ls2.gamma" in clip_as_timm(tower)[0]

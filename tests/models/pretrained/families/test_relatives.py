@@ -1,13 +1,16 @@
 """Families whose tensors become a plain ViT: features beside the source library's own, and beside those of mistakes."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
-from models.pretrained.families.relatives import is_square, to_plain
+from models import make_model
+from models.pretrained.families.relatives import to_plain
 from models.pretrained.key_maps import convert
-from models.pretrained.position_embeddings import resize_positions
+from models.pretrained.load import adapt
+from models.pretrained.position_embeddings import is_square, resize_positions
 from tests.models.parity import perturbed
 from tests.models.pretrained.families.networks import (
     SIZES,
@@ -73,6 +76,49 @@ def test_positions_are_resized_as_facebookresearchs_dinov2_does():
     mine = resize_positions(positions, (5, 5), (3, 4), "dinov2")
     torch.testing.assert_close(mine[0, 1:], theirs.permute(0, 2, 3, 1).reshape(12, 12))
     assert not torch.allclose(mine, resize_positions(positions, (5, 5), (3, 4), "huggingface"), atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_a_square_number_of_positions_can_be_the_class_tokens_and_those_of_no_square(scale):
+    """1 + 3x5 positions are 16; 208x176 pixels are 1 + 13x11 = 144. Only DeiT III's, by their scale, may be 4x4."""
+    net = timm_vit(init_values=scale, img_size=(12, 20))
+    pictures = torch.randn(2, 3, 12, 20)
+    with torch.no_grad():
+        gap = (ours(net.state_dict(), image_size=(12, 20))(pictures) - answer(net, pictures)).abs().max()
+    assert gap < 1e-5
+
+
+def test_flexivits_positions_of_patches_alone_are_known_by_the_image_size_in_its_configuration():
+    net = timm_vit(no_embed_class=True)
+    model = make_model(replace(SMALL, num_classes=5))
+    converted = convert(net.state_dict(), {"image_size": [16, 16]})
+    assert (converted.family, converted.grid) == ("", (4, 4))
+    model.load_state_dict(adapt(converted, model.config)[0], strict=False)
+    model.classifier = torch.nn.Identity()
+    assert difference(model.eval(), answer(net, images())) < 1e-5
+    with pytest.raises(ValueError, match="15, is not a square number.*a config.json beside the file says it"):
+        ours(net.state_dict())
+
+
+def test_without_a_bias_of_q_k_and_v_it_is_zero():
+    """timm's vit_base_patch16_224_miil, and transformers' qkv_bias=False."""
+    from transformers import ViTConfig, ViTModel
+
+    for net in (timm_vit(qkv_bias=False), perturbed(ViTModel(ViTConfig(**SIZES, qkv_bias=False)), 0)):
+        converted = convert(net.state_dict())
+        assert "q, k and v have no bias in the source: it is 0" in converted.notes
+        assert difference(ours(net.state_dict()), answer(net, images())) < 1e-5
+    one = timm_vit().state_dict()
+    del one["blocks.1.attn.qkv.bias"]
+    with pytest.raises(ValueError, match="blocks.1.attn.qkv.bias is missing"):
+        convert(one)
+
+
+def test_dinov2s_training_keeps_its_blocks_in_chunks():
+    net = timm_vit(init_values=1.0)
+    for chunk in (r"blocks.0.\1.", r"blocks.\1.\1."):
+        state = {re.sub(r"^blocks\.(\d+)\.", chunk, name): tensor for name, tensor in net.state_dict().items()}
+        assert difference(ours(state), answer(net, images())) < 1e-5
 
 
 @pytest.mark.parametrize("names", ["timm", "facebookresearch"])

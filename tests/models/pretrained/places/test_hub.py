@@ -102,15 +102,35 @@ def test_what_cannot_be_downloaded_is_one_sentence_with_the_way_out(tmp_path, mo
     with hub({"some/pickles": {"pytorch_model.bin": b"a pickle", "config.json": b"{}"}}, asked) as endpoint:
         use(endpoint, tmp_path, monkeypatch)
         for source, complaint in (
-                ("hf:some/pickles", "some/pickles holds no model.safetensors; its other files can hold code"),
+                ("hf:some/pickles", r"some/pickles holds no model.safetensors \(nor .* cache, .*\); its other"),
                 ("hf:no/where", r"cannot download no/where \(.*\): `hf download no/where --local-dir FOLDER` on a mac"),
-                ("hf:a/b/c", "cannot download a/b/c")):
+                ("hf:no/where@v2", r"cannot download no/where \(.*\): ")):
             with pytest.raises(UserError, match=f"--weights {source}: {complaint}") as refusal:
                 download(source)
             assert "\n" not in str(refusal.value)
     assert "pytorch_model.bin" not in asked
     with pytest.raises(UserError, match=r"cannot download facebook/dinov2-small \(.+\): .*and --weights FOLDER here"):
         download("hf:facebook/dinov2-small")                              # the server is gone
+
+
+@pytest.mark.parametrize("source", ["hf:", "timm:", "hf:a/b/c", "hf:name", "hf:my model/x", "hf:../../etc", "timm:a b",
+                                    "hf:/work/weights/dino"])
+def test_what_is_no_name_on_the_hub_is_not_asked_for(source, tmp_path, monkeypatch):
+    use("http://127.0.0.1:1", tmp_path, monkeypatch)
+    with pytest.raises(UserError, match=f"--weights {source} is no name on the Hub: expected hf:OWNER/NAME, such as"):
+        download(source)
+
+
+def test_a_revision_is_asked_for(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *names, revision, **_: asked.append(
+        (names, revision)) or tmp_path)
+    download("timm:vit_tiny_patch16_224.augreg_in21k@v1.0")
+    download("hf:facebook/dinov2-small")
+    assert asked == [(("timm/vit_tiny_patch16_224.augreg_in21k",), "v1.0"), (("facebook/dinov2-small",), None)]
 
 
 def test_without_the_package_it_says_which(monkeypatch):

@@ -1,8 +1,9 @@
-from pydicom.dataset import Dataset
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
-from data_setup.volumes.dicom_headers import identifying_fields, is_dicom, read_series
-from tests.data_setup.volumes.heads import datasets, save_dicom
+from data_setup.volumes.formats.dicom_headers import CONFIDENTIAL, identifying_fields, is_dicom, read_series
+from tests.data_setup.volumes.heads import datasets, head, save_dicom
 
 PLANTED = {"PatientName": "Doe^Jane", "PatientID": "4711", "PatientBirthDate": "19500101", "PatientAddress": "Elm St 5",
            "ReferringPhysicianName": "Who^Dr", "InstitutionName": "St. Mary", "AccessionNumber": "A77", "StudyID": "9",
@@ -26,7 +27,39 @@ def test_every_planted_field_is_found_by_name_in_sequences_and_private_fields_to
     header.private_block(0x0029, "MAKER", create=True).add_new(1, "LO", "Jane Doe")
     header.Rows, header.PatientBirthTime, header.PatientPosition = 5, "", "HFS"
     header.ImagePositionPatient, header.ImageOrientationPatient = [1, 2, 3], [1, 0, 0, 0, 1, 0]
-    assert identifying_fields(header) == {*PLANTED, "PerformingPhysicianName", "private fields"}
+    assert identifying_fields(header) == {*PLANTED, "PerformingPhysicianName", "ReferencedStudySequence",
+                                           "private fields"}
+
+
+def test_every_element_of_the_confidentiality_profile_is_found():
+    values = {"SQ": Sequence([Dataset()]), "OB": b"ab", "UN": b"ab", "US": 5, "DS": "5", "IS": "5", "UI": "1.2.3",
+              "DA": "20200101", "TM": "1200", "DT": "20200101120000", "AS": "070Y"}
+    known = {tag: keyword_for_tag(tag) for tag in CONFIDENTIAL if keyword_for_tag(tag) and tag >> 16 != 2}
+    assert len(known) > 600
+    for tag, keyword in known.items():
+        header = Dataset()
+        header.add_new(tag, dictionary_VR(tag), values.get(dictionary_VR(tag), "ABC"))
+        outer = Dataset()
+        outer.PlanePositionSequence = Sequence([header])
+        for nested in (header, outer):
+            assert identifying_fields(nested) == {keyword}, keyword
+    header = Dataset()
+    header.add_new(0x50003000, "OW", b"ab")
+    header.add_new(0x60003000, "OW", b"ab")
+    header.add_new(0x60004000, "LT", "Jane")
+    header.file_meta = FileMetaDataset()
+    header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    assert identifying_fields(header) == {"CurveData", "OverlayData", "OverlayComments", "MediaStorageSOPInstanceUID"}
+
+
+def test_files_of_two_patients_are_two_series_and_damaged_fields_do_not_end_the_run(tmp_path):
+    paths = save_dicom(tmp_path / "a", datasets(SeriesInstanceUID="1.2"))
+    paths += save_dicom(tmp_path / "b", datasets(head(1), patient="B", SeriesInstanceUID="1.2"))
+    [odd] = save_dicom(tmp_path / "c", datasets(SeriesInstanceUID="1.3")[:1])
+    odd.write_bytes(odd.read_bytes().replace(b"IS\x02\x003 ", b"IS\x02\x00DO"))
+    series, left_out, _ = read_series([*paths, odd])
+    assert [(one.patient, len(one.files)) for one in series] == [("B", 30), ("SECRET-42", 30)]
+    assert left_out == [(odd, "cannot be read as DICOM (ValueError)")]
 
 
 def test_series_are_told_apart_wherever_their_files_are(tmp_path):

@@ -6,8 +6,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from data_setup.volumes.dicom_volume import read_dicom
-from data_setup.volumes.nifti import read_nifti
+from data_setup.volumes.formats.dicom_volume import read_dicom
+from data_setup.volumes.formats.nifti import read_nifti
 from data_setup.volumes.slices import make_slices
 from data_setup.volumes.volume import VolumeError
 from tests.data_setup.volumes.heads import AFFINE, SETTINGS, datasets, head, save_dicom, save_nifti
@@ -73,7 +73,7 @@ def test_localisers_sheared_stacks_and_colours_have_reasons(tmp_path):
         read(tmp_path / "nowhere", nowhere)
     short = datasets()
     short[4].PixelData = short[4].PixelData[:100]
-    with pytest.raises(VolumeError, match="cannot be read: .*pixel data"):
+    with pytest.raises(VolumeError, match="pixels cannot be decoded .ValueError"):
         read(tmp_path / "short", short)
 
 

@@ -5,7 +5,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from data_setup.volumes.nifti import header_texts, read_nifti
+from data_setup.volumes.formats.nifti import header_texts, read_nifti
 from data_setup.volumes.volume import VolumeError
 from tests.data_setup.volumes.heads import AFFINE, head, save_analyze, save_nifti, turned
 

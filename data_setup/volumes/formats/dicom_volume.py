@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_setup.volumes.packages import import_pydicom
+from data_setup.volumes.formats.packages import import_pydicom
 from data_setup.volumes.volume import Volume, VolumeError, make_volume
 
 SAME = 0.01             # mm: positions that are closer are one
@@ -68,9 +68,8 @@ def _planes(path: Path) -> list[Plane]:
             _plane(header, header, header, header, _pixels(header))]
     except (VolumeError, MemoryError):
         raise
-    except Exception as error:          # pydicom and its decoders raise many kinds for damaged files
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise VolumeError(f"a file of the series cannot be read: {reason}") from error
+    except Exception as error:          # pydicom raises many kinds for damaged files, with values of fields in them
+        raise VolumeError(f"a file of the series is damaged: {type(error).__name__} in its header") from error
 
 
 def _pixels(header) -> np.ndarray:
@@ -86,7 +85,13 @@ def _pixels(header) -> np.ndarray:
     if syntax is None:                  # no file meta information: the default of DICOM
         header.file_meta = getattr(header, "file_meta", None) or import_pydicom().dataset.FileMetaDataset()
         header.file_meta.TransferSyntaxUID = import_pydicom().uid.ImplicitVRLittleEndian
-    return header.pixel_array
+    try:
+        return header.pixel_array
+    except MemoryError:
+        raise
+    except Exception as error:          # of many kinds, with values of fields in their messages
+        raise VolumeError(f"a file of the series is damaged or truncated: its pixels cannot be decoded "
+                          f"({type(error).__name__})") from error
 
 
 def _frames(header, values: np.ndarray) -> list[Plane]:

@@ -11,20 +11,25 @@ Analyze has no orientation. The three kinds of OASIS-1 files have their own, kno
 Any other Analyze file, and a NIfTI file with qform and sform codes of 0, needs `--orientation`.
 """
 
+import logging
 import re
 from pathlib import Path
 
 import numpy as np
 
-from data_setup.volumes.packages import import_nibabel
+from data_setup.volumes.formats.packages import import_nibabel
 from data_setup.volumes.volume import Volume, VolumeError, affine_of_axes, make_volume
 
 ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz")
+HEADERS = (".hdr", ".hdr.gz")
 OASIS_1 = ((re.compile(r"^OAS1_\d{4}_MR\d_mpr-\d_anon\b", re.IGNORECASE), "ASL"),
            (re.compile(r"^OAS1_\d{4}_MR\d_.*_sbj_111\b", re.IGNORECASE), "ASL"),
            (re.compile(r"^OAS1_\d{4}_MR\d_.*_t88_(masked_)?gfc\b", re.IGNORECASE), "LAS"))
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
-TEXTS = ("descrip", "aux_file", "db_name", "intent_name")      # of a header: free text, which may name a patient
+FIXED = ("magic", "regular", "orient", "hkey_un0")     # texts of a header that are no free text
+
+
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)      # the reason is in the exception
 
 
 def read_nifti(path: Path, orientation: str | None = None) -> Volume:
@@ -39,7 +44,8 @@ def read_nifti(path: Path, orientation: str | None = None) -> Volume:
         image = nibabel.load(path)
         data = np.asanyarray(image.dataobj)
     except Exception as error:      # nibabel, zlib and gzip raise many kinds for damaged files
-        raise VolumeError(f"cannot be read: {' '.join(str(error).split())[:200] or type(error).__name__}") from error
+        reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
+        raise VolumeError(f"cannot be read: {reason[:200]}") from error
     if not isinstance(image, nibabel.analyze.AnalyzeImage):         # NIfTI is a kind of it, CIFTI is not
         raise VolumeError(f"not a volume but {type(image).__name__}")
     while data.ndim > 3 and data.shape[-1] == 1:
@@ -59,10 +65,16 @@ def missing_partner(path: Path) -> str:
 
 
 def header_texts(path: Path) -> list[str]:
-    """The names of the header's free-text fields that are not empty; none if the header cannot be read."""
+    """The names of the header's free-text fields that are not empty, which may name a patient.
+
+    Among them `extensions`, which may hold a DICOM header; none if the header cannot be read.
+    """
     try:
         header = import_nibabel().load(path).header
-        return [name for name in TEXTS if name in header and bytes(header[name].item()).strip(b"\0 ")]
+        kinds = header.structarr.dtype
+        texts = [name for name in kinds.names if kinds[name].kind == "S" and name not in FIXED]
+        found = [name for name in texts if bytes(header[name].item()).strip(b"\0 ")]
+        return found + ["extensions"] * bool(getattr(header, "extensions", ()))
     except Exception:               # the reason is reported when the volume is read
         return []
 
@@ -78,7 +90,10 @@ def _affine(path: Path, image, orientation: str | None) -> tuple[np.ndarray, tup
         if orientation is None:
             raise VolumeError("its header has no orientation: say it with --orientation, for instance LAS")
         return affine_of_axes(orientation, spacing), (f"axes {orientation} by --orientation",)
-    scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    try:
+        scale = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    except KeyError as error:
+        raise VolumeError(f"wrong affine: its unit of length is not one of NIfTI (code {error})") from error
     return np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, float), _check_forms(image)
 
 

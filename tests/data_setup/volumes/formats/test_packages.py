@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from data_setup.volumes.packages import import_nibabel, import_pydicom
+from data_setup.volumes.formats.packages import import_nibabel, import_pydicom
 from functions.runtime.errors import UserError
 
 

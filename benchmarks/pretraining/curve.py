@@ -1,0 +1,120 @@
+"""Frozen networks on growing numbers of real patients: what pretraining on generated brains saves.
+
+    python -m benchmarks pretraining_curve [ROW ...] --data DIR --out FOLDER [--features NAME=FILE:KEY ...]
+
+The rows are networks in FOLDER, written by `python -m benchmarks pretraining`, and "untrained". Class tokens and
+outputs of slices get the same ridge head, fitted to the same nested subsets of training patients.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from functions.runtime.exits import one_line_errors
+
+SIZES = (10, 20, 40, 80)        # training patients; then all
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints and writes the table of the curves, OUT/curve.md."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks pretraining_curve", description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", default=["fine-8000", "untrained"], metavar="ROW")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
+    parser.add_argument("--features", nargs="*", default=[], metavar="NAME=FILE:KEY", help="other features of all "
+                        "slices, from files of python -m benchmarks transfer")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/pretraining"), metavar="FOLDER")
+    options = parser.parse_args(arguments)
+    with one_line_errors():
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Every method at every size, then the table."""
+    from benchmarks.timing import table
+    from benchmarks.transfer.cohort import read_cohort
+    from functions.cross_validation.pooled import paired_auroc, pooled_auroc
+    from functions.learning_curves.methods import ALL
+    from functions.learning_curves.subsets import possible_sizes
+
+    cohort = read_cohort(options.data, options.folds, options.repeats, 0)
+    fits, rows = methods(options, cohort), []
+    _, labels, _ = cohort.patients(np.zeros((len(cohort.labels), 1)))
+    positive = labels != cohort.healthy
+    sizes, left_out = possible_sizes(cohort, (*SIZES, ALL))
+    for size in left_out:
+        print(f"{size} training patients: left out, a fold has fewer")
+    for size in sizes:
+        found = {name: out_of_fold(fit, cohort, size) for name, fit in fits.items()}
+        for name, score in found.items():
+            own, gap = pooled_auroc(score, positive), paired_auroc(score, found["four numbers"], positive)
+            rows.append([str(size) if size != ALL else "all", name, f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]",
+                         f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if name != "four numbers" else ""])
+        text = table(("training patients", "features", "AUROC", "minus four numbers"), rows)
+        (options.out / "curve.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
+    """Name → fit(known slices, tested slices, seed) → P(diseased) of the test patients."""
+    from safetensors.torch import load_file
+
+    from benchmarks.pretraining.network import class_tokens, load_network, outputs, untrained
+    from benchmarks.pretraining.readout import real_slices
+
+    images = real_slices(cohort.table["path"].tolist())
+    features = {}
+    for name in options.rows:
+        model = untrained() if name == "untrained" else load_network(options.out / f"{name}.safetensors")
+        features[f"{name}, class token"] = class_tokens(model, images)
+        if name != "untrained":
+            features[f"{name}, its eight outputs"] = outputs(model, images)
+    for given in options.features:
+        name, _, where = given.partition("=")
+        file, _, key = where.rpartition(":")
+        features[name] = load_file(file)[key].double().numpy()
+    return {"four numbers": four_numbers(cohort)} | {name: ridge(x, cohort) for name, x in features.items()}
+
+
+def ridge(x: np.ndarray, cohort) -> Callable:
+    """The ridge head on slices, fitted to the slices `known`."""
+    from benchmarks.transfer.heads import ridge_on_slices
+
+    def fit(known: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
+        used = known | tested
+        return 1 - ridge_on_slices(x[used], cohort.select(used))(tested[used], seed)[:, cohort.healthy]
+
+    return fit
+
+
+def four_numbers(cohort) -> Callable:
+    """The logistic regression on four numbers per slice in four slabs, fitted to the patients of the slices `known`."""
+    from data_setup.audit.baseline_features import four_number_probabilities, patient_table
+
+    numbers, rows = patient_table(cohort.table["path"].tolist(), cohort.keys)
+    subjects, labels = np.array([row[0] for row in rows]), np.array([cohort.class_names.index(row[1]) for row in rows])
+
+    def fit(known: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
+        fitted, new = (np.isin(subjects, cohort.subjects[part]) for part in (known, tested))
+        used = fitted | new
+        return 1 - four_number_probabilities(numbers[used], labels[used], fitted[used],
+                                             len(cohort.class_names))[:, cohort.healthy]
+
+    return fit
+
+
+def out_of_fold(fit: Callable, cohort, size: int) -> np.ndarray:
+    """P(diseased) (R, patients) of every patient by fits on `size` other patients, the same for every method."""
+    from functions.learning_curves.subsets import training_order, training_slices
+
+    _, _, ids = cohort.patients(np.zeros((len(cohort.labels), 1)))
+    scores = np.full((len(cohort.folds), len(ids)), np.nan)
+    for repeat in range(len(cohort.folds)):
+        for fold in range(cohort.num_folds):
+            known = training_slices(cohort, training_order(cohort, repeat, fold, 0), size, repeat, fold)
+            tested = cohort.tested(repeat, fold)
+            scores[repeat, np.isin(ids, cohort.subjects[tested])] = fit(known, tested, 1000 * repeat + fold)
+    return scores

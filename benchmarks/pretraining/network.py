@@ -1,0 +1,100 @@
+"""A small hybrid ViT that learns the quantities of generated brains."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from benchmarks.pretraining.acquisition import acquired
+from benchmarks.pretraining.brains import Brains
+from data_setup.phantom.shapes import HEIGHT, WIDTH
+from data_setup.phantom.stripped import QUANTITIES
+from functions.runtime.atomic_files import write_atomically
+from functions.runtime.device import set_seeds
+from functions.runtime.errors import UserError
+from functions.runtime.progress import Progress
+from functions.training.optimisation import make_optimizer
+from functions.training.schedules import make_schedule
+from models.config import HybridConfig
+from models.hybrid import HybridViT
+
+# tokens of 16x16 pixels from the root of a ResNet; 502,280 parameters
+CONFIG = HybridConfig(image_size=(HEIGHT, WIDTH), patch_size=16, in_channels=1, num_classes=len(QUANTITIES),
+                      num_layers=4, embedding_dim=96, num_heads=4, mlp_size=384, units=(), stem_patch=4, stem_width=32)
+BATCH, LR, WEIGHT_DECAY = 64, 1e-3, 0.05
+HIPPOCAMPUS, LEVEL, VISIBLE = QUANTITIES.index("hippocampus"), QUANTITIES.index("level"), 0.42
+
+
+def standard(quantities: Tensor) -> Tensor:
+    """Quantities of the training people in units of their SD from their mean."""
+    return (quantities - quantities.mean(dim=0)) / quantities.std(dim=0)
+
+
+def untrained(seed: int = 0) -> HybridViT:
+    """The network as it is initialised."""
+    set_seeds(seed)
+    return HybridViT(CONFIG).eval()
+
+
+def load_network(file: Path) -> HybridViT:
+    """A network that `pretrain` wrote; UserError if there is none."""
+    if not file.exists():
+        raise UserError(f"{file} does not exist: python -m benchmarks pretraining writes it")
+    model = untrained()
+    model.load_state_dict(load_file(file))
+    return model
+
+
+def pretrain(brains: Brains, steps: int, seed: int, vary: bool, file: Path) -> HybridViT:
+    """The network trained for `steps` batches of slices by the mean squared error of all QUANTITIES, saved as FILE.
+
+    The hippocampus counts only in slices that show it.
+    """
+    model = untrained(seed)
+    images = torch.from_numpy(brains.images).flatten(0, 1)[:, None]
+    wanted = torch.from_numpy(brains.quantities).flatten(0, 1)
+    shown = torch.ones_like(wanted)
+    shown[:, HIPPOCAMPUS] = (wanted[:, LEVEL] < VISIBLE).float()
+    wanted = standard(wanted)
+    optimizer = make_optimizer(model, "adamw", LR, WEIGHT_DECAY)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", 1, steps, 0.1))
+    generator, progress = torch.Generator().manual_seed(seed), Progress(file.stem, steps)
+    model.train()
+    for _ in range(steps):
+        rows = torch.randint(len(images), (BATCH,), generator=generator)
+        loss = ((model(acquired(images[rows], generator, vary)) - wanted[rows]).square() * shown[rows]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        progress.update(1)
+    progress.close()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, lambda out: out.write(save(model.state_dict())))
+    return model.eval()
+
+
+def explained(model: HybridViT, brains: Brains) -> np.ndarray:
+    """Squared correlation of each output with its quantity, on slices of other people with a random acquisition."""
+    images = torch.from_numpy(brains.images).flatten(0, 1)[:, None]
+    found = outputs(model, acquired(images, torch.Generator().manual_seed(0), vary=True))
+    wanted = torch.from_numpy(brains.quantities).flatten(0, 1).numpy()
+    return np.array([np.corrcoef(a, b)[0, 1] ** 2 for a, b in zip(found.T, wanted.T, strict=True)])
+
+
+def outputs(model: HybridViT, images: Tensor) -> np.ndarray:
+    """The network's outputs (n, 8) for standardised images (n, 1, H, W)."""
+    return _in_batches(model, images)
+
+
+def class_tokens(model: HybridViT, images: Tensor) -> np.ndarray:
+    """y of Eq. 4, the normed class token (n, D), for standardised images (n, 1, H, W)."""
+    return _in_batches(lambda x: model.norm(model.encoder(model.patch_embedding(x), tokens=1)[:, 0]), images)
+
+
+def _in_batches(network, images: Tensor) -> np.ndarray:
+    with torch.inference_mode():
+        return torch.cat([network(part) for part in images.split(256)]).double().numpy()

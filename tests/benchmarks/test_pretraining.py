@@ -1,0 +1,128 @@
+"""Pretraining on generated brains: no label of a real patient is read, and a second call computes nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks.pretraining import command, curve, network, readout
+from benchmarks.pretraining.acquisition import acquired, placed, standardise
+from benchmarks.pretraining.brains import generated
+from data_setup.phantom.generate import make_phantom
+
+
+def tiny():
+    return replace(network.CONFIG, num_layers=1, embedding_dim=32, num_heads=2, mlp_size=32)
+
+
+def test_brightness_and_contrast_are_removed():
+    x = torch.rand(3, 1, 8, 6, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.1
+    assert standardise(x) == pytest.approx(standardise(1.5 * x + 0.1), abs=0.02)
+    assert standardise(x).mean(dim=(1, 2, 3)) == pytest.approx(torch.zeros(3), abs=1e-5)
+    brain = standardise(x[:, :, 2:])
+    x[:, :, :2] = 0.0
+    assert standardise(x)[:, :, 2:] == pytest.approx(brain, abs=1e-5), "the background is no part of mean and SD"
+    x[:, :, 2:] = 0.8 + 0.2 * x[:, :, 2:]
+    assert (standardise(x)[:, :, :2] == -3).all(), "nor is it far away"
+
+
+def test_an_image_is_scaled_turned_mirrored_and_shifted_about_its_centre():
+    x = torch.zeros(1, 1, 48, 40)
+    x[0, 0, 10:14, 30:34] = 1.0                            # above and on the right of the centre
+    one, none = torch.ones(1), torch.zeros(1)
+
+    def where(**changes):
+        given = {"scale": one, "angle": none, "stretch": one, "shift": torch.zeros(1, 2), "mirror": one} | changes
+        weight = placed(x, **given)[0, 0]
+        rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(40.0), indexing="ij")
+        return [round(float((weight * axis).sum() / weight.sum()), 1) for axis in (rows, columns)]
+
+    assert where() == [11.5, 31.5]
+    assert where(scale=1.2 * one) == pytest.approx([9.1, 33.9], abs=0.1), "away from (23.5, 19.5) by 1.2"
+    assert where(mirror=-one) == [11.5, 7.5]
+    assert where(shift=torch.tensor([[0.1, 0.0]])) == [11.5, 29.5]
+    assert where(angle=torch.tensor([torch.pi / 2])) == pytest.approx([35.5, 31.5], abs=0.1), "clockwise"
+
+
+def test_a_varied_acquisition_differs_by_slice_and_a_fixed_one_does_not():
+    x = torch.full((2, 1, 96, 80), 0, dtype=torch.uint8)
+    x[:, :, 20:70, 20:60] = torch.randint(60, 200, (1, 1, 50, 40), dtype=torch.uint8)
+    varied, fixed = (acquired(x, torch.Generator().manual_seed(0), vary=vary) for vary in (True, False))
+    assert (varied[0] != varied[1]).any()
+    assert (fixed[0] == fixed[1]).all()
+    assert torch.isfinite(varied).all()
+
+
+def test_a_network_learns_its_quantities_and_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "CONFIG", tiny())
+    monkeypatch.setattr(network, "BATCH", 16)
+    brains = generated("stripped", 6, 1, tmp_path)
+    model = network.pretrain(brains, 30, 0, False, tmp_path / "net.safetensors")
+    images = acquired(torch.from_numpy(brains.images).flatten(0, 1)[:, None], torch.Generator(), vary=False)
+    wanted, shown = brains.quantities.reshape(-1, 8), network.outputs(model, images)
+    learnt = {name: np.corrcoef(shown[:, i], wanted[:, i])[0, 1] for i, name in enumerate(network.QUANTITIES)}
+    assert learnt["ventricle_share"] > 0.6
+    assert learnt["csf"] > 0.6
+    again = network.load_network(tmp_path / "net.safetensors")
+    assert (network.outputs(again, images) == shown).all()
+    assert (network.class_tokens(model, images) @ model.classifier.weight.detach().double().numpy().T
+            + model.classifier.bias.detach().numpy()) == pytest.approx(shown, abs=1e-4), "y of Eq. 4"
+
+
+def test_zero_shot_reads_no_real_label_and_a_second_call_computes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "CONFIG", tiny())
+    data, out = make_phantom(tmp_path / "set", people=24, slices=4), tmp_path / "out"
+    arguments = ["fine-100", "untrained", "--data", str(data), "--out", str(out), "--steps", "2", "--people", "20",
+                 "--folds", "2", "--repeats", "1"]
+    command.main(arguments)
+    table = (out / "table.md").read_text()
+    assert "fine-100" in table
+    assert "untrained" in table
+    outputs = pd.read_csv(out / "fine-100.outputs.csv")
+    assert len(outputs) == 24
+    assert outputs[["p_all", "p_visible"]].ge(0).all(axis=None)
+    curve.main(["fine-100", "untrained", "--data", str(data), "--out", str(out), "--folds", "2", "--repeats", "1"])
+    rows = (out / "curve.md").read_text().splitlines()[2:]
+    assert len(rows) == 4 * 2, "four methods, of 10 and of all training patients"
+    network_of = (out / "fine-100.safetensors").read_bytes()
+
+    def no_training(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", no_training)
+    for split in ("train", "test"):                        # other labels of the same patients
+        (data / split / "NonDemented").rename(data / split / "aside")
+        (data / split / "MildDemented").rename(data / split / "NonDemented")
+        (data / split / "aside").rename(data / split / "MildDemented")
+    for file in ("brains", "fine-100.safetensors"):        # and other folds, hence another folder
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (out / file).rename(tmp_path / "other" / file)
+    out = out.rename(tmp_path / "before").with_name("other")
+    command.main([str(out) if given == arguments[5] else given for given in arguments])
+    pd.testing.assert_frame_equal(pd.read_csv(out / "fine-100.outputs.csv"), outputs)
+    assert (out / "fine-100.safetensors").read_bytes() == network_of
+
+
+def test_the_visible_outputs_are_compared_within_each_set_of_people():
+    """Another mean and SD of every output among the real people changes nothing, unlike for all outputs."""
+    draws = np.random.default_rng(0)
+    diseased = np.arange(80) % 2 == 1
+    known = draws.normal(size=(80, 8)) + diseased[:, None] * np.linspace(0, 1.4, 8)
+    real = draws.normal(size=(40, 8)) + (np.arange(40) % 2)[:, None]
+    moved = real * np.linspace(0.2, 2, 8) + 3
+    assert readout.visible_outputs(known, diseased, moved) == pytest.approx(
+        readout.visible_outputs(known, diseased, real))
+    assert np.abs(readout.all_outputs(known, diseased, moved) - readout.all_outputs(known, diseased, real)).max() > 0.2
+    ignored = [i for i in range(8) if i not in readout.VISIBLE]
+    real[:, ignored] = 50.0
+    assert readout.visible_outputs(known, diseased, real) == pytest.approx(
+        readout.visible_outputs(known, diseased, moved))
+
+
+def test_an_unknown_row_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["fine-1", "--data", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert 'no row "fine-1"' in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""What tools/compare.py fits: every method as a function of training and test slices."""
