@@ -75,14 +75,13 @@ def _of_timm(found: dict, file: Path) -> dict | None:
     if "architecture" not in found:
         return None
     name = str(found["architecture"])
-    arguments, inside = (found[key] if isinstance(found.get(key), dict) else {} for key in ("model_args",
-                                                                                            "pretrained_cfg"))
+    arguments, weights = _inside(found, "model_args"), _inside(found, "pretrained_cfg")
     if re.search(ROTARY, name):
         raise UserError(f"{file}: architecture {name[:60]} has rotary positions: this ViT adds its positions to the "
                         "patches; use DINOv2")
     if arguments.get("pool_include_prefix"):
         raise UserError(f"{file}: pool_include_prefix is set: the mean here is over the patches alone")
-    settings = {"gelu": "quick"} if "quickgelu" in name else {}
+    settings: dict = {"gelu": "quick"} if "quickgelu" in name else {}
     for key, ours, known in (("act_layer", "gelu", TIMMS_GELU), ("norm_layer", "norm_eps", {"layernorm": 1e-6})):
         if (value := arguments.get(key)) is not None:
             if str(value) not in known:
@@ -94,25 +93,31 @@ def _of_timm(found: dict, file: Path) -> dict | None:
         settings["pool"] = POOLING[str(pool)]
     if arguments.get("num_heads") is not None:
         settings["num_heads"] = arguments["num_heads"]
-    size = pair(arguments.get("img_size")) or pair(inside.get("input_size")) or pair(found.get("input_size"))
+    size = pair(arguments.get("img_size")) or pair(weights.get("input_size")) or pair(found.get("input_size"))
     return settings | ({"image_size": list(size)} if size else {})
 
 
 def _of_open_clip(found: dict, file: Path) -> dict:
     """GELU, epsilon and heads: OpenAI's weights have the quick GELU, and open_clip's default is the exact one."""
-    model = found.get("model_cfg") if isinstance(found.get("model_cfg"), dict) else {}
-    vision = model.get("vision_cfg") if isinstance(model.get("vision_cfg"), dict) else {}
+    model = _inside(found, "model_cfg")
+    vision = _inside(model, "vision_cfg")
     pool = vision.get("pool_type", "tok")
     if pool != "tok" or vision.get("global_average_pool"):
         raise UserError(f"{file}: the image tower pools by {str(pool)[:40]!r}: only tok, the class token, is supported")
-    act, norm = (vision[key] if isinstance(vision.get(key), dict) else {} for key in ("act_kwargs", "norm_kwargs"))
+    act, norm = _inside(vision, "act_kwargs"), _inside(vision, "norm_kwargs")
     exact = "tanh" if act.get("approximate") == "tanh" else "none"
-    settings = {"gelu": "quick" if model.get("quick_gelu") is True else exact}
+    settings: dict = {"gelu": "quick" if model.get("quick_gelu") is True else exact}
     settings |= {"norm_eps": norm["eps"]} if "eps" in norm else {}
     width, per_head = vision.get("width"), vision.get("head_width")
     if type(width) is int and type(per_head) is int and per_head > 0:
         settings["num_heads"] = width // per_head
     return settings
+
+
+def _inside(found: dict, key: str) -> dict:
+    """The dictionary under a key; {} if there is none."""
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def pair(value: object) -> tuple[int, int] | None:

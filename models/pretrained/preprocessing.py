@@ -193,8 +193,9 @@ def _from_processor(found: dict, file: Path) -> ImageSettings:
 def _from_timm(found: dict, file: Path) -> ImageSettings:
     """timm's configuration of pretrained weights."""
     mean, std = (_values(found, name, name, str(file)) for name in ("mean", "std"))
-    share, interpolation, crop = (default if found.get(key) is None else found[key] for key, default in (
-        ("crop_pct", 224 / 256), ("interpolation", "bicubic"), ("crop_mode", "center")))      # timm/data/config.py
+    assumed: dict = {"crop_pct": 224 / 256, "interpolation": "bicubic", "crop_mode": "center"}    # timm/data/config.py
+    given = assumed | {key: found[key] for key in assumed if found.get(key) is not None}
+    share, interpolation, crop = given["crop_pct"], given["interpolation"], given["crop_mode"]
     if type(share) not in (int, float) or not MIN_SHARE <= share <= 1:
         raise UserError(f"{file}: crop_pct is {str(share)[:40]}, not a share from {MIN_SHARE} to 1")
     if interpolation not in PIL.values():

@@ -38,11 +38,13 @@ def fit_share(plan: Plan, setup: Setup, part: int, count: int) -> None:
 
 @contextmanager
 def progress(plan: Plan) -> Iterator[None]:
-    """Prints the number of finished fits every EVERY seconds."""
+    """Prints the number of finished fits when it has grown, every EVERY seconds at most."""
     def watch() -> None:
-        store = Cells(plan.folder, plan.cohort)
+        store, shown = Cells(plan.folder, plan.cohort), -1
         while not stop.wait(EVERY):
-            print(f"{sum(map(store.finished, plan.cells))} of {len(plan.cells)} fits finished", flush=True)
+            if (done := sum(map(store.finished, plan.cells))) != shown:
+                print(f"{done} of {len(plan.cells)} fits finished", flush=True)
+                shown = done
 
     stop, watcher = Event(), Thread(target=watch, daemon=True)
     watcher.start()

@@ -33,7 +33,7 @@ class Setup(NamedTuple):
 
 def read_setup(options: Namespace, weights: dict[str, tuple[str, Path]]) -> tuple[Setup, list[str], str]:
     """(setup, notes on the data, a hash of slices and folds); UserError without a healthy class among several."""
-    options.val_dir = options.table = None
+    options.val_dir = None
     slices = read_cohort(options, options.folds, options.repeats, options.seed)
     names = slices.class_names
     if (healthy := healthy_stage(names)) is None and len(names) != 2:
