@@ -11,8 +11,8 @@ demo: $(VENV)/demo-ready
 test: duration $(VENV)/test-ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	# one process per core, one thread each
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist worksteal
+	# three processes for two cores, one thread each (tests/conftest.py)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist worksteal
 
 duration:
 	@echo "make test: about nine minutes on two cores; the first call installs PyTorch and the peers' libraries before"

@@ -33,7 +33,7 @@ def generated(kind: str, people: int, seed: int, folder: Path, by_stage: bool = 
         if not file.exists():
             block = draw_brains(kind, range(first, first + count), slices, seed, by_stage)
             write_atomically(file, lambda out, block=block: np.savez_compressed(out, **Brains(*block)._asdict()))
-        with np.load(file) as saved:
+        with np.load(file, allow_pickle=False) as saved:
             blocks.append([saved[name] for name in Brains._fields])
         progress.update(count)
     progress.close()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.pretraining import command, curve, network, readout
+from benchmarks.pretraining import brains, command, curve, network, readout
 from benchmarks.pretraining.acquisition import acquired, placed, standardise
 from benchmarks.pretraining.brains import generated
 from data_setup.phantom.generate import make_phantom
@@ -58,10 +58,10 @@ def test_a_varied_acquisition_differs_by_slice_and_a_fixed_one_does_not():
 def test_a_network_learns_its_quantities_and_is_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(network, "CONFIG", tiny())
     monkeypatch.setattr(network, "BATCH", 16)
-    brains = generated("stripped", 6, 1, tmp_path)
-    model = network.pretrain(brains, 30, 0, False, tmp_path / "net.safetensors")
-    images = acquired(torch.from_numpy(brains.images).flatten(0, 1)[:, None], torch.Generator(), vary=False)
-    wanted, shown = brains.quantities.reshape(-1, 8), network.outputs(model, images)
+    people = generated("stripped", 6, 1, tmp_path)
+    model = network.pretrain(people, 30, 0, False, tmp_path / "net.safetensors")
+    images = acquired(torch.from_numpy(people.images).flatten(0, 1)[:, None], torch.Generator(), vary=False)
+    wanted, shown = people.quantities.reshape(-1, 8), network.outputs(model, images)
     learnt = {name: np.corrcoef(shown[:, i], wanted[:, i])[0, 1] for i, name in enumerate(network.QUANTITIES)}
     assert learnt["ventricle_share"] > 0.6
     assert learnt["csf"] > 0.6
@@ -73,8 +73,10 @@ def test_a_network_learns_its_quantities_and_is_read_again(tmp_path, monkeypatch
 
 def test_zero_shot_reads_no_real_label_and_a_second_call_computes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(network, "CONFIG", tiny())
+    monkeypatch.setattr(brains, "TRAIN_SLICES", 2)
+    monkeypatch.setattr(brains, "READOUT_SLICES", 2)
     data, out = make_phantom(tmp_path / "set", people=24, slices=4), tmp_path / "out"
-    arguments = ["fine-100", "untrained", "--data", str(data), "--out", str(out), "--steps", "2", "--people", "20",
+    arguments = ["fine-100", "untrained", "--data", str(data), "--out", str(out), "--steps", "2", "--people", "10",
                  "--folds", "2", "--repeats", "1"]
     command.main(arguments)
     table = (out / "table.md").read_text()

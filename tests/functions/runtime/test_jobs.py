@@ -48,7 +48,8 @@ def test_a_bug_in_a_job_is_not_a_users_error(tmp_path):
 
 def test_ctrl_c_reaches_the_running_job_and_no_other_begins(tmp_path):
     code = f"""
-import sys; sys.path.insert(0, {str(ROOT)!r})
+import signal, sys; sys.path.insert(0, {str(ROOT)!r})
+signal.signal(signal.SIGINT, signal.default_int_handler)       # ignored by what a shell starts in the background
 from pathlib import Path
 from functions.runtime.jobs import Job, run_jobs
 work = "import time, pathlib\\ntry:\\n    pathlib.Path('begun').touch(); time.sleep(60)\\n"
