@@ -11,11 +11,11 @@ demo: $(VENV)/demo-ready
 test: duration $(VENV)/test-ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	# three processes for two cores, one thread each (tests/conftest.py)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist worksteal
+	# one process per core, one thread each
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist worksteal
 
 duration:
-	@echo "make test: about nine minutes on two cores; the first call installs PyTorch and the peers' libraries before"
+	@echo "make test: about ten minutes on two cores; the first call installs PyTorch and the peers' libraries before"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -22,12 +22,6 @@ NO_FILES = {"a folder, not a file": Path.mkdir, "a pipe, not a regular file": os
 os.fsync = lambda descriptor: None
 
 
-def pytest_xdist_auto_num_workers(config):
-    """Three processes on two cores: some tests wait for programs and signals."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    return max(2, cores * 3 // 2)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     frozen.hold()
