@@ -183,12 +183,12 @@ def recorded(run: Path) -> Iterator[None]:
         update_record(run, state="running", error=None)
         yield
     except BaseException as error:
-        no_reader = isinstance(error, BrokenPipeError)      # the reader of a pipe exited: `| head`
-        stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, WriteError))
-        ended = {"state": "failed", "error": traceback.format_exc()}
-        if stopped or no_reader:
-            ended = {"state": "interrupted"}
         with signals_ignored(), contextlib.suppress(OSError):      # the original error is reported, not a full disk
+            no_reader = isinstance(error, BrokenPipeError)         # the reader of a pipe exited: `| head`
+            stopped = isinstance(error, KeyboardInterrupt) or (interrupted() and not isinstance(error, WriteError))
+            ended = {"state": "failed", "error": traceback.format_exc()}
+            if stopped or no_reader:
+                ended = {"state": "interrupted"}
             update_record(run, **ended)
         if stopped:
             raise KeyboardInterrupt(advice) from None

@@ -1,7 +1,9 @@
 import os
 import shlex
+import signal
 import sys
 import threading
+import traceback
 
 import pandas as pd
 import pytest
@@ -97,6 +99,25 @@ def _refused(run, file):
         claim(run)
     except ValueError as error:
         file.write_text(str(error))
+
+
+def test_a_signal_while_an_error_is_recorded_does_not_hide_it(tmp_path, monkeypatch):
+    """torchrun ends the other processes when one has died, while process 0 is still writing down that it is lost."""
+    run = create_run("ViTModel", RECORD, SPLIT, tmp_path)
+    format_exc = traceback.format_exc
+
+    def interrupted_format_exc():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return format_exc()
+
+    monkeypatch.setattr(traceback, "format_exc", interrupted_format_exc)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(ZeroDivisionError), recorded(run):
+            raise ZeroDivisionError
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert read_record(run)["state"] == "failed"
 
 
 def test_a_run_belongs_to_one_process_and_remembers_how_it_ended(tmp_path):
