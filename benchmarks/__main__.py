@@ -4,9 +4,13 @@ import argparse
 import contextlib
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 
 ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
+COMMANDS = {"gpu_story": "benchmarks.gpu_story", "coverage": "benchmarks.coverage", "attention": "benchmarks.attention",
+            "transfer": "benchmarks.transfer.command", "pretraining": "benchmarks.pretraining.command",
+            "pretraining_curve": "benchmarks.pretraining.curve"}
 OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, python -m benchmarks coverage simulates "
           "interval coverage, python -m benchmarks attention compares attention with the phantom's anatomy, "
           "python -m benchmarks transfer cross-validates pretrained weights, python -m benchmarks pretraining learns "
@@ -15,35 +19,8 @@ OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, pyth
 
 def main() -> None:
     """Parses the command line and runs the rows; each is written as soon as it is finished."""
-    if sys.argv[1:2] == ["gpu_story"]:
-        from benchmarks import gpu_story
-
-        gpu_story.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["coverage"]:
-        from benchmarks import coverage
-
-        coverage.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["attention"]:
-        from benchmarks import attention
-
-        attention.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["transfer"]:
-        from benchmarks.transfer import command
-
-        command.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["pretraining"]:
-        from benchmarks.pretraining import command
-
-        command.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["pretraining_curve"]:
-        from benchmarks.pretraining import curve
-
-        curve.main(sys.argv[2:])
+    if (name := next(iter(sys.argv[1:2]), "")) in COMMANDS:
+        import_module(COMMANDS[name]).main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=OTHERS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)} (default: all but gpu)")

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from data_setup.phantom.stripped import draw_brains
 from functions.runtime.atomic_files import write_atomically
@@ -20,6 +22,16 @@ class Brains(NamedTuple):
     images: np.ndarray
     quantities: np.ndarray
     stages: np.ndarray
+
+    @property
+    def slices(self) -> Tensor:
+        """All images, uint8 (people · slices, 1, H, W)."""
+        return torch.from_numpy(self.images).flatten(0, 1)[:, None]
+
+    @property
+    def wanted(self) -> Tensor:
+        """The quantities of `slices`, (people · slices, 8)."""
+        return torch.from_numpy(self.quantities).flatten(0, 1)
 
 
 def generated(kind: str, people: int, seed: int, folder: Path, by_stage: bool = False) -> Brains:

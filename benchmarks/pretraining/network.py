@@ -24,7 +24,7 @@ from models.hybrid import HybridViT
 CONFIG = HybridConfig(image_size=(HEIGHT, WIDTH), patch_size=16, in_channels=1, num_classes=len(QUANTITIES),
                       num_layers=4, embedding_dim=96, num_heads=4, mlp_size=384, units=(), stem_patch=4, stem_width=32)
 BATCH, LR, WEIGHT_DECAY = 64, 1e-3, 0.05
-HIPPOCAMPUS, LEVEL, VISIBLE = QUANTITIES.index("hippocampus"), QUANTITIES.index("level"), 0.42
+HIPPOCAMPUS, LEVEL, SHOWN_BELOW = QUANTITIES.index("hippocampus"), QUANTITIES.index("level"), 0.42
 
 
 def standard(quantities: Tensor) -> Tensor:
@@ -53,10 +53,9 @@ def pretrain(brains: Brains, steps: int, seed: int, vary: bool, file: Path) -> H
     The hippocampus counts only in slices that show it.
     """
     model = untrained(seed)
-    images = torch.from_numpy(brains.images).flatten(0, 1)[:, None]
-    wanted = torch.from_numpy(brains.quantities).flatten(0, 1)
+    images, wanted = brains.slices, brains.wanted
     shown = torch.ones_like(wanted)
-    shown[:, HIPPOCAMPUS] = (wanted[:, LEVEL] < VISIBLE).float()
+    shown[:, HIPPOCAMPUS] = (wanted[:, LEVEL] < SHOWN_BELOW).float()
     wanted = standard(wanted)
     optimizer = make_optimizer(model, "adamw", LR, WEIGHT_DECAY)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", 1, steps, 0.1))
@@ -79,10 +78,8 @@ def pretrain(brains: Brains, steps: int, seed: int, vary: bool, file: Path) -> H
 
 def explained(model: HybridViT, brains: Brains) -> np.ndarray:
     """Squared correlation of each output with its quantity, on slices of other people with a random acquisition."""
-    images = torch.from_numpy(brains.images).flatten(0, 1)[:, None]
-    found = outputs(model, acquired(images, torch.Generator().manual_seed(0), vary=True))
-    wanted = torch.from_numpy(brains.quantities).flatten(0, 1).numpy()
-    return np.array([np.corrcoef(a, b)[0, 1] ** 2 for a, b in zip(found.T, wanted.T, strict=True)])
+    found = outputs(model, acquired(brains.slices, torch.Generator().manual_seed(0), vary=True))
+    return np.array([np.corrcoef(a, b)[0, 1] ** 2 for a, b in zip(found.T, brains.wanted.numpy().T, strict=True)])
 
 
 def outputs(model: HybridViT, images: Tensor) -> np.ndarray:

@@ -27,10 +27,8 @@ VISIBLE = [QUANTITIES.index(name) for name in ("root_vbr", "csf", "hippocampus",
 
 def people_outputs(model: HybridViT, brains: Brains) -> np.ndarray:
     """The mean outputs (people, 8) of generated people, each slice with a random acquisition."""
-    people, slices = brains.images.shape[:2]
-    images = torch.from_numpy(brains.images).flatten(0, 1)[:, None]
-    found = outputs(model, acquired(images, torch.Generator().manual_seed(0), vary=True))
-    return found.reshape(people, slices, -1).mean(axis=1)
+    found = outputs(model, acquired(brains.slices, torch.Generator().manual_seed(0), vary=True))
+    return found.reshape(*brains.images.shape[:2], -1).mean(axis=1)
 
 
 def all_outputs(generated: np.ndarray, diseased: np.ndarray, real: np.ndarray) -> np.ndarray:

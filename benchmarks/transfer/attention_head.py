@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data_setup.subjects.find import kaggle_slice
+from data_setup.audit.baseline_features import slices_in_order
 from functions.cross_validation.cohort import Cohort
 from functions.runtime.device import set_seeds
 
@@ -42,12 +42,9 @@ def in_order(x: np.ndarray, cohort: Cohort) -> np.ndarray:
 
     S is the smallest number of slices of a patient; of a longer series, evenly spaced slices.
     """
-    paths, subjects = cohort.table["path"].to_numpy(), cohort.subjects
-    places = [(known[1] if (known := kaggle_slice(path)) else 0, path) for path in paths]
-    rows = sorted(range(len(paths)), key=lambda row: (subjects[row], places[row]))
-    series = [np.array([row for row in rows if subjects[row] == subject]) for subject in np.unique(subjects)]
-    shortest = min(len(found) for found in series)
-    return np.stack([x[found[np.linspace(0, len(found) - 1, shortest).round().astype(int)]] for found in series])
+    series = slices_in_order(cohort.table["path"].tolist(), cohort.keys).values()
+    shortest = min(len(rows) for rows in series)
+    return np.stack([x[np.array(rows)[np.linspace(0, len(rows) - 1, shortest).round().astype(int)]] for rows in series])
 
 
 def _fit(x: np.ndarray, cohort: Cohort, tested: np.ndarray, seed: int) -> np.ndarray:

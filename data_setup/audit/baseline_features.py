@@ -85,16 +85,20 @@ def patient_table(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]
 def slab_means(values: np.ndarray, paths: Sequence[str],
                subjects: Sequence[str | tuple[str, ...]]) -> tuple[np.ndarray, list]:
     """(patients, 4 D): `values` (n, D) of slices as `patient_table` averages its four numbers; and the ids, sorted."""
+    stacks = slices_in_order(paths, subjects)
+    rows = []
+    for subject, stack in stacks.items():
+        if len(stack) < SLABS:
+            name = subject if isinstance(subject, str) else ", ".join(subject)
+            raise UserError(f"patient {name} has {len(stack)} slices, four numbers need at least {SLABS}")
+        rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(values[stack], SLABS)]))
+    return np.array(rows), list(stacks)
+
+
+def slices_in_order(paths: Sequence[str], subjects: Sequence[str | tuple[str, ...]]) -> dict:
+    """Each id, sorted → the rows of its slices, ordered by their number in the Kaggle set, otherwise by file name."""
     stacks: dict = {}
     for row, (path, subject) in enumerate(zip(paths, subjects, strict=True)):
         known = kaggle_slice(path)
         stacks.setdefault(subject, []).append((known[1] if known else 0, path, row))
-    found = sorted(stacks)
-    rows = []
-    for subject in found:
-        if len(stacks[subject]) < SLABS:
-            name = subject if isinstance(subject, str) else ", ".join(subject)
-            raise UserError(f"patient {name} has {len(stacks[subject])} slices, four numbers need at least {SLABS}")
-        ordered = values[[row for *_, row in sorted(stacks[subject])]]
-        rows.append(np.concatenate([slab.mean(axis=0) for slab in np.array_split(ordered, SLABS)]))
-    return np.array(rows), found
+    return {subject: [row for *_, row in sorted(stacks[subject])] for subject in sorted(stacks)}
