@@ -8,6 +8,7 @@ outputs of slices get the same ridge head, fitted to the same nested subsets of 
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +82,11 @@ def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
 
 def ridge(x: np.ndarray, cohort) -> Callable:
     """The ridge head on slices, fitted to the slices `known`."""
-    from benchmarks.transfer.heads import ridge_on_slices
+    from data_setup.splits.folds import patient_folds
+    from functions.cross_validation.ridge import ridge_fitted_to
 
     def fit(known: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
-        used = known | tested
-        return 1 - ridge_on_slices(x[used], cohort.select(used))(tested[used], seed)[:, cohort.healthy]
+        return 1 - ridge_fitted_to(known, x, cohort, patient_folds, tested, seed)[:, cohort.healthy]
 
     return fit
 
@@ -93,15 +94,13 @@ def ridge(x: np.ndarray, cohort) -> Callable:
 def four_numbers(cohort) -> Callable:
     """The logistic regression on four numbers per slice in four slabs, fitted to the patients of the slices `known`."""
     from data_setup.audit.baseline_features import four_number_probabilities, patient_table
+    from functions.learning_curves.baselines import of_patients
 
-    numbers, rows = patient_table(cohort.table["path"].tolist(), cohort.keys)
-    subjects, labels = np.array([row[0] for row in rows]), np.array([cohort.class_names.index(row[1]) for row in rows])
+    numbers = patient_table(cohort.table["path"].tolist(), cohort.keys)[0]
+    learn = partial(four_number_probabilities, num_classes=len(cohort.class_names))
 
     def fit(known: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
-        fitted, new = (np.isin(subjects, cohort.subjects[part]) for part in (known, tested))
-        used = fitted | new
-        return 1 - four_number_probabilities(numbers[used], labels[used], fitted[used],
-                                             len(cohort.class_names))[:, cohort.healthy]
+        return 1 - of_patients(learn, cohort, numbers, known, tested)[:, cohort.healthy]
 
     return fit
 

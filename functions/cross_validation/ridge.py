@@ -35,6 +35,13 @@ def ridge_fold(x: np.ndarray, cohort: Cohort, divide: Divide, tested: np.ndarray
     return softmax(by_patient(output, cohort.labels[tested], cohort.subjects[tested])[0], axis=1)
 
 
+def ridge_fitted_to(known: np.ndarray, x: np.ndarray, cohort: Cohort, divide: Divide, tested: np.ndarray,
+                    seed: int) -> np.ndarray:
+    """As `ridge_fold`, fitted to the slices `known`, bool (n,), instead of to all that are not tested."""
+    rows = known | tested
+    return ridge_fold(x[rows], cohort.select(rows), divide, tested[rows], seed)
+
+
 def _ridge(x: np.ndarray, labels: np.ndarray, new: np.ndarray, cohort: Cohort,
            penalties: np.ndarray = PENALTIES) -> list[np.ndarray]:
     """Outputs (m, K) for the rows `new` with each of the penalties, by one eigendecomposition of XᵀX."""

@@ -3,8 +3,23 @@
 `labels` (n,) are class indices of patients, `known` (n,) bool the training patients.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier
+
+from functions.cross_validation.cohort import Cohort
+
+
+def of_patients(learn: Callable, cohort: Cohort, x: np.ndarray, known: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """learn(numbers, labels, training patients) on the rows of `x` (patients, D) of training and test patients.
+
+    `known` and `tested` (n,) bool are their slices; patients are in the order of `Cohort.patients`.
+    """
+    _, labels, ids = cohort.patients(known[:, None].astype(float))
+    trained, new = np.isin(ids, cohort.subjects[known]), np.isin(ids, cohort.subjects[tested])
+    rows = trained | new
+    return learn(x[rows], labels[rows], trained[rows])
 
 
 def commonest_class(labels: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:

@@ -25,9 +25,9 @@ from data_setup.splits.folds import patient_folds
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.features import features_on_disk
 from functions.cross_validation.fold_training import patient_probabilities, train_network
-from functions.cross_validation.ridge import ridge_fold
+from functions.cross_validation.ridge import ridge_fitted_to
 from functions.evaluation.patients import by_patient
-from functions.learning_curves.baselines import boosting, commonest_class
+from functions.learning_curves.baselines import boosting, commonest_class, of_patients
 from functions.learning_curves.methods import METHODS, Method
 from functions.runtime.device import set_seeds
 from functions.runtime.progress import Progress
@@ -115,11 +115,7 @@ def _commonest(cohort: Cohort, known: np.ndarray, tested: np.ndarray, seed: int)
 
 def _of_patients(learn: Callable, cohort: Cohort, x: np.ndarray, known: np.ndarray, tested: np.ndarray,
                  seed: int) -> Fitted:
-    """learn(numbers, labels, training patients) on the rows of `x`, one per patient, of training and test patients."""
-    _, labels, ids = cohort.patients(known[:, None].astype(float))
-    trained, new = np.isin(ids, cohort.subjects[known]), np.isin(ids, cohort.subjects[tested])
-    rows = trained | new
-    return learn(x[rows], labels[rows], trained[rows]), 0
+    return of_patients(learn, cohort, x, known, tested), 0
 
 
 def _nearest(cohort: Cohort, neighbours, known: np.ndarray, tested: np.ndarray, seed: int) -> Fitted:
@@ -131,8 +127,7 @@ def _nearest(cohort: Cohort, neighbours, known: np.ndarray, tested: np.ndarray, 
 
 
 def _ridge(cohort: Cohort, x: np.ndarray, known: np.ndarray, tested: np.ndarray, seed: int) -> Fitted:
-    rows = known | tested
-    return ridge_fold(x[rows], cohort.select(rows), patient_folds, tested[rows], seed), 0
+    return ridge_fitted_to(known, x, cohort, patient_folds, tested, seed), 0
 
 
 def _head(setup: Setup, method: Method, features: torch.Tensor, known: np.ndarray, tested: np.ndarray,
