@@ -42,7 +42,7 @@ def table_baselines(rows: RowsToScore, class_names: Sequence[str]) -> tuple[dict
     """(baseline → class probabilities of the test slices (n, K), notes): logistic regressions without a network.
 
     AGE_SEX on age and sex (or the one of them that the table has), RULER on these and the four pixel statistics of
-    `baseline_features`; fitted to the run's training and validation patients, nothing tuned. nan for a patient whose
+    `baseline_features`; fitted to the run's training and validation patients, without tuning. nan for a patient whose
     age or sex is unknown.
     """
     known = [rows.parts[part] for part in ("train", "val") if part in rows.parts and "age" in rows.parts[part]]

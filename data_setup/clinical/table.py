@@ -153,7 +153,7 @@ def _check_classes(file: Path, column: str, found: dict) -> None:
 
 
 def _since_baseline(file: Path, header: Sequence[str], row: Sequence[str], used: dict[str, int]) -> float:
-    """Years since baseline, of ADNIMERGE's rows alone, whose AGE is that at baseline; 0 of any other table's."""
+    """Years since baseline, of ADNIMERGE's rows alone, whose AGE is that at baseline; 0 for other tables."""
     if not _is_adnimerge(header, used):
         return 0.0
     for name, divisor in (("years", 1.0), ("months", 12.0)):

@@ -46,7 +46,7 @@ def make_phantom(out, people=100, slices=8, seed=0, faults=()):
 
 
 def check_numbers(*numbers):
-    """UserError for a (name, value, least) whose value is below the least."""
+    """UserError for a (name, value, least) whose value is too small."""
     for name, value, least in numbers:
         if value < least:
             raise UserError(f"{name} is {value}, it must be at least {least}")

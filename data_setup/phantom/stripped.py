@@ -21,7 +21,7 @@ FINE_SULCI = 22
 
 
 def draw_uniform(number, draws):
-    """A patient whose quantities are independent, uniform in RANGES; it has no stage (0)."""
+    """A patient whose quantities are independent, uniform in RANGES; its stage is 0."""
     sex = "F" if draws.uniform(0.0, 1.0) < 0.65 else "M"
     values = {name: draws.uniform(*RANGES[name]) for name in RANGES}
     root = values.pop("root_vbr")
