@@ -105,8 +105,8 @@ def find_image_settings(model: str, source: str, path: Path, digest: str, where:
         return from_preset(preset, f"assumed: torchvision's {preset.name}; override with --mean and --std")
     if source not in PRESETS:
         return None
-    return _from_preset(source, f"assumed: {source}'s most common settings; those of DeiT, DINO and MAE have "
-                        "ImageNet's mean and std: override with --mean and --std")
+    others = "those of DeiT, DINO and MAE have ImageNet's mean and std: " if source != "jax" else ""
+    return _from_preset(source, f"assumed: {source}'s most common settings; {others}override with --mean and --std")
 
 
 def torchvision_weights(model: str) -> list[WeightsEnum]:

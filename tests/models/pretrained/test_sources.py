@@ -339,6 +339,18 @@ def test_weights_of_another_size_are_refused_with_its_name(file, monkeypatch):
         find_pretrained("vit_l_16", file, "auto", None, 3)
 
 
+def test_weights_of_other_channels_are_refused_with_both_numbers(tmp_path):
+    torch.save(timm_vit(mlp_ratio=20 / 12, in_chans=1).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="for images of 1 channel, the model for 3: build it with in_channels=1"):
+        find_pretrained("vit_b_16", tmp_path / "w.pth", "auto", None, 3)
+
+
+def test_weights_of_no_known_size_are_refused_as_such(tmp_path):
+    torch.save(timm_vit(mlp_ratio=2).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="24 MLP width, the model has 20: they are of none of the sizes in VARIANTS"):
+        find_pretrained("vit_b_16", tmp_path / "w.pth", "auto", None, 3)
+
+
 def test_open_clips_configuration_says_how_images_are_prepared(tmp_path):
     save_file(timm_vit(mlp_ratio=20 / 12).state_dict(), tmp_path / "open_clip_model.safetensors")
     for mode, frame in (("shortest", "crop"), ("squash", "stretch")):
