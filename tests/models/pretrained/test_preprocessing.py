@@ -279,6 +279,24 @@ def test_the_pixels_are_those_of_timms_transform(share, side, shape, beside, tmp
     assert np.array_equal(pixels, (theirs.permute(1, 2, 0) * 255).round().numpy())
 
 
+def test_the_pixels_are_those_of_transformers_processors_but_for_rounding(tmp_path):
+    """Their default backend resizes with torchvision, which rounds otherwise than Pillow."""
+    from transformers import BitImageProcessor, CLIPImageProcessor, ViTImageProcessor
+
+    slice_ = np.random.default_rng(0).integers(0, 256, (52, 44, 3), dtype=np.uint8)
+    dinov2 = BitImageProcessor(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224})
+    for processor in (ViTImageProcessor(), CLIPImageProcessor(), dinov2):
+        processor.save_pretrained(tmp_path)
+        read = found(tmp_path / "model.bin")
+        assert read.config.image_size == (224, 224)
+        pixels = Frame((224, 224), **read.frame)(slice_)
+        theirs = np.asarray(processor(slice_, return_tensors="np")["pixel_values"][0]).transpose(1, 2, 0)
+        theirs = (theirs * np.array(read.std) + np.array(read.mean)) * 255
+        difference = np.abs(pixels - theirs)
+        assert difference.max() < 2.01
+        assert difference.mean() < 0.2
+
+
 def test_an_encoder_of_mae_is_known_by_hugging_faces_configuration(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/config.json").write_text('{"model_type": "vit_mae"}')
