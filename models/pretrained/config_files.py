@@ -52,6 +52,8 @@ def settings_beside(weights: str | Path, layout: str) -> dict | None:
     if layout == "open_clip" and (file := folder / OPEN_CLIP).exists():
         return _of_open_clip(read_json(file), file)
     file = folder / "config.json"
+    if layout == "timm" and not file.exists() and (trunk := folder / OPEN_CLIP).exists():
+        return _of_open_clips_trunk(read_json(trunk), trunk)
     if layout not in ("huggingface", "timm") or not file.exists():
         return None
     return (_of_huggingface if layout == "huggingface" else _of_timm)(read_json(file), file)
@@ -112,6 +114,14 @@ def _of_open_clip(found: dict, file: Path) -> dict:
     if type(width) is int and type(per_head) is int and per_head > 0:
         settings["num_heads"] = width // per_head
     return settings
+
+
+def _of_open_clips_trunk(found: dict, file: Path) -> dict | None:
+    """The settings of an image tower that is a network of timm, such as BiomedCLIP's."""
+    vision = _inside(_inside(found, "model_cfg"), "vision_cfg")
+    if "timm_model_name" not in vision:
+        return None
+    return _of_timm({"architecture": vision["timm_model_name"], "global_pool": vision.get("timm_pool", "")}, file)
 
 
 def _inside(found: dict, key: str) -> dict:

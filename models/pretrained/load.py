@@ -96,7 +96,7 @@ def adapt(converted: Converted, config: ViTConfig,
             fits = [name for name, known in VARIANTS.items()
                     if all(theirs in (None, sizes(known)[key]) for key, theirs in there.items())]
             raise UserError(f"{source} weights have {count} {what}, the model has {sizes(config)[what]}"
-                            + (f": they are of {fits[0]}" if fits else ""))
+                            + f": they are of {fits[0] if fits else 'none of the sizes in VARIANTS'}")
     if (f"{PRE_NORM}weight" in weights) != config.pre_norm:
         raise UserError(f"{source} weights have {'no' if config.pre_norm else 'a'} LayerNorm of z_0: build the model "
                         f"with pre_norm={not config.pre_norm}")
@@ -104,8 +104,8 @@ def adapt(converted: Converted, config: ViTConfig,
         weights["patch_embedding.project.weight"] = kernel.sum(dim=1, keepdim=True)
         notes.append("the RGB kernel is summed to one channel")
     elif kernel.shape[1] != config.in_channels:
-        raise UserError(f"{source} weights have {kernel.shape[1]} channels, the model has {config.in_channels} "
-                        "(in_channels)")
+        raise UserError(f"{source} weights are for images of {kernel.shape[1]} channel{'s' * (kernel.shape[1] > 1)}, "
+                        f"the model for {config.in_channels}: build it with in_channels={kernel.shape[1]}")
     positions = weights["patch_embedding.positions"]
     same = source == "ours" and positions.shape[1] - 1 == config.num_patches
     positions, grid = with_class_row(positions, converted.grid or (config.grid if same else None), config.grid,

@@ -9,6 +9,7 @@ input_pipeline.py; facebookresearch/dino, eval_linear.py; facebookresearch/mae, 
 facebookresearch/moco-v3, main_lincls.py; openai/CLIP, clip/clip.py.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -50,6 +51,17 @@ class ImageSettings:
     origin: str
     described: dict | None = None        # the frame as our own checkpoint describes it, in place of `frame`
     size: tuple[int, int] | None = None  # height and width, if not that of the positions
+    whole_pixels: bool = False           # whether the side before a crop is rounded down to whole pixels, as by timm
+
+    def at(self, size: tuple[int, int]) -> "ImageSettings":
+        """The settings for images of `size`; of a square one, timm resizes to floor(side / share) pixels, then crops.
+
+        Source: timm/data/transforms_factory.py, `transforms_imagenet_eval`: 224 / 0.9 is 248, not 249.
+        """
+        if not self.whole_pixels or self.frame["mode"] != "crop" or size[0] != size[1]:
+            return self
+        resized = math.floor(size[0] / self.frame["share"])
+        return replace(self, frame=self.frame | {"share": size[0] / resized})
 
     def summary(self, size: tuple[int, int]) -> str:
         """One line: size, crop, interpolation, mean, std, origin."""
@@ -93,8 +105,8 @@ def find_image_settings(model: str, source: str, path: Path, digest: str, where:
         return from_preset(preset, f"assumed: torchvision's {preset.name}; override with --mean and --std")
     if source not in PRESETS:
         return None
-    return _from_preset(source, f"assumed: {source}'s most common settings; those of DeiT, DINO and MAE have "
-                        "ImageNet's mean and std: override with --mean and --std")
+    others = "those of DeiT, DINO and MAE have ImageNet's mean and std: " if source != "jax" else ""
+    return _from_preset(source, f"assumed: {source}'s most common settings; {others}override with --mean and --std")
 
 
 def torchvision_weights(model: str) -> list[WeightsEnum]:
@@ -132,7 +144,8 @@ def _per_channel(values: list[float], in_channels: int) -> list[float]:
 
 def _from_preset(name: str, origin: str) -> ImageSettings:
     mode, share, interpolation, (mean, std) = PRESETS[name]
-    return ImageSettings({"mode": mode, "share": share, "interpolation": interpolation}, list(mean), list(std), origin)
+    return ImageSettings({"mode": mode, "share": share, "interpolation": interpolation}, list(mean), list(std), origin,
+                         whole_pixels=name == "timm")
 
 
 def _from_checkpoint(preprocessing: dict, origin: str = "the checkpoint's own preprocessing") -> ImageSettings:
@@ -205,7 +218,7 @@ def _from_timm(found: dict, file: Path) -> ImageSettings:
                         "with crop_pct 1, are supported")
     return ImageSettings({"mode": "stretch" if crop == "squash" else "crop", "share": float(share),
                           "interpolation": interpolation}, mean, std, f"{file.name} beside the file",
-                         size=pair(found.get("input_size")))
+                         size=pair(found.get("input_size")), whole_pixels=True)
 
 
 def _side(found: dict, key: str, file: Path) -> int | None:

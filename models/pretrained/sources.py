@@ -95,9 +95,8 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
             raise UserError(f"a {found.kind} file, which does not say how its images were prepared: specify --mean and "
                             "--std")
     except UserError as error:
-        ours = "; runs of this project need an architecture that --model names" if file.config else ""
-        raise UserError(f"{path} for --model {model}: {error}{ours}") from None
-    images = for_channels(images, in_channels, mean, std)
+        raise UserError(f"{path} for --model {model}: {error}") from None
+    images = for_channels(images.at(found.config.image_size), in_channels, mean, std)
     return Pretrained(found.config, found.weights, f"{known or shown}, SHA-256 {digest[:12]}…", digest, images,
                       (*file.notes, *found.notes, images.summary(found.config.image_size)))
 

@@ -31,7 +31,9 @@ def download(source: str) -> Path:
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository, re.ASCII):
         raise UserError(f"--weights {source} is no name on the Hub: expected hf:OWNER/NAME, such as "
                         "hf:facebook/dinov2-small, or timm:NAME; a folder or a file is given without hf:")
-    by_hand = f"`hf download {repository} --local-dir FOLDER` on a machine with internet, and --weights FOLDER here"
+    version = f" --revision {revision}" * bool(revision)
+    by_hand = (f"`hf download {repository}{version} --local-dir FOLDER` on a machine with internet, and --weights "
+               "FOLDER here")
     try:
         from huggingface_hub import snapshot_download, utils
     except ImportError:

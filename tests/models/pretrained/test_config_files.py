@@ -139,6 +139,21 @@ def test_open_clips_configuration_says_the_gelu_heads_and_epsilon(model, gelu, t
         settings_beside(tmp_path / "open_clip_model.safetensors", "open_clip")
 
 
+def test_open_clips_configuration_says_the_pooling_of_a_tower_of_timm(tmp_path):
+    def read(**tower):
+        (tmp_path / OPEN_CLIP).write_text(json.dumps({"model_cfg": {"vision_cfg": tower}}))
+        return settings_beside(tmp_path / "open_clip_model.safetensors", "timm")
+
+    name = {"timm_model_name": "vit_base_patch16_224"}
+    assert read(**name, timm_pool="") == {"pool": "cls"}
+    assert read(**name, timm_pool="avg") == {"pool": "mean"}
+    assert read(width=24) is None, "the tower is not timm's"
+    with pytest.raises(UserError, match=f"{OPEN_CLIP}: global_pool is 'abs_attn': only token and avg"):
+        read(**name, timm_pool="abs_attn")
+    (tmp_path / "config.json").write_text("{}")
+    assert read(**name, timm_pool="avg") is None, "timm's own configuration comes first"
+
+
 @pytest.mark.parametrize(("content", "complaint"), [("{", "is not JSON"), ("[]", "is not a JSON object"),
                                                     ("[" * 10**5, "is not JSON"), (b"\xff\xfe", "is not JSON")])
 def test_a_damaged_file_is_named(content, complaint, tmp_path):

@@ -1,11 +1,14 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from torchvision.models import ViT_B_16_Weights
 
+from data_setup.images.resize import Frame
 from functions.runtime.errors import UserError
 from models import VARIANTS, ViT
 from models.pretrained.preprocessing import DEIT, IMAGENET, _from_config_file
@@ -21,10 +24,10 @@ def small(monkeypatch):
     monkeypatch.setitem(VARIANTS, "vit_b_16", SMALL)
 
 
-def found(path, source="timm", **arguments):
+def found(path, source="timm", image_size=None, **arguments):
     path.parent.mkdir(exist_ok=True)
     torch.save(tensors_of(source), path)
-    return find_pretrained("vit_b_16", path, "ours", None, 3, **arguments)
+    return find_pretrained("vit_b_16", path, "ours", image_size, 3, **arguments)
 
 
 HALF, MEANS, STDS = [0.5] * 3, list(IMAGENET[0]), list(IMAGENET[1])
@@ -44,7 +47,7 @@ def test_what_nothing_says_is_called_an_assumption(tmp_path, name):
     pretrained = found(tmp_path / name)
     assert (pretrained.mean, pretrained.std) == (HALF, HALF)
     [note] = [note for note in pretrained.notes if note.startswith("images")]
-    assert note.startswith("images 12x12, cropped (0.9 of the side), bicubic, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (ass")
+    assert note.startswith("images 12x12, cropped (0.923 of the side), bicubic, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (ass")
     assert "--mean and --std" in note
 
 
@@ -105,11 +108,11 @@ def test_a_configuration_beside_weights_under_torchvisions_names_is_read_too(tmp
 
 def test_timms_configuration_beside_the_file_says_it(tmp_path):
     config = {"architecture": "vit_base_patch16_224", "pretrained_cfg": {
-        "mean": MEANS, "std": STDS, "crop_pct": 0.95, "interpolation": "bilinear"}}
+        "mean": MEANS, "std": STDS, "crop_pct": 0.8, "interpolation": "bilinear"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     images = found(tmp_path / "model.safetensors").images
     assert (images.mean, images.std) == (MEANS, STDS)
-    assert images.frame == {"mode": "crop", "share": 0.95, "interpolation": "bilinear"}
+    assert images.frame == {"mode": "crop", "share": 0.8, "interpolation": "bilinear"}
     assert images.origin == "config.json beside the file"
 
 
@@ -175,7 +178,7 @@ def test_any_value_in_our_own_checkpoint_is_a_line_or_is_read(tmp_path, monkeypa
 def test_any_value_in_a_configuration_beside_the_file_is_a_line_or_is_read(tmp_path):
     processor = {"image_mean": [0.5], "image_std": [0.5], "resample": 3, "size": {"shortest_edge": 256},
                  "do_center_crop": True, "crop_size": {"height": 224, "width": 224}, "do_normalize": True}
-    timm = {"pretrained_cfg": {"mean": MEANS, "std": STDS, "crop_pct": 0.95, "interpolation": "bilinear"}}
+    timm = {"pretrained_cfg": {"mean": MEANS, "std": STDS, "crop_pct": 0.8, "interpolation": "bilinear"}}
     for name, content in (("config.json", timm), ("preprocessor_config.json", processor)):
         for text in json_variants(content):
             (tmp_path / name).write_text(text)
@@ -257,6 +260,41 @@ def test_what_timms_configuration_leaves_out_is_what_timm_assumes(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit", "pretrained_cfg": config}))
         theirs, ours = resolve_data_config(pretrained_cfg=config), _from_config_file(tmp_path / "x.pth").frame
         assert ours == {"mode": "crop", "share": theirs["crop_pct"], "interpolation": theirs["interpolation"]}
+
+
+@pytest.mark.parametrize(("share", "side", "shape", "beside"), [
+    (0.9, 224, (52, 44), True), (0.9, 224, (31, 62), False), (0.95, 224, (31, 62), True), (1.0, 32, (60, 45), True),
+    (0.875, 32, (45, 60), True)])
+def test_the_pixels_are_those_of_timms_transform(share, side, shape, beside, tmp_path):
+    """224 / 0.9 is 248.9: timm resizes to 248 pixels, from which the middle 224 are taken, and not to 249."""
+    from timm.data import create_transform
+
+    if beside:
+        (tmp_path / "config.json").write_text(json.dumps({"mean": HALF, "std": HALF, "crop_pct": share}))
+    read = found(tmp_path / "model.bin", image_size=(side, side))
+    slice_ = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    pixels = Frame((side, side), **read.frame)(slice_)
+    theirs = create_transform((3, side, side), interpolation="bicubic", mean=[0.0] * 3, std=[1.0] * 3,
+                              crop_pct=share)(Image.fromarray(slice_))
+    assert np.array_equal(pixels, (theirs.permute(1, 2, 0) * 255).round().numpy())
+
+
+def test_the_pixels_are_those_of_transformers_processors_but_for_rounding(tmp_path):
+    """Their default backend resizes with torchvision, which rounds otherwise than Pillow."""
+    from transformers import BitImageProcessor, CLIPImageProcessor, ViTImageProcessor
+
+    slice_ = np.random.default_rng(0).integers(0, 256, (52, 44, 3), dtype=np.uint8)
+    dinov2 = BitImageProcessor(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224})
+    for processor in (ViTImageProcessor(), CLIPImageProcessor(), dinov2):
+        processor.save_pretrained(tmp_path)
+        read = found(tmp_path / "model.bin")
+        assert read.config.image_size == (224, 224)
+        pixels = Frame((224, 224), **read.frame)(slice_)
+        theirs = np.asarray(processor(slice_, return_tensors="np")["pixel_values"][0]).transpose(1, 2, 0)
+        theirs = (theirs * np.array(read.std) + np.array(read.mean)) * 255
+        difference = np.abs(pixels - theirs)
+        assert difference.max() < 2.01
+        assert difference.mean() < 0.2
 
 
 def test_an_encoder_of_mae_is_known_by_hugging_faces_configuration(tmp_path):

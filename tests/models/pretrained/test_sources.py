@@ -138,7 +138,7 @@ def test_the_authors_and_others_normalise_by_one_half(tmp_path):
     save_file(net.state_dict(), tmp_path / "model.safetensors")
     found = find_pretrained("vit_b_16", tmp_path / "model.safetensors", "torchvision", None, 3)
     assert (found.mean, found.std) == ([0.5] * 3, [0.5] * 3)
-    assert found.frame["share"] == 0.9
+    assert found.frame["share"] == 16 / 17, "of 0.9, in whole pixels"
     net.reset_classifier(0)
     with torch.no_grad():
         torch.testing.assert_close(load_transfer(found, 2).eval().backbone(images()), net.eval()(images()),
@@ -246,6 +246,8 @@ def test_images_are_prepared_as_each_library_prepares_them(tmp_path):
         "jax.npz": ("stretch", 1.0, "bilinear", half, half)}
     for name, wanted in expected.items():
         found = find_pretrained("vit_b_16", tmp_path / name, "torchvision", None, 3)
+        share = 16 / int(16 / wanted[1]) if name == "timm.pth" else wanted[1]      # timm rounds the larger side down
+        wanted = (wanted[0], share, *wanted[2:])
         frame = tuple(found.frame[key] for key in ("mode", "share", "interpolation"))
         assert (*frame, list(found.mean), list(found.std)) == wanted, name
 
@@ -284,6 +286,16 @@ def test_torchvisions_code_runs_what_it_has_and_ours_the_rest(backbone, pool, ex
         assert find_pretrained("vit_b_16", source, backbone, (16, 16), 3, pool=pool).config.backbone == expected
         assert find_pretrained("vit_s_14", source, backbone, (16, 16), 3, pool=pool).config.backbone == "ours"
     assert find_pretrained("resnet18", "random", "auto", (32, 32), 3).config.backbone == "torchvision"
+
+
+def test_the_quick_gelu_is_run_by_the_hand_written_vit(tmp_path):
+    """torchvision's code has none; a LayerNorm before the first block, which CLIP has too, is not needed for this."""
+    save_file(timm_vit(mlp_ratio=20 / 12).state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_base_patch4_quickgelu"}))
+    found = find_pretrained("vit_b_16", tmp_path, "auto", None, 3).config
+    assert (found.backbone, found.gelu, found.pre_norm) == ("ours", "quick", False)
+    with pytest.raises(ValueError, match="the quick GELU needs the hand-written ViT, --backbone ours"):
+        find_pretrained("vit_b_16", tmp_path, "torchvision", None, 3)
 
 
 def test_the_pooling_that_is_asked_for_replaces_the_sources_and_is_said(file, tmp_path):
@@ -325,6 +337,18 @@ def test_weights_of_another_size_are_refused_with_its_name(file, monkeypatch):
     monkeypatch.setitem(VARIANTS, "vit_s_14", TINY)
     with pytest.raises(ValueError, match="have 2 layers, the model has 24: they are of vit_s_14"):
         find_pretrained("vit_l_16", file, "auto", None, 3)
+
+
+def test_weights_of_other_channels_are_refused_with_both_numbers(tmp_path):
+    torch.save(timm_vit(mlp_ratio=20 / 12, in_chans=1).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="for images of 1 channel, the model for 3: build it with in_channels=1"):
+        find_pretrained("vit_b_16", tmp_path / "w.pth", "auto", None, 3)
+
+
+def test_weights_of_no_known_size_are_refused_as_such(tmp_path):
+    torch.save(timm_vit(mlp_ratio=2).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="24 MLP width, the model has 20: they are of none of the sizes in VARIANTS"):
+        find_pretrained("vit_b_16", tmp_path / "w.pth", "auto", None, 3)
 
 
 def test_open_clips_configuration_says_how_images_are_prepared(tmp_path):

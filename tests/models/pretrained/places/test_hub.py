@@ -104,6 +104,7 @@ def test_what_cannot_be_downloaded_is_one_sentence_with_the_way_out(tmp_path, mo
         for source, complaint in (
                 ("hf:some/pickles", r"some/pickles holds no model.safetensors \(nor .* cache, .*\); its other"),
                 ("hf:no/where", r"cannot download no/where \(.*\): `hf download no/where --local-dir FOLDER` on a mac"),
+                ("hf:no/where@v2", r"cannot .*: `hf download no/where --revision v2 --local-dir FOLDER` on"),
                 ("hf:no/where@v2", r"cannot download no/where \(.*\): ")):
             with pytest.raises(UserError, match=f"--weights {source}: {complaint}") as refusal:
                 download(source)
