@@ -56,6 +56,8 @@ def prepare(arguments) -> None:
     labels = Labels(arguments.labels) if arguments.labels else None
     found = find_volumes(arguments.volumes, headers_bar)
     print(printable(f"{len(found.sources):,} volumes below {arguments.volumes}"))
+    if not (found.sources or found.left_out or found.dicom or found.unread):
+        raise UserError(f"{arguments.volumes}: no volume can be used: there is no NIfTI, Analyze or DICOM file in it")
     if found.fields:
         print(printable(f"identifying header fields (files): {found.field_names}"))
         print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
@@ -66,6 +68,8 @@ def prepare(arguments) -> None:
     left_out += [(new_ids.code(path), reason) for path, reason in unread] + ([] if found.dicom else others)
     used, not_chosen = choose_one_each([one.source for one in classes if one.klass], arguments.series)
     ids = new_ids.NewIds(key_file, [one.source for one in classes])
+    for note in new_ids.doubtful(used, ids):
+        print(note)
 
     progress = Progress("volumes to slices", len(used) * settings.slices)
     records = convert_all(used, settings, arguments.out / STORE, arguments.workers or available_cores(),
