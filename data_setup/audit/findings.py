@@ -171,7 +171,7 @@ def _patients(found: Audit, images: list[np.ndarray], neighbours: Neighbours) ->
     """Column `who`: the known patient, else the group of its pixels, else the slice itself."""
     table, groups = found.table, group_by_pixels(images, neighbours)
     table["group"] = groups.groups
-    table["linked"], by_chance = groups_without_chance(table, groups.groups, groups.pairs)
+    table["linked"], by_chance = groups_without_chance(table["subject"], groups.groups, groups.pairs)
     known = table["subject"].notna()
     by_pixels = table["group"].map(lambda group: f"{PREFIX}{group:04d}" if group >= 0 else None)
     table["who"] = table["subject"].where(known, by_pixels if not known.any() else None)
@@ -184,9 +184,9 @@ def _patients(found: Audit, images: list[np.ndarray], neighbours: Neighbours) ->
         agree = adjusted_rand_score(table["subject"][both], table["group"][both])
         found.numbers["patients"]["agreement of pixels with names (adjusted Rand index)"] = float(agree)
     if by_chance:
-        found.add("patients", f"{by_chance} of {groups.links} links from pixels join two patients by a single pair of "
-                  "images each, and not more often across splits than within: taken for chance, as on images that are "
-                  "no stacks of slices", wrong=False)
+        found.add("patients", f"{by_chance} of the {groups.links} links from pixels each join two patients by one pair "
+                  "of images: taken for chance, as links are rare here and the method is for stacks of brain slices",
+                  wrong=False)
     advice = subject_advice(table["path"].tolist(), table["class"].tolist()) if not known.all() else ""
     if not known.any():
         found.add("patients", f"no file name contains a patient id; {groups.verdict}: {advice}",
