@@ -17,7 +17,7 @@ from functions.runtime.exits import one_line_errors
 
 KEY = "9_sd"          # the features of --features: SD over the patch tokens after block 9
 SUMS = (("numbers", "pretrained"), ("numbers", "phantom"), ("pretrained", "phantom"),
-        ("numbers", "pretrained", "phantom"), ("four_numbers", "pretrained", "phantom"))
+        ("numbers", "pretrained", "phantom"), ("four_numbers", "pretrained", "phantom"), ("numbers", "brightness"))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ def features(options: argparse.Namespace, cohort) -> dict[str, np.ndarray]:
     """Row → features (n, D) of all slices."""
     from safetensors.torch import load_file
 
-    from benchmarks.combination.white_matter import normalised_numbers
+    from benchmarks.combination.white_matter import normalised_numbers, white_level
     from benchmarks.pretraining.network import load_network, outputs
     from benchmarks.pretraining.readout import VISIBLE, real_slices
     from data_setup.audit.baseline_features import four_numbers
@@ -70,7 +70,8 @@ def features(options: argparse.Namespace, cohort) -> dict[str, np.ndarray]:
     return {"four_numbers_process": np.array([four_numbers(image) for image in gray]),
             "numbers": np.array([normalised_numbers(image) for image in gray]),
             "pretrained": load_file(options.features)[KEY].double().numpy(),
-            "phantom": np.mean(networks, axis=0)}
+            "phantom": np.mean(networks, axis=0),
+            "brightness": np.array([[white_level(image)] for image in gray])}
 
 
 def on_slabs(x: np.ndarray, cohort, tested: np.ndarray, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray]:

@@ -183,8 +183,13 @@ def _one_line_errors() -> Iterator[None]:
         _signals.append(signum)
         raise KeyboardInterrupt
 
+    def unraisable(dropped):
+        if not (interrupted() and isinstance(dropped.exc_value, KeyboardInterrupt)):     # raised again later
+            report_dropped(dropped)
+
     _signals.clear()
     _script.flags, _script.traceback = None, False
+    report_dropped, sys.unraisablehook = sys.unraisablehook, unraisable
     rank = os.environ.get("RANK", "0")
     prefix = "" if rank == "0" else f"process {rank}: "
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -218,4 +223,4 @@ def _one_line_errors() -> Iterator[None]:
         _discard_output()
         sys.exit(2)
     finally:
-        sys.stdout = stdout
+        sys.stdout, sys.unraisablehook = stdout, report_dropped

@@ -42,6 +42,7 @@ from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json
 from functions.runtime.distributed import barrier, broadcast, is_main, split_step, world_size
 from functions.runtime.errors import UserError
+from functions.runtime.exits import raise_if_interrupted
 from functions.training.averaging import WeightAverage
 from functions.training.model_selection import clearly_worse, patient_losses
 
@@ -237,3 +238,4 @@ class TrainingRun:
                    "final": time.perf_counter() - started}
         update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")
         write_report(self.folder)
+        raise_if_interrupted()

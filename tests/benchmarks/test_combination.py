@@ -76,5 +76,5 @@ def test_the_command_writes_every_row_and_sum_beside_four_numbers(tmp_path, caps
     main(["--data", str(tmp_path / "data"), "--features", str(tmp_path / "features.safetensors"), "--networks",
           str(tmp_path / "network.safetensors"), "--folds", "2", "--repeats", "1", "--out", str(tmp_path / "out")])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].startswith("| four_numbers + pretrained + phantom |")
-    assert len([line for line in lines if line.startswith("|")]) == 2 + 5 + 5
+    assert lines[-1].startswith("| numbers + brightness |")
+    assert len([line for line in lines if line.startswith("|")]) == 2 + 6 + 6

@@ -159,3 +159,21 @@ def test_settings_cannot_change_on_the_way(call_train, paused_run):
     code, _, err = call_train("--resume", "runs/ViTModel", "--lr", "0.1")
     assert code == 2
     assert "--lr cannot be changed on resume" in err
+
+
+def test_an_interrupt_that_python_drops_while_results_are_written_is_not_lost(call_train, arguments, tmp_path,
+                                                                              monkeypatch):
+    """In a destructor Python drops the exception; the run ends after its results, and --resume writes them again."""
+    class Interrupted:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("functions.training.training_run.write_report", lambda folder: Interrupted() and None)
+        code, _, err = call_train("--epochs", 1, *arguments)
+    assert (code, err.strip().count("\n")) == (130, 0), err
+    assert "--resume runs/ViTModel" in err
+    assert json.loads((tmp_path / "runs/ViTModel/run.json").read_text())["state"] == "interrupted"
+    code, _, err = call_train("--resume", "runs/ViTModel")
+    assert (code, err) == (0, "")

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import socket
 
 import pandas as pd
@@ -32,13 +33,16 @@ train.main()
 """
 
 
-@pytest.fixture
-def torchrun(tmp_path):
-    def run(script, *arguments):
-        given = ["--standalone", "--nproc_per_node=2", script, *arguments]
-        return finish(start(tmp_path, "torch.distributed.run", *given), tmp_path)
-
-    return run
+@pytest.fixture(scope="module", autouse=True)
+def dying(tmp_path_factory, arguments):
+    """(torchrun's process, its folder): one of its two processes dies. Started before the other tests, for it mostly
+    waits.
+    """
+    folder = tmp_path_factory.mktemp("dying")
+    script = folder / "dies.py"
+    script.write_text(DIES.format(root=str(ROOT)))
+    given = ["--standalone", "--nproc_per_node=2", script, "--epochs", 9, *arguments, *DRAWN]
+    return start(folder, "torch.distributed.run", *given), folder
 
 
 def set_rank(rank, port):
@@ -87,28 +91,6 @@ def test_begun_by_two_and_finished_by_one_equals_one_process(run_two, call_train
     assert ours["path"].tolist() == theirs["path"].tolist(), "every test slice once, in order"
 
 
-def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(torchrun, run_two, arguments, tmp_path):
-    script = tmp_path / "dies.py"
-    script.write_text(DIES.format(root=str(ROOT)))
-    done = torchrun(script, "--epochs", 9, *arguments, *DRAWN)
-    assert done.code != 0
-    lines = [line for line in done.err.splitlines() if line.startswith(("error: ", "interrupted: "))]
-    assert len(lines) == 1, done.err
-    lost = "another process of this run has died" in lines[0]       # on a slow machine torchrun's SIGTERM comes first
-    assert lost or lines[0].startswith("interrupted: ")
-    assert "--resume runs/ViTModel" in lines[0]
-    run = tmp_path / "runs" / "ViTModel"
-    assert json.loads((run / "run.json").read_text())["state"] == ("failed" if lost else "interrupted")
-    assert load_checkpoint(run / "last.pt")["epoch"] == load_checkpoint(run / "best.pt")["epoch"] >= 1
-    for checkpoint in run.glob("*.pt"):             # and what only process 0 finds out ends the others with a line, too
-        checkpoint.write_bytes(b"damaged")
-    ended = run_two("train", "--resume", "runs/ViTModel")
-    lines = sorted(line for each in ended for line in each.err.splitlines() if "error: " in line)
-    assert [line.partition(": ")[0] for line in lines] == ["error", "process 1"], ended
-    assert "last.pt is damaged" in lines[0]
-    assert "another process of this run has died" in lines[1]
-
-
 def test_frozen_features_are_computed_in_shares_and_come_out_the_same(run_two, call_script, slices, tmp_path):
     import train_transferlearning
 
@@ -121,3 +103,24 @@ def test_frozen_features_are_computed_in_shares_and_come_out_the_same(run_two, c
     assert "features 0 of" in out, "known from the run before, to the last image"
     ours, theirs = (pd.read_csv(tmp_path / "runs" / name / "predictions.csv") for name in ("together", "alone"))
     pd.testing.assert_frame_equal(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_a_process_that_dies_ends_the_run_with_a_line_and_a_checkpoint(dying, run_two, tmp_path):
+    done = finish(*dying)
+    assert done.code != 0
+    lines = [line for line in done.err.splitlines() if line.startswith(("error: ", "interrupted: "))]
+    assert len(lines) == 1, done.err
+    lost = "another process of this run has died" in lines[0]       # on a slow machine torchrun's SIGTERM comes first
+    assert lost or lines[0].startswith("interrupted: ")
+    assert "--resume runs/ViTModel" in lines[0]
+    shutil.move(dying[1] / "runs", tmp_path / "runs")
+    run = tmp_path / "runs" / "ViTModel"
+    assert json.loads((run / "run.json").read_text())["state"] == ("failed" if lost else "interrupted")
+    assert load_checkpoint(run / "last.pt")["epoch"] == load_checkpoint(run / "best.pt")["epoch"] >= 1
+    for checkpoint in run.glob("*.pt"):             # and what only process 0 finds out ends the others with a line, too
+        checkpoint.write_bytes(b"damaged")
+    ended = run_two("train", "--resume", "runs/ViTModel")
+    lines = sorted(line for each in ended for line in each.err.splitlines() if "error: " in line)
+    assert [line.partition(": ")[0] for line in lines] == ["error", "process 1"], ended
+    assert "last.pt is damaged" in lines[0]
+    assert "another process of this run has died" in lines[1]

@@ -32,7 +32,7 @@ def test_a_number_that_is_none_ends_the_epoch_and_the_good_one_goes_on(tmp_path,
     resumed(tmp_path, whole, command)
 
 
-@pytest.mark.parametrize(("act", "workers"), [(faults.remove, 1), (faults.change, 0), (faults.change, 1)])
+@pytest.mark.parametrize(("act", "workers"), [(faults.remove, 1), (faults.change, 0)])
 def test_a_picture_that_vanished_or_changed_is_named(tmp_path, whole, command, slices, act, workers):
     from tests.survival.test_places import copied
 

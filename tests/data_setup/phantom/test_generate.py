@@ -51,7 +51,7 @@ def flat(pictures):
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory):
-    return make_phantom(tmp_path_factory.mktemp("phantom") / "default")
+    return phantoms.make_phantom(tmp_path_factory.mktemp("phantom") / "default")
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def zipped():
     return file.getvalue()
 
 
-def hostile_uploads(count=1000):
+def hostile_uploads(count=300):
     """(name, content) of `count` different files: truncated, bombs, wrong types, damaged, with strange names."""
     rng = np.random.default_rng(0)
     whole = [saved(kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000")]
@@ -139,14 +139,14 @@ def hostile_uploads(count=1000):
         yield names[number % len(names)].format(number), content
 
 
-def test_a_thousand_hostile_uploads_are_lines_of_the_page_and_leave_nothing_behind(served, client, tmp_path):
-    """Twenty requests of fifty files and a good one: each file has its line, and the good one its prediction."""
+def test_hostile_uploads_are_lines_of_the_page_and_leave_nothing_behind(served, client, tmp_path):
+    """Six requests of fifty files and a good one: each file has its line, and the good one its prediction."""
     _, folder, actions, _ = served
     good = write_slice(tmp_path / "good.png", 77)
     expected = actions.predictor.answer([good]).patient
     line = f"good.png</strong><br>{escape(STRANGE[expected.argmax()])} {expected.max():.1%}"
     files, total, errors = list(hostile_uploads()), 0, 0
-    assert len(files) == 1000
+    assert len(files) == 300
     for start in range(0, len(files), 50):
         sent = [*files[start:start + 50], ("good.png", Path(good).read_bytes())]
         done = upload(client, sent)
@@ -162,8 +162,8 @@ def test_a_thousand_hostile_uploads_are_lines_of_the_page_and_leave_nothing_behi
         assert str(folder) not in html
         assert list(folder.iterdir()) == []
         total, errors = total + sum(lines), errors + lines[1]
-    assert total == 1020
-    assert errors > 700, "the files are to be hostile: most cannot be read"
+    assert total == 306
+    assert errors > 210, "the files are to be hostile: most cannot be read"
 
 
 def test_what_the_server_refuses_leaves_nothing_behind(served, client, monkeypatch):

@@ -217,11 +217,26 @@ def _lose_an_interrupt():
     raise AssertionError("the signal was lost")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_that_python_swallowed_stops_the_run_at_the_next_stop():
+def test_an_interrupt_that_python_swallowed_stops_the_run_at_the_next_stop(capsys):
+    hook = sys.unraisablehook
     with pytest.raises(SystemExit) as end, one_line_errors():
         _lose_an_interrupt()
     assert end.value.code == 130
+    assert capsys.readouterr().err == "\ninterrupted: no epoch had begun\n"
+    assert sys.unraisablehook is hook
+
+
+def test_other_errors_in_destructors_are_reported_as_ever(monkeypatch):
+    class Faulty:
+        def __del__(self):
+            raise KeyError("a bug")
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: reported.append(found.exc_type))
+    with one_line_errors():
+        faulty = Faulty()
+        del faulty
+    assert reported == [KeyError]
 
 
 def test_sigterm_ends_like_ctrl_c():
