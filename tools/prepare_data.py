@@ -11,7 +11,7 @@ from functions.config.settings import image_size
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
-SHOWN = 10          # left-out volumes that are printed; left_out.csv has all
+SHOWN = 10          # reasons that are printed, each with one volume; left_out.csv has all
 
 
 def main() -> None:
@@ -56,38 +56,43 @@ def prepare(arguments) -> None:
     labels = Labels(arguments.labels) if arguments.labels else None
     found = find_volumes(arguments.volumes, headers_bar)
     print(printable(f"{len(found.sources):,} volumes below {arguments.volumes}"))
+    if not (found.sources or found.left_out or found.dicom or found.unread):
+        raise UserError(f"{arguments.volumes}: no volume can be used: there is no NIfTI, Analyze or DICOM file in it")
     if found.fields:
         print(printable(f"identifying header fields (files): {found.field_names}"))
         print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
     classes = labels.find(found.sources) if labels else unlabelled(found.sources, UNLABELLED)
-    out, left_out = [(source, reason) for source, name, reason in classes if name is None], list(found.left_out)
+    out, left_out = [(one.source, one.reason) for one in classes if one.klass is None], list(found.left_out)
     others = [(path, "neither NIfTI, Analyze nor DICOM") for path in found.others]
     unread = [*found.dicom_left_out, *found.unread, *(others if found.dicom else [])]     # beside DICOM files
     left_out += [(new_ids.code(path), reason) for path, reason in unread] + ([] if found.dicom else others)
-    used, not_chosen = choose_one_each([source for source, name, _ in classes if name], arguments.series)
-    ids = new_ids.NewIds(key_file, [source for source, _, _ in classes])
+    used, not_chosen = choose_one_each([one.source for one in classes if one.klass], arguments.series)
+    ids = new_ids.NewIds(key_file, [one.source for one in classes])
+    for note in new_ids.doubtful(used, ids):
+        print(note)
 
     progress = Progress("volumes to slices", len(used) * settings.slices)
     records = convert_all(used, settings, arguments.out / STORE, arguments.workers or available_cores(),
                           lambda count: progress.update(count * settings.slices))
     progress.close()
-    items, unusable = make_items(used, records, {id(source): name for source, name, _ in classes}, ids)
+    items, unusable = make_items(used, records, {id(one.source): one for one in classes}, ids)
     left_out += unusable
     left_out += [(new_ids.place(source), reason) for source, reason in [*out, *not_chosen]]
     report_left_out(left_out, arguments.out)
     if unread or any(source.series for source in found.sources):
-        write_csv(key_file, ids.table([source for source, _, _ in classes], [path for path, _ in unread]))
+        write_csv(key_file, ids.table([one.source for one in classes], [path for path, _ in unread]))
         key_file.chmod(0o600)
     if not items:
         raise UserError(f"{arguments.volumes}: no volume can be used; the reasons: {arguments.out / 'left_out.csv'}")
     new_ids.check_labels([item.subject for item in items])
-    splits = assign(items, arguments.seed)
+    splits, notes = assign(items, arguments.seed)
     write_folders(arguments.out, items, splits)
     table = manifest(items, splits, settings)
     write_csv(arguments.out / "manifest.csv", table)
     write_json(arguments.out / NAME, describe_preparation(settings))
     if labels:
         print(count_table(table).to_string())
+        print(*map(printable, [*labels.table.notes, *notes]), sep="\n")
     print(printable(f"{arguments.out}: {len(table):,} slices of {len(items):,} volumes "
                     f"({sum(item.record['new'] for item in items):,} new); look at {arguments.out / 'contact_sheets'}"))
 
@@ -124,16 +129,19 @@ def headers_bar(files):
 
 
 def report_left_out(left_out, out) -> None:
-    """Writes all reasons to left_out.csv and prints the first."""
+    """Writes all reasons to left_out.csv and prints each kind, the text before a colon, once."""
     from pandas import DataFrame
 
     from functions.runtime.csv_files import write_csv
 
     write_csv(out / "left_out.csv", DataFrame(left_out, columns=["source", "reason"], dtype=object))
-    for place, reason in left_out[:SHOWN]:
-        print(printable(f"left out: {place}: {reason}"))
-    if len(left_out) > SHOWN:
-        print(printable(f"left out: {len(left_out) - SHOWN:,} more, in {out / 'left_out.csv'}"))
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for place, reason in left_out:
+        kinds.setdefault(reason.partition(": ")[0], []).append((place, reason))
+    for (place, reason), *more in list(kinds.values())[:SHOWN]:
+        print(printable(f"left out: {place}: {reason}" + f"; {len(more):,} more for the same reason" * bool(more)))
+    if len(kinds) > SHOWN:
+        print(printable(f"left out: for {len(kinds) - SHOWN:,} more reasons: {out / 'left_out.csv'}"))
 
 
 if __name__ == "__main__":

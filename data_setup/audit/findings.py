@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from data_setup.audit.file_checks import Files, read_files
 from data_setup.audit.file_features import file_features
 from data_setup.audit.leakage_effect import leakage_effect
+from data_setup.audit.pixel_links import groups_without_chance
 from data_setup.audit.shortcuts import find_shortcuts
 from data_setup.clinical.slices import assign_with_table, list_folders, with_patients
 from data_setup.clinical.table import ClinicalTable
@@ -170,6 +171,7 @@ def _patients(found: Audit, images: list[np.ndarray], neighbours: Neighbours) ->
     """Column `who`: the known patient, else the group of its pixels, else the slice itself."""
     table, groups = found.table, group_by_pixels(images, neighbours)
     table["group"] = groups.groups
+    table["linked"], by_chance = groups_without_chance(table["subject"], groups.groups, groups.pairs)
     known = table["subject"].notna()
     by_pixels = table["group"].map(lambda group: f"{PREFIX}{group:04d}" if group >= 0 else None)
     table["who"] = table["subject"].where(known, by_pixels if not known.any() else None)
@@ -181,6 +183,10 @@ def _patients(found: Audit, images: list[np.ndarray], neighbours: Neighbours) ->
     if both.sum() > 1:
         agree = adjusted_rand_score(table["subject"][both], table["group"][both])
         found.numbers["patients"]["agreement of pixels with names (adjusted Rand index)"] = float(agree)
+    if by_chance:
+        found.add("patients", f"{by_chance} of the {groups.links} links from pixels each join two patients by one pair "
+                  "of images: taken for chance, as links are rare here and the method is for stacks of brain slices",
+                  wrong=False)
     advice = subject_advice(table["path"].tolist(), table["class"].tolist()) if not known.all() else ""
     if not known.any():
         found.add("patients", f"no file name contains a patient id; {groups.verdict}: {advice}",
@@ -233,7 +239,7 @@ def _leak(found: Audit, neighbours: Neighbours) -> None:
     table = found.table
     if table["split"].nunique() < 2:
         return
-    for column, source in (("subject", "by name"), ("group", "by their pixels")):
+    for column, source in (("subject", "by name"), ("linked", "by their pixels")):
         assigned = table[table[column].notna() & (table[column] != -1)]
         both = overlapping_subjects(assigned.assign(subject=assigned[column])) if len(assigned) else []
         num_test_patients = assigned[assigned["split"] == "test"][column].nunique()

@@ -146,7 +146,8 @@ def create_dataloaders(
     rows = {name: final.index[final["split"] == name].to_numpy() for name in ("train", "val", "test")}
     for name in ("val", "test"):
         if len(rows[name]) == 0:
-            raise UserError(f"no {name} slices: {train_dir} has too few patients to hold some out for {name}")
+            raise UserError(f"no {name} slices: {train_dir} has too few patients to hold some out for {name}: "
+                            "a class with at least two patients there is needed")
     mean, std = decoded.mean_and_std(rows["train"], frame.size[0] * frame.size[1])
     if preprocessing:
         mean, std = preprocessing["mean"], preprocessing["std"]

@@ -32,13 +32,17 @@ PREFIX = "pixels-"                                       # of ids found by this 
 
 @dataclass(frozen=True)
 class PixelGroups:
-    """A group number per slice, -1 if not assigned; the number of links, an upper bound of false ones, and a summary.
-    """
+    """A group number per slice, -1 if not assigned; the links, an upper bound of false ones, and a summary."""
 
     groups: np.ndarray               # (n,)
-    links: int
+    pairs: np.ndarray                # (links, 2), rows of the slices
     false_link_rate: float           # expected share of links between different patients, an upper bound
     verdict: str
+
+    @property
+    def links(self) -> int:
+        """The number of links."""
+        return len(self.pairs)
 
 
 def group_by_pixels(images: Sequence[np.ndarray], neighbours: Neighbours | None = None) -> PixelGroups:
@@ -63,7 +67,7 @@ def group_by_pixels(images: Sequence[np.ndarray], neighbours: Neighbours | None 
                f"expected share of links between different patients at most {total / len(pairs):.1%}")
     if assigned < 1:
         verdict += f"; {int((groups < 0).sum()):,} slices are not assigned"
-    return PixelGroups(groups, len(pairs), total / len(pairs), verdict)
+    return PixelGroups(groups, pairs, total / len(pairs), verdict)
 
 
 def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]) -> tuple[list[str | None], str]:
@@ -85,7 +89,7 @@ def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]
 
 
 def _no_groups(n: int, verdict: str) -> PixelGroups:
-    return PixelGroups(np.full(n, -1), 0, 0.0, verdict)
+    return PixelGroups(np.full(n, -1), np.empty((0, 2), int), 0.0, verdict)
 
 
 def _residuals(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:

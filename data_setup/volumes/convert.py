@@ -9,9 +9,11 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +28,7 @@ from data_setup.volumes.slices import Settings, Slices, make_slices
 from data_setup.volumes.volume import Volume, VolumeError
 from functions.runtime.errors import UserError
 
-RULES = 1           # of how slices are made; increased when they change, so that older ones are not used
+RULES = 2           # of how slices are made; increased when they change, so that older ones are not used
 PART = ".part"
 
 
@@ -77,7 +79,8 @@ def _results(sources: list[Source], settings: Settings, store: Path, workers: in
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
     try:
-        futures = {pool.submit(convert, source, settings, store): number for number, source in enumerate(sources)}
+        with _ignored_interrupts():     # which the workers inherit: Ctrl-C while they import prints no traceback
+            futures = {pool.submit(convert, source, settings, store): number for number, source in enumerate(sources)}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:
@@ -128,6 +131,18 @@ def _headers(file: Path) -> list[Path]:
     if not name.lower().endswith(".img"):
         return []
     return [path for ending in (".hdr", ".HDR", ".hdr.gz") if (path := file.with_name(name[:-4] + ending)).is_file()]
+
+
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _ignore_interrupts() -> None:

@@ -11,11 +11,13 @@ from data_setup.clinical.sessions import session_of
 from data_setup.listing.file_types import is_document, is_image, is_litter
 from data_setup.subjects.archive_ids import archive_ids, canonical_id
 from data_setup.subjects.find import find_subjects
+from data_setup.subjects.path_tables import is_missing
 from data_setup.volumes.formats.dicom_headers import Series, Watch, is_dicom, read_series
 from data_setup.volumes.formats.nifti import ENDINGS, HEADERS, header_texts, missing_partner
 from functions.runtime.errors import UserError, not_a_file
 
 SHOWN = 20          # volumes to choose from
+NO_ID = re.compile(r"anon(ym|ymous|ymi[sz]ed)?|removed|0+", re.IGNORECASE)        # a PatientID of many patients
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
 T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
 OTHER = re.compile(r"(?<![A-Za-z0-9])(T2\*?w?|FLAIR|PDw?|DWI|DTI|ADC|SWI|BOLD|ASL|TOF)(?![A-Za-z0-9])", re.IGNORECASE)
@@ -40,6 +42,7 @@ class Source:
         other = f"named as {found[1]}, not T1" if found and not T1.search(self.name) else ""
         contrast = CONTRAST.search(self.name.replace("_", " ")) or (self.series and self.series.contrast)
         burned = "the header says that text is burned into the pixels" if self.series and self.series.burned_in else ""
+        other = f"of modality {self.series.modality}, not MR" if self.series and self.series.modality != "MR" else other
         return tuple(note for note in (other, "with contrast agent" if contrast else "", burned) if note)
 
 
@@ -99,7 +102,9 @@ def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch
     subjects = find_subjects(volumes) if volumes else []
     sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(_shown(path, folder)))
                for path, subject in zip(volumes, subjects, strict=True)]
-    sources += [_dicom_source(one, folder) for one in series]
+    below = [] if folder is None else [folder / "_"]            # so that folders of patients are not common to all
+    named = find_subjects([*(one.files[0] for one in series), *below]) if series else []
+    sources += [_dicom_source(one, folder, name) for one, name in zip(series, named[:len(series)], strict=True)]
     return Found(sources, left_out, [(_shown(path, folder), reason) for path, reason in damaged], unread,
                  fields + names, dicom, others)
 
@@ -172,11 +177,16 @@ def _clear_choice(group: list[Source]) -> Source | None:
     return next((found[0] for found in (corrected, t1) if len(found) == 1), None)
 
 
-def _dicom_source(series: Series, folder: Path | None) -> Source:
-    """The source of a series; its subject is the header's PatientID, in canonical form if it is an archive's."""
+def _dicom_source(series: Series, folder: Path | None, name: str | None) -> Source:
+    """The source of a series; its subject is the header's PatientID, in canonical form if it is an archive's.
+
+    Without one, or where it only says that it was removed, it is that of the names of file and folders, `name`.
+    """
     place = _shown(Path(os.path.commonpath([path.parent for path in series.files])), folder)
     known = archive_ids(series.patient)
-    subject = known.pop() if len(known) == 1 else canonical_id(series.patient) or None
+    subject: str | None = known.pop() if len(known) == 1 else canonical_id(series.patient)
+    if is_missing(subject) or NO_ID.fullmatch(subject):
+        subject = name
     return Source(tuple(series.files), place, series.description, subject, "/".join(series.study), series)
 
 

@@ -1,84 +1,103 @@
-"""The table of labels: class by path, or by subject and, where the table has it, session."""
+"""The table of labels: the class of a volume and what else it says, by path, or by subject and session."""
 
-import re
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from data_setup.clinical.columns import COLUMNS
-from data_setup.clinical.sessions import normal, plain, session_in_id
-from data_setup.subjects.archive_ids import canonical_id
-from data_setup.subjects.path_tables import column_index, is_missing, match_paths
-from data_setup.subjects.text_tables import read_text_table
+from data_setup.clinical.describe import describe, matched_rows, subject_keys
+from data_setup.clinical.sessions import normal
+from data_setup.clinical.table import Row, read_clinical_table
 from data_setup.volumes.discover import Source
 from functions.runtime.errors import UserError, printable
 
 UNKNOWN = "its subject is not known: name the file or its folder like sub-01, or give a table with path and subject"
+CARRIED = ("age", "sex", "site", "scanner")         # beside the class, from the table to the manifest
+
+
+class Labelled(NamedTuple):
+    """A volume, its class (None: it is left out, for the reason), and what the table says of CARRIED, if it does."""
+
+    source: Source
+    klass: str | None
+    reason: str = ""
+    known: dict[str, str | float] = {}
 
 
 class Labels:
     """The classes of a table; `find` gives the class of a volume."""
 
     def __init__(self, file: Path):
-        """Reads the table; UserError, with the file, for one without the needed columns or with an unusable class."""
-        self.file = file
-        header, rows = read_text_table(file)
-        path, subject, session, klass = (column_index(file, header, COLUMNS[name], name)
-                                         for name in ("path", "subject", "session", "class"))
-        if klass is None or (path is None and subject is None):
-            raise UserError(f"{file}: needs a column class and a column subject or path (its first row is "
-                            f"{', '.join(header)[:200]})")
-        rows = [row for row in rows if not is_missing(row[klass])]
-        for name in {row[klass].strip() for row in rows}:
+        """Reads the table as `read_clinical_table`; UserError, with the file, for one without classes as well, and for
+        a class that cannot name a folder.
+        """
+        self.table = read_clinical_table(file)
+        if not self.table.has_class:
+            raise UserError(f"{file}: needs a column class (or diagnosis, group, CDR, …)")
+        for name in sorted({str(row.values["class"]) for row in self.table.rows if row.values["class"]}):
             if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
                 raise UserError(f"{file}: the class {printable(name)!r} cannot be the name of a folder: rename it")
-        self.paths = [(row[path], row[klass].strip(), _id(row, subject)) for row in rows
-                      if path is not None and row[path].strip()]
-        self.subjects: dict[str, list[tuple[str | None, str]]] = {}
-        for row in rows:
-            if subject is not None and not is_missing(row[subject]):
-                cell = row[session] if session is not None else ""
-                named = session_in_id(cell) or plain(cell) or session_in_id(row[subject])
-                self.subjects.setdefault(canonical_id(row[subject]), []).append((named, row[klass].strip()))
+        self.rows: dict[str, list[Row]] = {}
+        for row in self.table.rows:
+            if row.subject:
+                self.rows.setdefault(row.subject, []).append(row)
 
-    def find(self, sources: list[Source]) -> list[tuple[Source, str | None, str]]:
-        """(the volume, its class or None, the reason if None): by its path, else subject and session, else subject.
+    def find(self, sources: Sequence[Source]) -> list[Labelled]:
+        """The class of each volume: by its path, else subject and session, else subject.
 
-        A row with a path and a subject gives the volume this subject. Sessions are compared without `ses-` and
-        punctuation, ignoring case; the session of a DICOM series is its StudyDate.
+        A row with a path and a subject gives the volume this subject. Sessions are compared as `sessions.normal`; the
+        session of a DICOM series is its StudyDate. Columns CARRIED follow from the same rows (`describe`).
         """
-        places = [source.path for source in sources]
-        rows = dict(zip(unique := list(dict.fromkeys(places)),
-                        match_paths(unique, [row[0] for row in self.paths], self.file), strict=True))
+        own = matched_rows(self.table, [_place(source) for source in sources])
         found = []
-        for source in sources:
-            row = rows[source.path]
-            if row is not None:
-                _, name, subject = self.paths[row]
-                source = replace(source, subject=subject or source.subject)
-            name, reason = (name, "") if row is not None else self._by_subject(source)
+        for source, row in zip(sources, own, strict=True):
+            source = replace(source, subject=row.subject or source.subject) if row else source
+            klass = row.values["class"] if row else None
+            name, reason = (str(klass), "") if klass else self._by_subject(source)
             if name and source.subject is None:
-                name, reason = None, f"its subject is not known: add a column subject to {self.file.name}"
-            found.append((source, name, reason))
-        return found
+                name, reason = None, f"its subject is not known: add a column subject to {self.table.file.name}"
+            found.append(Labelled(source, name, reason))
+        return self._with_known(found, own)
 
     def _by_subject(self, source: Source) -> tuple[str | None, str]:
+        file = self.table.file.name
         if source.subject is None:
-            return None, f"neither its path is in {self.file.name} nor is its subject known"
-        known = self.subjects.get(source.subject) or self.subjects.get(re.sub("^sub-", "", source.subject))
+            return None, f"neither its path is in {file} nor is its subject known"
+        rows = next((self.rows[key] for key in subject_keys(source.subject, self.table.by_rid) if key in self.rows), [])
+        known = [(row.session, str(row.values["class"])) for row in rows if row.values["class"]]
         if not known:
-            return None, f"no class for its subject in {self.file.name}"
-        session = source.series.study[0] if source.series else source.session
-        exact = {name for named, name in known if named and session and normal(named) == normal(session)}
+            return None, f"no class for its subject in {file}"
+        exact = {name for named, name in known if named and named == _session(source)}
         classes = exact or {name for _, name in known}
         if len(classes) == 1:
             return classes.pop(), ""
-        return None, f"{self.file.name} has {len(classes)} classes for it: add a column session that tells them apart"
+        return None, f"{file} has {len(classes)} classes for it: add a column session that tells them apart"
+
+    def _with_known(self, found: list[Labelled], own: Sequence[Row | None]) -> list[Labelled]:
+        used = [at for at, one in enumerate(found) if one.klass]
+        columns = [name for name in CARRIED if name in self.table.columns]
+        if not used or not columns:
+            return found
+        sources = [found[at].source for at in used]
+        places = [_place(one) if own[at] or not _session(one) else f"{_place(one)}/ses-{_session(one)}"
+                  for at, one in zip(used, sources, strict=True)]
+        said = describe(self.table, places, [one.subject for one in sources], needs_class=False).table
+        for at, values in zip(used, said[columns].to_dict("records"), strict=True):
+            found[at] = found[at]._replace(known={name: value for name, value in values.items() if value == value
+                                                  and value is not None})
+        return found
 
 
-def unlabelled(sources: list[Source], name: str) -> list[tuple[Source, str | None, str]]:
+def unlabelled(sources: Sequence[Source], name: str) -> list[Labelled]:
     """What `Labels.find` gives, with the one class `name` for every volume of a known subject."""
-    return [(one, name, "") if one.subject else (one, None, UNKNOWN) for one in sources]
+    return [Labelled(one, name) if one.subject else Labelled(one, None, UNKNOWN) for one in sources]
 
 
-def _id(row: list[str], subject: int | None) -> str | None:
-    return None if subject is None or is_missing(row[subject]) else canonical_id(row[subject])
+def _place(source: Source) -> str:
+    """The path of a volume's file, or the folder of a series, from the working directory."""
+    return os.path.commonpath([path.parent for path in source.files]) if source.series else str(source.files[0])
+
+
+def _session(source: Source) -> str:
+    return normal(source.series.study[0] if source.series else source.session)

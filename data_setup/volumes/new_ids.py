@@ -54,6 +54,17 @@ class NewIds:
         return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
+def doubtful(sources: Sequence[Source], ids: NewIds) -> list[str]:
+    """A note on the new IDs of DICOM patients whose headers have several birth dates."""
+    born: dict[str, set[str]] = {}
+    for source in sources:
+        if source.series and source.subject:
+            born.setdefault(ids.subjects[source.subject], set()).update(source.series.birth_dates)
+    several = sorted(subject for subject, dates in born.items() if len(dates) > 1)
+    return [f"CHECK: the headers of {', '.join(several)} have several birth dates: are these two patients with one ID? "
+            "They count as one; --labels with path and subject tells them apart"] if several else []
+
+
 def place(source: Source) -> str:
     """What stands for a volume in the manifest: its path, of DICOM a code that the key file resolves."""
     return code(f"{source.path} {source.series.uid} {source.series.patient}") if source.series else source.path

@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from data_setup.splits.balance import balance_notes, sort_keys
 from data_setup.splits.split import TEST_SHARE, VAL_SHARE, hold_out
 from data_setup.splits.split_file import SPLITS
+from data_setup.splits.warnings import missing_class_notes
 from data_setup.volumes.discover import Source
+from data_setup.volumes.labels import CARRIED, Labelled
 from data_setup.volumes.new_ids import NewIds, label, place
 from data_setup.volumes.preparation import NAME
 from data_setup.volumes.slices import Settings
@@ -23,7 +26,10 @@ UNLABELLED = "unlabelled"       # the folder of slices without a table of labels
 
 
 class Item(NamedTuple):
-    """A converted volume: its class, its subject and session in the output, its place, its names' notes, its record."""
+    """A converted volume: its class, its subject and session in the output, its place, its names' notes, its record.
+
+    `known` is what the table of labels says of its patient (`labels.CARRIED`).
+    """
 
     klass: str
     subject: str
@@ -31,6 +37,7 @@ class Item(NamedTuple):
     place: str
     notes: tuple[str, ...]
     record: dict
+    known: Mapping[str, str | float] = {}
 
     @property
     def name(self) -> str:
@@ -38,9 +45,9 @@ class Item(NamedTuple):
         return f"{label(self.subject)}_ses-{self.session}"
 
 
-def make_items(sources: Sequence[Source], records: Sequence[dict], class_of: Mapping[int, str],
+def make_items(sources: Sequence[Source], records: Sequence[dict], labelled: Mapping[int, Labelled],
                ids: NewIds) -> tuple[list[Item], list[tuple[str, str]]]:
-    """(the converted volumes, place and reason of the others); `class_of` has the class by the id() of the source."""
+    """(the converted volumes, place and reason of the others); `labelled` has the classes by the id() of the source."""
     items, left_out = [], []
     for source, record in zip(sources, records, strict=True):
         if "reason" in record:
@@ -48,23 +55,30 @@ def make_items(sources: Sequence[Source], records: Sequence[dict], class_of: Map
             continue
         subject = ids.subjects[source.subject] if source.series else source.subject
         session = ids.sessions[source.subject, source.session] if source.series else source.session or "1"
-        items.append(Item(class_of[id(source)], subject, session, place(source), source.notes, record))
+        one = labelled[id(source)]
+        assert one.klass is not None
+        items.append(Item(one.klass, subject, session, place(source), source.notes, record, one.known))
     return items, left_out
 
 
-def assign(items: Sequence[Item], seed: int) -> list[str]:
-    """The split of every volume: TEST_SHARE of the patients of every class in test, VAL_SHARE of the rest in val.
-
-    Volumes without a class are in UNLABELLED.
+def assign(items: Sequence[Item], seed: int) -> tuple[list[str], list[str]]:
+    """(the split of every volume, notes on it): TEST_SHARE of the patients of every class in test, VAL_SHARE of the
+    rest in val, balanced by sex and age where they are known. Volumes without a class are in UNLABELLED.
     """
-    splits = np.array(["train" if item.klass != UNLABELLED else UNLABELLED for item in items], dtype=object)
+    table = pd.DataFrame({"class": [item.klass for item in items], "subject": [item.subject for item in items],
+                          "split": ["train" if item.klass != UNLABELLED else UNLABELLED for item in items],
+                          "age": [item.known.get("age", np.nan) for item in items],
+                          "sex": [item.known.get("sex") for item in items]}, dtype=object)
     for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
-        rest = np.flatnonzero(splits == "train")
+        rest = table[table["split"] == "train"]
         if not len(rest):
-            break
-        held = hold_out([items[i].klass for i in rest], [items[i].subject for i in rest], share, seed)
-        splits[rest[held]] = name
-    return splits.tolist()
+            return table["split"].tolist(), []
+        held = hold_out(rest["class"].tolist(), rest["subject"].tolist(), share, seed, sort_keys(rest))
+        table.loc[rest.index[held], "split"] = name
+    empty = [name for name in SPLITS if not (table["split"] == name).any()]
+    notes = [f"CHECK: no patient is left for {' and '.join(empty)}: training needs a class of at least three patients"
+             ] if empty else []
+    return table["split"].tolist(), [*notes, *missing_class_notes(table), *balance_notes(table)]
 
 
 def folder_of(item: Item, split: str) -> str:
@@ -73,14 +87,16 @@ def folder_of(item: Item, split: str) -> str:
 
 
 def manifest(items: Sequence[Item], splits: Sequence[str], settings: Settings) -> pd.DataFrame:
-    """One row per slice, with paths relative to the output folder; `--split` and `--subjects` read it."""
+    """One row per slice, with paths relative to the output folder; `--split`, `--subjects` and `--table` read it."""
+    carried = [name for name in CARRIED if any(name in item.known for item in items)]
     rows = []
     for item, split in zip(items, splits, strict=True):
         record = item.record
         for number, z in enumerate(record["z"]):
             rows.append({
                 "path": f"{folder_of(item, split)}/{item.name}_z{number:02d}.png", "class": item.klass,
-                "subject": label(item.subject), "session": item.session, "split": split, "z_mm": z,
+                "subject": label(item.subject), "session": item.session, "split": split,
+                **{name: item.known.get(name, "") for name in carried}, "z_mm": z,
                 "source": item.place, **facts(record, settings, item.notes)})
     return pd.DataFrame(rows)
 

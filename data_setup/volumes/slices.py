@@ -19,6 +19,7 @@ MARGIN = 2                  # resampled slices at either end of a volume that ar
 BELOW = 40.0, 100.0         # mm below the top of the head: from the top of the ventricles to the temporal lobes
 HEIGHT = 75.0               # mm from the largest section of a head to its top
 MOST, FINEST, COARSEST = 99, 0.2, 5.0       # slices of a volume; mm per pixel
+INVERTED = 0.9              # share of the range between percentiles 2 and 98, above which no background is
 MASKED = 0.6                # share of voxels with one value, above which a volume is probably skull-stripped
 
 
@@ -53,9 +54,10 @@ class Slices:
 def make_slices(volume: Volume, settings: Settings) -> Slices:
     """Resamples the volume, chooses slices by the head's area, and applies the window.
 
-    Raises VolumeError if no head is found in it or there are fewer slices than asked for.
+    Raises VolumeError if no head is found in it, its intensities are inverted, or it has fewer slices than asked for.
     """
-    data = resample(volume.data, volume.spacing, settings.spacing)
+    data, darkened = darken_background(volume.data)
+    data = resample(data, volume.spacing, settings.spacing)
     head, notes = find_head(data)
     chosen, note = choose(head.sum(axis=(0, 1)), settings)
     low, high = window(data, head, chosen)
@@ -63,7 +65,7 @@ def make_slices(volume: Volume, settings: Settings) -> Slices:
     scaled = np.rint(np.clip((data[:, :, chosen] - low) / (high - low), 0, 1) * most)
     pixels, cut = frame(scaled.astype(np.uint8 if settings.bits == 8 else np.uint16), head, settings.size)
     return Slices(pixels, _world_z(volume, chosen, settings.spacing), (low, high),
-                  tuple(note for note in (*volume.notes, *notes, note, cut) if note))
+                  tuple(note for note in (*volume.notes, darkened, *notes, note, cut) if note))
 
 
 def resample(data: np.ndarray, spacing: np.ndarray, to: float) -> np.ndarray:
@@ -78,6 +80,28 @@ def resample(data: np.ndarray, spacing: np.ndarray, to: float) -> np.ndarray:
         data = ndimage.gaussian_filter(data, np.maximum(0, (factors - 1) / 2), mode="nearest")
     shape = tuple(int((side - 1) / factor + 1e-6) + 1 for side, factor in zip(data.shape, factors, strict=True))
     return ndimage.affine_transform(data, factors, output_shape=shape, order=1, mode="nearest")
+
+
+def darken_background(data: np.ndarray) -> tuple[np.ndarray, str]:
+    """(the volume with a background that is its lowest intensity, a note), for a masked volume of z-scores or the like,
+    whose background of 0 lies within the intensities of the brain.
+
+    VolumeError if the corners of the volume are brighter than its head: the intensities are inverted.
+    """
+    sample = data[::2, ::2, ::2]
+    low, high = np.percentile(sample, (2, 98))
+    ends = [np.r_[0:max(1, side // 10), side - max(1, side // 10):side] for side in sample.shape]
+    if high > low and np.median(sample[np.ix_(*ends)]) > low + INVERTED * (high - low):
+        raise VolumeError("inverted: its background is brighter than the head")
+    values, counts = np.unique(sample, return_counts=True)
+    value = values[counts.argmax()]
+    if counts.max() <= MASKED * sample.size or len(values) == 1:
+        return data, ""
+    darkest = np.percentile(sample[sample != value], LOW)
+    if value <= darkest:
+        return data, ""
+    return (np.where(data == value, darkest.astype(data.dtype), data),
+            f"its background of {value:g} is not its lowest intensity; it is made black")
 
 
 def find_head(data: np.ndarray) -> tuple[np.ndarray, list[str]]:

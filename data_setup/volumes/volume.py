@@ -4,7 +4,7 @@ RAS: the first axis of the array points to the patient's right, the second to an
 affine maps voxel indices to mm in RAS world coordinates, as in NIfTI.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from data_setup.volumes.formats.packages import import_nibabel
 
 SIZES = 0.1, 20.0           # mm: voxel sizes outside are those of no head scan
 SHEAR = 5.0                 # degrees from the perpendicular between two axes
+OBLIQUE = 30.0              # degrees of tilt, from which slices are hardly axial any more
+LEVELS = 4096               # of the range of intensities that float32 must tell apart
 FEWEST = 4                  # voxels along every axis
 
 
@@ -21,7 +23,7 @@ class VolumeError(Exception):
 
 @dataclass(frozen=True)
 class Volume:
-    """Intensities (X, Y, Z) in RAS as float32, with the affine of this array and what was found on the way."""
+    """Intensities (X, Y, Z) in RAS as float32, or float64 where an offset needs it; affine of this array; notes."""
 
     data: np.ndarray
     affine: np.ndarray                  # (4, 4), voxel → mm
@@ -49,7 +51,7 @@ def make_volume(data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...] = (
     orientations = import_nibabel().orientations
     _check_shape(data)
     _check_affine(affine)
-    data = np.asarray(data, dtype=np.float32)
+    data = _as_float(data)
     if bad := data.size - np.count_nonzero(np.isfinite(data)):
         raise VolumeError(f"{bad:,} of {data.size:,} voxels are NaN or infinite")
     if data.min() == data.max():
@@ -57,7 +59,10 @@ def make_volume(data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...] = (
     found = orientations.io_orientation(affine)
     turned = orientations.apply_orientation(data, found)
     affine = affine @ orientations.inv_ornt_aff(found, data.shape)
-    return Volume(turned, affine, "".join(orientations.ornt2axcodes(found)), notes)
+    volume = Volume(turned, affine, "".join(orientations.ornt2axcodes(found)), notes)
+    if volume.tilt > OBLIQUE:
+        volume = replace(volume, notes=(*notes, f"oblique: its slices are tilted by {volume.tilt:.0f} degrees"))
+    return volume
 
 
 def affine_of_axes(axes: str, spacing: tuple[float, ...]) -> np.ndarray:
@@ -73,6 +78,15 @@ def affine_of_axes(axes: str, spacing: tuple[float, ...]) -> np.ndarray:
 def is_axes(text: str) -> bool:
     """Whether a text names three different axes, for instance LAS."""
     return len(text) == 3 and all(sum(letter in pair for letter in text) == 1 for pair in ("RL", "AP", "SI"))
+
+
+def _as_float(data: np.ndarray) -> np.ndarray:
+    """As float32, or float64 if the range is so small beside an offset that float32 has fewer than LEVELS in it."""
+    single = np.asarray(data, dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        low, high = float(single.min()), float(single.max())
+        coarse = np.spacing(np.float32(max(abs(low), abs(high)))) * LEVELS > high - low
+    return np.asarray(data, dtype=np.float64) if coarse and data.dtype.itemsize >= 4 else single
 
 
 def _check_shape(data: np.ndarray) -> None:

@@ -4,6 +4,7 @@ A series is all files of one SeriesInstanceUID, wherever they are. The fields ar
 kept, except the patient's ID and the study's date and UID, which only the key file contains.
 """
 
+import hashlib
 import logging
 import warnings
 from collections import Counter
@@ -41,6 +42,8 @@ class Series:
     study: tuple[str, str] = ("", "")       # (StudyDate, StudyInstanceUID)
     contrast: bool = False
     burned_in: bool = False
+    modality: str = "MR"
+    birth_dates: set[str] = field(default_factory=set)      # as hashes
 
 
 def is_dicom(path: Path) -> bool:
@@ -114,6 +117,9 @@ def _add(series: dict[tuple[str, str], Series], path: Path, header) -> str:
         series[uid, patient] = Series(
             uid, [], printable(description).strip(), int(header.get("SeriesNumber") or 0), patient,
             (str(header.get("StudyDate", "")), str(header.get("StudyInstanceUID", ""))),
-            bool(header.get("ContrastBolusAgent")), str(header.get("BurnedInAnnotation", "")).upper() == "YES")
+            bool(header.get("ContrastBolusAgent")), str(header.get("BurnedInAnnotation", "")).upper() == "YES",
+            str(header.get("Modality") or "MR"))
     series[uid, patient].files.append(path)
+    if born := str(header.get("PatientBirthDate") or "").strip():
+        series[uid, patient].birth_dates.add(hashlib.sha256(born.encode()).hexdigest())
     return ""

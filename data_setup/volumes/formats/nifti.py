@@ -26,6 +26,7 @@ OASIS_1 = ((re.compile(r"^OAS1_\d{4}_MR\d_mpr-\d_anon\b", re.IGNORECASE), "ASL")
            (re.compile(r"^OAS1_\d{4}_MR\d_.*_sbj_111\b", re.IGNORECASE), "ASL"),
            (re.compile(r"^OAS1_\d{4}_MR\d_.*_t88_(masked_)?gfc\b", re.IGNORECASE), "LAS"))
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+APART = 5.0                 # degrees between qform and sform, from which a note says so
 FIXED = ("magic", "regular", "orient", "hkey_un0")     # texts of a header that are no free text
 
 
@@ -45,6 +46,8 @@ def read_nifti(path: Path, orientation: str | None = None) -> Volume:
         data = np.asanyarray(image.dataobj)
     except Exception as error:      # nibabel, zlib and gzip raise many kinds for damaged files
         reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
+        if _is_packed(path):
+            reason = "it is compressed by gzip without being named .gz: rename it"
         raise VolumeError(f"cannot be read: {reason[:200]}") from error
     if not isinstance(image, nibabel.analyze.AnalyzeImage):         # NIfTI is a kind of it, CIFTI is not
         raise VolumeError(f"not a volume but {type(image).__name__}")
@@ -84,6 +87,8 @@ def _affine(path: Path, image, orientation: str | None) -> tuple[np.ndarray, tup
     spacing = tuple(float(size) for size in image.header.get_zooms()[:3])
     known = next((axes for pattern, axes in OASIS_1 if pattern.search(path.name)), None)
     recorded = hasattr(image.header, "get_xyzt_units")             # NIfTI, not Analyze
+    if not (recorded and image.header["sform_code"]):
+        _check_sizes(image)
     if known and not recorded:
         return affine_of_axes(known, spacing), (f"OASIS-1: axes {known} by file name",)
     if not recorded or not (image.header["qform_code"] or image.header["sform_code"]):
@@ -111,4 +116,23 @@ def _check_forms(image) -> tuple[str, ...]:
         raise VolumeError(f"wrong affine: qform says {''.join(map(str, axcodes(qform)))} and "
                           f"sform {''.join(map(str, axcodes(sform)))}")
     q, s = (np.sqrt((form[:3, :3] ** 2).sum(axis=0)) for form in (qform, sform))
-    return () if np.allclose(q, s, rtol=0.02) else ("qform and sform differ in voxel size; sform is used",)
+    if not np.allclose(q, s, rtol=0.02):
+        return ("qform and sform differ in voxel size; sform is used",)
+    angle = np.degrees(np.arccos(np.clip((qform[:3, :3] / q * sform[:3, :3] / s).sum(axis=0), -1, 1))).max()
+    return (f"qform and sform differ by {angle:.0f} degrees; sform is used",) if angle > APART else ()
+
+
+def _check_sizes(image) -> None:
+    """VolumeError if the header has a voxel size of 0, which nibabel reads as 1 mm without a word."""
+    place = image.file_map.get("header") or image.file_map["image"]
+    with place.get_prepare_fileobj("rb") as stream:
+        sizes = type(image.header).from_fileobj(stream, check=False)["pixdim"][1:4]
+    if not np.isfinite(sizes).all() or not sizes.all():
+        raise VolumeError(f"wrong affine: its header has voxels of {' x '.join(f'{size:.3g}' for size in sizes)} mm")
+
+
+def _is_packed(path: Path) -> bool:
+    if path.name.lower().endswith(".gz") or not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"

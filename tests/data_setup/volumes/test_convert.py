@@ -1,4 +1,6 @@
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -44,6 +46,24 @@ def test_nothing_half_written_after_an_interruption(tmp_path, monkeypatch):
     assert [str(folder) for folder in store.iterdir()] == [record["folder"]]
     assert {path.name for path in next(store.iterdir()).iterdir()} == {
         "z00.png", "z01.png", "z02.png", "sheet.png", "record.json"}
+
+
+def test_workers_inherit_ignored_interrupts(tmp_path, monkeypatch):
+    """Ctrl-C reaches the workers while they import; their tracebacks would hide the one line of the main process."""
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers, mp_context, initializer):
+            super().__init__(workers)
+
+        def submit(self, *arguments):
+            seen.append(signal.getsignal(signal.SIGINT))
+            return super().submit(*arguments)
+
+    seen, before = [], signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(module, "ProcessPoolExecutor", Pool)
+    sources = [source(save_nifti(tmp_path / f"{number}.nii", head(number))) for number in range(2)]
+    assert all(record["new"] for record in convert_all(sources, SETTINGS, tmp_path / "store", 2, int))
+    assert seen == [signal.SIG_IGN] * 2
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_bad_volumes_have_reasons_and_the_others_are_converted_by_two_processes(tmp_path):

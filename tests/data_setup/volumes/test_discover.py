@@ -35,6 +35,16 @@ def test_bids_oasis_and_dicom_are_found_at_any_depth(tmp_path):
     assert (len(left_out), unclear) == (1, [])
 
 
+def test_without_a_patient_id_the_folder_names_the_patient_and_another_modality_is_noted(tmp_path):
+    for folder, patient in (("sub-07/ses-1", ""), ("patient_08", "ANONYMIZED"), ("x", "anonymous"),
+                            ("patient_09", "12")):
+        save_dicom(tmp_path / folder, datasets(patient=patient, PatientName="", Modality="CT")[:2])
+    found = {one.path: one for one in find_volumes(tmp_path).sources}
+    assert {path: one.subject for path, one in found.items()} == {
+        "sub-07/ses-1": "sub-07", "patient_08": "patient_08", "x": None, "patient_09": "12"}
+    assert found["x"].notes == ("of modality CT, not MR",)
+
+
 def test_one_volume_of_each_session_is_chosen_or_asked_for():
     t1, flair, gd = source("x_T1w.nii"), source("x_FLAIR.nii"), source("x_T1w_Gd.nii")
     assert one_per_session([flair, t1, gd], None)[0] == [t1]

@@ -5,7 +5,7 @@ import pytest
 
 from data_setup.volumes.discover import Source
 from data_setup.volumes.formats.dicom_headers import Series
-from data_setup.volumes.new_ids import NewIds, check_labels, label, place
+from data_setup.volumes.new_ids import NewIds, check_labels, doubtful, label, place
 from functions.runtime.csv_files import to_csv
 from functions.runtime.errors import UserError
 
@@ -27,6 +27,16 @@ def test_ids_are_new_and_stay_the_same_with_the_key(tmp_path):
     assert "Doe" not in place(sources[0])
     rows = list(csv.DictReader(to_csv(more.table([])).splitlines()))
     assert len(rows) == 5
+
+
+def test_two_birth_dates_under_one_id_are_noted_by_the_new_id():
+    sources = [dicom("Doe", "2021"), dicom("Doe", "2019"), dicom("Poe", "2020")]
+    for source, born in zip(sources, ("a", "b", "b"), strict=True):
+        source.series.birth_dates.add(born)
+    ids = NewIds(None, sources)
+    [note] = doubtful(sources, ids)
+    assert f"the headers of {ids.subjects['Doe']} have several birth dates" in note
+    assert doubtful(sources[1:], ids) == []
 
 
 def test_the_order_of_the_numbers_says_nothing_of_names():

@@ -22,20 +22,36 @@ def items(folder, patients=20):
 
 def test_patients_are_in_one_split_and_every_class_in_every_split(tmp_path):
     made = items(tmp_path)
-    splits = assign(made, seed=3)
+    splits, _ = assign(made, seed=3)
     where = {}
     for item, split in zip(made, splits, strict=True):
         where.setdefault(item.subject, set()).add(split)
     assert all(len(found) == 1 for found in where.values())
     assert {(item.klass, split) for item, split in zip(made, splits, strict=True)} == {
         (name, split) for name in ("AD", "CN") for split in ("train", "val", "test")}
-    assert splits == assign(made, seed=3) != assign(made, seed=4)
+    assert splits == assign(made, seed=3)[0] != assign(made, seed=4)[0]
+
+
+def test_splits_are_balanced_by_sex_and_say_if_training_has_too_few_patients(tmp_path):
+    made = [item._replace(known={"sex": "F" if int(item.subject[1:]) % 4 < 2 else "M"})
+            for item in items(tmp_path) if item.session == "1"]
+    for seed in range(5):
+        splits, _ = assign(made, seed)
+        tested = [(item.klass, item.known["sex"]) for item, split in zip(made, splits, strict=True) if split == "test"]
+        assert sorted(tested) == [("AD", "F"), ("AD", "M"), ("CN", "F"), ("CN", "M")]
+    table = manifest(made, splits, Settings())
+    assert table[["subject", "sex"]].drop_duplicates().to_numpy().tolist() == [
+        [f"sub-{item.subject}", item.known["sex"]] for item in made]
+    splits, notes = assign(made[:4], 0)             # two patients of each class
+    assert (sorted(splits), notes[0][:38]) == (["test", "test", "train", "train"],
+                                               "CHECK: no patient is left for val: tra")
+    assert assign(made[:6], 0)[1][0].startswith("sex: ")
 
 
 def test_the_folders_are_those_of_the_manifest_also_after_a_patient_is_gone(tmp_path):
     made, out = items(tmp_path / "store"), tmp_path / "out"
     for some in (made, made[4:]):
-        splits = assign(some, 0)
+        splits, _ = assign(some, 0)
         write_folders(out, some, splits)
         table = manifest(some, splits, Settings())
         found = {path.relative_to(out).as_posix() for path in out.glob("t*/*/*")} | {

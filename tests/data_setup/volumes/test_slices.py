@@ -97,3 +97,19 @@ def test_settings_out_of_range_are_refused():
     for wrong in ({"slices": 0}, {"spacing": 9}, {"orientation": "LLS"}):
         with pytest.raises(UserError, match="--" + next(iter(wrong))):
             Settings(**wrong)
+
+
+def test_a_background_within_the_intensities_is_made_black_and_inverted_volumes_have_a_reason():
+    data = head().astype(np.float32)
+    scores = np.where(data > 0, (data - data[data > 0].mean()) / data[data > 0].std(), 0)
+    plain, made = (make_slices(make_volume(one, AFFINE), SETTINGS) for one in (data, scores))
+    assert made.notes[0] == "its background of 0 is not its lowest intensity; it is made black"
+    assert made.pixels[:, :4].max() == 0
+    brain = plain.pixels > 100
+    assert np.corrcoef(made.pixels[brain], plain.pixels[brain])[0, 1] > 0.9
+    assert not any("background" in note for note in plain.notes)
+    noisy = data + np.random.default_rng(0).integers(0, 20, data.shape)
+    make_slices(make_volume(noisy, AFFINE), SETTINGS)
+    for inverted in (-data, 2000 - noisy):
+        with pytest.raises(VolumeError, match="inverted: its background is brighter"):
+            make_slices(make_volume(inverted, AFFINE), SETTINGS)

@@ -21,7 +21,15 @@ def test_an_oblique_volume_keeps_its_axes_and_says_its_tilt():
     volume = make_volume(*turned(head(), "PSL", turn @ AFFINE))
     np.testing.assert_array_equal(volume.data, head())
     assert volume.tilt == pytest.approx(12)
+    assert volume.notes == ()
+    assert make_volume(head(), turn @ turn @ turn @ AFFINE).notes == ("oblique: its slices are tilted by 36 degrees",)
     np.testing.assert_allclose(volume.spacing, (5, 4, 6))
+
+
+def test_a_large_offset_does_not_take_levels_away():
+    volume = make_volume(head().astype(np.uint32) + 4_000_000_000, AFFINE)
+    np.testing.assert_array_equal(volume.data - 4e9, head())
+    assert make_volume(head(), AFFINE).data.dtype == np.float32
 
 
 @pytest.mark.parametrize(("change", "reason"), [

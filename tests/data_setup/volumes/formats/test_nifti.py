@@ -48,6 +48,29 @@ def test_forms_that_contradict_each_other_are_a_reason(tmp_path):
     nibabel.save(image, tmp_path / "a.nii")
     with pytest.raises(VolumeError, match="qform says RAS and sform LAS"):
         read_nifti(tmp_path / "a.nii")
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]
+    image.set_sform(turn @ AFFINE, code=1)
+    nibabel.save(image, tmp_path / "b.nii")
+    assert read_nifti(tmp_path / "b.nii").notes == ("qform and sform differ by 17 degrees; sform is used",)
+
+
+def test_a_voxel_size_of_0_is_a_reason_where_it_counts(tmp_path):
+    for name, codes in (("q.nii", (1, 0)), ("s.nii", (0, 1)), ("OAS1_0001_MR1_mpr_n4_anon_111_t88_gfc.hdr", None)):
+        if codes is None:
+            path = save_analyze(tmp_path / name, head()).with_suffix(".hdr")
+        else:
+            image = nibabel.Nifti1Image(head(), AFFINE)
+            image.header["qform_code"], image.header["sform_code"] = codes
+            nibabel.save(image, path := tmp_path / name)
+        content = bytearray(path.read_bytes())
+        content[80:84] = bytes(4)               # pixdim[1]
+        path.write_bytes(content)
+        if codes == (0, 1):                     # the sform has the voxel sizes
+            np.testing.assert_allclose(read_nifti(path).spacing, (5, 4, 6), rtol=1e-6)
+        else:
+            with pytest.raises(VolumeError, match="voxels of 0 x 4 x 6 mm"):
+                read_nifti(path)
 
 
 def test_damaged_and_incomplete_files_have_reasons(tmp_path):
@@ -58,6 +81,9 @@ def test_damaged_and_incomplete_files_have_reasons(tmp_path):
     for name in ("gzip.nii.gz", "short.nii", "text.nii"):
         with pytest.raises(VolumeError, match="cannot be read: "):
             read_nifti(tmp_path / name)
+    (tmp_path / "packed.nii").write_bytes(gzip.compress(content))
+    with pytest.raises(VolumeError, match="compressed by gzip without being named .gz"):
+        read_nifti(tmp_path / "packed.nii")
     os.remove(save_nifti(tmp_path / "pair.img").with_suffix(".hdr"))
     with pytest.raises(VolumeError, match="pair.hdr is missing"):
         read_nifti(tmp_path / "pair.img")
