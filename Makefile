@@ -15,7 +15,7 @@ test: duration $(VENV)/test-ready
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist worksteal
 
 duration:
-	@echo "make test: about ten minutes on two cores; the first call installs PyTorch and the peers' libraries before"
+	@echo "make test: about eight minutes on two cores; the first call installs PyTorch and the peers' libraries before"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
