@@ -11,8 +11,8 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+
+from data_setup.subjects.from_pixels import linked_groups
 
 SEVERAL = 2             # links between two patients, from which they are taken for one
 SPARSE = 0.05           # links an image, below which the images are taken for no stacks
@@ -23,15 +23,11 @@ def groups_without_chance(subjects: pd.Series, groups: np.ndarray, pairs: np.nda
 
     Where links are SPARSE, those between two known patients with fewer than SEVERAL are dropped.
     """
+    if len(pairs) >= SPARSE * len(groups):
+        return groups, 0
     names = [frozenset(subjects.iloc[pair]) for pair in pairs]
     between = Counter(name for name in names if len(name) == 2 and not any(map(pd.isna, name)))
     single = np.array([0 < between[name] < SEVERAL for name in names], dtype=bool)
-    n = len(groups)
-    if not single.any() or len(pairs) >= SPARSE * n:
+    if not single.any():
         return groups, 0
-    kept = pairs[~single]
-    labels = connected_components(coo_matrix((np.ones(len(kept), np.int8), (kept[:, 0], kept[:, 1])), shape=(n, n)))[1]
-    several = np.bincount(labels)[labels] > 1
-    found = np.full(n, -1)
-    found[several] = np.unique(labels[several], return_inverse=True)[1]
-    return found, int(single.sum())
+    return linked_groups(pairs[~single], len(groups)), int(single.sum())

@@ -56,10 +56,7 @@ def group_by_pixels(images: Sequence[np.ndarray], neighbours: Neighbours | None 
     indices, values, level, rate = _neighbours_and_tail(*_residuals(neighbours or find_neighbours(images)))
     tails = np.minimum(values - level[:, None], values - level[indices]) / rate      # in units of β, on the worse side
     pairs, total = _link(indices, tails, _null_rank(n))
-    labels = connected_components(_graph(pairs, n))[1]
-    counts = np.bincount(labels)[labels]
-    groups = np.full(n, -1)
-    groups[counts > 1] = np.unique(labels[counts > 1], return_inverse=True)[1]
+    groups = linked_groups(pairs, n)
     if not len(pairs) or total > 0.5 * len(pairs):
         return _no_groups(n, "undetermined: no slices are more similar than those of different patients")
     assigned = (groups >= 0).mean()
@@ -68,6 +65,15 @@ def group_by_pixels(images: Sequence[np.ndarray], neighbours: Neighbours | None 
     if assigned < 1:
         verdict += f"; {int((groups < 0).sum()):,} slices are not assigned"
     return PixelGroups(groups, pairs, total / len(pairs), verdict)
+
+
+def linked_groups(pairs: np.ndarray, n: int) -> np.ndarray:
+    """A group number per slice (n,), -1 for a slice without a link: the connected components of `pairs` (m, 2)."""
+    labels = connected_components(_graph(pairs, n))[1]
+    counts = np.bincount(labels)[labels]
+    groups = np.full(n, -1)
+    groups[counts > 1] = np.unique(labels[counts > 1], return_inverse=True)[1]
+    return groups
 
 
 def subjects_from_pixels(paths: Sequence[str], read: Callable[[str], np.ndarray]) -> tuple[list[str | None], str]:
