@@ -32,8 +32,8 @@ def placed(images: Tensor, scale: Tensor, angle: Tensor, stretch: Tensor, shift:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def acquired(images: Tensor, generator: Generator, vary: bool) -> Tensor:
-    """Generated slices uint8 (B, 1, H, W) → standardised input, at the size of real brains.
+def acquired(images: Tensor, generator: Generator, vary: bool, scale: float = SCALE) -> Tensor:
+    """Slices uint8 (B, 1, H, W), generated ones unless `scale` is 1 → standardised input, at the size of real brains.
 
     With `vary` each slice has its own size, pose, mirror image, gamma, sharpness, bias field and noise.
     """
@@ -44,10 +44,10 @@ def acquired(images: Tensor, generator: Generator, vary: bool) -> Tensor:
 
     x, one = images.float() / 255, torch.ones(count)
     if not vary:
-        return standardise(placed(x, SCALE * one, 0 * one, one, torch.zeros(count, 2), one))
+        return standardise(placed(x, scale * one, 0 * one, one, torch.zeros(count, 2), one))
     mirror = torch.where(uniform(0, 1) < 0.5, -one, one)
     shift = torch.stack([uniform(-0.08, 0.08), uniform(-0.08, 0.08)], dim=1)
-    x = placed(x, SCALE * uniform(0.88, 1.1), uniform(-8, 8) * (math.pi / 180), uniform(0.95, 1.05), shift, mirror)
+    x = placed(x, scale * uniform(0.88, 1.1), uniform(-8, 8) * (math.pi / 180), uniform(0.95, 1.05), shift, mirror)
     gamma, blur, gain, noise = (uniform(*limits).view(-1, 1, 1, 1)
                                 for limits in ((0.65, 1.5), (-0.5, 0.8), (0.7, 1.15), (0.0, 0.025)))
     x = x.clamp(min=1e-4) ** gamma

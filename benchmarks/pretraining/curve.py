@@ -1,9 +1,11 @@
-"""Frozen networks on growing numbers of real patients: what pretraining on generated brains saves.
+"""Networks on growing numbers of real patients, frozen or trained further: what generated brains save.
 
-    python -m benchmarks pretraining_curve [ROW ...] --data DIR --out FOLDER [--features NAME=FILE:KEY ...]
+    python -m benchmarks pretraining_curve [ROW ...] --data DIR --out FOLDER [--tuned ROW ...]
+        [--features NAME=FILE:KEY ...]
 
 The rows are networks in FOLDER, written by `python -m benchmarks pretraining`, and "untrained". Class tokens and
-outputs of slices get the same ridge head, fitted to the same nested subsets of training patients.
+outputs of slices get the same ridge head, fitted to the same nested subsets of training patients; of the rows of
+--tuned all layers are trained on the slices of these patients.
 """
 
 import argparse
@@ -21,8 +23,10 @@ SIZES = (10, 20, 40, 80)        # training patients; then all
 def main(arguments: Sequence[str]) -> None:
     """Prints and writes the table of the curves, OUT/curve.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pretraining_curve", description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", default=["fine-8000", "untrained"], metavar="ROW")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="frozen networks [fine-8000 untrained, "
+                        "unless --tuned is given]")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
+    parser.add_argument("--tuned", nargs="*", default=[], metavar="ROW", help="networks whose layers are all trained")
     parser.add_argument("--features", nargs="*", default=[], metavar="NAME=FILE:KEY", help="other features of all "
                         "slices, from files of python -m benchmarks transfer")
     parser.add_argument("--folds", type=int, default=5)
@@ -55,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
             rows.append([str(size) if size != ALL else "all", name, f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]",
                          f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if name != "four numbers" else ""])
         text = table(("training patients", "features", "AUROC", "minus four numbers"), rows)
+        options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "curve.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
@@ -64,11 +69,12 @@ def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
     from safetensors.torch import load_file
 
     from benchmarks.pretraining.network import class_tokens, load_network, outputs, untrained
-    from benchmarks.pretraining.readout import real_slices
+    from benchmarks.pretraining.readout import read_slices, standardised
+    from benchmarks.pretraining.tuning import all_layers
 
-    images = real_slices(cohort.table["path"].tolist())
-    features = {}
-    for name in options.rows:
+    read, features = read_slices(cohort.table["path"].tolist()), {}
+    images = standardised(read)
+    for name in options.rows or ([] if options.tuned else ["fine-8000", "untrained"]):
         model = untrained() if name == "untrained" else load_network(options.out / f"{name}.safetensors")
         features[f"{name}, class token"] = class_tokens(model, images)
         if name != "untrained":
@@ -77,7 +83,8 @@ def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
         name, _, where = given.partition("=")
         file, _, key = where.rpartition(":")
         features[name] = load_file(file)[key].double().numpy()
-    return {"four numbers": four_numbers(cohort)} | {name: ridge(x, cohort) for name, x in features.items()}
+    return ({"four numbers": four_numbers(cohort)} | {name: ridge(x, cohort) for name, x in features.items()}
+            | {f"{name}, all layers": all_layers(name, options.out, read, cohort) for name in options.tuned})
 
 
 def ridge(x: np.ndarray, cohort) -> Callable:

@@ -44,13 +44,22 @@ def visible_outputs(generated: np.ndarray, diseased: np.ndarray, real: np.ndarra
     return LogisticRegression().fit(known, diseased).predict_proba(new)[:, 1]
 
 
-def real_slices(paths: list[str]) -> Tensor:
-    """Standardised real slices (n, 1, H, W), resized as by recipes/mri_cpu.yaml; UserError for a file that is not read.
-    """
+def read_slices(paths: list[str]) -> Tensor:
+    """Real slices uint8 (n, 1, H, W), resized as by recipes/mri_cpu.yaml; UserError for a file that is not read."""
     decoded = decode(paths, Frame(CONFIG.image_size), 1, True)
     if decoded.errors:
         raise UserError(next(iter(decoded.errors.values())))
-    return torch.cat([standardise(part.float() / 255) for part in decoded.images.split(512)])
+    return decoded.images
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Real slices uint8 (n, 1, H, W) → a network's input."""
+    return torch.cat([standardise(part.float() / 255) for part in images.split(512)])
+
+
+def real_slices(paths: list[str]) -> Tensor:
+    """`read_slices`, `standardised`."""
+    return standardised(read_slices(paths))
 
 
 def write_outputs(file: Path, ids: np.ndarray, means: np.ndarray, probabilities: dict[str, np.ndarray]) -> None:
