@@ -44,6 +44,7 @@ TRAININGS: dict[str, Training] = {
     "s14_all": _tuned("vit_s_14", "s14"),
     "s14_random_all": _tuned("vit_s_14", "random"),
     "ti_last2": _tuned("vit_ti_16", "ti", "last:2"),
+    "ti_random_last2": _tuned("vit_ti_16", "random", "last:2"),
     "s14_last2": _tuned("vit_s_14", "s14", "last:2"),
     "ti_all_224": _tuned("vit_ti_16", "ti", whole=False),
     "b16_random_all": _tuned("vit_b_16", "random"),
