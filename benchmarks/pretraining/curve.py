@@ -18,6 +18,8 @@ import numpy as np
 from functions.runtime.exits import one_line_errors
 
 SIZES = (10, 20, 40, 80)        # training patients; then all
+ALL_LAYERS = ", all layers"
+FOUR, SCRATCH = "four numbers", f"untrained{ALL_LAYERS}"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
     """Every method at every size, then the table."""
     from benchmarks.timing import table
     from benchmarks.transfer.cohort import read_cohort
+    from benchmarks.transfer.table import signed
     from functions.cross_validation.pooled import paired_auroc, pooled_auroc
     from functions.learning_curves.methods import ALL
     from functions.learning_curves.subsets import possible_sizes
@@ -55,10 +58,12 @@ def run(options: argparse.Namespace) -> None:
     for size in sizes:
         found = {name: out_of_fold(fit, cohort, size) for name, fit in fits.items()}
         for name, score in found.items():
-            own, gap = pooled_auroc(score, positive), paired_auroc(score, found["four numbers"], positive)
+            own, opponents = pooled_auroc(score, positive), [FOUR, *([SCRATCH] if name.endswith(ALL_LAYERS) else [])]
+            gaps = [signed(paired_auroc(score, found[other], positive)) if other in found and other != name else ""
+                    for other in opponents]
             rows.append([str(size) if size != ALL else "all", name, f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]",
-                         f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if name != "four numbers" else ""])
-        text = table(("training patients", "features", "AUROC", "minus four numbers"), rows)
+                         *gaps, *[""] * (2 - len(gaps))])
+        text = table(("training patients", "features", "AUROC", f"minus {FOUR}", f"minus {SCRATCH}"), rows)
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "curve.md").write_text(text + "\n", encoding="utf-8")
     print(text)
@@ -83,8 +88,8 @@ def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
         name, _, where = given.partition("=")
         file, _, key = where.rpartition(":")
         features[name] = load_file(file)[key].double().numpy()
-    return ({"four numbers": four_numbers(cohort)} | {name: ridge(x, cohort) for name, x in features.items()}
-            | {f"{name}, all layers": all_layers(name, options.out, read, cohort) for name in options.tuned})
+    return ({FOUR: four_numbers(cohort)} | {name: ridge(x, cohort) for name, x in features.items()}
+            | {f"{name}{ALL_LAYERS}": all_layers(name, options.out, read, cohort) for name in options.tuned})
 
 
 def ridge(x: np.ndarray, cohort) -> Callable:
