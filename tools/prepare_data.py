@@ -46,7 +46,7 @@ def prepare(arguments) -> None:
     from data_setup.volumes.convert import convert_all
     from data_setup.volumes.discover import choose_one_each, find_volumes
     from data_setup.volumes.labels import Labels, unlabelled
-    from data_setup.volumes.output import STORE, UNLABELLED, assign, make_items, manifest, write_folders
+    from data_setup.volumes.output import STORE, UNLABELLED, assign, copied, make_items, manifest, write_folders
     from data_setup.volumes.preparation import NAME, describe_preparation
     from functions.runtime.atomic_files import write_json
     from functions.runtime.csv_files import write_csv
@@ -85,6 +85,8 @@ def prepare(arguments) -> None:
     if not items:
         raise UserError(f"{arguments.volumes}: no volume can be used; the reasons: {arguments.out / 'left_out.csv'}")
     new_ids.check_labels([item.subject for item in items])
+    for note in copied(items):
+        print(printable(note))
     splits, notes = assign(items, arguments.seed)
     write_folders(arguments.out, items, splits)
     table = manifest(items, splits, settings)
