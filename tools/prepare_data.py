@@ -94,7 +94,7 @@ def prepare(arguments) -> None:
     write_json(arguments.out / NAME, describe_preparation(settings))
     if labels:
         print(count_table(table).to_string())
-        print(*map(printable, [*labels.table.notes, *notes]), sep="\n")
+        print(*map(printable, [*labels.notes, *notes]), sep="\n")
     print(printable(f"{arguments.out}: {len(table):,} slices of {len(items):,} volumes "
                     f"({sum(item.record['new'] for item in items):,} new); look at {arguments.out / 'contact_sheets'}"))
 

@@ -90,8 +90,9 @@ def copied(items: Sequence[Item]) -> list[str]:
         lowest = Path(item.record["folder"], "z00.png")
         groups.setdefault(file_hash((lowest,)), set()).add(item.subject)
     several = sorted(", ".join(sorted(map(label, group))) for group in groups.values() if len(group) > 1)
-    return [f"CHECK: the same volume belongs to several patients ({'; '.join(several[:SHOWN])}"
-            f"{'; …' * (len(several) > SHOWN)}): if they are one patient, give them one ID in the table"] if several else []
+    shown = "; ".join(several[:SHOWN]) + "; …" * (len(several) > SHOWN)
+    return [f"CHECK: the same volume belongs to several patients ({shown}): if they are one patient, give them one ID "
+            "in the table"] if several else []
 
 
 def folder_of(item: Item, split: str) -> str:

@@ -42,6 +42,17 @@ def test_age_and_sex_follow_the_row_of_the_session_of_dicom_its_date(tmp_path):
     assert [(one.klass, one.known) for one in table.find(series)] == [
         ("AD", {"age": 70.0, "sex": "F", "site": "A"}), ("AD", {"age": 72.0, "sex": "F", "site": "B"}),
         ("AD", {"sex": "F"})]
+    assert [note.partition(": ")[2][:34] for note in table.notes[1:]] == [
+        "the age of 1 patients is unknown: ", "the site of 1 patients is unknown:"]
+
+
+def test_a_search_table_of_loni_tells_visits_apart_by_the_date_of_the_images(tmp_path):
+    table = labels(tmp_path, "Image Data ID,Subject,Group,Sex,Age,Visit,Acq Date\nI1,002_S_0295,CN,M,84,sc,4/18/2006\n"
+                   "I2,002_S_0295,MCI,M,86,m24,5/05/2008\n")
+    found = table.find([source(f"{date}/I1/a.nii", "002_S_0295", date)
+                        for date in ("20060418", "20080505", "20070101")])
+    assert [(one.klass, one.known.get("age")) for one in found] == [("CN", 84.0), ("MCI", 86.0), (None, None)]
+    assert len(table.notes) == 1            # of the volumes used, nothing is unknown
 
 
 def test_a_path_may_be_written_from_the_working_directory_or_the_folder_of_volumes(tmp_path, monkeypatch):
