@@ -109,6 +109,8 @@ def checked(arguments):
     import_nibabel()
     import_pydicom()
     out = arguments.out
+    if arguments.volumes.is_file():
+        raise UserError(f"{arguments.volumes} is a file: name its folder, {arguments.volumes.parent}")
     if not arguments.volumes.is_dir():
         raise UserError(f"{arguments.volumes}: no such folder")
     if arguments.volumes.resolve().is_relative_to(out.resolve()):

@@ -59,6 +59,10 @@ class Labels:
             if name and source.subject is None:
                 name, reason = None, f"its subject is not known: add a column subject to {self.table.file.name}"
             found.append(Labelled(source, name, reason))
+        asked = {key for one in found if one.source.subject
+                 for key in subject_keys(one.source.subject, self.table.by_rid)}
+        if absent := sum(subject not in asked for subject in self.rows):
+            self.notes.append(f"{self.table.file}: {absent:,} of its {len(self.rows):,} patients have no volumes")
         return self._with_known(found, own)
 
     def _by_subject(self, source: Source) -> tuple[str | None, str]:

@@ -126,6 +126,7 @@ def test_what_cannot_be_used_is_one_line(call_prepare, tmp_path):
     assert "sub-01_T1w.nii: cannot be read" in failure()
     assert "no volume can be used" in failure()
     assert "no such folder" in failure(folder="nowhere")
+    assert f"is a file: name its folder, {tmp_path / 'in'}" in failure(folder="in/sub-01_T1w.nii")
     assert "was not made by this tool" in failure(out="mine")
     assert "contains the volumes" in failure(out="")
     assert "name three axes" in failure("--orientation", "RRS")

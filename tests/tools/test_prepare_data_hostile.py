@@ -184,8 +184,8 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(call_script, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(Image.Image, "save", full)
         code, _, error = call(call_script, *given)
-    assert (code, error) == (2, f"error: {tmp_path}/data/.prepared: slices cannot be written (No space left on device): "
-                             "make space there and run the command again\n")
+    assert (code, error) == (2, f"error: {tmp_path}/data/.prepared: slices cannot be written (No space left on "
+                             "device): make space there and run the command again\n")
     assert not (tmp_path / "data" / "manifest.csv").exists()
     code, out, _ = call(call_script, *given)
     assert code == 0

@@ -22,6 +22,9 @@ def test_by_path_by_subject_and_by_session(tmp_path):
         [source("x/scan.nii", None), source("a/sub-01_T1w.nii", "sub-01"), source("b.nii", "s7")])
     assert [(one.source.subject, one.klass) for one in found] == [("s9", "AD"), ("sub-01", "CN"), ("s7", None)]
     assert found[2].reason == "no class for its subject in labels.csv"
+    table = labels(tmp_path, "subject,diagnosis\n1,CN\nsub-02,CN\n3,AD\n")
+    table.find([source("a/sub-01_T1w.nii", "sub-01"), source("b/sub-02_T1w.nii", "sub-02")])
+    assert table.notes[1].endswith("1 of its 3 patients have no volumes")
     visits = labels(tmp_path, "ID,Visit,CDR\n01,ses-1,0\n01,ses-2,0.5\n02,ses-1,1\n").find(
         [source("a", "sub-01", "2"), source("b", "sub-01", "3"), source("c", "sub-02", "3")])
     assert [one.klass for one in visits] == ["CDR 0.5", None, "CDR 1"]
