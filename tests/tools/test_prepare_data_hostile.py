@@ -147,6 +147,7 @@ def test_every_bad_volume_has_its_reason_and_the_good_ones_are_used(call_script,
         assert re.search(reason, found), (name, found)
     for name, (_, reason) in SERIES.items():
         assert re.search(reason, found := reasons.pop(places[name], "")), (name, found)
+    assert "a link to a folder" in reasons.pop(places["up"])
     assert reasons == {}
     good = [reason for _, reason in FILES.values()].count("")
     assert f"{3 * good} slices of {good} volumes" in out
