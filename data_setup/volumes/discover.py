@@ -167,7 +167,8 @@ def choose_one_each(sources: Sequence[Source], text: str | None) -> tuple[list[S
     if unclear:
         names = sorted(set().union(*map(_differing, unclear)))
         raise UserError(f"{len(unclear)} sessions have several volumes, the first {len(unclear[0])}: choose with "
-                        "--series TEXT, a part of the description or of the path, among: "
+                        "--series TEXT, a part of the description or of the path (of several matches one is used), "
+                        "among: "
                         + "; ".join(names[:SHOWN]) + "; …" * (len(names) > SHOWN))
     if text is not None and sources and not used:
         raise UserError(f"--series {text}: no volume has it in its path or description")
@@ -187,10 +188,16 @@ def _is_derived(source: Source) -> bool:
 
 
 def _differing(group: list[Source]) -> set[str]:
-    """The names of a session's volumes; those of files without their common beginning, which names the session."""
-    start = os.path.commonprefix([one.name for one in group])
-    cut = start.rfind("_") + 1 if not any(one.series for one in group) else 0
-    return {f"{one.name} ({len(one.files)} files)" if one.series else one.name[cut:] for one in group}
+    """The names of a session's volumes; of files without their common beginning, which names the session, and with
+    their folders if these alone tell them apart.
+    """
+    if any(one.series for one in group):        # a folder of DICOM files may name a patient
+        return {f"{one.name} ({len(one.files)} files)" if one.series else one.name for one in group}
+    names = [one.name for one in group]
+    names = names if len(set(names)) == len(names) else [one.path for one in group]
+    start = os.path.commonprefix(names)
+    cut = max(start.rfind("_"), start.rfind("/")) + 1
+    return {name[cut:] for name in names}
 
 
 def _dicom_source(series: Series, folder: Path | None, name: str | None) -> Source:

@@ -76,6 +76,9 @@ def test_the_choice_lists_what_tells_the_volumes_of_a_session_apart():
                for end in ("run-1_T1w.nii", "run-2_T1w.nii", "dwi.nii")]
     with pytest.raises(UserError, match="30 sessions .*among: dwi.nii; run-1_T1w.nii; run-2_T1w.nii$"):
         choose_one_each(sources, None)
+    paths = [Source((Path(path),), path, "T1.nii", "sub-01", "1") for path in ("sub-01/a/T1.nii", "sub-01/b/T1.nii")]
+    with pytest.raises(UserError, match="among: a/T1.nii; b/T1.nii$"):
+        choose_one_each(paths, None)
 
 
 def test_a_link_to_a_folder_is_a_reason(tmp_path):
