@@ -76,15 +76,17 @@ def find_volumes(folder: Path, watch: Watch = iter) -> Found:
 
 def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch = iter) -> Found:
     """The volumes among `files`, named relative to `folder`, or as they are given."""
-    left_out, unread, dicom, volumes, others = [], [], [], [], []
+    left_out, unread, links, dicom, volumes, others = [], [], [], [], [], []
     fields: Counter = Counter()
     for path in sorted(files, key=Path.as_posix):
         name, shown = path.name.lower(), _shown(path, folder)
         if is_document(name) or is_image(name):
             continue
         if why := not_a_file(path):
-            why = LINKED if path.is_dir() else why
-            (left_out if name.endswith((*ENDINGS, *HEADERS)) else unread).append((shown, why))
+            if path.is_dir():
+                links.append((shown, LINKED))
+            else:
+                (left_out if name.endswith((*ENDINGS, *HEADERS)) else unread).append((shown, why))
         elif name.endswith(ENDINGS):
             if DERIVED.search(path.name):
                 left_out.append((shown, "a segmentation or a mask by its name"))
@@ -100,6 +102,7 @@ def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch
             dicom.append(path)
         elif path.suffix:
             others.append(shown)
+    (unread if dicom else left_out).extend(links)       # names of folders beside DICOM files may be those of patients
     series, damaged, names = read_series(dicom, watch)
     subjects = find_subjects(volumes) if volumes else []
     sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(_shown(path, folder)))

@@ -75,10 +75,8 @@ def find_inputs(arguments: Sequence[str], text: str | None, watch: Watch = iter)
     explicit = [one for one in found.sources if named.intersection(one.files)]
     chosen, others = choose_one_each([one for one in found.sources if one not in explicit], text)
     shown = {path.as_posix() for path in named}
-    links = [(path, reason) for path, reason in found.unread if reason == LINKED]
-    plain, secret = found.left_out, found.dicom_left_out        # paths beside DICOM files may name patients
-    plain, secret = (plain, secret + links) if found.dicom else (plain + links, secret)
-    reasons = [*((path, path, reason) for path, reason in plain),
+    secret = found.dicom_left_out + [entry for entry in found.unread if entry[1] == LINKED]
+    reasons = [*((path, path, reason) for path, reason in found.left_out),
                *((path, code(path), reason) for path, reason in secret)]
     files = {*(file for one in found.sources for file in one.files), *map(Path, found.dicom),
              *(path for path in (*given.values(), *inside.values())

@@ -88,5 +88,5 @@ def test_a_link_to_a_folder_is_a_reason(tmp_path):
     (tmp_path / "study/again").symlink_to(tmp_path / "study")
     found = find_volumes(tmp_path / "study")
     assert [one.subject for one in found.sources] == ["sub-02"]
-    assert [(path, reason.partition(",")[0]) for path, reason in found.unread] == [
+    assert [(path, reason.partition(",")[0]) for path, reason in found.left_out] == [
         ("again", "a link to a folder"), ("sub-01", "a link to a folder")]
