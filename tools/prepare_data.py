@@ -46,7 +46,7 @@ def prepare(arguments) -> None:
     from data_setup.volumes.convert import convert_all
     from data_setup.volumes.discover import choose_one_each, find_volumes
     from data_setup.volumes.labels import Labels, unlabelled
-    from data_setup.volumes.output import STORE, UNLABELLED, assign, make_items, manifest, write_folders
+    from data_setup.volumes.output import STORE, UNLABELLED, assign, copied, make_items, manifest, write_folders
     from data_setup.volumes.preparation import NAME, describe_preparation
     from functions.runtime.atomic_files import write_json
     from functions.runtime.csv_files import write_csv
@@ -85,6 +85,8 @@ def prepare(arguments) -> None:
     if not items:
         raise UserError(f"{arguments.volumes}: no volume can be used; the reasons: {arguments.out / 'left_out.csv'}")
     new_ids.check_labels([item.subject for item in items])
+    for note in copied(items):
+        print(printable(note))
     splits, notes = assign(items, arguments.seed)
     write_folders(arguments.out, items, splits)
     table = manifest(items, splits, settings)
@@ -92,7 +94,7 @@ def prepare(arguments) -> None:
     write_json(arguments.out / NAME, describe_preparation(settings))
     if labels:
         print(count_table(table).to_string())
-        print(*map(printable, [*labels.table.notes, *notes]), sep="\n")
+        print(*map(printable, [*labels.notes, *notes]), sep="\n")
     print(printable(f"{arguments.out}: {len(table):,} slices of {len(items):,} volumes "
                     f"({sum(item.record['new'] for item in items):,} new); look at {arguments.out / 'contact_sheets'}"))
 
@@ -107,6 +109,8 @@ def checked(arguments):
     import_nibabel()
     import_pydicom()
     out = arguments.out
+    if arguments.volumes.is_file():
+        raise UserError(f"{arguments.volumes} is a file: name its folder, {arguments.volumes.parent}")
     if not arguments.volumes.is_dir():
         raise UserError(f"{arguments.volumes}: no such folder")
     if arguments.volumes.resolve().is_relative_to(out.resolve()):

@@ -3,7 +3,7 @@
 - OASIS-1 (oasis_cross-sectional.csv): ID, M/F, Age, CDR; OASIS-2 (oasis_longitudinal.csv): Subject ID, MRI ID, Group,
   Visit, M/F, Age, CDR. Marcus et al. 2007, J Cogn Neurosci 19:1498, and 2010, 22:2677.
 - ADNI (ADNIMERGE.csv): PTID, RID, VISCODE, SITE, AGE (at baseline, in every row), Years_bl, Month, PTGENDER, DX, DX_bl,
-  FLDSTRENG.
+  FLDSTRENG. The table of an image search at LONI: Subject, Group, Sex, Age, Visit, Acq Date.
 - AIBL (tables at LONI): RID, VISCODE, SITEID, PTGENDER (1 male, 2 female), DXCURREN (1 NL, 2 MCI, 3 AD).
 - BIDS 1.10 (participants.tsv, sessions.tsv): participant_id, session_id, age, sex; group or diagnosis by custom.
 """
@@ -23,6 +23,7 @@ COLUMNS = {
     "site": ("site", "siteid", "sitename", "center", "centre", "institution", "institutionname", "hospital"),
     "scanner": ("scanner", "scannerid", "scannername", "scannermodel", "manufacturersmodelname",
                 "manufacturermodelname", "manufacturer", "magneticfieldstrength", "fieldstrength", "fldstreng"),
+    "date": ("acqdate", "acquisitiondate", "scandate", "mridate", "imagedate", "studydate"),    # of the images
     "years": ("yearsbl",), "months": ("month",),      # since baseline, where ADNI's AGE is the age at baseline
 }
 

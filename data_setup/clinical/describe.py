@@ -132,7 +132,7 @@ def _of_session(facts: _Facts | None, session: str) -> dict:
     found: dict = {"classes": [], "unclear": False}
     if facts is None:
         return found
-    inside = [row for row in facts.rows if session and row.session == session]
+    inside = [row for row in facts.rows if row.is_of(session)]
     for name in DESCRIBING:
         known = _values(inside, name) or _values(facts.rows, name)
         if name == "age" and known and max(known) - min(known) <= SAME_SESSION:

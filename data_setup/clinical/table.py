@@ -27,6 +27,11 @@ class Row(NamedTuple):
     subject: str | None
     session: str                        # as `sessions.normal`
     values: dict[str, str | float | None]       # by DESCRIBING
+    date: str = ""                      # of its images, YYYYMMDD: what their session may be called
+
+    def is_of(self, session: str) -> bool:
+        """Whether the row is about a session, by its name or its date."""
+        return bool(session) and session in (self.session, self.date)
 
 
 class ClinicalTable(NamedTuple):
@@ -63,12 +68,14 @@ def read_clinical_table(file: Path) -> ClinicalTable:
         raise UserError(f"{file}: has no rows")
     unique = dict.fromkeys(tuple(row) for row in cells)
     columns = {name: _column(file, header, cells, name, used) for name in described}
+    date_of = _date_reader(cells, used)
     rows = []
     for row in unique:
         path, subject, session = (row[used[name]].strip() if name in used else "" for name in
                                   ("path", "subject", "session"))
         known = {name: columns[name].get(row[used[name]]) for name in described}
-        rows.append(_row(path, subject, session, known, _since_baseline(file, header, row, used)))
+        rows.append(_row(path, subject, session, known, _since_baseline(file, header, row, used),
+                         date_of(row)))
     found = [row for row in rows if row.path or row.subject]
     if not found:
         raise UserError(f"{file}: no row names a patient or an image")
@@ -78,12 +85,21 @@ def read_clinical_table(file: Path) -> ClinicalTable:
     return ClinicalTable(file, found, described, by_rid, notes)
 
 
-def _row(path: str, subject: str, session: str, known: dict, years: float) -> Row:
+def _date_reader(cells: Sequence[Sequence[str]], used: dict[str, int]) -> Callable[[Sequence[str]], str]:
+    """row → the date of its images; days come before months if any first number exceeds 12."""
+    if (at := used.get("date")) is None:
+        return lambda row: ""
+    day_first = any(row[at].strip() and not values.read_date(row[at]) and values.read_date(row[at], day_first=True)
+                    for row in cells)
+    return lambda row: values.read_date(row[at], day_first)
+
+
+def _row(path: str, subject: str, session: str, known: dict, years: float, date: str) -> Row:
     if known.get("age") is not None:
         known["age"] = None if math.isnan(years) else known["age"] + years
     session = "" if is_missing(session) else session
-    within = normal(session_in_id(session) or session or session_in_id(subject)) or session_in_path(path)
-    return Row(path or None, None if is_missing(subject) else canonical_id(subject), within, known)
+    within = normal(session_in_id(session) or session or session_in_id(subject)) or session_in_path(path) or date
+    return Row(path or None, None if is_missing(subject) else canonical_id(subject), within, known, date)
 
 
 def _check_paths(file: Path, rows: Sequence[Row]) -> None:

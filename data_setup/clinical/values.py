@@ -14,6 +14,8 @@ OLDEST = re.compile(r"(?P<number>[0-9]{2,3})\s?\+")         # 89+: an age that w
 SEXES = {"m": "M", "male": "M", "man": "M", "1": "M", "f": "F", "female": "F", "woman": "F", "2": "F", "o": "O",
          "other": "O"}                                      # BIDS 1.10; 1 and 2 as at LONI
 RATINGS = (0.0, 0.5, 1.0, 2.0, 3.0)                         # Morris 1993, Neurology 43:2412
+YEAR_FIRST = re.compile(r"([0-9]{4})([-/.]?)([0-9]{1,2})\2([0-9]{1,2})(?![0-9])")
+YEAR_LAST = re.compile(r"([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4})(?![0-9])")
 CODES = {"1": "CN", "2": "MCI", "3": "AD"}                  # of ADNI's and AIBL's DXCURREN
 
 
@@ -67,6 +69,21 @@ def read_code(cell: str) -> str | None:
     if text not in CODES:
         raise ValueError("is none of the codes 1 (CN), 2 (MCI), 3 (AD)")
     return CODES[text]
+
+
+def read_date(cell: str, day_first: bool = False) -> str:
+    """A date as YYYYMMDD, from 2006-04-18, 20060418, 18.4.2006, and 4/18/2006 or, with `day_first`, 18/4/2006; "" for
+    any other text.
+    """
+    text = cell.strip()
+    if match := YEAR_FIRST.match(text):
+        year, month, day = (int(match[number]) for number in (1, 3, 4))
+    elif match := YEAR_LAST.match(text):
+        first, second, year = int(match[1]), int(match[3]), int(match[4])
+        day, month = (second, first) if match[2] == "/" and not day_first else (first, second)
+    else:
+        return ""
+    return f"{year:04d}{month:02d}{day:02d}" if 1 <= month <= 12 and 1 <= day <= 31 else ""
 
 
 def read_text(cell: str) -> str | None:

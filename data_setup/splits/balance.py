@@ -64,7 +64,9 @@ def _is_female(patients: pd.DataFrame) -> pd.Series:
 
 
 def _mean_age(ages: pd.Series) -> str:
-    return f"{ages.mean():.1f} ± {ages.std():.1f} years" if ages.notna().sum() > 1 else "unknown"
+    known = ages.dropna()
+    spread = f" ± {known.std():.1f}" if len(known) > 1 else ""
+    return f"{known.mean():.1f}{spread} years" if len(known) else "unknown"
 
 
 def _women(female: pd.Series) -> str:

@@ -33,7 +33,10 @@ PART = ".part"
 
 
 def convert(source: Source, settings: Settings, store: Path) -> dict:
-    """The record of a volume: `folder` in the store, sha256, orientation, window, z, notes; or `reason` if left out."""
+    """The record of a volume: `folder` in the store, sha256, orientation, window, z, notes; or `reason` if left out.
+
+    UserError if the slices cannot be written.
+    """
     try:
         digest = file_hash(source.files)
     except OSError as error:
@@ -48,7 +51,11 @@ def convert(source: Source, settings: Settings, store: Path) -> dict:
     except VolumeError as error:
         return {"reason": str(error), "sha256": digest}
     record = describe(volume, slices, digest)
-    _write(folder, slices, record)
+    try:
+        _write(folder, slices, record)
+    except OSError as error:            # of a full disk, which names no file, as a rule
+        raise UserError(f"{store}: slices cannot be written ({error.strerror or error}): make space there and run the "
+                        "command again") from error
     return record | {"folder": str(folder), "new": True}
 
 

@@ -17,6 +17,7 @@ from data_setup.volumes.formats.nifti import ENDINGS, HEADERS, header_texts, mis
 from functions.runtime.errors import UserError, not_a_file
 
 SHOWN = 20          # volumes to choose from
+LINKED = "a link to a folder, which is not followed: name the folder itself, or copy it"
 NO_ID = re.compile(r"anon(ym|ymous|ymi[sz]ed)?|removed|0+", re.IGNORECASE)        # a PatientID of many patients
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
 T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
@@ -75,14 +76,17 @@ def find_volumes(folder: Path, watch: Watch = iter) -> Found:
 
 def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch = iter) -> Found:
     """The volumes among `files`, named relative to `folder`, or as they are given."""
-    left_out, unread, dicom, volumes, others = [], [], [], [], []
+    left_out, unread, links, dicom, volumes, others = [], [], [], [], [], []
     fields: Counter = Counter()
     for path in sorted(files, key=Path.as_posix):
         name, shown = path.name.lower(), _shown(path, folder)
         if is_document(name) or is_image(name):
             continue
         if why := not_a_file(path):
-            (left_out if name.endswith((*ENDINGS, *HEADERS)) else unread).append((shown, why))
+            if path.is_dir():
+                links.append((shown, LINKED))
+            else:
+                (left_out if name.endswith((*ENDINGS, *HEADERS)) else unread).append((shown, why))
         elif name.endswith(ENDINGS):
             if DERIVED.search(path.name):
                 left_out.append((shown, "a segmentation or a mask by its name"))
@@ -98,6 +102,7 @@ def list_volumes(files: Sequence[Path], folder: Path | None = None, watch: Watch
             dicom.append(path)
         elif path.suffix:
             others.append(shown)
+    (unread if dicom else left_out).extend(links)       # names of folders beside DICOM files may be those of patients
     series, damaged, names = read_series(dicom, watch)
     subjects = find_subjects(volumes) if volumes else []
     sources = [Source((path,), _shown(path, folder), path.name, subject, session_of(_shown(path, folder)))
@@ -137,8 +142,9 @@ def one_per_session(sources: Sequence[Source], text: str | None) -> tuple[list[S
                                                                          list[list[Source]]]:
     """(the volume used of every session, volumes left out with reasons, sessions where the choice is not clear).
 
-    `text` keeps the volumes with it in their path or description, and of several the first. Without it, OASIS-1's
-    `t88_gfc` is used, or else the only volume that is named as T1 without contrast agent.
+    `text` keeps the volumes with it in their path or description; of several, the one of exactly this name, else one
+    without notes (`Source.notes`) before others, outside of BIDS `derivatives` before inside, and then the first.
+    Without `text`, OASIS-1's `t88_gfc` is used, or else the only volume that is named as T1 without contrast agent.
     """
     kept, left_out, unclear = list(sources), [], []
     if text is not None:
@@ -147,7 +153,8 @@ def one_per_session(sources: Sequence[Source], text: str | None) -> tuple[list[S
                     in zip(sources, matches, strict=True) if not match]
         kept = [one for one, match in zip(sources, matches, strict=True) if match]
     for group in ambiguous(kept).values():
-        chosen = group[0] if text is not None else _clear_choice(group)
+        chosen = _clear_choice(group) if text is None else min(group, key=lambda one: (
+            one.name.lower() != text.lower(), bool(one.notes), _is_derived(one)))
         if chosen is None:
             unclear.append(group)
         else:
@@ -161,10 +168,10 @@ def choose_one_each(sources: Sequence[Source], text: str | None) -> tuple[list[S
     """`one_per_session`; UserError, with the volumes to choose from, if the choice is not clear."""
     used, left_out, unclear = one_per_session(sources, text)
     if unclear:
-        names = sorted({f"{one.name} ({len(one.files)} files)" if one.series else one.name
-                        for group in unclear for one in group})
+        names = sorted(set().union(*map(_differing, unclear)))
         raise UserError(f"{len(unclear)} sessions have several volumes, the first {len(unclear[0])}: choose with "
-                        "--series TEXT, a part of the description or of the path, among: "
+                        "--series TEXT, a part of the description or of the path (of several matches one is used), "
+                        "among: "
                         + "; ".join(names[:SHOWN]) + "; …" * (len(names) > SHOWN))
     if text is not None and sources and not used:
         raise UserError(f"--series {text}: no volume has it in its path or description")
@@ -174,7 +181,26 @@ def choose_one_each(sources: Sequence[Source], text: str | None) -> tuple[list[S
 def _clear_choice(group: list[Source]) -> Source | None:
     corrected = [one for one in group if re.search(r"_t88_gfc\b", one.name)]
     t1 = [one for one in group if T1.search(one.name) and not one.notes]
-    return next((found[0] for found in (corrected, t1) if len(found) == 1), None)
+    raw = [one for one in t1 if not _is_derived(one)]
+    return next((found[0] for found in (corrected, t1, raw) if len(found) == 1), None)
+
+
+def _is_derived(source: Source) -> bool:
+    """Whether a volume is in a folder of results that BIDS keeps beside the scans."""
+    return "derivatives" in Path(source.path).parts[:-1]
+
+
+def _differing(group: list[Source]) -> set[str]:
+    """The names of a session's volumes; of files without their common beginning, which names the session, and with
+    their folders if these alone tell them apart.
+    """
+    if any(one.series for one in group):        # a folder of DICOM files may name a patient
+        return {f"{one.name} ({len(one.files)} files)" if one.series else one.name for one in group}
+    names = [one.name for one in group]
+    names = names if len(set(names)) == len(names) else [one.path for one in group]
+    start = os.path.commonprefix(names)
+    cut = max(start.rfind("_"), start.rfind("/")) + 1
+    return {name[cut:] for name in names}
 
 
 def _dicom_source(series: Series, folder: Path | None, name: str | None) -> Source:
@@ -191,12 +217,15 @@ def _dicom_source(series: Series, folder: Path | None, name: str | None) -> Sour
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder but hidden ones and those left by operating systems; links to folders are not followed.
+    """Every file below a folder but hidden ones and those left by operating systems.
+
+    Links to folders are not followed but among the files, so that they are left out with a reason.
     """
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not is_litter(name)]
-        found += [Path(parent, name) for name in names if not is_litter(name)]
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        found += [Path(parent, name) for name in (*names, *links) if not is_litter(name)]
     return found
 
 

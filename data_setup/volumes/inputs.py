@@ -9,7 +9,7 @@ from typing import NamedTuple
 from data_setup.listing.image_inputs import matches
 from data_setup.subjects.find import subjects_and_notes
 from data_setup.volumes.convert import convert_all
-from data_setup.volumes.discover import Source, choose_one_each, files_below, list_volumes
+from data_setup.volumes.discover import LINKED, Source, choose_one_each, files_below, list_volumes
 from data_setup.volumes.formats.dicom_headers import Watch
 from data_setup.volumes.formats.nifti import ENDINGS, HEADERS
 from data_setup.volumes.formats.packages import import_nibabel
@@ -75,8 +75,9 @@ def find_inputs(arguments: Sequence[str], text: str | None, watch: Watch = iter)
     explicit = [one for one in found.sources if named.intersection(one.files)]
     chosen, others = choose_one_each([one for one in found.sources if one not in explicit], text)
     shown = {path.as_posix() for path in named}
-    dicom = [(path, code(path), reason) for path, reason in found.dicom_left_out]
-    reasons = [*((path, path, reason) for path, reason in found.left_out), *dicom]
+    secret = found.dicom_left_out + [entry for entry in found.unread if entry[1] == LINKED]
+    reasons = [*((path, path, reason) for path, reason in found.left_out),
+               *((path, code(path), reason) for path, reason in secret)]
     files = {*(file for one in found.sources for file in one.files), *map(Path, found.dicom),
              *(path for path in (*given.values(), *inside.values())
                if path.name.lower().endswith((*ENDINGS, *HEADERS)))}
@@ -84,7 +85,7 @@ def find_inputs(arguments: Sequence[str], text: str | None, watch: Watch = iter)
                    [*((name, reason) for path, name, reason in reasons if path not in shown),
                     *((place(one), reason) for one, reason in others)],
                    frozenset(map(os.path.abspath, files)) | {key for key, path in given.items() if path in files},
-                   found.field_names, [path for path, _ in found.dicom_left_out], bool(found.dicom))
+                   found.field_names, [path for path, _ in secret], bool(found.dicom))
 
 
 def with_subjects(sources: Sequence[Source], table: Path | None, pattern: str | None) -> tuple[list[Source], list[str]]:

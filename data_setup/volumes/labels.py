@@ -26,7 +26,7 @@ class Labelled(NamedTuple):
 
 
 class Labels:
-    """The classes of a table; `find` gives the class of a volume."""
+    """The classes of a table; `find` gives the class of a volume, and adds to `notes` what stays unknown."""
 
     def __init__(self, file: Path):
         """Reads the table as `read_clinical_table`; UserError, with the file, for one without classes as well, and for
@@ -38,6 +38,7 @@ class Labels:
         for name in sorted({str(row.values["class"]) for row in self.table.rows if row.values["class"]}):
             if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
                 raise UserError(f"{file}: the class {printable(name)!r} cannot be the name of a folder: rename it")
+        self.notes = list(self.table.notes)
         self.rows: dict[str, list[Row]] = {}
         for row in self.table.rows:
             if row.subject:
@@ -58,21 +59,28 @@ class Labels:
             if name and source.subject is None:
                 name, reason = None, f"its subject is not known: add a column subject to {self.table.file.name}"
             found.append(Labelled(source, name, reason))
+        asked = {key for one in found if one.source.subject
+                 for key in subject_keys(one.source.subject, self.table.by_rid)}
+        if absent := sum(subject not in asked for subject in self.rows):
+            self.notes.append(f"{self.table.file}: {absent:,} of its {len(self.rows):,} patients have no volumes")
         return self._with_known(found, own)
 
     def _by_subject(self, source: Source) -> tuple[str | None, str]:
         file = self.table.file.name
         if source.subject is None:
             return None, f"neither its path is in {file} nor is its subject known"
-        rows = next((self.rows[key] for key in subject_keys(source.subject, self.table.by_rid) if key in self.rows), [])
-        known = [(row.session, str(row.values["class"])) for row in rows if row.values["class"]]
+        known = [(row, str(row.values["class"])) for row in self._rows(source.subject) if row.values["class"]]
         if not known:
             return None, f"no class for its subject in {file}"
-        exact = {name for named, name in known if named and named == _session(source)}
+        exact = {name for row, name in known if row.is_of(_session(source))}
         classes = exact or {name for _, name in known}
         if len(classes) == 1:
             return classes.pop(), ""
         return None, f"{file} has {len(classes)} classes for it: add a column session that tells them apart"
+
+    def _rows(self, subject: str | None) -> list[Row]:
+        keys = subject_keys(subject, self.table.by_rid) if subject is not None else []
+        return next((self.rows[key] for key in keys if key in self.rows), [])
 
     def _with_known(self, found: list[Labelled], own: Sequence[Row | None]) -> list[Labelled]:
         used = [at for at, one in enumerate(found) if one.klass]
@@ -86,6 +94,12 @@ class Labels:
         for at, values in zip(used, said[columns].to_dict("records"), strict=True):
             found[at] = found[at]._replace(known={name: value for name, value in values.items() if value == value
                                                   and value is not None})
+        for name in columns:
+            lost = {found[at].source.subject for at in used if name not in found[at].known
+                    and any(row.values[name] is not None for row in self._rows(found[at].source.subject))}
+            if lost:
+                self.notes.append(f"{self.table.file}: the {name} of {len(lost)} patients is unknown: their rows "
+                                  "differ, and neither a session nor the date of the images tells which one holds")
         return found
 
 

@@ -13,6 +13,7 @@ from data_setup.splits.balance import balance_notes, sort_keys
 from data_setup.splits.split import TEST_SHARE, VAL_SHARE, hold_out
 from data_setup.splits.split_file import SPLITS
 from data_setup.splits.warnings import missing_class_notes
+from data_setup.volumes.convert import file_hash
 from data_setup.volumes.discover import Source
 from data_setup.volumes.labels import CARRIED, Labelled
 from data_setup.volumes.new_ids import NewIds, label, place
@@ -22,6 +23,7 @@ from data_setup.volumes.slices import Settings
 STORE = ".prepared"             # inside the output folder: see convert.py
 DRAFT = ".draft"
 SHEETS = "contact_sheets"
+SHOWN = 5                       # groups of equal volumes, in a note
 UNLABELLED = "unlabelled"       # the folder of slices without a table of labels, in place of the splits
 
 
@@ -79,6 +81,18 @@ def assign(items: Sequence[Item], seed: int) -> tuple[list[str], list[str]]:
     notes = [f"CHECK: no patient is left for {' and '.join(empty)}: training needs a class of at least three patients"
              ] if empty else []
     return table["split"].tolist(), [*notes, *missing_class_notes(table), *balance_notes(table)]
+
+
+def copied(items: Sequence[Item]) -> list[str]:
+    """A note on patients whose lowest slices are equal: copies of one volume, which a split may separate."""
+    groups: dict[str, set[str]] = {}
+    for item in items:
+        lowest = Path(item.record["folder"], "z00.png")
+        groups.setdefault(file_hash((lowest,)), set()).add(item.subject)
+    several = sorted(", ".join(sorted(map(label, group))) for group in groups.values() if len(group) > 1)
+    shown = "; ".join(several[:SHOWN]) + "; …" * (len(several) > SHOWN)
+    return [f"CHECK: the same volume belongs to several patients ({shown}): if they are one patient, give them one ID "
+            "in the table"] if several else []
 
 
 def folder_of(item: Item, split: str) -> str:

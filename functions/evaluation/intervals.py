@@ -37,13 +37,16 @@ def bootstrap_interval(draws: np.ndarray, patients: int, strata: int = 1) -> tup
 
 
 def wilson(hits: ArrayLike, counts: ArrayLike, z: float = norm.ppf((1 + LEVEL) / 2)) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high), Wilson's score interval of proportions `hits` / `counts`; nan for count 0. Source: Wilson 1927."""
+    """(low, high), Wilson's score interval of proportions `hits` / `counts`; nan for count 0. Source: Wilson 1927.
+
+    Rounding never puts the proportion outside: for 0 of n the lower end is 0, for n of n the upper end is 1.
+    """
     hits, counts = np.asarray(hits, dtype=float), np.asarray(counts, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = hits / counts
         half = z * np.sqrt(share * (1 - share) / counts + (z / counts) ** 2 / 4)
         centre, scale = share + z**2 / counts / 2, 1 + z**2 / counts
-        return np.clip((centre - half) / scale, 0.0, 1.0), np.clip((centre + half) / scale, 0.0, 1.0)
+        return np.clip((centre - half) / scale, 0.0, share), np.clip((centre + half) / scale, share, 1.0)
 
 
 def share_of_clusters(right: np.ndarray, subjects: np.ndarray) -> tuple[float, float]:

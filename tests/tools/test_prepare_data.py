@@ -103,8 +103,8 @@ def test_several_series_of_a_session_are_listed_and_asked_for(call_prepare, tmp_
     given = (tmp_path / "in", "--labels", tmp_path / "in" / "labels.csv", "--out", tmp_path / "out", *SMALL)
     code, _, error = call_prepare(*given)
     assert (code, error.count("\n")) == (2, 1)
-    assert error.endswith("choose with --series TEXT, a part of the description or of the path, among: T1 MPRAGE (30 "
-                          "files); T1 SPACE (30 files)\n")
+    assert error.endswith("choose with --series TEXT, a part of the description or of the path (of several matches "
+                          "one is used), among: T1 MPRAGE (30 files); T1 SPACE (30 files)\n")
     assert call_prepare(*given, "--series", "space")[0] == 0
     [left_out] = read(tmp_path / "out" / "left_out.csv")
     assert left_out["reason"] == "no 'space' in its path or description"
@@ -126,6 +126,7 @@ def test_what_cannot_be_used_is_one_line(call_prepare, tmp_path):
     assert "sub-01_T1w.nii: cannot be read" in failure()
     assert "no volume can be used" in failure()
     assert "no such folder" in failure(folder="nowhere")
+    assert f"is a file: name its folder, {tmp_path / 'in'}" in failure(folder="in/sub-01_T1w.nii")
     assert "was not made by this tool" in failure(out="mine")
     assert "contains the volumes" in failure(out="")
     assert "name three axes" in failure("--orientation", "RRS")

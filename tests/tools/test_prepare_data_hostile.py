@@ -147,6 +147,7 @@ def test_every_bad_volume_has_its_reason_and_the_good_ones_are_used(call_script,
         assert re.search(reason, found), (name, found)
     for name, (_, reason) in SERIES.items():
         assert re.search(reason, found := reasons.pop(places[name], "")), (name, found)
+    assert "a link to a folder" in reasons.pop(places["up"])
     assert reasons == {}
     good = [reason for _, reason in FILES.values()].count("")
     assert f"{3 * good} slices of {good} volumes" in out
@@ -184,7 +185,8 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(call_script, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(Image.Image, "save", full)
         code, _, error = call(call_script, *given)
-    assert (code, error) == (2, "error: [Errno 28] No space left on device\n")
+    assert (code, error) == (2, f"error: {tmp_path}/data/.prepared: slices cannot be written (No space left on "
+                             "device): make space there and run the command again\n")
     assert not (tmp_path / "data" / "manifest.csv").exists()
     code, out, _ = call(call_script, *given)
     assert code == 0

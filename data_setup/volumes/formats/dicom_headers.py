@@ -22,6 +22,8 @@ CONFIDENTIAL = {int(line[:8], 16): line[9:] for line
                 if not line.startswith("#")}
 NAMES_AND_DATES = ("PN", "DA", "DT")        # value representations
 OVERLAY = {0x3000: "OverlayData", 0x4000: "OverlayComments"}
+# How a file without the 128 bytes of a preamble begins: an element of group 2 or 8, of a number below 0x20.
+BARE = tuple(bytes((group, 0, element, 0)) for group in (2, 8) for element in range(0x20))
 DIRECTORY = "1.2.840.10008.1.3.10"          # SOP class of a DICOMDIR, which lists other files
 
 Watch = Callable[[Sequence[Path]], Iterable[Path]]
@@ -47,9 +49,13 @@ class Series:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: DICM at byte 128 (Part 10), or a DICOM ending. OSError if it cannot be read."""
+    """Whether a file is DICOM: DICM at byte 128 (Part 10), a DICOM ending, or a first element without a preamble (files
+    older than Part 10). OSError if it cannot be read.
+    """
     with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom", ".ima", ".acr")
+        start = file.read(132)
+    return (start[128:] == b"DICM" or start.startswith(BARE)
+            or path.suffix.lower() in (".dcm", ".dicom", ".ima", ".acr"))
 
 
 def read_series(paths: Sequence[Path], watch: Watch = iter) -> tuple[list[Series], list[tuple[Path, str]], Counter]:

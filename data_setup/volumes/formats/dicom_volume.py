@@ -64,6 +64,9 @@ def _planes(path: Path) -> list[Plane]:
         header = import_pydicom().dcmread(path, force=True)
         if int(header.get("SamplesPerPixel", 1)) != 1:
             raise VolumeError("its pixels are colours, not intensities")
+        if "MOSAIC" in (header.get("ImageType") or ()):
+            raise VolumeError("a mosaic, all slices in one image (functional or diffusion MRI): convert it to NIfTI "
+                              "with dcm2niix and extract one volume")
         return _frames(header, _pixels(header)) if "PerFrameFunctionalGroupsSequence" in header else [
             _plane(header, header, header, header, _pixels(header))]
     except (VolumeError, MemoryError):
@@ -76,10 +79,16 @@ def _pixels(header) -> np.ndarray:
     """The stored values; VolumeError that names the packages which a compressed transfer syntax needs."""
     pixels = import_pydicom().pixels
     syntax = header.file_meta.TransferSyntaxUID if "TransferSyntaxUID" in getattr(header, "file_meta", ()) else None
+    other_decoder = ""
     if syntax is not None and syntax.is_compressed:
-        decoder = pixels.get_decoder(syntax)
+        try:
+            decoder = pixels.get_decoder(syntax)
+        except NotImplementedError:
+            raise VolumeError(f"compressed as {syntax.name}, which pydicom cannot decode") from None
         if not decoder.is_available:
             raise VolumeError(f"compressed as {syntax.name}: {PLUGINS}")
+        if decoder.available_plugins == ("pillow",):        # which reads most such files, but not of 12 bits
+            other_decoder = f", or {syntax.name} needs another decoder; {PLUGINS}"
     if header.get("NumberOfFrames", 1) not in (None, 1) and "PerFrameFunctionalGroupsSequence" not in header:
         raise VolumeError("frames without positions (a film or a derived file)")
     if syntax is None:                  # no file meta information: the default of DICOM
@@ -91,7 +100,7 @@ def _pixels(header) -> np.ndarray:
         raise
     except Exception as error:          # of many kinds, with values of fields in their messages
         raise VolumeError(f"a file of the series is damaged or truncated: its pixels cannot be decoded "
-                          f"({type(error).__name__})") from error
+                          f"({type(error).__name__}){other_decoder}") from error
 
 
 def _frames(header, values: np.ndarray) -> list[Plane]:

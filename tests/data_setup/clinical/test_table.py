@@ -72,3 +72,11 @@ def test_a_copy_of_oasis_1_with_filled_ratings_is_doubted(tmp_path):
 
     assert any("filled with 0" in note for note in read(tmp_path, table("0.5")).notes)
     assert not any("filled" in note for note in read(tmp_path, table("")).notes)
+
+
+def test_dates_of_images_are_another_name_of_the_session(tmp_path):
+    head = "Subject,Group,Age,Visit,Acq Date\n"
+    [row] = read(tmp_path, head + "002_S_0295,CN,84,m12,4/8/2006\n").rows
+    assert [row.is_of(session) for session in ("m12", "20060408", "20060804", "")] == [True, True, False, False]
+    rows = read(tmp_path, head + "002_S_0295,CN,84,,8/4/2006\n002_S_0296,CN,84,,18/4/2006\n").rows     # day first
+    assert [(row.session, row.date) for row in rows] == [("20060408", "20060408"), ("20060418", "20060418")]

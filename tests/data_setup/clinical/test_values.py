@@ -11,6 +11,18 @@ def test_ages(cell, age):
     assert values.read_age(cell) == age
 
 
+@pytest.mark.parametrize(("cell", "date"), [
+    ("2006-04-18", "20060418"), ("20060418", "20060418"), ("2006/4/8", "20060408"), ("4/18/2006", "20060418"),
+    ("18.4.2006", "20060418"), (" 4/8/2006 ", "20060408"), ("2006-04-18 08:20:30", "20060418"), ("18/4/2006", ""),
+    ("4/18/06", ""), ("2006-18-04", ""), ("soon", ""), ("", ""), ("200604181", "")])
+def test_dates(cell, date):
+    assert values.read_date(cell) == date
+
+
+def test_days_before_months():
+    assert values.read_date("18/4/2006", day_first=True) == "20060418"
+
+
 @pytest.mark.parametrize("cell", ["121", "-3", "sixty", "1e2", "inf", "61,234", "26000", "٦٠", "60-65", "1934", "7 4"])
 def test_what_is_no_age(cell):
     with pytest.raises(ValueError, match="years"):

@@ -72,6 +72,12 @@ def test_a_new_split_says_how_well_it_balances():
     assert not any("age" in note for note in apply_split(cohort(120).drop(columns=["age", "sex"]), "auto", 1).notes)
 
 
+def test_the_age_of_a_single_patient_is_shown():
+    table = pd.DataFrame({"subject": ["a", "b", "c"], "class": "CN", "split": ["train", "val", "test"],
+                          "age": [40.0, 51.0, None], "sex": None})
+    assert balance_notes(table) == ["age: train 40.0 years, val 51.0 years, test unknown"]
+
+
 @pytest.mark.parametrize("where", ["AD", "CN"])
 def test_a_difference_between_folders_asks_to_check(where):
     table = cohort(120)

@@ -1,6 +1,10 @@
+import itertools
 from pathlib import Path
 
-from data_setup.volumes.discover import Source, find_volumes, one_per_session
+import pytest
+
+from data_setup.volumes.discover import Source, choose_one_each, find_volumes, one_per_session
+from functions.runtime.errors import UserError
 from tests.data_setup.volumes.heads import datasets, head, save_analyze, save_dicom, save_nifti
 
 RAW = "disc1/OAS1_0001_MR1/"
@@ -56,3 +60,33 @@ def test_one_volume_of_each_session_is_chosen_or_asked_for():
     used, left_out, unclear = one_per_session([t1, again, flair], "T1W")
     assert (used, len(left_out), unclear) == ([t1], 2, [])
     assert len(one_per_session([t1, source("z.nii", session="2")], None)[0]) == 2
+
+
+def test_of_several_matches_the_plain_scan_is_used_whatever_their_order():
+    native, gd, derived = source("t1_iso"), source("t1_iso Gd"), source("derivatives/fmriprep/t1_iso_preproc")
+    for group in itertools.permutations((native, gd, derived)):
+        assert one_per_session(group, "t1")[0] == [native]
+        assert one_per_session(group, "t1_iso gd")[0] == [gd]
+        assert one_per_session(group, None)[0] == [native]
+    assert one_per_session([derived], None)[0] == [derived]
+
+
+def test_the_choice_lists_what_tells_the_volumes_of_a_session_apart():
+    sources = [source(f"sub-{number}_ses-1_{end}", f"sub-{number}") for number in range(30)
+               for end in ("run-1_T1w.nii", "run-2_T1w.nii", "dwi.nii")]
+    with pytest.raises(UserError, match="30 sessions .*among: dwi.nii; run-1_T1w.nii; run-2_T1w.nii$"):
+        choose_one_each(sources, None)
+    paths = [Source((Path(path),), path, "T1.nii", "sub-01", "1") for path in ("sub-01/a/T1.nii", "sub-01/b/T1.nii")]
+    with pytest.raises(UserError, match="among: a/T1.nii; b/T1.nii$"):
+        choose_one_each(paths, None)
+
+
+def test_a_link_to_a_folder_is_a_reason(tmp_path):
+    save_nifti(tmp_path / "elsewhere/sub-01_T1w.nii")
+    save_nifti(tmp_path / "study/sub-02_T1w.nii")
+    (tmp_path / "study/sub-01").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "study/again").symlink_to(tmp_path / "study")
+    found = find_volumes(tmp_path / "study")
+    assert [one.subject for one in found.sources] == ["sub-02"]
+    assert [(path, reason.partition(",")[0]) for path, reason in found.left_out] == [
+        ("again", "a link to a folder"), ("sub-01", "a link to a folder")]

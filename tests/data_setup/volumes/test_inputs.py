@@ -43,6 +43,19 @@ def test_what_is_no_volume_has_a_reason(tmp_path):
     assert (inside.faulty, named.left_out) == ([], [])
 
 
+@pytest.mark.parametrize("dicom", [False, True])
+def test_a_link_to_a_folder_is_named_or_beside_dicom_files_has_a_code(tmp_path, dicom):
+    save_nifti(tmp_path / "other/sub-01_T1w.nii")
+    save_nifti(tmp_path / "in/sub-02_T1w.nii")
+    (tmp_path / "in/Doe").symlink_to(tmp_path / "other")
+    if dicom:
+        save_dicom(tmp_path / "in/scan", datasets()[:2])
+    found = find_inputs([str(tmp_path / "in")], None)
+    [(shown, reason)] = found.left_out
+    assert reason.startswith("a link to a folder")
+    assert (shown == f"{tmp_path}/in/Doe", found.unread) == (not dicom, [f"{tmp_path}/in/Doe"] * dicom)
+
+
 def test_slices_have_names_subjects_and_facts(tmp_path):
     save_nifti(tmp_path / "sub-01_ses-2_T1w.nii")
     save_dicom(tmp_path / "c", datasets())

@@ -22,6 +22,9 @@ def test_by_path_by_subject_and_by_session(tmp_path):
         [source("x/scan.nii", None), source("a/sub-01_T1w.nii", "sub-01"), source("b.nii", "s7")])
     assert [(one.source.subject, one.klass) for one in found] == [("s9", "AD"), ("sub-01", "CN"), ("s7", None)]
     assert found[2].reason == "no class for its subject in labels.csv"
+    table = labels(tmp_path, "subject,diagnosis\n1,CN\nsub-02,CN\n3,AD\n")
+    table.find([source("a/sub-01_T1w.nii", "sub-01"), source("b/sub-02_T1w.nii", "sub-02")])
+    assert table.notes[1].endswith("1 of its 3 patients have no volumes")
     visits = labels(tmp_path, "ID,Visit,CDR\n01,ses-1,0\n01,ses-2,0.5\n02,ses-1,1\n").find(
         [source("a", "sub-01", "2"), source("b", "sub-01", "3"), source("c", "sub-02", "3")])
     assert [one.klass for one in visits] == ["CDR 0.5", None, "CDR 1"]
@@ -42,6 +45,17 @@ def test_age_and_sex_follow_the_row_of_the_session_of_dicom_its_date(tmp_path):
     assert [(one.klass, one.known) for one in table.find(series)] == [
         ("AD", {"age": 70.0, "sex": "F", "site": "A"}), ("AD", {"age": 72.0, "sex": "F", "site": "B"}),
         ("AD", {"sex": "F"})]
+    assert [note.partition(": ")[2][:34] for note in table.notes[1:]] == [
+        "the age of 1 patients is unknown: ", "the site of 1 patients is unknown:"]
+
+
+def test_a_search_table_of_loni_tells_visits_apart_by_the_date_of_the_images(tmp_path):
+    table = labels(tmp_path, "Image Data ID,Subject,Group,Sex,Age,Visit,Acq Date\nI1,002_S_0295,CN,M,84,sc,4/18/2006\n"
+                   "I2,002_S_0295,MCI,M,86,m24,5/05/2008\n")
+    found = table.find([source(f"{date}/I1/a.nii", "002_S_0295", date)
+                        for date in ("20060418", "20080505", "20070101")])
+    assert [(one.klass, one.known.get("age")) for one in found] == [("CN", 84.0), ("MCI", 86.0), (None, None)]
+    assert len(table.notes) == 1            # of the volumes used, nothing is unknown
 
 
 def test_a_path_may_be_written_from_the_working_directory_or_the_folder_of_volumes(tmp_path, monkeypatch):

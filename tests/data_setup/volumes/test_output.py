@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from data_setup.volumes.output import Item, assign, manifest, write_folders
+from data_setup.volumes.output import Item, assign, copied, manifest, write_folders
 from data_setup.volumes.slices import Settings
 
 RECORD = {"z": [1.0, 5.0], "sha256": "ab", "axes": "LPS", "affine": [1.0] * 12, "spacing": [1.0, 2.0, 3.0], "tilt": 0.5,
@@ -62,3 +62,12 @@ def test_the_folders_are_those_of_the_manifest_also_after_a_patient_is_gone(tmp_
         assert (out / row["path"]).read_text().endswith(f"{row['session']} z01.png")
         assert (row["notes"], row["z_mm"], row["subject"]) == ("gd; cut", 5.0, f"sub-{some[0].subject}")
     assert not Path(out / ".draft").exists()
+
+
+def test_one_volume_under_two_patients_is_noted(tmp_path):
+    made = items(tmp_path)
+    assert copied(made) == []
+    (tmp_path / "31/z00.png").write_text("7 2 z00.png")             # session 1 of a3 is session 2 of a7
+    (tmp_path / "41/z00.png").write_text("4 2 z00.png")             # of one patient: no note
+    [note] = copied(made)
+    assert note.startswith("CHECK: the same volume belongs to several patients (sub-a3, sub-a7): ")

@@ -35,6 +35,13 @@ def test_draws_that_are_not_finite_are_left_out_and_nothing_is_nan():
         assert np.isnan(bootstrap_interval(draws, patients, strata=3)).all()
 
 
+def test_wilson_of_none_and_of_all_ends_at_the_share_itself():
+    """An end on the wrong side by a rounding error is a negative error bar, at which matplotlib raises."""
+    counts = np.arange(1, 500)
+    assert (wilson(0 * counts, counts)[0] == 0).all()
+    assert (wilson(counts, counts)[1] == 1).all()
+
+
 def test_wilson_is_the_interval_of_a_score_test():
     """Its ends are the shares π that lie z standard errors √(π (1 - π) / n) from the share seen."""
     for hits, count in ((0, 7), (3, 7), (7, 7), (40, 60)):

@@ -1,8 +1,11 @@
+import numpy as np
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
+from data_setup.volumes.discover import find_volumes
 from data_setup.volumes.formats.dicom_headers import CONFIDENTIAL, identifying_fields, is_dicom, read_series
+from data_setup.volumes.formats.dicom_volume import read_dicom
 from tests.data_setup.volumes.heads import datasets, head, save_dicom
 
 PLANTED = {"PatientName": "Doe^Jane", "PatientID": "4711", "PatientBirthDate": "19500101", "PatientAddress": "Elm St 5",
@@ -76,3 +79,19 @@ def test_series_are_told_apart_wherever_their_files_are(tmp_path):
     assert {path.name for path, _ in left_out} == {"bad.dcm", "text.dcm"}
     assert fields["PatientName"] == 60
     assert "Doe" not in "".join(reason for _, reason in left_out)
+
+
+def test_files_without_preamble_and_ending_are_read(tmp_path):
+    for name, group_2 in (("bare", False), ("meta", True)):
+        for number, one in enumerate(datasets(head(1), SeriesInstanceUID=f"1.2.{group_2:d}")):
+            path = tmp_path / name / f"IM{number:02d}"
+            path.parent.mkdir(exist_ok=True)
+            if not group_2:
+                del one.file_meta
+            one.save_as(path, implicit_vr=None if group_2 else True, little_endian=None if group_2 else True)
+            assert path.read_bytes()[128:132] != b"DICM"
+    (tmp_path / "README").write_text("no image")
+    found = find_volumes(tmp_path)
+    assert [len(one.files) for one in found.sources] == [30, 30]
+    for one in found.sources:
+        np.testing.assert_array_equal(read_dicom(list(one.files)).data, head(1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import MPEG2MPML, JPEG2000Lossless, RLELossless
 
 from data_setup.volumes.formats.dicom_volume import read_dicom
 from data_setup.volumes.formats.nifti import read_nifti
@@ -113,3 +113,20 @@ def test_compressed_files_are_read_or_name_their_plugin(tmp_path, monkeypatch):
     monkeypatch.setattr(type(decoder), "is_available", False)
     with pytest.raises(VolumeError, match="compressed as RLE Lossless: pip install pylibjpeg"):
         read_dicom(sorted((tmp_path / "rle").iterdir()))
+
+
+def test_a_decoder_that_fails_or_does_not_exist_is_named(tmp_path):
+    """Pillow is there and reads no JPEG of 12 bits; pydicom decodes no video."""
+    from pydicom.data import get_testdata_file
+    film = get_testdata_file("JPGExtended.dcm", read=True)
+    film.ImageOrientationPatient, film.ImagePositionPatient, film.PixelSpacing = [1, 0, 0, 0, 1, 0], [0, 0, 0], [1, 1]
+    with pytest.raises(VolumeError, match=r"damaged or truncated: .*, or JPEG Extended .* needs another decoder; pip "):
+        read(tmp_path / "12_bits", [film])
+    film.file_meta.TransferSyntaxUID = MPEG2MPML
+    with pytest.raises(VolumeError, match="compressed as MPEG2 .*, which pydicom cannot decode"):
+        read(tmp_path / "video", [film])
+
+
+def test_a_mosaic_is_a_reason(tmp_path):
+    with pytest.raises(VolumeError, match="a mosaic, all slices in one image"):
+        read(tmp_path, datasets(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])[:1])
