@@ -61,7 +61,7 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(in_this_pro
     assert Path("runs/CV-r1f1/run.json").stat().st_mtime_ns == before
     assert json.loads(Path("runs/CV/metrics.json").read_text())["scores"] == scores
     assert run(monkeypatch, *command, "--lr", "0.5") == 2
-    assert "holds something else" in capsys.readouterr().err
+    assert "holds another cross-validation" in capsys.readouterr().err
 
 
 def test_a_patient_with_too_few_slices_is_a_note_in_place_of_the_four_numbers(slices):
