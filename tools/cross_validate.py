@@ -53,7 +53,7 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     from functions.checkpointing.run_names import check_name, check_writable
     from functions.config.recipes import resolve
     from functions.cross_validation import report
-    from functions.cross_validation.out_of_fold import from_slices
+    from functions.cross_validation.out_of_fold import class_notes, from_slices
     from functions.cross_validation.trainings import (
         Plan,
         check_tune,
@@ -85,7 +85,7 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     models = {options.script: from_slices(table, cohort.class_names)}
     four, note = four_numbers(cohort, models[options.script])
     models |= {"four numbers": four} if four else {}
-    notes += [note] if note else []
+    notes += ([note] if note else []) + class_notes(models[options.script])
     for line in report.lines(models, notes):
         print(printable(line))
     report.write(plan.folder, models, notes, caveats, plan.facts())

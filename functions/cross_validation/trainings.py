@@ -118,9 +118,9 @@ def start_folder(plan: Plan) -> None:
         known = read_json(file)
         for name, value in plan.content().items():
             if name in known and known[name] != value or name not in known and name != "settings":
-                raise UserError(f"{plan.folder} holds another cross-validation, with {_difference(name, known, value)}: "
-                                "name another folder with --name, or repeat the command that made it, with the same "
-                                "data")
+                raise UserError(f"{plan.folder} holds another cross-validation, with "
+                                f"{_difference(name, known, value)}: name another folder with --name, or repeat the "
+                                "command that made it, with the same data")
     plan.folder.mkdir(parents=True, exist_ok=True)
     write_json(file, plan.content())
 

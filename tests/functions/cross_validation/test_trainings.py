@@ -76,7 +76,7 @@ def test_a_setting_that_cannot_be_chosen_by_validation_loss_is_refused(given):
         check_tune([given], SCRATCH)
 
 
-@pytest.mark.parametrize("tune, flags, what", [
+@pytest.mark.parametrize(("tune", "flags", "what"), [
     (["lr=1e-3,1e-4", "lr=1e-5"], {}, "lr is also given by another --tune"),
     (["lr=1e-3,1e-4"], {"lr": 1e-2}, "lr is also given by another flag, --lr"),
     (["lr=1e-3,0.001"], {}, "the value 0.001 is given twice")])
