@@ -18,8 +18,8 @@ EXPLAINED = (
     "which includes that another training set gives another network.",
     "p over patients is DeLong's, and the interval is by another method, which covers better where patients are few: p "
     "below 0.05 and an interval without 0 need not agree. The interval decides.",
-    "AUROC within a fold compares patients that one network has scored; the AUROC of all patients together also compares "
-    "those of different networks, and is lower if these differ in level.",
+    "AUROC within a fold compares patients that one network has scored; the AUROC of all patients together also "
+    "compares those of different networks, and is lower if these differ in level.",
 )
 
 
