@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
     from benchmarks.combination.table import write_table
     from benchmarks.transfer.cohort import Results, check_inputs, read_cohort
     from benchmarks.transfer.command import each_fold, four_numbers
+    from benchmarks.transfer.heads import in_slabs
     from models.pretrained.places.folders import read_files
 
     cohort = read_cohort(options.data, options.folds, options.repeats, 0)
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
         flag: ",".join(read_files(file)[1] for file in files)
         for flag, files in (("--features", [options.features]), ("--networks", options.networks))})
     rows = {"four_numbers": four_numbers(cohort)} | {
-        name: partial(on_slabs, x, cohort) for name, x in features(options, cohort).items()}
+        name: partial(on_slabs, in_slabs(x, cohort), cohort) for name, x in features(options, cohort).items()}
     for name, predict in rows.items():
         each_fold(cohort, Results(options.out, name, cohort), predict)
     print(write_table(options.out, list(rows), SUMS, cohort))
@@ -74,16 +75,14 @@ def features(options: argparse.Namespace, cohort) -> dict[str, np.ndarray]:
             "brightness": np.array([[white_level(image)] for image in gray])}
 
 
-def on_slabs(x: np.ndarray, cohort, tested: np.ndarray, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, class probabilities (patients, K)) of a fold's test patients by a process on their features in slabs."""
+def on_slabs(slabs: np.ndarray, cohort, tested: np.ndarray, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, class probabilities (patients, K)) of a fold's test patients by a process on features in slabs."""
     from benchmarks.combination.gaussian_process import stage_probabilities
-    from benchmarks.transfer.heads import in_slabs
     from functions.evaluation.stages import stage_order
     from functions.runtime.errors import UserError
 
     if (order := stage_order(cohort.class_names)) is None:
         raise UserError(f"the classes {', '.join(cohort.class_names)} are no stages in a known order")
-    slabs = in_slabs(x, cohort)
     _, labels, ids = cohort.patients(tested[:, None].astype(float))
     new = np.isin(ids, cohort.subjects[tested])
     probabilities = np.empty((new.sum(), len(order)))

@@ -33,7 +33,7 @@ class GatedAttention(nn.Module):
 
 
 def attention_pooling(x: np.ndarray, cohort: Cohort):
-    """The head of `benchmarks.transfer.heads.HEADS`: features of slices → probabilities of a fold's patients."""
+    """A head as those of `benchmarks.transfer.heads`: features of slices → probabilities of a fold's patients."""
     return partial(_fit, in_order(x, cohort), cohort)
 
 

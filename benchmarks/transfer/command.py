@@ -24,13 +24,15 @@ def main(arguments: Sequence[str]) -> None:
     """Computes what is missing of the chosen rows, then writes the table of all that is finished."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks transfer", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", type=check_row,
-                        help=f"default: four_numbers and heads on features; of {', '.join([*SOURCES, *TRAININGS])}")
+                        help="default: four_numbers and heads on features of one view; of "
+                             f"{', '.join([*SOURCES, *TRAININGS])}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE", help="files of pretrained weights")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="instead of the rows' own: for trying the command")
+    parser.add_argument("--attention", action="store_true", help="attention pooling as well, which is slow")
     parser.add_argument("--features_only", action="store_true", help="compute the features and stop")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/transfer"), metavar="FOLDER")
     options = parser.parse_args(arguments)
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     from functions.runtime.device import pick_device
     from models.pretrained.places.folders import read_files, weights_in
 
-    rows = options.rows or ["four_numbers", *SOURCES]
+    rows = options.rows or ["four_numbers", *(name for name, source in SOURCES.items() if source.views == 1)]
     files = weight_files(options.weights, rows)
     if options.repeats < 1 or (options.epochs is not None and options.epochs < 1):
         raise UserError(f"--repeats {options.repeats}, --epochs {options.epochs}: both must be at least 1")
@@ -107,12 +109,13 @@ def each_fold(cohort: Cohort, results: Results, predict) -> None:
 
 def heads_on(name: str, cohort: Cohort, files: dict, device, options: argparse.Namespace) -> None:
     """Every head on the features of one source: class token, with the mean over patches, SD over patches of a block."""
+    from benchmarks.transfer.attention_head import attention_pooling
     from benchmarks.transfer.features import features
     from benchmarks.transfer.heads import HEADS
 
     source = SOURCES[name]
     file = options.out / "features" / f"{name}.safetensors"
-    tensors = features(source.training, files, cohort, device, source.blocks, file)
+    tensors = features(source, files, cohort, device, file)
     found = {key: rows.double().numpy() for key, rows in tensors.items()}
     if options.features_only:
         return
@@ -121,7 +124,7 @@ def heads_on(name: str, cohort: Cohort, files: dict, device, options: argparse.N
               "inner sd": [f"{inner}_sd"]}
     for what, keys in chosen.items():
         x = np.hstack([found[key] for key in keys])
-        for head, describe in HEADS.items():
+        for head, describe in (HEADS | ({"attention, slices": attention_pooling} if options.attention else {})).items():
             fit = describe(x, cohort)
             row = f"{name}--{what}--{head}".replace(", ", "_").replace(" ", "_")
             each_fold(cohort, Results(options.out, row, cohort), partial(head_fold, fit, cohort))

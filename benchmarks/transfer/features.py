@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.transfer.fine_tuning import Training, load_weights, read_images
+from benchmarks.transfer.fine_tuning import load_weights, read_images
+from benchmarks.transfer.rows import Source
+from data_setup.loading.batches import Batches
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.features import features_on_disk
 from functions.runtime.device import set_seeds
@@ -14,6 +15,7 @@ from functions.runtime.progress import Progress
 from models.pretrained.sources import load_transfer
 from models.vit import ViT
 
+BATCH = 64
 STATISTICS = ("class", "mean", "sd")      # the class token; mean and standard deviation over the patch tokens
 
 
@@ -34,20 +36,28 @@ def token_statistics(vit: ViT, images: Tensor, blocks: tuple[int, ...]) -> dict[
     return found
 
 
-def features(training: Training, files: dict[str, Path], cohort: Cohort, device: torch.device, blocks: tuple[int, ...],
+def features(source: Source, files: dict[str, Path], cohort: Cohort, device: torch.device,
              file: Path) -> dict[str, Tensor]:
-    """`token_statistics` of all slices (n, D) in fp32, rows as in the cohort; read from `file` if it exists."""
+    """`token_statistics` of all slices (n, D) in fp32, rows as in the cohort; read from `file` if it exists.
+
+    With several views they are means over the slice and augmented views of it.
+    """
     def compute() -> dict[str, Tensor]:
         set_seeds(0)
-        pretrained = load_weights(training, files)
+        pretrained = load_weights(source.training, files)
         vit = load_transfer(pretrained, 1).to(device).eval().backbone
-        images = read_images(cohort, pretrained, device, training.whole)
-        progress, rows = Progress(file.stem, len(cohort.table)), []
+        images, count = read_images(cohort, pretrained, device, source.training.whole), len(cohort.table)
+        progress, total = Progress(file.stem, count * source.views), {}
         with torch.inference_mode():
-            for batch, _ in images.batches(np.arange(len(cohort.table)), 64):
-                rows.append({name: value.cpu() for name, value in token_statistics(vit, batch, blocks).items()})
-                progress.update(len(batch))
+            for view in range(source.views):
+                transform, rows = images.training if view else images.scoring, []
+                for batch, _ in Batches(images.dataset, BATCH, False, transform, device):
+                    rows.append({name: value.cpu() for name, value in token_statistics(vit, batch,
+                                                                                       source.blocks).items()})
+                    progress.update(len(batch))
+                for name in rows[0]:
+                    total[name] = total.get(name, 0) + torch.cat([row[name] for row in rows]) / source.views
         progress.close()
-        return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        return total
 
     return features_on_disk(file, len(cohort.table), {"slices": cohort.digest}, compute)

@@ -10,7 +10,6 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.transfer.attention_head import attention_pooling
 from data_setup.audit.baseline_features import slab_means
 from data_setup.splits.folds import patient_folds
 from functions.cross_validation.cohort import Cohort
@@ -37,7 +36,7 @@ def logistic_on_slabs(x: np.ndarray, cohort: Cohort) -> Fit:
 
 
 HEADS: dict[str, Head] = {"ridge, slices": ridge_on_slices, "logistic, patients": logistic_on_patients,
-                          "logistic, slabs": logistic_on_slabs, "attention, slices": attention_pooling}
+                          "logistic, slabs": logistic_on_slabs}
 
 
 def in_slabs(x: np.ndarray, cohort: Cohort) -> np.ndarray:

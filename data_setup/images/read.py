@@ -104,7 +104,7 @@ def _decode(path: str | Path, stack: ExitStack) -> _DecodedImage:
     image = None
     try:
         if os.path.getsize(path) == 0:
-            raise UserError("empty file (0 bytes)")
+            raise UserError("empty file (0 bytes)" if os.path.isfile(path) else "not a regular file")
         with open_image(path) as image:
             if image.width * image.height > LARGE:
                 stack.enter_context(_large)

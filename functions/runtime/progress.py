@@ -33,10 +33,9 @@ class Progress:
             self.printed = now
             speed = self.done / (now - self.started)
             left = (self.total - self.done) / speed
-            print(f"{self.what}: {self.done:,} of {self.total:,} images, {speed:.1f} images/s, "
-                  f"{left / 60:.0f} min left" if left >= 90 else
-                  f"{self.what}: {self.done:,} of {self.total:,} images, {speed:.1f} images/s, {left:.0f} s left",
-                  flush=True)
+            rate = f"{speed:.1f} images/s" if speed >= 1 else f"{1 / speed:.1f} s per image"
+            remaining = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+            print(f"{self.what}: {self.done:,} of {self.total:,} images, {rate}, {remaining} left", flush=True)
 
     def close(self) -> None:
         """Removes the bar."""

@@ -11,10 +11,12 @@ facebookresearch/moco-v3, main_lincls.py; openai/CLIP, clip/clip.py.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from torchvision.models import WeightsEnum, get_model_weights, list_models
 
 from functions.runtime.errors import UserError
@@ -35,6 +37,7 @@ OF_FAMILY = {"DINOv2": ("ImageNet", (224, 224)), "DeiT III": ("ImageNet", None),
              "MoCo v3": ("MoCo v3", None), "CLIP": ("CLIP", None)}      # preset, size if not that of the positions
 DEIT = {"a1311bcf": 224 / 256, "cd65a155": 224 / 256, "b5f2ef4d": 224 / 256, "8de9b5d1": 1.0}      # SHA-256 → share
 IMAGENET_NAMES = r"deit|dino|mae(?![a-z])|moco|ibot|msn|beit|teacher|student|base_encoder|momentum_encoder"
+PATCHES = "patch_embedding.project"
 PIL = {2: "bilinear", 3: "bicubic"}
 MIN_SHARE = 0.1          # of the side that a crop keeps; smaller shares would resize the whole image to gigabytes
 MAX_VALUE = 1e6          # of mean and std; pixel values are between 0 and 1, or 0 and 255
@@ -134,6 +137,22 @@ def for_channels(settings: ImageSettings, in_channels: int, mean: Sequence[float
     origin = f"{' and '.join(given)}; the rest: {settings.origin}" if given else settings.origin
     return replace(settings, origin=origin, mean=_per_channel(list(mean or settings.mean), in_channels),
                    std=_per_channel(list(std or settings.std), in_channels))
+
+
+def with_gray_kernel(weights: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]) -> dict[str, Tensor]:
+    """A ViT's weights whose RGB kernel, summed over channels, sees a gray image as it saw its RGB copy.
+
+    A channel c of the copy is (x - m_c) / s_c, the gray image (x - m) / s with the averages m and s: K_c ← K_c s / s_c,
+    b ← b + Σ_c Σ_pixels K_c (m - m_c) / s_c. The weights as they are if all channels have the same mean and std.
+    """
+    kernel, bias = weights[f"{PATCHES}.weight"], weights[f"{PATCHES}.bias"]
+    if kernel.shape[1] != 3 or len(set(mean)) == len(set(std)) == 1:
+        return dict(weights)
+    of_channels = (torch.tensor(_per_channel(list(values), 3), dtype=torch.float64) for values in (mean, std))
+    m, s = (values.view(1, 3, 1, 1) for values in of_channels)
+    shift = (kernel.double() * ((m.mean() - m) / s)).sum(dim=(1, 2, 3))
+    return dict(weights) | {f"{PATCHES}.weight": (kernel * (s.mean() / s)).to(kernel.dtype),
+                            f"{PATCHES}.bias": (bias + shift).to(bias.dtype)}
 
 
 def _per_channel(values: list[float], in_channels: int) -> list[float]:

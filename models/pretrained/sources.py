@@ -24,6 +24,7 @@ from models.pretrained.preprocessing import (
     for_channels,
     from_preset,
     torchvision_weights,
+    with_gray_kernel,
 )
 from models.pretrained.weight_files import Weights
 from models.transfer import RESNETS, TransferConfig, TransferModel
@@ -87,7 +88,7 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
                            or digest.startswith(Path(w.url).stem.rsplit("-", 1)[1])), None)
     try:
         found = (_resnet if model in RESNETS else _vit)(_File(path, file, digest, known), config, image_size, pool,
-                                                        automatic=backbone == "auto")
+                                                        backbone == "auto", mean, std)
         images = found.images
         if images is None and mean and std:
             images = ImageSettings({"mode": "fit", "share": 1.0, "interpolation": "bilinear"}, [], [], "fitted whole")
@@ -139,9 +140,9 @@ def _locate(model: str, source: str | Path) -> tuple[Path, str, WeightsEnum | No
     return (weights_in(path), path.resolve().name, None) if path.is_dir() else (path, path.name, None)
 
 
-def _vit(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None,
-         automatic: bool) -> _Found:
-    """A Vision Transformer's weights, in the form of its source; `pool` replaces the source's."""
+def _vit(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None, automatic: bool,
+         mean: Sequence[float] | None, std: Sequence[float] | None) -> _Found:
+    """A Vision Transformer's weights, in the form of its source; `pool`, `mean` and `std` replace the source's."""
     converted = convert_file(file.path, file.content)
     native, patch = _native_size(converted), config.vit().patch_size
     where = " ".join((file.content.where, *file.content.notes, *converted.notes))
@@ -154,6 +155,9 @@ def _vit(file: _File, config: TransferConfig, image_size: tuple[int, int] | None
         config = replace(config, backbone="ours")
     config = replace(config, image_size=size, norm_eps=converted.norm_eps, gelu=converted.gelu, pool=pool,
                      pre_norm=pre_norm)
+    mean, std = mean or (images.mean if images else None), std or (images.std if images else None)
+    if config.in_channels == 1 and mean and std:
+        converted = replace(converted, weights=with_gray_kernel(converted.weights, mean, std))
     weights, _, notes = adapt(converted, config.vit(), keep_head=False)
     weights = library_names("torchvision", weights) if config.backbone == "torchvision" else weights
     return _Found(converted.source, config, weights, images, (*notes, _form(converted, config)))
@@ -175,8 +179,8 @@ def _form(converted: Converted, config: TransferConfig) -> str:
             f"{config.norm_eps:g}, {gelus[config.gelu]} GELU, features: {pools[config.pool]}{other}")
 
 
-def _resnet(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None,
-            automatic: bool) -> _Found:
+def _resnet(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None, automatic: bool,
+            mean: Sequence[float] | None, std: Sequence[float] | None) -> _Found:
     """A ResNet's weights."""
     default = file.known or default_preset(config.model)
     native = tuple(default.transforms().crop_size * 2)[:2]

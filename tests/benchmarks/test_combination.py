@@ -9,6 +9,7 @@ from benchmarks.combination.command import main, on_slabs
 from benchmarks.combination.gaussian_process import stage_probabilities
 from benchmarks.combination.white_matter import WHITE, normalised_numbers, white_level
 from benchmarks.pretraining.network import untrained
+from benchmarks.transfer.heads import in_slabs
 from data_setup.audit.baseline_features import four_numbers
 from data_setup.splits.folds import patient_folds
 from functions.cross_validation.cohort import Cohort
@@ -30,13 +31,13 @@ def test_a_process_finds_the_stage_and_never_reads_test_labels(cohort):
     x = np.random.default_rng(0).normal(size=(len(stage), 3))
     x[:, 1] += 3 * stage
     tested = cohort.tested(0, 1)
-    ids, found = on_slabs(x, cohort, tested, 0, 1)
+    ids, found = on_slabs(in_slabs(x, cohort), cohort, tested, 0, 1)
     truth = [NAMES.index(cohort.table.set_index("subject")["class"].loc[subject].iloc[0]) for subject in ids]
     assert set(ids) == set(cohort.subjects[tested])
     assert found.sum(axis=1) == pytest.approx(np.ones(len(ids)))
     assert found.argmax(axis=1).tolist() == truth
     swapped = cohort._replace(labels=np.where(tested, (cohort.labels + 1) % 3, cohort.labels))
-    assert on_slabs(x, swapped, tested, 0, 1)[1] == pytest.approx(found)
+    assert on_slabs(in_slabs(x, swapped), swapped, tested, 0, 1)[1] == pytest.approx(found)
 
 
 def test_without_a_signal_every_patient_gets_the_shares_of_the_stages():

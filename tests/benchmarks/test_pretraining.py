@@ -6,11 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save
 
-from benchmarks.pretraining import brains, command, curve, network, readout
+from benchmarks.pretraining import brains, command, curve, network, readout, tuning
 from benchmarks.pretraining.acquisition import acquired, placed, standardise
 from benchmarks.pretraining.brains import generated
+from benchmarks.transfer.cohort import read_cohort
 from data_setup.phantom.generate import make_phantom
+from functions.cross_validation.fold_training import train_network
+from functions.runtime.errors import UserError
 
 
 def tiny():
@@ -105,6 +109,38 @@ def test_zero_shot_reads_no_real_label_and_a_second_call_computes_nothing(tmp_pa
     command.main([str(out) if given == arguments[5] else given for given in arguments])
     pd.testing.assert_frame_equal(pd.read_csv(out / "fine-100.outputs.csv"), outputs)
     assert (out / "fine-100.safetensors").read_bytes() == network_of
+
+
+def test_all_layers_are_trained_on_the_training_patients_only_and_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "CONFIG", tiny())
+    monkeypatch.setattr(tuning, "STEPS", 2)
+    cohort = read_cohort(make_phantom(tmp_path / "set", people=24, slices=2), 2, 1, 0)
+    images, tested = readout.read_slices(cohort.table["path"].tolist()), cohort.tested(0, 0)
+    begun, calls = network.untrained(5), []
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.safetensors").write_bytes(save(begun.state_dict()))
+
+    def recorded(model, batches, *arguments, **options):
+        calls.append((model, batches.images))
+        return train_network(model, batches, *arguments, **options)
+
+    monkeypatch.setattr(tuning, "train_network", recorded)
+    found = tuning.all_layers("net", tmp_path / "one", images, cohort)(~tested, tested, 3)
+    assert len(found) == len(set(cohort.subjects[tested]))
+    [(model, seen)] = calls
+    assert torch.equal(seen, images[torch.from_numpy(~tested)])
+    after = model.state_dict()
+    assert not any(torch.equal(value, after[name]) for name, value in begun.state_dict().items()
+                   if not name.startswith("classifier.")), "all layers, none from another start"
+    assert all((value - after[name]).abs().max() < 0.01 for name, value in begun.state_dict().items()
+               if not name.startswith("classifier."))
+    assert (tuning.all_layers("net", tmp_path / "one", images, cohort)(~tested, tested, 3) == found).all()
+    assert len(calls) == 1, "read from disk"
+    swapped = cohort._replace(labels=np.where(tested, 2 - cohort.labels, cohort.labels))
+    assert tuning.all_layers("net", tmp_path / "other", images, swapped)(~tested, tested, 3) == pytest.approx(found)
+    with pytest.raises(UserError, match=r"none.safetensors does not exist"):
+        tuning.all_layers("none", tmp_path, images, cohort)
 
 
 def test_the_visible_outputs_are_compared_within_each_set_of_people():

@@ -7,11 +7,15 @@ import torch
 
 from benchmarks.transfer import attention_head
 from benchmarks.transfer.attention_head import GatedAttention, in_order
-from benchmarks.transfer.cohort import Cohort, Results, check_inputs
+from benchmarks.transfer.cohort import Cohort, Results, check_inputs, read_cohort
 from benchmarks.transfer.command import each_fold, head_fold, main, weight_files
+from benchmarks.transfer.features import features as feature_file
 from benchmarks.transfer.features import token_statistics
+from benchmarks.transfer.fine_tuning import Training
 from benchmarks.transfer.heads import HEADS, in_slabs
+from benchmarks.transfer.rows import Source
 from benchmarks.transfer.table import write_table
+from data_setup.phantom.generate import make_phantom
 from data_setup.splits.folds import patient_folds
 from functions.runtime.errors import UserError
 from models import ViT, ViTConfig
@@ -34,19 +38,19 @@ def features(cohort, signal=1.0):
     return noise
 
 
-@pytest.mark.parametrize("name", HEADS)
-def test_a_head_finds_a_signal_and_never_reads_test_labels(name, cohort, monkeypatch):
+@pytest.mark.parametrize("head", [*HEADS.values(), attention_head.attention_pooling])
+def test_a_head_finds_a_signal_and_never_reads_test_labels(head, cohort, monkeypatch):
     monkeypatch.setattr(attention_head, "STEPS", 150)
     monkeypatch.setattr(attention_head, "SEEDS", 1)
     x, tested = features(cohort, 2.0), cohort.folds[0] == 1
-    found = HEADS[name](x, cohort)(tested, 0)
+    found = head(x, cohort)(tested, 0)
     _, labels, ids = cohort.patients(x)
     truth = labels[np.isin(ids, cohort.subjects[tested])]
     assert found.shape == (5, 2)
     assert found.sum(axis=1) == pytest.approx(np.ones(5))
     assert (found.argmax(axis=1) == truth).mean() >= 0.8
     swapped = cohort._replace(labels=np.where(tested, 1 - cohort.labels, cohort.labels))
-    assert HEADS[name](x, swapped)(tested, 0) == pytest.approx(found)
+    assert head(x, swapped)(tested, 0) == pytest.approx(found)
 
 
 def test_slabs_are_stacks_of_neighbouring_slices_of_each_patient(cohort):
@@ -84,6 +88,22 @@ def test_the_last_class_token_is_that_of_equation_4():
         assert found["3_mean"] == pytest.approx(vit.norm(z)[:, 1:].mean(dim=1), abs=1e-5)
         assert found["3_sd"] == pytest.approx(vit.norm(z)[:, 1:].std(dim=1), abs=1e-5)
     assert set(found) == {f"{block}_{what}" for block in (2, 3) for what in ("class", "mean", "sd")}
+
+
+def test_views_are_means_over_the_slice_and_augmented_copies_in_the_same_order(tmp_path):
+    cohort = read_cohort(make_phantom(tmp_path / "set", people=12, slices=2), 2, 1, 0)
+    source = Source(Training("vit_ti_16", "random", (32, 32)), blocks=(1,), views=1)
+
+    def found(views):
+        return feature_file(source._replace(views=views), {}, cohort, torch.device("cpu"),
+                            tmp_path / f"{views}.safetensors")
+
+    one, three = found(1), found(3)
+    assert one.keys() == three.keys() == {"1_class", "1_mean", "1_sd"}
+    apart = (three["1_mean"] - one["1_mean"]).norm(dim=1)
+    assert (apart > 0).all(), "each slice has augmented views"
+    assert (torch.cdist(three["1_mean"], one["1_mean"]).argmin(dim=1) == torch.arange(24)).float().mean() > 0.5
+    assert torch.equal(found(3)["1_mean"], three["1_mean"])
 
 
 def test_finished_folds_are_read_again_and_the_table_compares_on_the_same_patients(cohort, tmp_path):

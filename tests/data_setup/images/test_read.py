@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import warnings
@@ -169,6 +170,14 @@ def test_the_exif_orientation_is_applied(tmp_path, orientation):
     path = save(tmp_path / "deep.png", RAMP.astype(np.uint16) * 200, exif=exif)
     shape = ORIENTED[orientation].shape
     assert read_image(path, 1).shape == (*shape, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_named_pipe_is_no_image_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a.png: not a regular file"):
+        read_image(tmp_path / "a.png", 3)
+
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".gif", ".webp"])

@@ -27,6 +27,9 @@ def test_long_work_is_in_minutes_and_short_work_prints_nothing(seconds, capsys, 
     progress = Progress("x", 10_000, every=10)
     progress.update(10)
     assert "1.0 images/s, 166 min left" in capsys.readouterr().out
+    slow = Progress("x", 100, every=10)
+    slow.update(1)
+    assert "x: 1 of 100 images, 10.0 s per image, 16 min left" in capsys.readouterr().out
     Progress("x", 5, every=100).update(5)
     assert capsys.readouterr().out == ""
 

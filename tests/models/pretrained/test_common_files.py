@@ -173,6 +173,12 @@ def test_a_common_file_is_read_as_the_table_says_and_has_its_networks_features(n
     with torch.no_grad():
         difference = (load_transfer(found, 2).eval().backbone(images) - net(images)).abs().max()
     assert difference < 2e-5
+    gray, pixels = find_pretrained("vit_b_14", source, "auto", size, 1), images[:, :1].abs()
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (found.mean, found.std))
+    with torch.no_grad():
+        difference = (load_transfer(gray, 2).eval().backbone((pixels - gray.mean[0]) / gray.std[0])
+                      - net((pixels.repeat(1, 3, 1, 1) - mean) / std)).abs().max()
+    assert difference < 2e-5, "a gray image has the features of its RGB copy"
     frame, config = found.frame, found.config
     crop = f"crop {frame['share']:.3g}" if frame["mode"] == "crop" else "stretched"
     gelu = {"none": "exact", "tanh": "tanh", "quick": "quick"}[config.gelu]

@@ -67,14 +67,19 @@ def test_another_size_interpolates_positions_as_torchvision_does(theirs, file):
     assert model(images(size=(24, 16))).shape == (2, 2)
 
 
-def test_gray_images_meet_the_summed_kernel(theirs, file):
-    found = find_pretrained("vit_b_16", file, "torchvision", None, 1)
+@pytest.mark.parametrize(("mean", "std"), [(None, None), ((0.2,), None), (None, (0.3, 0.2, 0.1)), ((0.5,), (0.5,))])
+def test_gray_images_are_seen_as_their_rgb_copies(theirs, file, mean, std):
+    found = find_pretrained("vit_b_16", file, "torchvision", None, 1, mean, std)
+    of_copies = find_pretrained("vit_b_16", file, "torchvision", None, 3, mean, std)
     model = load_transfer(found, 2).eval()
     theirs.heads = nn.Identity()
-    gray = images(channels=1)
+    pixels = images(channels=1)
+    of_channels = (torch.tensor(values).view(-1, 1, 1) for values in (of_copies.mean, of_copies.std))
     with torch.no_grad():
-        torch.testing.assert_close(model.backbone(gray), theirs(gray.repeat(1, 3, 1, 1)), atol=1e-5, rtol=0)
-    assert found.mean == pytest.approx([(0.485 + 0.456 + 0.406) / 3])
+        torch.testing.assert_close(model.backbone((pixels - found.mean[0]) / found.std[0]),
+                                   theirs((pixels.repeat(1, 3, 1, 1) - next(of_channels)) / next(of_channels)),
+                                   atol=1e-5, rtol=0)
+    assert found.mean == pytest.approx([sum(of_copies.mean) / 3])
     assert any("channel" in note for note in found.notes)
 
 
