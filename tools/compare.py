@@ -56,8 +56,8 @@ def prepare(options: Namespace):
     from functions.learning_curves.methods import parse_methods, parse_sizes, parse_weights, size_name
     from functions.learning_curves.plan import Plan, start_folder
     from functions.learning_curves.subsets import possible_sizes
-    from models.pretrained.weight_files import file_hash
     from models.small import token_size
+    from tools.comparison.fits import find_weights
     from tools.comparison.setup import read_setup, split_methods
 
     given = {name: getattr(options, name) for name in ("train_dir", "test_dir", "table", "subjects")
@@ -74,9 +74,10 @@ def prepare(options: Namespace):
     if not sizes:
         raise UserError(f"--patients {options.patients}: no fold has so many training patients")
     notes += [f"left out: {size_name(size)} patients: a fold has no more than that to train on" for size in too_large]
+    digests = {kind: find_weights(setup, kind, options.image_size).sha256 for kind in weights}     # or a UserError
     start_folder(options.out, {"slices_and_folds_sha256": digest, "folds": options.folds, "repeats": options.repeats,
                                "seed": options.seed, "image_size": list(options.image_size), "steps": options.steps},
-                 {kind: file_hash(file) for kind, (_, file) in weights.items()})
+                 digests)
     return Plan(options.out, setup.cohort, methods, sizes, options.seed), setup, [*notes, *left_out]
 
 

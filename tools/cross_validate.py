@@ -14,6 +14,7 @@ from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
 SCRIPTS = {"train.py": SCRATCH, "train_transferlearning.py": TRANSFER}
+TOOLS = ("--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights")
 OWN = {"name", "split", "resume", "stop_after", "profile"}      # set by this tool, or useless in it
 
 
@@ -34,6 +35,8 @@ def main() -> None:
         parser.add_argument("script", choices=SCRIPTS, metavar="SCRIPT", help=" or ".join(SCRIPTS))
         parser.add_argument("flags", nargs=REMAINDER, metavar="…", help="flags of the script")
         options = parser.parse_args()
+        if late := [flag for flag in options.flags if flag.split("=")[0] in TOOLS]:
+            raise UserError(f"{late[0]} is an option of this tool: give it before {options.script}")
         flags = vars(make_parser(f"{options.script} within a cross-validation",
                                  SCRIPTS[options.script]).parse_args(options.flags))
         if given := sorted(OWN & set(flags)):
@@ -50,7 +53,7 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     from functions.checkpointing.run_names import check_name, check_writable
     from functions.config.recipes import resolve
     from functions.cross_validation import report
-    from functions.cross_validation.out_of_fold import from_slices
+    from functions.cross_validation.out_of_fold import class_notes, from_slices
     from functions.cross_validation.trainings import (
         Plan,
         check_tune,
@@ -62,11 +65,11 @@ def cross_validate(options: Namespace, flags: dict) -> None:
 
     check_name(options.name, 100)
     check_writable(Path("runs"))
-    check_tune(options.tune, SCRIPTS[options.script])
+    check_tune(options.tune, SCRIPTS[options.script], flags)
     settings, _ = resolve(flags, is_demo(flags), SCRIPTS[options.script])
     cohort = read_cohort(settings, options.folds, options.repeats, options.fold_seed)
     plan = Plan(Path("runs") / options.name, options.script, options.flags, options.tune, cohort.digest,
-                options.folds, options.repeats, options.fold_seed)
+                options.folds, options.repeats, options.fold_seed, vars(settings))
     start_folder(plan)
     write_table(plan.folder / "folds.csv", cohort.fold_table)
     splits = write_splits(plan, cohort.splits(options.fold_seed))
@@ -82,7 +85,7 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     models = {options.script: from_slices(table, cohort.class_names)}
     four, note = four_numbers(cohort, models[options.script])
     models |= {"four numbers": four} if four else {}
-    notes += [note] if note else []
+    notes += ([note] if note else []) + class_notes(models[options.script])
     for line in report.lines(models, notes):
         print(printable(line))
     report.write(plan.folder, models, notes, caveats, plan.facts())

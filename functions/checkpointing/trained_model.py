@@ -8,6 +8,7 @@ from torch import nn
 
 from functions.checkpointing.checkpoint import load_model
 from functions.checkpointing.run_folder import check_same_run, check_split, read_record
+from functions.runtime.errors import UserError
 
 
 class TrainedModel(NamedTuple):
@@ -38,9 +39,17 @@ class TrainedModel(NamedTuple):
 def load_trained(path: Path, device: torch.device | str = "cpu") -> TrainedModel:
     """The selected epoch of a run folder (best.pt), or a checkpoint file.
 
-    Raises UserError if it is missing or damaged, or if best.pt was written by another run than run.json describes.
+    Raises UserError if it is missing or damaged, or if best.pt was written by another run than run.json describes; for
+    the folder of a cross-validation or of one of its folds, with where the results and the weights are.
     """
     run, file = (path, path / "best.pt") if path.is_dir() else (None, path)
+    if run and not file.exists():
+        if (run / "plan.json").is_file():
+            raise UserError(f"{run} is a cross-validation or a comparison, not one network: its results are in "
+                            f"{run / 'report.html'}")
+        if (run / "run.json").is_file() and read_record(run)["state"] == "finished":
+            raise UserError(f"{run} has no checkpoint any more: tools/cross_validate.py removes those of its folds, "
+                            "unless it is called with --keep_weights")
     model, checkpoint = load_model(file, device)
     if run and (run / "run.json").is_file():
         check_same_run(checkpoint, file, read_record(run).get("run_id", ""))

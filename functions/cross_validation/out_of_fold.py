@@ -8,13 +8,14 @@ import pandas as pd
 from functions.cross_validation.pooled import (
     Pooled,
     corrected_t,
+    fold_aurocs,
     fold_differences,
     paired_auroc,
     pooled_auroc,
     pooled_balanced_accuracy,
 )
 from functions.evaluation.evaluation import Difference
-from functions.evaluation.patients import by_patient, scored_classes
+from functions.evaluation.patients import FEW, by_patient, scored_classes
 from functions.evaluation.predictions import probability_columns
 from functions.evaluation.stages import healthy_stage
 
@@ -73,6 +74,25 @@ def scores(found: OutOfFold) -> dict[str, Pooled]:
         result["balanced_accuracy"] = pooled_balanced_accuracy(found.probabilities.argmax(axis=2), found.labels,
                                                                found.subjects)
     return result
+
+
+def within_folds(found: OutOfFold) -> np.ndarray:
+    """AUROC of each fold of each repeat on its own, where it has patients of both sides; empty for other classes."""
+    asked = found.asked()
+    values = np.array(fold_aurocs(*asked, found.folds)) if asked else np.array([])
+    return values[np.isfinite(values)]
+
+
+def class_notes(found: OutOfFold) -> list[str]:
+    """A line for the classes with too few patients to be scored, and one for those that a fold's training has not."""
+    classes = [np.flatnonzero(found.labels == k) for k in range(len(found.class_names))]
+    scored = set(scored_classes(found.labels, found.subjects))
+    few = [f"{name} {len(classes[k])}" for k, name in enumerate(found.class_names) if k not in scored]
+    unseen = [name for rows, name in zip(classes, found.class_names, strict=True)
+              if len(rows) and any(len(set(folds[rows])) == 1 for folds in found.folds)]
+    return ([f"fewer than {FEW} patients, left out of balanced accuracy: {', '.join(few)}"] if few else []) + (
+        [f"all patients of {', '.join(unseen)} are tested in one fold, whose network has seen none of them"]
+        if unseen else [])
 
 
 def differences(found: OutOfFold, baseline: OutOfFold) -> dict[str, Difference]:

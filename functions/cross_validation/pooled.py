@@ -70,13 +70,14 @@ def fold_differences(first: np.ndarray, second: np.ndarray, positive: np.ndarray
 
     Folds with patients of one side only have no AUROC and are omitted.
     """
-    found = []
-    for one, other, fold in zip(first, second, folds, strict=True):
-        for number in np.unique(fold):
-            inside = fold == number
-            gap = auroc(one[inside], positive[inside])[0] - auroc(other[inside], positive[inside])[0]
-            found += [gap] if np.isfinite(gap) else []
-    return np.array(found)
+    found = np.array(fold_aurocs(first, positive, folds)) - np.array(fold_aurocs(second, positive, folds))
+    return found[np.isfinite(found)]
+
+
+def fold_aurocs(scores: np.ndarray, positive: np.ndarray, folds: np.ndarray) -> list[float]:
+    """The AUROC within each fold of each repeat, scores and folds (R, n); nan for a fold with one side only."""
+    return [auroc(score[fold == number], positive[fold == number])[0]
+            for score, fold in zip(scores, folds, strict=True) for number in np.unique(fold)]
 
 
 def corrected_t(differences: Sequence[float] | np.ndarray, folds: int) -> Difference:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from functions.checkpointing.run_folder import provenance
-from functions.cross_validation.out_of_fold import OutOfFold, differences, scores
+from functions.cross_validation.out_of_fold import OutOfFold, differences, scores, within_folds
 from functions.evaluation.scores import SCORE_NAMES
 from functions.reports.html_page import Table, render
 from functions.runtime.atomic_files import write_json, write_text
@@ -16,14 +16,24 @@ EXPLAINED = (
     "Intervals are over patients: more repeats do not make them narrower. They take the trained networks as fixed.",
     "'Within folds' compares the models in each fold with the corrected resampled t-test (Nadeau and Bengio 2003), "
     "which includes that another training set gives another network.",
+    "p over patients is DeLong's, and the interval is by another method, which covers better where patients are few: p "
+    "below 0.05 and an interval without 0 need not agree. The interval decides.",
+    "AUROC within a fold compares patients that one network has scored; the AUROC of all patients together also "
+    "compares those of different networks, and is lower if these differ in level.",
 )
 
 
 def rows(models: dict[str, OutOfFold]) -> list[list[str]]:
     """One row of HEAD for each model and score."""
-    return [[model, SCORE_NAMES[name], _interval(score.value, score.low, score.high),
-             f"{score.sd:.3f}" if score.sd == score.sd else "-"]
-            for model, found in models.items() for name, score in scores(found).items()]
+    found_rows = []
+    for model, found in models.items():
+        found_rows += [[model, SCORE_NAMES[name], _interval(score.value, score.low, score.high),
+                        f"{score.sd:.3f}" if score.sd == score.sd else "-"]
+                       for name, score in scores(found).items()]
+        if len(each := within_folds(found)) > 1:
+            found_rows.append([model, "AUROC within a fold", f"{each.mean():.3f}, SD of {len(each)} folds "
+                               f"{each.std(ddof=1):.3f}", "-"])
+    return found_rows
 
 
 def difference_lines(models: dict[str, OutOfFold]) -> list[str]:
@@ -50,8 +60,11 @@ def write(out: Path, models: dict[str, OutOfFold], notes: list[str], caveats: li
     numbers = {model: {name: score._asdict() for name, score in scores(found).items()}
                for model, found in models.items()}
     (name, first), *others = models.items()
+    each = {model: {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "folds": len(values)}
+            for model, found in models.items() if len(values := within_folds(found)) > 1}
     gaps = {other: {how: asdict(gap) for how, gap in differences(first, found).items()} for other, found in others}
-    write_json(out / "metrics.json", {"cross_validation": facts, "scores": numbers, "differences": {name: gaps},
+    write_json(out / "metrics.json", {"cross_validation": facts, "scores": numbers, "within_folds": each,
+                                      "differences": {name: gaps},
                                       "caveats": caveats, "notes": notes} | provenance())
     per_fold = Table(("repeat", "fold", "patients"), _fold_sizes(first))
     page = render("cross_validation.html.j2", f"Cross-validation {out.name}", caveats, facts=Table(

@@ -1,10 +1,11 @@
 """The trainings of a cross-validation: one run of a training script per fold and setting, and their predictions."""
 
 import itertools
+import json
 import shutil
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ class Plan:
     folds: int
     repeats: int
     fold_seed: int
+    settings: dict[str, Any] = field(default_factory=dict)      # all of the script's, from flags, recipe and defaults
 
     @property
     def choices(self) -> list[list[str]]:
@@ -68,13 +70,20 @@ class Plan:
                 + (f"t{choice + 1}" if self.combinations > 1 else ""))
 
     def facts(self) -> dict[str, Any]:
-        """The plan for the report and for comparison with the one on disk."""
+        """The plan for the report."""
         return {"script": self.script, "flags": self.flags, "tune": self.tune, "folds": self.folds,
                 "repeats": self.repeats, "fold_seed": self.fold_seed, "slices_and_folds_sha256": self.digest}
 
+    def content(self) -> dict[str, Any]:
+        """plan.json: the facts and the settings, which a recipe can change without another command."""
+        return json.loads(json.dumps(self.facts() | {"settings": self.settings}, default=str))
 
-def check_tune(tune: Sequence[str], script: Script) -> None:
-    """UserError for a setting that cannot be chosen by validation loss, or a value that it cannot have."""
+
+def check_tune(tune: Sequence[str], script: Script, flags: Container[str] = ()) -> None:
+    """UserError for a setting that cannot be chosen by validation loss, a value that it cannot have, and a setting or
+    a value that is given twice; `flags` are the settings that the script is given itself.
+    """
+    seen = set()
     for given in tune:
         name, equals, values = given.partition("=")
         setting = script.settings.get(name.lstrip("-"))
@@ -85,21 +94,47 @@ def check_tune(tune: Sequence[str], script: Script) -> None:
         if setting.name in CHANGE_THE_LOSS:
             raise UserError(f"--tune {given}: {setting.name} changes the loss itself, so validation losses of its "
                             "values cannot be compared")
-        for value in values.split(","):
-            try:
-                setting.convert(value)
-            except (ArgumentTypeError, ValueError) as error:
-                raise UserError(f"--tune {given}: {error}") from None
+        if setting.name in seen or setting.name in flags:
+            raise UserError(f"--tune {given}: {setting.name} is also given by another "
+                            + ("--tune" if setting.name in seen else f"flag, --{setting.name}") + ": leave out one")
+        seen.add(setting.name)
+        try:
+            converted = [setting.convert(value) for value in values.split(",")]
+        except (ArgumentTypeError, ValueError) as error:
+            raise UserError(f"--tune {given}: {error}") from None
+        if twice := [text for number, text in enumerate(values.split(",")) if converted[number] in converted[:number]]:
+            raise UserError(f"--tune {given}: the value {twice[0]} is given twice, and each costs a training per fold")
 
 
 def start_folder(plan: Plan) -> None:
-    """Creates runs/<name> with plan.json; UserError if it holds another cross-validation."""
+    """Creates runs/<name> with plan.json; UserError, with what differs, if it holds another cross-validation.
+
+    A folder of an earlier version has no `settings` in plan.json: they are then not compared.
+    """
     file = plan.folder / "plan.json"
-    if plan.folder.exists() and (not_a_file(file) or read_json(file) != plan.facts()):
-        raise UserError(f"{plan.folder} holds something else than this cross-validation: name another folder with "
-                        "--name, or repeat the command that made it, with the same data")
+    if plan.folder.exists():
+        if not_a_file(file):
+            raise UserError(f"{plan.folder} exists and holds no cross-validation: name another folder with --name")
+        known = read_json(file)
+        for name, value in plan.content().items():
+            if name in known and known[name] != value or name not in known and name != "settings":
+                raise UserError(f"{plan.folder} holds another cross-validation, with "
+                                f"{_difference(name, known, value)}: name another folder with --name, or repeat the "
+                                "command that made it, with the same data")
     plan.folder.mkdir(parents=True, exist_ok=True)
-    write_json(file, plan.facts())
+    write_json(file, plan.content())
+
+
+def _difference(name: str, known: dict[str, Any], value: Any) -> str:
+    """What differs from plan.json, in words: the first setting of several."""
+    before = known.get(name)
+    if name == "slices_and_folds_sha256":
+        return "other slices or patients"
+    if isinstance(value, dict) and isinstance(before, dict):
+        name = next(key for key in value.keys() | before.keys() if value.get(key) != before.get(key))
+        before, value = before.get(name), value.get(name)
+    shown = [" ".join(map(str, one)) if isinstance(one, list) else str(one) for one in (before, value)]
+    return f"{name} {shown[0] or 'empty'}, not {shown[1] or 'empty'}"
 
 
 def write_splits(plan: Plan, splits: Iterable[tuple[int, int, pd.DataFrame]]) -> list[FoldSplit]:

@@ -24,10 +24,12 @@ CONTAINERS = (*AVERAGED, "state_dict", "model_state_dict", "model_state", "model
               "weights", "params", "model_weights", "student", "encoder", "backbone")
 PREFIXES = ("module.", "_orig_mod.")                                               # of DataParallel, of torch.compile
 FROZEN = "frozen.pt"                                                               # beside our own checkpoints
+CONVERT = "get the same weights as safetensors or of torch.save"
 KINDS = {      # first bytes of files passed by mistake
     b"version https://git-lfs": "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`",
     b"\x1f\x8b": "gzip: unpack it first", b"\xfd7zXZ": "xz: unpack it first", b"BZh": "bzip2: unpack it first",
-    b"\x89HDF": "HDF5, such as Keras writes", b"<": "a web page", b"{": "a text in JSON",
+    b"\x89HDF": f"HDF5, such as Keras writes: {CONVERT}", b"GGUF": f"GGUF of llama.cpp: {CONVERT}",
+    b"<": "a web page", b"{": "a text in JSON",
 }
 
 
@@ -94,7 +96,7 @@ def _read(path: Path) -> object:
     if start[:6] == b"\x93NUMPY":
         raise UserError("one array without a name, not an archive of arrays")
     what = next((words for first, words in KINDS.items() if start.lstrip().startswith(first)),
-                "neither a file of torch.save nor safetensors nor .npz")
+                f"neither a file of torch.save nor safetensors nor .npz: {CONVERT}")
     raise UserError(f"{DAMAGED} ({what})")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from functions.learning_curves.methods import METHODS
 from tests.conftest import leave_blank
@@ -92,6 +93,21 @@ def test_all_networks_are_fitted_with_their_weights_and_images(compare, data):
     assert {(gap["first"], gap["second"]) for gap in content["differences"]} == {
         (name, "resnet18") for name in ("vit_probe", "vit_head", "vit_tuned")}
     assert Path("runs/C/features/vit_ti_16.safetensors").is_file()
+
+
+def test_weights_that_are_refused_do_not_reserve_the_folder_and_a_folder_of_weights_is_read(compare, data):
+    from models import build
+    from models.pretrained import to_torchvision
+
+    Path("ti").mkdir()
+    save_file(to_torchvision(build("vit_ti_16", image_size=32, num_classes=3)), "ti/model.safetensors")
+    command = (*data, *SMALL, "--patients", "6", "--methods", "vit_probe", "--weights")
+    code, _, err = compare(*command, "s16=ti")
+    assert (code, "they are of vit_ti_16" in err) == (2, True)
+    assert "unknown pretrained model" in compare(*command, "vit_zz_9=ti")[2]
+    assert not Path("runs/C/plan.json").exists()
+    assert compare(*command, "ti=ti")[0] == 0
+    assert compare(*command, "ti=ti/model.safetensors")[0] == 0, "the same weights"
 
 
 def test_shares_divide_the_fits_and_the_report_is_that_of_one_process(compare, data, monkeypatch):

@@ -61,7 +61,7 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(in_this_pro
     assert Path("runs/CV-r1f1/run.json").stat().st_mtime_ns == before
     assert json.loads(Path("runs/CV/metrics.json").read_text())["scores"] == scores
     assert run(monkeypatch, *command, "--lr", "0.5") == 2
-    assert "holds something else" in capsys.readouterr().err
+    assert "holds another cross-validation" in capsys.readouterr().err
 
 
 def test_a_patient_with_too_few_slices_is_a_note_in_place_of_the_four_numbers(slices):
@@ -77,6 +77,8 @@ def test_a_patient_with_too_few_slices_is_a_note_in_place_of_the_four_numbers(sl
 @pytest.mark.parametrize(("given", "message"), [
     (("--folds", "0", "train.py"), "at least 1"), (("evaluate.py",), "invalid choice"),
     (("train.py", "--split", "folder"), "--split cannot be given"),
+    (("train.py", "--demo", "--folds", "3"), "--folds is an option of this tool: give it before train.py"),
+    (("--tune", "lr=1e-3,1e-4", "train.py", "--demo", "--lr", "1e-2"), "lr is also given by another flag"),
     (("--tune", "lr", "train.py", "--demo"), "--tune lr"),
     (("train.py", "--epohcs", "3"), "did you mean --epochs"), (("--name", "a/b", "train.py", "--demo"), "plain folder"),
 ])

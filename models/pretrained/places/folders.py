@@ -1,6 +1,7 @@
 """Folders of weights, as transformers, timm and open_clip write them; one file, or several with an index."""
 
 import hashlib
+import re
 from pathlib import Path
 
 from torch import Tensor
@@ -36,6 +37,8 @@ def read_files(path: Path) -> tuple[Weights, str]:
 
     UserError as of `read_weights`, for an index that is damaged, and for a tensor that is not in the file it names.
     """
+    if (part := re.search(r"-\d+-of-0*(\d+)\.", path.name)) and part[1] != "1":
+        raise UserError(f"weights {path}: one of {part[1]} files: give the folder, or the {INDEX[1:]} file in it")
     if not path.name.endswith(INDEX):
         return read_weights(path), file_hash(path)
     places = read_json(path).get("weight_map")

@@ -22,3 +22,17 @@ def test_the_checkpoint_of_another_run_is_refused(finished, tmp_path):
     with pytest.raises(UserError, match="was written by another run"):
         load_trained(run)
     assert load_trained(run / "best.pt").run is None
+
+
+def test_the_folders_of_a_cross_validation_say_where_results_and_weights_are(finished, tmp_path):
+    (tmp_path / "CV").mkdir()
+    (tmp_path / "CV" / "plan.json").touch()
+    with pytest.raises(UserError, match="not one network: its results are in .*report.html"):
+        load_trained(tmp_path / "CV")
+    run = shutil.copytree(finished, tmp_path / "CV-r1f1", ignore=shutil.ignore_patterns("*.pt"))
+    with pytest.raises(UserError, match="no checkpoint any more: .*--keep_weights"):
+        load_trained(run)
+    record = json.loads((run / "run.json").read_text()) | {"state": "interrupted"}
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="best.pt: no such file"):
+        load_trained(run)

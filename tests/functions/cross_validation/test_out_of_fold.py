@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.cross_validation.out_of_fold import differences, from_slices, scores
+from functions.cross_validation.out_of_fold import class_notes, differences, from_slices, scores, within_folds
 
 NAMES = ["AD", "CN"]
 
@@ -53,3 +53,22 @@ def test_a_difference_has_the_sign_of_the_better_model():
     good, poor = from_slices(table(shift=-0.15), NAMES), from_slices(table(shift=0.15), NAMES)
     assert all(gap.value > 0 for gap in differences(good, poor).values())
     assert differences(good, good)["within folds"].value == 0
+
+
+def test_the_auroc_within_a_fold_does_not_compare_patients_of_different_networks():
+    rows = table(repeats=1)
+    rows["AD"] = (rows["label"] == "AD") * 0.1 + rows["fold"] * 0.3
+    rows["CN"] = 1 - rows["AD"]
+    found = from_slices(rows, NAMES)
+    assert within_folds(found).tolist() == [1, 1, 1]
+    assert scores(found)["auroc_disease"].value < 0.8
+
+
+def test_classes_that_are_not_scored_or_that_a_network_has_not_seen_are_named():
+    assert class_notes(from_slices(table(), NAMES)) == []
+    rows = table(repeats=1)
+    rows.loc[rows["subject"] == "s03", "label"] = "MCI"
+    rows["MCI"] = 0.0
+    few, unseen = class_notes(from_slices(rows, ["AD", "CN", "MCI"]))
+    assert few == "fewer than 5 patients, left out of balanced accuracy: MCI 1"
+    assert unseen == "all patients of MCI are tested in one fold, whose network has seen none of them"

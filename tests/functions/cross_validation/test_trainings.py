@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -39,8 +41,25 @@ def test_the_same_plan_continues_and_another_is_refused(plan):
     start_folder(plan)
     start_folder(plan)
     other = Plan(plan.folder, plan.script, ["--epochs", "2"], plan.tune, plan.digest, 2, 1, 0)
-    with pytest.raises(UserError, match="something else than this cross-validation"):
+    with pytest.raises(UserError, match="another cross-validation, with flags --epochs 1, not --epochs 2"):
         start_folder(other)
+    with pytest.raises(UserError, match="with other slices or patients"):
+        start_folder(replace(plan, digest="other"))
+
+
+def test_a_recipe_that_changed_since_is_refused_and_an_earlier_plan_without_settings_is_not(plan):
+    start_folder(replace(plan, settings={"lr": 1e-3, "recipe": Path("own.yaml"), "image_size": (96, 80)}))
+    start_folder(replace(plan, settings={"lr": 1e-3, "recipe": Path("own.yaml"), "image_size": (96, 80)}))
+    with pytest.raises(UserError, match=r"with lr 0\.001, not 0\.01"):
+        start_folder(replace(plan, settings={"lr": 1e-2, "recipe": Path("own.yaml"), "image_size": (96, 80)}))
+    (plan.folder / "plan.json").write_text(json.dumps(plan.facts()))
+    start_folder(replace(plan, settings={"lr": 1e-2}))
+
+
+def test_a_folder_of_something_else_is_refused(plan):
+    plan.folder.mkdir(parents=True)
+    with pytest.raises(UserError, match="holds no cross-validation"):
+        start_folder(plan)
 
 
 def test_splits_are_files_named_by_repeat_and_fold_from_one(plan):
@@ -55,6 +74,15 @@ def test_splits_are_files_named_by_repeat_and_fold_from_one(plan):
 def test_a_setting_that_cannot_be_chosen_by_validation_loss_is_refused(given):
     with pytest.raises(UserError, match=f"--tune {given}"):
         check_tune([given], SCRATCH)
+
+
+@pytest.mark.parametrize(("tune", "flags", "what"), [
+    (["lr=1e-3,1e-4", "lr=1e-5"], {}, "lr is also given by another --tune"),
+    (["lr=1e-3,1e-4"], {"lr": 1e-2}, "lr is also given by another flag, --lr"),
+    (["lr=1e-3,0.001"], {}, "the value 0.001 is given twice")])
+def test_a_setting_or_value_that_is_given_twice_is_refused(tune, flags, what):
+    with pytest.raises(UserError, match=f"--tune {tune[-1]}: {what}"):
+        check_tune(tune, SCRATCH, flags)
 
 
 def test_an_interrupted_run_continues_and_one_without_an_epoch_begins_again(plan, splits):

@@ -210,6 +210,7 @@ def test_dictionaries_that_nothing_tells_apart_and_arrays_under_tensors_names_ar
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "Git LFS pointer"), (b"\x1f\x8b\x08abc", "gzip"),
     (b"<!DOCTYPE html>", "a web page"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"PK\x05\x06" + bytes(18), "damaged"),
     (b"hello", "neither a file of torch.save"), (bytes(100), "neither a file of torch.save"),
+    (b"GGUF" + bytes(20), "GGUF of llama.cpp: get the same weights as safetensors"),
 ])
 def test_files_of_other_kinds_are_refused_with_what_they_are(tmp_path, content, words):
     (tmp_path / "w.pth").write_bytes(content)

@@ -64,6 +64,14 @@ def test_a_damaged_index_is_named(places, complaint, tmp_path):
         read_files(sharded(tmp_path, places))
 
 
+def test_one_file_of_several_is_named_with_what_to_give_instead(tmp_path):
+    sharded(tmp_path)
+    with pytest.raises(UserError, match="00001-of-00002.safetensors: one of 2 files: give the folder, or the index"):
+        read_files(tmp_path / "model-00001-of-00002.safetensors")
+    save_file(TENSORS, tmp_path / "model-00001-of-00001.safetensors")
+    assert read_files(tmp_path / "model-00001-of-00001.safetensors")[0].tensors.keys() == TENSORS.keys()
+
+
 def test_a_tensor_that_the_index_does_not_name_is_named(tmp_path):
     index = sharded(tmp_path)
     save_file(TENSORS, tmp_path / "model-00002-of-00002.safetensors")
