@@ -30,7 +30,7 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--methods", "--patients", "--report_only",                                      # tools/compare.py
              "--port",                                                                                # tools/app.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story
-             "--features", "--networks",                                  # benchmarks pretraining_curve, combination
+             "--features", "--networks", "--tuned",                       # benchmarks pretraining_curve, combination
              "--tta", "--attention",                                                                  # predict.py
              "--method", "--count", "--orders", "--dpi",                                      # tools/attention.py
              "--rdzv_backend", "--rdzv_endpoint", "--rdzv_id", "--max-restarts",    # torchrun's

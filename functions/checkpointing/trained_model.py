@@ -1,5 +1,6 @@
 """The trained model that a command line names: a run's folder, or a checkpoint file."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,8 +48,9 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> TrainedModel
         if (run / "plan.json").is_file():
             raise UserError(f"{run} is a cross-validation or a comparison, not one network: its results are in "
                             f"{run / 'report.html'}")
-        if (run / "run.json").is_file() and read_record(run)["state"] == "finished":
-            raise UserError(f"{run} has no checkpoint any more: tools/cross_validate.py removes those of its folds, "
+        whole = run.resolve().with_name(re.sub(r"-r[0-9]+f[0-9]+(t[0-9]+)?$", "", run.resolve().name))
+        if whole.name != run.resolve().name and (whole / "plan.json").is_file():
+            raise UserError(f"{run}: no checkpoint: tools/cross_validate.py removes those of finished folds, "
                             "unless it is called with --keep_weights")
     model, checkpoint = load_model(file, device)
     if run and (run / "run.json").is_file():

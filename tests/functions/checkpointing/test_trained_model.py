@@ -30,9 +30,10 @@ def test_the_folders_of_a_cross_validation_say_where_results_and_weights_are(fin
     with pytest.raises(UserError, match="not one network: its results are in .*report.html"):
         load_trained(tmp_path / "CV")
     run = shutil.copytree(finished, tmp_path / "CV-r1f1", ignore=shutil.ignore_patterns("*.pt"))
-    with pytest.raises(UserError, match="no checkpoint any more: .*--keep_weights"):
+    with pytest.raises(UserError, match="CV-r1f1: no checkpoint: .*--keep_weights"):
         load_trained(run)
-    record = json.loads((run / "run.json").read_text()) | {"state": "interrupted"}
-    (run / "run.json").write_text(json.dumps(record))
-    with pytest.raises(UserError, match="best.pt: no such file"):
-        load_trained(run)
+    for name in ("other-r1f1", "CV"):                  # no cross-validation beside it; not one of its folds
+        (tmp_path / "CV" / "plan.json").unlink(missing_ok=True)
+        alone = shutil.copytree(run, tmp_path / name, dirs_exist_ok=True)
+        with pytest.raises(UserError, match="best.pt: no such file"):
+            load_trained(alone)
