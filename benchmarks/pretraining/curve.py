@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     from benchmarks.timing import table
     from benchmarks.transfer.cohort import read_cohort
     from benchmarks.transfer.table import signed
-    from functions.cross_validation.pooled import paired_auroc, pooled_auroc
+    from functions.cross_validation.pooled import fold_aurocs, paired_auroc, pooled_auroc
     from functions.learning_curves.methods import ALL
     from functions.learning_curves.subsets import possible_sizes
 
@@ -61,9 +61,11 @@ def run(options: argparse.Namespace) -> None:
             own, opponents = pooled_auroc(score, positive), [FOUR, *([SCRATCH] if name.endswith(ALL_LAYERS) else [])]
             gaps = [signed(paired_auroc(score, found[other], positive)) if other in found and other != name else ""
                     for other in opponents]
+            inside = np.nanmean(fold_aurocs(score, positive, cohort.patient_folds()))
             rows.append([str(size) if size != ALL else "all", name, f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]",
-                         *gaps, *[""] * (2 - len(gaps))])
-        text = table(("training patients", "features", "AUROC", f"minus {FOUR}", f"minus {SCRATCH}"), rows)
+                         f"{inside:.3f}", *gaps, *[""] * (2 - len(gaps))])
+        text = table(("training patients", "features", "AUROC", "mean within folds", f"minus {FOUR}",
+                      f"minus {SCRATCH}"), rows)
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "curve.md").write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from functions.checkpointing.run_folder import provenance
-from functions.cross_validation.out_of_fold import scores
+from functions.cross_validation.out_of_fold import scores, within_folds
 from functions.cross_validation.pooled import Pooled
 from functions.learning_curves.cells import Curve
 from functions.learning_curves.figure import plot_learning_curves
@@ -18,14 +18,18 @@ from functions.reports.html_page import FILE_DPI, Table, picture, png, render
 from functions.reports.markdown_text import row
 from functions.runtime.atomic_files import write_atomically, write_json, write_text
 
-HEAD = ("method", "patients", "AUROC [95 % interval]", "balanced accuracy [95 % interval]",
-        *(f"AUROC minus {METHODS[name].title}" for name in OPPONENTS), "s per fit", "CPU s per fit",
-        "images per fit")
+LEVELS = 0.05       # of AUROC: how far the scores of all patients may lie below those within folds without a note
+HEAD = ("method", "patients", "AUROC [95 % interval]", "AUROC within folds, mean ± SD",
+        "balanced accuracy [95 % interval]", *(f"AUROC minus {METHODS[name].title}" for name in OPPONENTS), "s per fit",
+        "CPU s per fit", "images per fit")
 EXPLAINED = (
     "Every patient is tested once per repeat for each number of training patients, by a model that was not trained on "
     "this patient. All methods have the same training patients; those of a smaller number are among those of a larger.",
     "Intervals are over patients and take the trained models as fixed. Other training patients would give another "
     "model: the differences within folds (metrics.json), by the corrected resampled t-test, include this.",
+    "AUROC is of all patients together, tested by the models of different folds. A model whose probabilities lie at "
+    "another level than those of the other folds lowers it, even if it ranks its own patients well: the mean AUROC "
+    "within folds does not see such levels.",
     "Settings and numbers of steps are fixed in advance; nothing is selected, and the weights of the last step are "
     "scored.",
 )
@@ -37,7 +41,23 @@ def lines(curves: Curves, notes: Sequence[str]) -> list[str]:
     count = sum(map(len, found))
     chance = f"{count} intervals: about one in twenty excludes 0 by chance alone." if count else (
         "no Vision Transformer and no opponent of it are both complete: nothing to compare")
-    return [*map(sentence, found), chance, *notes]
+    return [*map(sentence, found), chance, *_levels(curves), *notes]
+
+
+def _levels(curves: Curves) -> list[str]:
+    """A line for each method that ranks patients better within folds than all together."""
+    found: dict[str, list[str]] = {}
+    for (method, size), curve in curves.items():
+        inside, together = within_folds(curve.found), _area(curve)
+        if together and len(inside) and inside.mean() - together.value > LEVELS:
+            found.setdefault(method, []).append(f"{size_name(size)} ({together.value:.3f}, {inside.mean():.3f})")
+    return [f"CHECK: AUROC of {METHODS[method].title} is lower for all patients together than on average within folds, "
+            f"with {', '.join(sizes)} patients: probabilities of different folds' models lie at different levels, and "
+            "the intervals above compare levels as well as ranks" for method, sizes in found.items()]
+
+
+def _area(curve: Curve) -> Pooled | None:
+    return next((score for name, score in scores(curve.found).items() if name.startswith("auroc")), None)
 
 
 def table_rows(curves: Curves) -> list[list[str]]:
@@ -83,10 +103,10 @@ def _patients(curve: Curve) -> str:
 
 
 def _scores(curve: Curve) -> list[str]:
-    """AUROC and balanced accuracy with their intervals, "" where there is none."""
-    found = scores(curve.found)
-    area = next((score for name, score in found.items() if name.startswith("auroc")), None)
-    return [_interval(area), _interval(found.get("balanced_accuracy"))]
+    """AUROC and balanced accuracy with their intervals, AUROC within folds; "" where there is none."""
+    inside = within_folds(curve.found)
+    within = f"{inside.mean():.3f} ± {inside.std(ddof=1):.3f}" if len(inside) > 1 else ""
+    return [_interval(_area(curve)), within, _interval(scores(curve.found).get("balanced_accuracy"))]
 
 
 def _interval(score: Pooled | None) -> str:
@@ -97,6 +117,8 @@ def _numbers(curve: Curve) -> dict[str, Any]:
     """A row of table.csv."""
     found = {f"{name}{end}": value for name, score in scores(curve.found).items()
              for end, value in zip(("", "_low", "_high", "_sd_between_repeats"), score, strict=True)}
+    inside = within_folds(curve.found)
+    found["auroc_within_folds"] = float(inside.mean()) if len(inside) else float("nan")
     return {"method": curve.method, "size": size_name(curve.size), "patients": curve.patients,
             "seconds_per_fit": curve.seconds, "cpu_seconds_per_fit": curve.cpu_seconds,
             "images_per_fit": curve.images} | found
