@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help="frozen networks [fine-8000 untrained, "
                         "unless --tuned is given]")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
-    parser.add_argument("--tuned", nargs="*", default=[], metavar="ROW", help="networks whose layers are all trained")
+    parser.add_argument("--tuned", nargs="*", default=[], metavar="ROW", help="networks to fine-tune, all layers")
     parser.add_argument("--features", nargs="*", default=[], metavar="NAME=FILE:KEY", help="other features of all "
                         "slices, from files of python -m benchmarks transfer")
     parser.add_argument("--folds", type=int, default=5)

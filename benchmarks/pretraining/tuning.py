@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from benchmarks.pretraining.acquisition import acquired
 from benchmarks.pretraining.network import load_network, outputs, untrained
 from benchmarks.pretraining.readout import standardised
+from benchmarks.transfer.command import slices_hash
 from data_setup.loading.dataloaders import class_weights
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.fold_training import train_network
@@ -48,9 +49,10 @@ def all_layers(name: str, folder: Path, images: Tensor, cohort: Cohort) -> Calla
     network.
     """
     begun = None if name == "untrained" else load_network(folder / f"{name}.safetensors")
+    slices = slices_hash(cohort)
 
     def fit(known: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
-        used = hashlib.sha256(cohort.digest.encode() + known.tobytes() + tested.tobytes() + str(seed).encode())
+        used = hashlib.sha256(slices.encode() + known.tobytes() + tested.tobytes() + str(seed).encode())
         count = len(set(cohort.subjects[known]))
         file = folder / "tuned" / f"{name}-{count}-{used.hexdigest()[:12]}.csv"
         if not file.exists():

@@ -84,7 +84,7 @@ def assign(items: Sequence[Item], seed: int) -> tuple[list[str], list[str]]:
 
 
 def copied(items: Sequence[Item]) -> list[str]:
-    """A note on patients whose lowest slices are equal: copies of one volume, which a split may separate."""
+    """A note on patients with equal lowest slices: copies of one volume, possibly assigned to different splits."""
     groups: dict[str, set[str]] = {}
     for item in items:
         lowest = Path(item.record["folder"], "z00.png")

@@ -48,7 +48,7 @@ def _levels(curves: Curves) -> list[str]:
     """A line for each method that ranks patients better within folds than all together."""
     found: dict[str, list[str]] = {}
     for (method, size), curve in curves.items():
-        inside, together = within_folds(curve.found), _area(curve)
+        inside, together = within_folds(curve.found), _area(scores(curve.found))
         if together and len(inside) and inside.mean() - together.value > LEVELS:
             found.setdefault(method, []).append(f"{size_name(size)} ({together.value:.3f}, {inside.mean():.3f})")
     return [f"CHECK: AUROC of {METHODS[method].title} is lower for all patients together than on average within folds, "
@@ -56,8 +56,8 @@ def _levels(curves: Curves) -> list[str]:
             "the intervals above compare levels as well as ranks" for method, sizes in found.items()]
 
 
-def _area(curve: Curve) -> Pooled | None:
-    return next((score for name, score in scores(curve.found).items() if name.startswith("auroc")), None)
+def _area(found: dict[str, Pooled]) -> Pooled | None:
+    return next((score for name, score in found.items() if name.startswith("auroc")), None)
 
 
 def table_rows(curves: Curves) -> list[list[str]]:
@@ -104,9 +104,9 @@ def _patients(curve: Curve) -> str:
 
 def _scores(curve: Curve) -> list[str]:
     """AUROC and balanced accuracy with their intervals, AUROC within folds; "" where there is none."""
-    inside = within_folds(curve.found)
+    found, inside = scores(curve.found), within_folds(curve.found)
     within = f"{inside.mean():.3f} ± {inside.std(ddof=1):.3f}" if len(inside) > 1 else ""
-    return [_interval(_area(curve)), within, _interval(scores(curve.found).get("balanced_accuracy"))]
+    return [_interval(_area(found)), within, _interval(found.get("balanced_accuracy"))]
 
 
 def _interval(score: Pooled | None) -> str:
