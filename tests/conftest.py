@@ -113,8 +113,9 @@ def call_script(request, tmp_path, monkeypatch, capsys):
 def _train_once(folder, *arguments):
     """The folder of a run, to be copied: tests may not change it."""
     from tests.forkserver import finish, start
+    from tests.survival.faults import wait_for_checkpoints
 
-    ended = finish(start(folder, "train", *arguments), folder)
+    ended = finish(start(folder, "train", *arguments, before=wait_for_checkpoints), folder)
     assert ended.code == 0, ended
     return folder / "runs" / "ViTModel"
 

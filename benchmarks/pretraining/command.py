@@ -1,6 +1,6 @@
 """Pretrains small networks on generated brains and scores them on real slices they were never trained on.
 
-    python -m benchmarks pretraining [ROW ...] --data DIR [--steps 800] [--out FOLDER]
+    python -m benchmarks pretraining [ROW ...] --data DIR [--out FOLDER]
 
 Brains, networks and results are on disk: the same command computes only what is missing.
 """
@@ -17,34 +17,39 @@ READOUT_PEOPLE, CHECKING_PEOPLE = 300, 200
 
 
 class Row(NamedTuple):
-    """The kind and number of generated people, whether their acquisition varies, and the seed of the network."""
+    """The kind and number of generated people, whether their acquisition varies, the network's seed, and the steps."""
 
     kind: str = "fine"
     people: int = 1000
     vary: bool = True
     seed: int = 0
+    steps: int = 800            # batches of 64 slices
 
 
 # fixed before the first result; the first answers the question, the others say what it depends on
 ROWS = {"fine-8000": Row(people=8000), "fine-1000": Row(), "fine-100": Row(people=100),
         "stripped-1000": Row("stripped"), "published-1000": Row("published"), "fine-1000-one_scanner": Row(vary=False),
         "fine-8000-seed1": Row(people=8000, seed=1), "fine-8000-seed2": Row(people=8000, seed=2)}
+# two more pairs of networks, fixed before their first result: the same steps on 12.5 times as many people
+LONG = {f"fine-{people}-steps3200-seed{seed}": Row(people=people, seed=seed, steps=3200)
+        for people in (100_000, 8000) for seed in (3, 4)}
 
 
 def main(arguments: Sequence[str]) -> None:
     """Computes what is missing of the chosen rows, then prints the table of all that is finished."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pretraining", description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"default: all of {', '.join(ROWS)}, and untrained")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"default: all of {', '.join(ROWS)}, and untrained; "
+                        f"more: {', '.join(LONG)}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
-    parser.add_argument("--steps", type=int, default=800, help="optimiser steps of 64 slices [800]")
+    parser.add_argument("--steps", type=int, help="instead of the rows' own: for trying the command")
     parser.add_argument("--people", type=int, help="instead of the rows' own: for trying the command")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=10, help="of four numbers and of heads on frozen features [10]")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/pretraining"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     for name in options.rows:
-        if name not in (*ROWS, "untrained"):
-            parser.error(f'no row "{name}": it is one of {", ".join(ROWS)} and untrained')
+        if name not in (*ROWS, *LONG, "untrained"):
+            parser.error(f'no row "{name}": it is one of {", ".join([*ROWS, *LONG])} and untrained')
     with one_line_errors():
         run(options)
 
@@ -81,11 +86,11 @@ def one_row(name: str, options: argparse.Namespace, cohort, images) -> None:
     if name == "untrained":
         model = untrained()
     else:
-        row = ROWS[name]
+        row = (ROWS | LONG)[name]
         count = options.people or row.people
         file = options.out / f"{name}.safetensors"
         model = load_network(file) if file.exists() else pretrain(
-            generated(row.kind, count, TRAINING_SEED, folder), options.steps, row.seed, row.vary, file)
+            generated(row.kind, count, TRAINING_SEED, folder), options.steps or row.steps, row.seed, row.vary, file)
         checking = generated(row.kind, min(count, CHECKING_PEOPLE), CHECKING_SEED, folder)
         write_text(options.out / f"{name}.explained.csv", ",".join(QUANTITIES) + "\n" + ",".join(
             f"{value:.3f}" for value in explained(model, checking)) + "\n")

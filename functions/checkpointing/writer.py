@@ -75,6 +75,7 @@ class CheckpointWriter:
         self.error: BaseException | None = None
         self.written_at = -float("inf")
         self.flush = threading.Event()                    # set while the caller waits: SECONDS does not apply
+        self.ended = threading.Event()                    # set when `thread` ends; a new one for each thread
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -100,14 +101,15 @@ class CheckpointWriter:
             self._raise()
             self.pending = [new] if is_best else [*(item for item in self.pending if item[1]), new]
             if self.thread is None:
-                self.thread = threading.Thread(target=self._write, name=THREAD)
+                self.ended = threading.Event()
+                self.thread = threading.Thread(target=self._write_and_end, args=(self.ended,), name=THREAD)
                 self.thread.start()
 
     def wait(self) -> None:
         """Returns when everything submitted is on disk."""
         self.flush.set()
         if (thread := self.thread) is not None and thread.is_alive():
-            thread.join()
+            self.ended.wait()         # a join that a signal interrupts marks the thread as ended (Python 3.11, 3.12)
         if self.pending:                                  # interrupted before the thread had started
             self._write()
         self.flush.clear()
@@ -117,6 +119,12 @@ class CheckpointWriter:
         if self.error is not None:
             error, self.error = self.error, None
             raise error
+
+    def _write_and_end(self, ended: threading.Event) -> None:
+        try:
+            self._write()
+        finally:
+            ended.set()
 
     def _write(self) -> None:
         """Writes pending checkpoints at intervals of SECONDS until none is left or the disk fails."""

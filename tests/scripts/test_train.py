@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 from functions.checkpointing.checkpoint import load_checkpoint, load_model
+from tests.survival.faults import wait_for_checkpoints
 
 
-def test_a_run_leaves_everything_the_contract_names(drawn, call_train, arguments, tmp_path):
+def test_a_run_leaves_everything_the_contract_names(drawn, call_train, arguments, tmp_path, monkeypatch):
+    wait_for_checkpoints(monkeypatch.setattr)
     code, out, err = call_train("--epochs", 3, *arguments)
     assert (code, err) == (0, "")
     run = tmp_path / "runs" / "ViTModel"

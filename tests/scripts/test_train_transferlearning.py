@@ -13,7 +13,7 @@ from models import VARIANTS
 from models.config import ViTConfig
 from tests.conftest import ROOT
 from tests.forkserver import finish, start
-from tests.survival.faults import kill_at_rename, save_every_epoch
+from tests.survival.faults import kill_at_rename, save_every_epoch, wait_for_checkpoints
 
 SIZES = {"patch_size": 4, "num_layers": 2, "embedding_dim": 12, "num_heads": 3, "mlp_size": 20}
 
@@ -85,7 +85,8 @@ def assert_same(run, other, but=()):
         assert ours[4][name] == theirs[4][name]
 
 
-def test_a_run_leaves_everything_that_train_leaves(drawn, call, flags, tmp_path):
+def test_a_run_leaves_everything_that_train_leaves(drawn, call, flags, tmp_path, monkeypatch):
+    wait_for_checkpoints(monkeypatch.setattr)
     code, out, err = call("--epochs", 3, *flags)
     assert (code, err) == (0, "")
     run = tmp_path / "runs" / "ViTModelTransferLearning"

@@ -16,7 +16,7 @@ import torch
 import data_setup.loading.dataloaders
 from functions import engine
 from functions.checkpointing import writer as checkpoint_writer
-from functions.checkpointing.writer import THREAD
+from functions.checkpointing.writer import THREAD, CheckpointWriter
 
 PHASES = {"create_run": "start-up", "train_step": "epoch", "retain": "checkpoint", "conclude": "results"}
 
@@ -79,6 +79,20 @@ def count_calls():
 def save_every_epoch():
     """Short epochs, too, are written when they end: by the clock, three of them would be one checkpoint."""
     checkpoint_writer.SECONDS = 0.0
+
+
+def wait_for_checkpoints(change=setattr):
+    """Every epoch is on disk before the next one begins; otherwise one that ends while the thread writes is skipped.
+
+    `change` is setattr or monkeypatch.setattr.
+    """
+    submit = CheckpointWriter.submit
+
+    def submit_and_wait(writer, checkpoint, is_best):
+        submit(writer, checkpoint, is_best)
+        writer.wait()
+
+    change(CheckpointWriter, "submit", submit_and_wait)
 
 
 def log_epochs():
@@ -210,6 +224,7 @@ def _at_checkpoint(epoch, act):
         return retain(*arguments)
 
     checkpoint_writer.retain = spoiled
+    wait_for_checkpoints()
 
 
 def as_nobody():

@@ -9,6 +9,7 @@ import pytest
 
 from functions.checkpointing.checkpoint import load_checkpoint, load_model
 from tests.survival import runs
+from tests.survival.faults import wait_for_checkpoints
 
 LINES = {"run.json": "run.json is damaged", "split.csv": "split.csv is damaged or was changed"}
 
@@ -61,10 +62,19 @@ def test_a_bit_of_a_weight_is_enough_and_evaluation_refuses_it_too(tmp_path, who
         load_model(path)
 
 
+@pytest.fixture(scope="module")
+def every_epoch(tmp_path_factory, command):
+    """The folder of a run that wrote each of its epochs."""
+    folder = tmp_path_factory.mktemp("every_epoch")
+    ended = runs.run(folder, *command, fault=wait_for_checkpoints)
+    assert (ended.code, ended.err) == (0, "")
+    return folder
+
+
 @pytest.fixture
-def copy(tmp_path, whole):
+def copy(tmp_path, every_epoch):
     """A copy of a finished run, as another machine would have it: no hard links, the working folder the same."""
-    shutil.copytree(whole, tmp_path / "copy")
+    shutil.copytree(every_epoch, tmp_path / "copy")
     return tmp_path / "copy"
 
 

@@ -1,4 +1,5 @@
 import random
+import signal
 import threading
 
 import pytest
@@ -196,3 +197,23 @@ def test_sizes_and_copies_of_nested_states():
     for ours, theirs in ((copy["a"], state["a"]), (copy["b"][0], state["b"][0])):
         assert torch.equal(ours, theirs)
         assert ours.data_ptr() != theirs.data_ptr()
+
+
+def test_a_signal_while_the_caller_waits_loses_no_checkpoint(tmp_path, disk):
+    """threading.Thread.join, interrupted, takes a thread that is still writing for ended (Python 3.11, 3.12)."""
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    writer = CheckpointWriter(tmp_path, lambda: 2**40)
+    writer.submit(checkpoint(1, 1), True)
+    threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1)).start()
+    threading.Timer(0.6, disk.permits.release).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            writer.wait()
+        writer.wait()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert disk.written == [(1, True, checkpoint_writer.THREAD)]
+    assert load_checkpoint(tmp_path / "last.pt")["epoch"] == 1
