@@ -10,12 +10,13 @@ from pathlib import Path
 ROWS = ("step", "gpu", "job", "saving", "frozen", "memory", "growth")
 COMMANDS = {"gpu_story": "benchmarks.gpu_story", "coverage": "benchmarks.coverage", "attention": "benchmarks.attention",
             "transfer": "benchmarks.transfer.command", "pretraining": "benchmarks.pretraining.command",
-            "pretraining_curve": "benchmarks.pretraining.curve", "combination": "benchmarks.combination.command"}
+            "pretraining_curve": "benchmarks.pretraining.curve", "combination": "benchmarks.combination.command",
+            "small_data": "benchmarks.small_data.command"}
 OTHERS = ("python -m benchmarks gpu_story runs everything that needs a GPU, python -m benchmarks coverage simulates "
           "interval coverage, python -m benchmarks attention compares attention with the phantom's anatomy, "
           "python -m benchmarks transfer cross-validates pretrained weights, python -m benchmarks pretraining learns "
-          "from generated brains, python -m benchmarks combination adds scores of three kinds (each has its own "
-          "--help)")
+          "from generated brains, python -m benchmarks combination adds scores of three kinds, python -m benchmarks "
+          "small_data changes the small ViT (each has its own --help)")
 
 
 def main() -> None:

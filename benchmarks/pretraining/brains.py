@@ -38,7 +38,7 @@ def generated(kind: str, people: int, seed: int, folder: Path, by_stage: bool = 
     """The first `people` people of a seed: `draw_brains`, read from FOLDER where they are already there."""
     slices = READOUT_SLICES if by_stage else TRAIN_SLICES
     folder.mkdir(parents=True, exist_ok=True)
-    progress, blocks = Progress(f"brains, {kind}", people), []
+    progress, blocks = Progress(f"brains, {kind}", people, unit="patient"), []
     for first in range(0, people, BLOCK):
         count = min(BLOCK, people - first)
         file = folder / f"{kind}-{'stages' if by_stage else 'uniform'}-{seed}-{first}-{count}.npz"

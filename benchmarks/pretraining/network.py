@@ -1,11 +1,13 @@
 """A small hybrid ViT that learns the quantities of generated brains."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.pretraining.acquisition import acquired
 from benchmarks.pretraining.brains import Brains
@@ -57,23 +59,40 @@ def pretrain(brains: Brains, steps: int, seed: int, vary: bool, file: Path) -> H
     shown = torch.ones_like(wanted)
     shown[:, HIPPOCAMPUS] = (wanted[:, LEVEL] < SHOWN_BELOW).float()
     wanted = standard(wanted)
-    optimizer = make_optimizer(model, "adamw", LR, WEIGHT_DECAY)
+    generator = torch.Generator().manual_seed(seed)
+
+    def losses() -> Iterator[Tensor]:
+        while True:
+            rows = torch.randint(len(images), (BATCH,), generator=generator)
+            yield ((model(acquired(images[rows], generator, vary)) - wanted[rows]).square() * shown[rows]).mean()
+
+    minimise(model, losses(), steps, LR, WEIGHT_DECAY, file.stem)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, lambda out: out.write(save(model.state_dict())))
+    return model.eval()
+
+
+def minimise(model: nn.Module, losses: Iterable[Tensor], steps: int, lr: float, weight_decay: float,
+             name: str) -> list[float]:
+    """Trains `model` by AdamW on `steps` of `losses`, an iterator that computes each in turn; returns their values.
+
+    Cosine schedule after a warm-up over a tenth of the steps, gradients clipped at norm 1; the progress is shown with
+    `name`.
+    """
+    optimizer = make_optimizer(model, "adamw", lr, weight_decay)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule("cosine", 1, steps, 0.1))
-    generator, progress = torch.Generator().manual_seed(seed), Progress(file.stem, steps)
+    progress, values = Progress(name, steps, unit="step"), []
     model.train()
-    for _ in range(steps):
-        rows = torch.randint(len(images), (BATCH,), generator=generator)
-        loss = ((model(acquired(images[rows], generator, vary)) - wanted[rows]).square() * shown[rows]).mean()
+    for loss in islice(losses, steps):
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
         progress.update(1)
+        values.append(loss.item())
     progress.close()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, lambda out: out.write(save(model.state_dict())))
-    return model.eval()
+    return values
 
 
 def explained(model: HybridViT, brains: Brains) -> np.ndarray:
