@@ -62,14 +62,17 @@ def cross_validate(options: Namespace, flags: dict) -> None:
         train_all,
         write_splits,
     )
+    from models.pretrained.places.folders import weights_hash
 
     check_name(options.name, 100)
     check_writable(Path("runs"))
     check_tune(options.tune, SCRIPTS[options.script], flags)
     settings, _ = resolve(flags, is_demo(flags), SCRIPTS[options.script])
     cohort = read_cohort(settings, options.folds, options.repeats, options.fold_seed)
+    given = getattr(settings, "weights", None)
+    weights = {"weights_sha256": weights_hash(given)} if isinstance(given, Path) else {}     # it can change in place
     plan = Plan(Path("runs") / options.name, options.script, options.flags, options.tune, cohort.digest,
-                options.folds, options.repeats, options.fold_seed, vars(settings))
+                options.folds, options.repeats, options.fold_seed, vars(settings) | weights)
     start_folder(plan)
     write_table(plan.folder / "folds.csv", cohort.fold_table)
     splits = write_splits(plan, cohort.splits(options.fold_seed))

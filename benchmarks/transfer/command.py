@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     """Every row in turn."""
     from benchmarks.transfer.table import write_table
     from functions.runtime.device import pick_device
-    from models.pretrained.places.folders import read_files, weights_in
+    from models.pretrained.places.folders import weights_hash
 
     rows = options.rows or ["four_numbers", *(name for name, source in SOURCES.items() if source.views == 1)]
     files = weight_files(options.weights, rows)
@@ -60,8 +60,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--repeats {options.repeats}, --epochs {options.epochs}: both must be at least 1")
     cohort = read_cohort(options.data, options.folds, options.repeats, options.seed)
     check_inputs(options.out, {"the slices": slices_hash(cohort), "--epochs": str(options.epochs)} | {
-        f"--weights {name}": read_files(weights_in(file) if file.is_dir() else file)[1]
-        for name, file in files.items()})
+        f"--weights {name}": weights_hash(file) for name, file in files.items()})
     device = pick_device()
     for name in rows:
         if name == "four_numbers":

@@ -239,6 +239,8 @@ def _native_size(converted: Converted) -> tuple[int, int]:
 
 def resnet_weights(tensors: dict[str, Tensor], config: TransferConfig) -> tuple[dict, tuple[str, ...]]:
     """torchvision's ResNet weights but for their head, all others used; the RGB kernel summed for gray images."""
+    if any(name.endswith("embedder.convolution.weight") for name in tensors):
+        raise UserError("a ResNet in Hugging Face's layout, which is not read: give torchvision's file of this network")
     tensors, notes = without_prefix({name: real_numbers(name, value) for name, value in tensors.items()}, "bn1.weight")
     with torch.device("meta"):
         model = TransferModel(config)

@@ -1,3 +1,4 @@
+import functools
 import json
 import runpy
 import sys
@@ -6,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from functions.cross_validation import trainings
 
@@ -89,3 +92,18 @@ def test_bad_arguments_are_one_line(given, message, tmp_path, monkeypatch, capsy
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_weights_that_changed_under_their_name_are_refused(slices, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trainings, "run_jobs", functools.partial(_raise, KeyboardInterrupt))
+    command = ("--folds", "2", "--name", "CV", "train_transferlearning.py", "--train_dir", slices / "train",
+               "--test_dir", slices / "test", "--weights", "w.safetensors")
+    for value, code in ((0.0, 130), (0.0, 130), (1.0, 2)):
+        save_file({"w": torch.full((2,), value)}, "w.safetensors")
+        assert run(monkeypatch, *command) == code
+    assert "runs/CV holds another cross-validation, with weights_sha256 " in capsys.readouterr().err
+
+
+def _raise(error, *arguments):
+    raise error

@@ -32,6 +32,11 @@ def weights_in(folder: Path) -> Path:
     return found[0]
 
 
+def weights_hash(path: Path) -> str:
+    """SHA-256 of a file of weights, or of the files in a folder; UserError as of `weights_in` and `read_files`."""
+    return read_files(weights_in(path) if path.is_dir() else path)[1]
+
+
 def read_files(path: Path) -> tuple[Weights, str]:
     """(the tensors of a file of weights, or of all files of an index; their SHA-256, of the files in order).
 

@@ -8,7 +8,9 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import ResNet18_Weights, ViT_B_16_Weights
+from transformers import ResNetConfig, ResNetModel
 
+from functions.runtime.errors import UserError
 from models import VARIANTS
 from models.config import ViTConfig
 from models.pretrained import sources as transfer_weights
@@ -271,6 +273,13 @@ def test_a_resnets_linear_heads_under_any_name_are_left_out_and_said(tmp_path, h
 def test_whatever_else_a_resnet_has_too_much_stays_an_error(tmp_path, extra):
     torch.save(torchvision.models.resnet18().state_dict() | extra, tmp_path / "r.pth")
     with pytest.raises(ValueError, match=f"tensor .*{min(extra)} is unexpected|tensor fc.bias is unexpected"):
+        find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)
+
+
+def test_hugging_faces_resnets_are_named(tmp_path):
+    config = ResNetConfig(depths=[2, 2, 2, 2], layer_type="basic", hidden_sizes=[64, 128, 256, 512], embedding_size=64)
+    torch.save(ResNetModel(config).state_dict(), tmp_path / "r.pth")
+    with pytest.raises(UserError, match=r"r.pth.*a ResNet in Hugging Face's layout.*give torchvision's file"):
         find_pretrained("resnet18", tmp_path / "r.pth", "torchvision", None, 3)
 
 
