@@ -36,7 +36,7 @@ LONG = {f"fine-{people}-steps3200-seed{seed}": Row(people=people, seed=seed, ste
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Computes what is missing of the chosen rows, then prints the table of all that is finished."""
+    """Computes what is missing of the chosen rows, then prints the table of all that is finished; OUT/people.png."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pretraining", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"default: all of {', '.join(ROWS)}, and untrained; "
                         f"more: {', '.join(LONG)}")
@@ -55,9 +55,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Every row in turn, then the table."""
+    """Every row in turn, then the table and the figure."""
+    from benchmarks.pretraining.figures import plot_people, write_figure
     from benchmarks.pretraining.readout import real_slices
-    from benchmarks.pretraining.table import write_table
+    from benchmarks.pretraining.table import by_people, write_table
     from benchmarks.transfer.cohort import Results, read_cohort
     from benchmarks.transfer.command import each_fold, four_numbers
 
@@ -67,6 +68,10 @@ def run(options: argparse.Namespace) -> None:
     for name in options.rows or ["untrained", *ROWS]:
         one_row(name, options, cohort, images)
     print(write_table(options.out, cohort))
+    networks, four = by_people(options.out, cohort, {
+        name: row for name, row in (ROWS | LONG).items() if row.kind == "fine" and row.vary})
+    if networks and not options.people and not options.steps:
+        write_figure(options.out / "people.png", plot_people(networks, four))
 
 
 def one_row(name: str, options: argparse.Namespace, cohort, images) -> None:

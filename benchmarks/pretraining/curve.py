@@ -23,7 +23,7 @@ FOUR, SCRATCH = "four numbers", f"untrained{ALL_LAYERS}"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints and writes the table of the curves, OUT/curve.md."""
+    """Prints and writes the table of the curves, OUT/curve.md, and their figure, OUT/curve.png."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pretraining_curve", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help="frozen networks [fine-8000 untrained, "
                         "unless --tuned is given]")
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Every method at every size, then the table."""
+    """Every method at every size, then the table and the figure."""
+    from benchmarks.pretraining.figures import plot_curve, write_figure
     from benchmarks.timing import table
     from benchmarks.transfer.cohort import read_cohort
     from benchmarks.transfer.table import signed
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> None:
 
     cohort = read_cohort(options.data, options.folds, options.repeats, 0)
     fits, rows = methods(options, cohort), []
+    curves: dict[str, list] = {name: [] for name in fits}
     _, labels, _ = cohort.patients(np.zeros((len(cohort.labels), 1)))
     positive = labels != cohort.healthy
     sizes, left_out = possible_sizes(cohort, (*SIZES, ALL))
@@ -62,13 +64,20 @@ def run(options: argparse.Namespace) -> None:
             gaps = [signed(paired_auroc(score, found[other], positive)) if other in found and other != name else ""
                     for other in opponents]
             inside = np.nanmean(fold_aurocs(score, positive, cohort.patient_folds()))
+            curves[name].append((size if size != ALL else training_patients(cohort), own, inside))
             rows.append([str(size) if size != ALL else "all", name, f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]",
                          f"{inside:.3f}", *gaps, *[""] * (2 - len(gaps))])
         text = table(("training patients", "features", "AUROC", "mean within folds", f"minus {FOUR}",
                       f"minus {SCRATCH}"), rows)
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "curve.md").write_text(text + "\n", encoding="utf-8")
+    write_figure(options.out / "curve.png", plot_curve(curves))
     print(text)
+
+
+def training_patients(cohort) -> float:
+    """The mean number of training patients of a fold."""
+    return cohort.patient_folds().shape[1] * (1 - 1 / cohort.num_folds)
 
 
 def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:

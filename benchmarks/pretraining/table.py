@@ -1,10 +1,13 @@
 """The table of all finished rows: zero-shot AUROC, frozen features with a head, differences from four numbers."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.pretraining.figures import People
 from benchmarks.timing import table
 from benchmarks.transfer.cohort import Results
 from benchmarks.transfer.table import log_odds, signed
@@ -44,6 +47,19 @@ def zero_shot(out: Path, name: str, ids: np.ndarray, four: np.ndarray, positive:
     return [learnt, *(text for p in (whole, visible) for text in (_interval(pooled_auroc(p, positive)),
                                                                   _gap(p, four, positive))),
             _gap(both, four, positive), alone]
+
+
+def by_people(out: Path, cohort: Cohort, rows: Mapping[str, Any]) -> tuple[list[People], float]:
+    """(the finished ones of `rows` with the AUROC of their visible outputs, the AUROC of four numbers)."""
+    base = Results(out, "four_numbers", cohort)
+    four, positive = base.complete().asked()
+    found = []
+    for name, row in rows.items():
+        if (file := out / f"{name}.outputs.csv").exists():
+            outputs = pd.read_csv(file, dtype={"subject": str}).set_index("subject").loc[base.ids]
+            found.append(People(row.people, row.steps, row.seed,
+                                pooled_auroc(outputs["p_visible"].to_numpy()[None], positive)))
+    return found, pooled_auroc(four, positive).value
 
 
 def _interval(found) -> str:

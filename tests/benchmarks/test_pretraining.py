@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save
 
-from benchmarks.pretraining import brains, command, curve, network, readout, tuning
+from benchmarks.pretraining import brains, command, curve, figures, network, readout, tuning
 from benchmarks.pretraining.acquisition import acquired, placed, standardise
 from benchmarks.pretraining.brains import generated
 from benchmarks.transfer.cohort import read_cohort
 from data_setup.phantom.generate import make_phantom
 from functions.cross_validation.fold_training import train_network
+from functions.cross_validation.pooled import Pooled
 from functions.runtime.errors import UserError
 
 
@@ -90,6 +92,7 @@ def test_zero_shot_reads_no_real_label_and_a_second_call_computes_nothing(tmp_pa
     assert len(outputs) == 24
     assert outputs[["p_all", "p_visible"]].ge(0).all(axis=None)
     curve.main(["fine-100", "untrained", "--data", str(data), "--out", str(out), "--folds", "2", "--repeats", "1"])
+    assert Image.open(out / "curve.png").size > (1000, 500)
     rows = (out / "curve.md").read_text().splitlines()[2:]
     assert len(rows) == 4 * 2, "four methods, of 10 and of all training patients"
     network_of = (out / "fine-100.safetensors").read_bytes()
@@ -164,3 +167,18 @@ def test_an_unknown_row_is_one_line(tmp_path, capsys):
         command.main(["fine-1", "--data", str(tmp_path)])
     assert stopped.value.code == 2
     assert 'no row "fine-1"' in capsys.readouterr().err
+
+
+def test_figures_show_every_network_and_both_aurocs():
+    found = [figures.People(people, steps, seed, Pooled(0.7 + seed / 100, 0.6, 0.8, np.nan))
+             for people, steps, seed in ((100, 800, 0), (8000, 800, 0), (8000, 800, 1), (100_000, 3200, 3))]
+    [axis] = figures.plot_people(found, 0.75).axes
+    drawn = {line.get_label(): line.lines[0].get_xydata() for line in axis.containers}
+    assert drawn["800 steps"][:, 1].tolist() == [0.7, 0.7, 0.71]
+    assert drawn["800 steps"][1, 0] < 8000 < drawn["800 steps"][2, 0] * 1.1, "seeds stand side by side"
+    assert drawn["3,200 steps"].tolist() == [[pytest.approx(100_000 * 1.16), 0.73]]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["100", "8,000", "100,000"]
+    curves = {"four numbers": [(10, Pooled(0.6, 0.5, 0.7, np.nan), 0.65), (127.2, Pooled(0.7, 0.6, 0.8, np.nan), 0.75)]}
+    together, within = figures.plot_curve(curves).axes
+    assert together.containers[0].lines[0].get_ydata().tolist() == [0.6, 0.7]
+    assert within.lines[0].get_ydata().tolist() == [0.65, 0.75]
