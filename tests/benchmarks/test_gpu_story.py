@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import runpy
 import sys
 import time
@@ -96,7 +97,7 @@ def test_a_command_is_stopped_at_the_limit_with_everything_it_started(story, tmp
     became = story(part("slow", python(code, table=table), python("1")))
     assert became == {"slow": "cut short"}
     text = (tmp_path / "out" / "1_slow.md").read_text()
-    assert "stopped after 1 s" in text or "stopped after 2 s" in text
+    assert re.search(r"stopped after \d+ s", text)
     assert "not run: no time left" in text
     assert "| one row |" in text                         # what was measured before
     time.sleep(2.5)
