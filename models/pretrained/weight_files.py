@@ -90,6 +90,9 @@ def _read(path: Path) -> object:
             raise UserError(f"{DAMAGED} ({str(error)[:120]})") from None
         if names and all(name.endswith(".npy") for name in names):
             return _read_npz(path)
+        if not any(name.endswith("data.pkl") for name in names):
+            raise UserError(f"a ZIP archive that torch.save did not write ({', '.join(names)[:60] or 'empty'}): unpack "
+                            "it and give the file of weights in it")
         return read_torch_file(path, foreign=True)
     if start[:1] == b"\x80":
         return read_torch_file(path, foreign=True)

@@ -2,6 +2,7 @@ import argparse
 import hashlib
 import pickle
 import random
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -208,7 +209,7 @@ def test_dictionaries_that_nothing_tells_apart_and_arrays_under_tensors_names_ar
 
 @pytest.mark.parametrize(("content", "words"), [
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "Git LFS pointer"), (b"\x1f\x8b\x08abc", "gzip"),
-    (b"<!DOCTYPE html>", "a web page"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"PK\x05\x06" + bytes(18), "damaged"),
+    (b"<!DOCTYPE html>", "a web page"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"PK\x05\x06" + bytes(18), r"did not write \(empty\)"),
     (b"hello", "neither a file of torch.save"), (bytes(100), "neither a file of torch.save"),
     (b"GGUF" + bytes(20), "GGUF of llama.cpp: get the same weights as safetensors"),
 ])
@@ -218,6 +219,14 @@ def test_files_of_other_kinds_are_refused_with_what_they_are(tmp_path, content, 
         read_weights(tmp_path / "w.pth")
     assert "w.pth" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_packed_file_of_weights_is_refused_with_what_to_do(tmp_path):
+    torch.save(STATE, tmp_path / "w.pth")
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        archive.write(tmp_path / "w.pth", "model/w.pth")
+    with pytest.raises(UserError, match=r"w\.zip: a ZIP archive that torch.save did not write \(model/w\.pth\): unpack"):
+        read_weights(tmp_path / "w.zip")
 
 
 def test_a_flipped_bit_of_a_weight_is_noticed_in_every_kind_that_has_checksums(tmp_path):
