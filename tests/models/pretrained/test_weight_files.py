@@ -209,7 +209,8 @@ def test_dictionaries_that_nothing_tells_apart_and_arrays_under_tensors_names_ar
 
 @pytest.mark.parametrize(("content", "words"), [
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "Git LFS pointer"), (b"\x1f\x8b\x08abc", "gzip"),
-    (b"<!DOCTYPE html>", "a web page"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"PK\x05\x06" + bytes(18), r"did not write \(empty\)"),
+    (b"<!DOCTYPE html>", "a web page"), (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (b"PK\x05\x06" + bytes(18), r"not write \(empty\)"),
     (b"hello", "neither a file of torch.save"), (bytes(100), "neither a file of torch.save"),
     (b"GGUF" + bytes(20), "GGUF of llama.cpp: get the same weights as safetensors"),
 ])
@@ -225,7 +226,7 @@ def test_a_packed_file_of_weights_is_refused_with_what_to_do(tmp_path):
     torch.save(STATE, tmp_path / "w.pth")
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         archive.write(tmp_path / "w.pth", "model/w.pth")
-    with pytest.raises(UserError, match=r"w\.zip: a ZIP archive that torch.save did not write \(model/w\.pth\): unpack"):
+    with pytest.raises(UserError, match=r"w\.zip: a ZIP archive .* not write \(model/w\.pth\): unpack"):
         read_weights(tmp_path / "w.zip")
 
 
