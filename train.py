@@ -57,7 +57,8 @@ def train(flags: dict) -> None:
 
     console.print_start(begun, model, console.describe_model(model), data, data.notes, caveats, steps)
     if device.type == "cpu":
-        print(console.epoch_estimate(model, data.train, [data.val, data.test], precision, SCRATCH))
+        scored = [data.val] if settings.hide_test else [data.val, data.test]
+        print(console.epoch_estimate(model, data.train, scored, precision, SCRATCH))
     if settings.compile:
         model.compile()
 

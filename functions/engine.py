@@ -145,7 +145,7 @@ test_step.__test__ = False    # type: ignore[attr-defined]
 def train(
     model: nn.Module,
     train_dataloader: Batches,
-    test_dataloader: Batches,
+    test_dataloader: Batches | None,
     optimizer: torch.optim.Optimizer,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     epochs: int,
@@ -161,11 +161,13 @@ def train(
 ) -> dict[str, list[float]]:
     """Runs train_step and test_step for `epochs`; returns {train, val, test}_{loss, acc} lists, one entry per epoch.
 
-    Continues after the epochs already in `history`. `after_epoch(epoch, scores by split, history)` prints, saves and
-    selects; if it returns True, training pauses. `loaded` names the initial weights if they were loaded from a file.
-    Each epoch is scored inside the context `scoring()`. `step_options` are passed to train_step.
+    Without `val_dataloader` or `test_dataloader` (None) its lists are missing. Continues after the epochs already in
+    `history`. `after_epoch(epoch, scores by split, history)` prints, saves and selects; if it returns True, training
+    pauses. `loaded` names the initial weights if they were loaded from a file. Each epoch is scored inside the context
+    `scoring()`. `step_options` are passed to train_step.
     """
-    scored = ({"val": val_dataloader} if val_dataloader is not None else {}) | {"test": test_dataloader}
+    scored = {split: loader for split, loader in (("val", val_dataloader), ("test", test_dataloader))
+              if loader is not None}
     names = [f"{split}_{metric}" for split in ("train", *scored) for metric in ("loss", "acc")]
     history = {} if history is None else history
     if history and (missing := sorted(set(names) - set(history))):

@@ -27,6 +27,7 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--labels", "--key", "--series", "--size", "--spacing", "--bits", "--orientation",      # prepare_data.py
              "--workers",
              "--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights",      # tools/cross_validate.py
+             "--show_test",
              "--methods", "--patients", "--report_only",                                      # tools/compare.py
              "--port",                                                                                # tools/app.py
              "--again", "--budget", "--cohorts", "--limit",                                           # gpu_story

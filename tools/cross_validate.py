@@ -14,8 +14,8 @@ from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
 SCRIPTS = {"train.py": SCRATCH, "train_transferlearning.py": TRANSFER}
-TOOLS = ("--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights")
-OWN = {"name", "split", "resume", "stop_after", "profile"}      # set by this tool, or useless in it
+TOOLS = ("--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights", "--show_test")
+OWN = {"name", "split", "resume", "stop_after", "profile", "hide_test"}      # set by this tool, or useless in it
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
         parser.add_argument("--tune", action="append", default=[], metavar="FLAG=A,B,…", help="choose a value in each "
                             "fold by validation loss, never by test patients; repeatable: all combinations")
         parser.add_argument("--keep_weights", action="store_true", help="keep the checkpoints of finished folds")
+        parser.add_argument("--show_test", action="store_true", help="score test patients after every epoch too")
         parser.add_argument("script", choices=SCRIPTS, metavar="SCRIPT", help=" or ".join(SCRIPTS))
         parser.add_argument("flags", nargs=REMAINDER, metavar="…", help="flags of the script")
         options = parser.parse_args()
@@ -42,6 +43,8 @@ def main() -> None:
         if given := sorted(OWN & set(flags)):
             raise UserError(f"--{given[0]} cannot be given to {options.script} here: this tool sets the split and the "
                             "names, and the same command continues an interrupted cross-validation")
+        if not options.show_test:
+            options.flags, flags = [*options.flags, "--hide_test"], flags | {"hide_test": True}
         cross_validate(options, flags)
 
 

@@ -12,7 +12,8 @@ from functions.evaluation.predictions import Predictions, probability_columns
 from functions.runtime.csv_files import unescape
 from functions.runtime.errors import UserError, not_a_file
 
-CURVES = tuple(f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "acc"))
+CURVES = ("train_loss", "train_acc", "val_loss", "val_acc")
+TEST_CURVES = ("test_loss", "test_acc")          # not of runs with --hide_test
 SPLIT = ("path", "class", "subject", "split")
 
 
@@ -21,8 +22,11 @@ def read_curves(path: Path) -> dict[str, list[float]]:
 
     Raises UserError, naming file, row and column, if the table is damaged or holds anything but finite numbers.
     """
-    names = ("epoch", *CURVES)
+    names: tuple[str, ...] = ("epoch", *CURVES)
     rows = _read(path, names)
+    if not rows[0].keys().isdisjoint(TEST_CURVES):
+        names += TEST_CURVES
+        rows = _read(path, names)
     curves = {name: [_number(row[name], path, number, name) for number, row in enumerate(rows, 2)] for name in names}
     if curves.pop("epoch") != list(range(1, len(rows) + 1)):
         raise UserError(f"{path} is damaged: its epochs are not 1, 2, … {len(rows)}")

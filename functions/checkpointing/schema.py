@@ -26,7 +26,7 @@ from functions.checkpointing.plain_values import (
     whole_number,
     wrong,
 )
-from functions.checkpointing.run_tables import CURVES
+from functions.checkpointing.run_tables import CURVES, TEST_CURVES
 from functions.runtime.errors import UserError
 from functions.runtime.json_files import MAX_NAME
 
@@ -123,7 +123,8 @@ class Checkpoint:
 
     def _check_results(self) -> None:
         """Losses and accuracies of every epoch, and what the selection knows of the best one."""
-        known_names("history", self.history, CURVES)
+        tested = not self.history.keys().isdisjoint(TEST_CURVES)
+        known_names("history", self.history, (*CURVES, *TEST_CURVES) if tested else CURVES)
         for name, values in self.history.items():
             if type(values) is not list or len(values) != self.epoch:
                 raise UserError(f"history.{name} is not a list of one number for each of {self.epoch} epochs")

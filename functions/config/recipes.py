@@ -18,7 +18,7 @@ CHANGED_ON_RESUME = {"resume", "epochs", "stop_after", "summary", "num_workers",
                      "shard", "precision", "device", "compile", "tensorboard", "wandb", "table", *MOVABLE}
 # settings that run.json of older runs does not have
 ADDED_LATER = {"profile", "checkpoint_activations", "shard", "device", "deterministic", "mean", "std", "mixup",
-               "cutmix", "drop_path", "ema", "tensorboard", "wandb", "pool", "table"}
+               "cutmix", "drop_path", "ema", "tensorboard", "wandb", "pool", "table", "hide_test"}
 SIZES = {"patch_size": "patch_size", "num_transformer_layer": "num_layers", "embedding_dim": "embedding_dim",
          "mlp_size": "mlp_size", "num_heads": "num_heads"}      # setting → field of ViTConfig and HybridConfig
 

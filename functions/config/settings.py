@@ -162,6 +162,7 @@ RUN = [
     Setting("shard", bool, False, "with torchrun: shard the weights over the processes (FSDP2)"),
     Setting("profile", _number(int, 1, MAX_COUNT), None, "profile this many steps: a trace and the ten slowest calls"),
     Setting("stop_after", _number(int, 1, MAX_COUNT), None, "pause after this epoch; continue with --resume"),
+    Setting("hide_test", bool, False, "score test patients only at the end: no test curves"),
     Setting("tensorboard", bool, False, "write the columns of results.csv for TensorBoard too, into the run folder"),
     Setting("wandb", bool, False, "log the columns of results.csv to Weights & Biases too"),
 ]

@@ -7,7 +7,7 @@ from functions.runtime.errors import UserError
 
 # Settings that may differ within a group: the seed, names, folders, and settings that affect only the speed.
 NOT_THE_RECIPE = {"seed", "name", "resume", "cwd", "stop_after", "num_workers", "device", "profile", "summary",
-                  "tensorboard", "wandb"}
+                  "tensorboard", "wandb", "hide_test"}
 FAMILIES = (("vit", "ViT"), ("resnet", "ResNet"))
 
 

@@ -86,8 +86,9 @@ def _figures(run: Path, evaluation: Evaluation, caveats: Sequence[str]) -> tuple
 
 
 def _curves(curves: dict[str, list[float]], best_epoch: int | None, caveats: Sequence[str]) -> list[Picture]:
+    splits = "train, val and test" if "test_loss" in curves else "train and val"
     return [picture(plot_curve(curves, metric, make_title(f"{name} per epoch", caveats), best_epoch),
-                    f"{name} of train, val and test; epoch {best_epoch} of {len(curves['train_loss'])} was selected")
+                    f"{name} of {splits}; epoch {best_epoch} of {len(curves['train_loss'])} was selected")
             for metric, name in (("loss", "Loss"), ("acc", "Accuracy"))]
 
 

@@ -104,14 +104,17 @@ def epoch_estimate(model: nn.Module, train, scored: list, precision: str, script
     return f"time     about {format_seconds(seconds)} per epoch{advice}"
 
 
-EPOCH_HEAD = f"{'epoch':>9}  {'loss':^17}  {'accuracy':^20}  {'balanced accuracy':^20}  {'lr':>7}  {'img/s':>8} " \
-             f"data wait   MFU  ETA\n" \
-             f"{'':9}  {'train/val/test':^17}  {'train/val/test':^20}  {'train/val/test':^20}"
+def epoch_head(hide_test: bool) -> str:
+    """The two lines above those of `epoch_line`."""
+    splits = "train/val" if hide_test else "train/val/test"
+    return (f"{'epoch':>9}  {'loss':^17}  {'accuracy':^20}  {'balanced accuracy':^20}  {'lr':>7}  {'img/s':>8} "
+            f"data wait   MFU  ETA\n"
+            f"{'':9}  {splits:^17}  {splits:^20}  {splits:^20}")
 
 
 def epoch_line(epoch: int, epochs: int, scores: dict[str, EpochScores], lr: float, speed: Speed | None,
                seconds: float) -> str:
-    """One epoch: loss, accuracy and balanced accuracy on train/val/test, learning rate, throughput, remaining time.
+    """One epoch: loss, accuracy, balanced accuracy of each of `scores`, learning rate, throughput, remaining time.
 
     Throughput is given as images per second, the share of time spent waiting for data, and the model FLOPs utilisation
     (MFU); `seconds` is the time of a whole epoch: training, scoring and saving.

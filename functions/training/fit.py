@@ -86,8 +86,9 @@ def fit(
 
     with (recorded(folder), tracking(settings, folder, read_record(folder), run.table()) as track, run.writer,
           step_profiler(settings.profile, folder, device) as profiler):
-        print(console.EPOCH_HEAD)
-        engine.train(network, loaders.train, loaders.test, optimizer, loss_fn, settings.epochs, device,
+        print(console.epoch_head(settings.hide_test))
+        engine.train(network, loaders.train, None if settings.hide_test else loaders.test, optimizer, loss_fn,
+                     settings.epochs, device,
                      val_dataloader=loaders.val, history=run.history, after_epoch=after_epoch,
                      precision=begun.precision, scheduler=scheduler, scaler=scaler, clip_norm=settings.clip_norm,
                      accumulation=settings.accumulation, last_step=getattr(settings, "steps", None),

@@ -143,6 +143,13 @@ def test_history_holds_six_lists_of_plain_floats_and_goes_on_where_it_ended(imag
     assert all(0 <= value <= 1 for name in history if name.endswith("acc") for value in history[name])
 
 
+def test_without_test_batches_there_are_no_test_curves(images, labels):
+    model, data = make_model(), batches(images, labels, 4)
+    history = engine.train(model, data, None, sgd(model), nn.CrossEntropyLoss(), 2, CPU, val_dataloader=data)
+    assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
+        ("train_loss", "train_acc", "val_loss", "val_acc"), 2)
+
+
 def test_training_pauses_when_asked(images, labels):
     model = make_model()
     data = batches(images, labels, 4)

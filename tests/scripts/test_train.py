@@ -62,6 +62,23 @@ def test_what_is_scored_at_the_end_is_the_best_checkpoint(finished):
     np.testing.assert_allclose(predictions[checkpoint["class_names"]], ours, atol=1e-5)
 
 
+def test_hidden_test_patients_are_scored_at_the_end_only(drawn, call_train, arguments, finished, tmp_path):
+    assert call_train("--epochs", 3, "--hide_test", "--stop_after", 2, *arguments)[0] == 0
+    code, out, err = call_train("--resume", "runs/ViTModel")
+    assert (code, err) == (0, "")
+    assert "train/val/test" not in out
+    assert "\ntest, epoch " in out
+    run = tmp_path / "runs" / "ViTModel"
+    curves, whole = (pd.read_pickle(folder / "ViTModel_losses.pkl") for folder in (run, finished))
+    assert set(curves) == {name for name in whole if not name.startswith("test")}
+    assert all(values[0] == whole[name][0] for name, values in curves.items()), "the first epoch is the same"
+    assert {len(values) for values in curves.values()} == {3}
+    assert not any("test" in name for name in pd.read_csv(run / "results.csv"))
+    assert json.loads((run / "metrics.json").read_text())["test"]["patient"]["count"] == 6
+    assert "Loss of train and val; epoch " in (run / "report.html").read_text()
+    assert call_train("--resume", "runs/ViTModel", "--epochs", 4, "--no_hide_test")[0] == 2
+
+
 def test_a_second_run_never_overwrites_the_first(call_train, arguments, tmp_path):
     for _ in range(2):
         assert call_train("--epochs", 1, "--name", "mine", *arguments)[0] == 0

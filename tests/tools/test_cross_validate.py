@@ -56,6 +56,7 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(in_this_pro
         tested = set(table[table["fold"] == fold]["subject"])
         assert tested == set(split[split["split"] == "test"]["subject"])
         assert not tested & set(split[split["split"] != "test"]["subject"])
+        assert not any("test" in name for name in pd.read_csv(f"runs/CV-r1f{fold}/results.csv"))
     assert not list(Path("runs").glob("CV-*/*.pt"))
     scores = json.loads(Path("runs/CV/metrics.json").read_text())["scores"]
     before = Path("runs/CV-r1f1/run.json").stat().st_mtime_ns
@@ -65,6 +66,12 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(in_this_pro
     assert json.loads(Path("runs/CV/metrics.json").read_text())["scores"] == scores
     assert run(monkeypatch, *command, "--lr", "0.5") == 2
     assert "holds another cross-validation" in capsys.readouterr().err
+
+
+def test_test_curves_are_there_when_asked_for(in_this_process, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "--folds", "2", "--name", "CV", "--show_test", "train.py", *arguments, "--epochs", "1") == 0
+    assert "test_acc" in pd.read_csv("runs/CV-r1f2/results.csv")
 
 
 def test_a_patient_with_too_few_slices_is_a_note_in_place_of_the_four_numbers(slices):
@@ -81,6 +88,7 @@ def test_a_patient_with_too_few_slices_is_a_note_in_place_of_the_four_numbers(sl
     (("--folds", "0", "train.py"), "at least 1"), (("evaluate.py",), "invalid choice"),
     (("train.py", "--split", "folder"), "--split cannot be given"),
     (("train.py", "--demo", "--folds", "3"), "--folds is an option of this tool: give it before train.py"),
+    (("train.py", "--hide_test"), "--hide_test cannot be given"),
     (("--tune", "lr=1e-3,1e-4", "train.py", "--demo", "--lr", "1e-2"), "lr is also given by another flag"),
     (("--tune", "lr", "train.py", "--demo"), "--tune lr"),
     (("train.py", "--epohcs", "3"), "did you mean --epochs"), (("--name", "a/b", "train.py", "--demo"), "plain folder"),

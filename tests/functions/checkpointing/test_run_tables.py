@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from functions.checkpointing.run_tables import CURVES, read_curves, read_predictions, read_split
+from functions.checkpointing.run_tables import CURVES, TEST_CURVES, read_curves, read_predictions, read_split
 from functions.runtime.errors import UserError
 from tests.conftest import NO_FILES
 
-HEAD = ",".join(("epoch", *CURVES, "learning_rate"))
+HEAD = ",".join(("epoch", *CURVES, *TEST_CURVES, "learning_rate"))
 CURVE = f"{HEAD}\n1,1,0.25,1,0.5,1,0.75,1e-4\n2,0.5,0.5,1,0.5,1,0.75,1e-4\n"
 PREDICTED = "path,subject,label,AD,path2\na/1.png,P1,AD,0.25,0.75\na/2.png,,path2,0.5,0.5\n"
 SPLIT = "path,class,subject,split\na/1.png,AD,P1,train\na/2.png,CN,,test\n"
@@ -15,8 +15,14 @@ def test_curves_are_the_pickles_entries(tmp_path):
     path = tmp_path / "results.csv"
     path.write_text(CURVE)
     curves = read_curves(path)
-    assert list(curves) == list(CURVES)
+    assert list(curves) == [*CURVES, *TEST_CURVES]
     assert (curves["train_loss"], curves["val_acc"], curves["test_acc"]) == ([1, 0.5], [0.5, 0.5], [0.75, 0.75])
+
+
+def test_a_run_without_test_curves_has_those_of_training_and_validation(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text(f"{','.join(('epoch', *CURVES))}\n1,1,0.25,1,0.5\n")
+    assert read_curves(path) == {"train_loss": [1], "train_acc": [0.25], "val_loss": [1], "val_acc": [0.5]}
 
 
 def test_a_split_is_text(tmp_path):
@@ -27,6 +33,7 @@ def test_a_split_is_text(tmp_path):
 
 @pytest.mark.parametrize(("content", "complaint"), [
     ("", "columns: epoch"), (HEAD, "no rows"), (CURVE.replace("val_acc", "x"), "columns: val_acc"),
+    (CURVE.replace("test_acc", "x"), "columns: test_acc"), (CURVE.replace("0.75", "much"), "row 2, test_acc is 'much'"),
     (CURVE.replace("learning_rate", "train_loss"), "repeated columns: train_loss"),
     (CURVE.replace("\n2,0.5", "\n2"), "row 3 does not have 8 fields"),
     (CURVE.replace("\n2,0.5", "\n2,0.5,0.5"), "row 3 does not have 8 fields"),

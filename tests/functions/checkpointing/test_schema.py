@@ -71,6 +71,13 @@ def test_a_hybrids_config_that_cannot_be_is_one_line(tmp_path, field, values):
         assert refusal(lambda: load_model(tmp_path / "best.pt")), f"{field} = {value!r:.60} is accepted"
 
 
+def test_a_checkpoint_without_test_curves_is_read(tmp_path):
+    content = plain_checkpoint()
+    content["history"] = {name: values for name, values in content["history"].items() if not name.startswith("test")}
+    torch.save(content, tmp_path / "best.pt")
+    assert len(load_model(tmp_path / "best.pt")[1]["history"]) == 4
+
+
 def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):
     older = {name: value for name, value in plain_checkpoint().items()
              if name not in ("frozen", "seen", "extra", "stamps", "split_hash", "fingerprint")}
@@ -125,7 +132,7 @@ def test_a_checkpoint_of_before_some_entries_were_written_is_read(tmp_path):
     ("best/epoch", 3, "best.epoch is int 3, not an integer from 1 to 2"), ("best/lowest", [], "best.lowest"),
     ("extra", [{"learning_rate": 0.1}] * 2, "extra.train_seconds is missing"),
     ("extra", [{"train_seconds": 1, "epoch": 2}] * 2, "extra.epoch is unexpected"),
-    ("history/val_loss", ..., "history.val_loss is missing"),
+    ("history/val_loss", ..., "history.val_loss is missing"), ("history/test_acc", ..., "history.test_acc is missing"),
     ("history/train_loss", ..., "history.train_loss is missing"),
     ("history/epoch", [1.0, 2.0], "history.epoch is unexpected"), ("history/\ud800", [1.0, 2.0], "history"),
     ("scaler", {"scale": 1.0}, "scaler.growth_factor is missing"),
