@@ -1,4 +1,5 @@
-"""The small ViT from scratch with one change at a time: shifted patches, a convolutional stem, masked autoencoding.
+"""The small ViT from scratch with one change at a time: shifted patches, masked autoencoding, a convolutional stem, a
+mean of three networks.
 
     python -m benchmarks small_data [ROW ...] --data DIR [--out FOLDER]
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from functions.runtime.exits import one_line_errors
 
-ROWS = ("scratch", "shifted", "masked", "stem")
+ROWS = ("scratch", "shifted", "masked", "stem", "seeds")
+SEEDS = 3                # networks of the row "seeds"
 # sizes, learning rate and weight decay of recipes/mri_cpu.yaml; fixed before the first result
 IMAGE_SIZE, BATCH, EPOCHS, LR, WEIGHT_DECAY = (96, 80), 64, 20, 1e-3, 0.1
 MASKED_EPOCHS, MASKED_WEIGHT_DECAY = 60, 0.05
@@ -59,14 +61,27 @@ def run(options: argparse.Namespace) -> None:
 
 def one_fold(name: str, options: argparse.Namespace, cohort, images, tested: np.ndarray, repeat: int,
              fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, class probabilities (patients, K)) of the fold's test patients; no other network has seen their slices."""
+    """(ids, class probabilities (patients, K)) of the fold's test patients by the row's network, or the mean of SEEDS.
+    """
+    from functions.cross_validation.fold_training import patient_probabilities
+
+    known, new, found = np.flatnonzero(~tested), np.flatnonzero(tested), []
+    for number in range(SEEDS if name == "seeds" else 1):
+        model = trained(name, options, cohort, images, known, 1000 * repeat + fold + 100 * number)
+        ids, probabilities = patient_probabilities(model, images.batches(new, 256), cohort.labels[new],
+                                                   cohort.subjects[new], images.device)
+        found.append(probabilities)
+    return ids, np.mean(found, axis=0)
+
+
+def trained(name: str, options: argparse.Namespace, cohort, images, known: np.ndarray, seed: int):
+    """The network of a row, trained on the slices `known`."""
     import torch
 
     from data_setup.loading.dataloaders import class_weights
-    from functions.cross_validation.fold_training import patient_probabilities, train_network
+    from functions.cross_validation.fold_training import train_network
     from functions.runtime.device import set_seeds
 
-    seed, known, new = 1000 * repeat + fold, np.flatnonzero(~tested), np.flatnonzero(tested)
     set_seeds(seed)
     model = network(name, len(cohort.class_names)).to(images.device)
     batches = images.batches(known, BATCH, train=True)
@@ -75,8 +90,7 @@ def one_fold(name: str, options: argparse.Namespace, cohort, images, tested: np.
     weights = class_weights(torch.from_numpy(cohort.labels[known]), len(cohort.class_names), 0.5)
     train_network(model, batches, (options.epochs or EPOCHS) * len(batches), weights, images.device, lr=LR,
                   weight_decay=WEIGHT_DECAY)
-    return patient_probabilities(model, images.batches(new, 256), cohort.labels[new], cohort.subjects[new],
-                                 images.device)
+    return model
 
 
 def network(name: str, num_classes: int):

@@ -100,6 +100,27 @@ def test_no_row_trains_on_a_test_patient(name):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
 
 
+def test_the_row_seeds_is_the_mean_of_networks_that_differ_in_their_seed(monkeypatch):
+    labels, seeds = np.tile([0, 1], 12), []
+    table = pd.DataFrame({"path": [f"{k}.png" for k in range(24)], "class": np.array(["CN", "AD"])[labels],
+                          "subject": [f"p{k:02d}" for k in range(24)]})
+    cohort = Cohort(table, ["CN", "AD"], labels, np.arange(24)[None] % 3, 0)
+
+    def trained(name, options, cohort, images, known, seed):
+        """A network of which every patient gets the same probabilities."""
+        seeds.append(seed)
+        model = command.network("scratch", 2)
+        torch.nn.init.constant_(model.classifier.bias[0], float(len(seeds)))
+        return model
+
+    monkeypatch.setattr(command, "trained", trained)
+    images = Recorded(labels)
+    ids, found = command.one_fold("seeds", Namespace(epochs=1), cohort, images, cohort.tested(0, 1), 0, 1)
+    assert seeds == [1, 101, 201]
+    assert len(ids) == 8
+    np.testing.assert_allclose(found[:, 0], np.mean(1 / (1 + np.exp([-1, -2, -3]))), atol=1e-6)
+
+
 def test_masked_autoencoding_changes_the_encoder_and_reads_no_label(capsys):
     labels, found = np.zeros(8, dtype=int), []
     for kind in (0, 1):
