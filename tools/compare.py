@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.config.parser import OneLineParser
-from functions.config.settings import image_size
+from functions.config.settings import count, image_size
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -32,16 +32,16 @@ def main() -> None:
         parser.add_argument("--subject_pattern", metavar="X", help='regex with a group "subject"')
         parser.add_argument("--methods", metavar="A,B,…", help="some of those in docs/compare.md [all]")
         parser.add_argument("--patients", default="10,20,40,80,all", metavar="N,…", help="[10,20,40,80,all]")
-        parser.add_argument("--folds", type=_count, metavar="K", help="folds of patients [5; demo: 3]")
-        parser.add_argument("--repeats", type=_count, default=1, metavar="R", help="divisions into folds [1]")
+        parser.add_argument("--folds", type=count, metavar="K", help="folds of patients [5; demo: 3]")
+        parser.add_argument("--repeats", type=count, default=1, metavar="R", help="divisions into folds [1]")
         parser.add_argument("--weights", nargs="*", default=[], metavar="MODEL=FILE", help="pretrained weights: "
                             "vit_ti_16=FILE, resnet18=FILE")
         parser.add_argument("--image_size", type=image_size, metavar="HxW", help="of networks trained here "
                             "[96x80; demo: 48x40]")
-        parser.add_argument("--steps", type=_count, metavar="N", help="optimiser steps of a ResNet-18; the others take "
+        parser.add_argument("--steps", type=count, metavar="N", help="optimiser steps of a ResNet-18; the others take "
                             "a multiple [200; demo: 40]")
         parser.add_argument("--seed", type=int, default=0, metavar="N", help="of folds, subsets, networks [0]")
-        parser.add_argument("--jobs", type=_count, metavar="N", help="fits at a time [one per core]")
+        parser.add_argument("--jobs", type=count, metavar="N", help="fits at a time [one per core]")
         parser.add_argument("--out", type=Path, default=Path("runs/Comparison"), metavar="FOLDER", help="methods and "
                             "sizes may be added to it later [runs/Comparison]")
         parser.add_argument("--report_only", action="store_true", help="report what is complete, fit nothing")
@@ -113,17 +113,11 @@ def compare(options: Namespace) -> None:
     print(f"{plan.folder} holds table.md, table.csv, metrics.json, learning_curves.png, report.html and predictions/")
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f'"{text}" is not a number of at least 1')
-    return int(text)
-
-
 def _share(text: str) -> tuple[int, int]:
-    part, slash, count = text.partition("/")
-    if not slash or not 1 <= _count(part) <= _count(count):
+    part, slash, shares = text.partition("/")
+    if not slash or not count(part) <= count(shares):
         raise ArgumentTypeError(f'"{text}" is not a share such as 1/2')
-    return int(part), int(count)
+    return count(part), count(shares)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 Options of this tool come before the script, the script's own flags after it."""
 
 import sys
-from argparse import REMAINDER, ArgumentTypeError, Namespace
+from argparse import REMAINDER, Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.config.parser import OneLineParser, make_parser
-from functions.config.settings import SCRATCH, TRANSFER
+from functions.config.settings import SCRATCH, TRANSFER, count, weights_source
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -22,10 +22,10 @@ def main() -> None:
     """Parses both command lines, then trains what is missing and reports."""
     with one_line_errors():
         parser = OneLineParser(description=__doc__)
-        parser.add_argument("--folds", type=_count, default=5, metavar="K", help="folds of patients [5]")
-        parser.add_argument("--repeats", type=_count, default=1, metavar="R", help="divisions into folds [1]")
+        parser.add_argument("--folds", type=count, default=5, metavar="K", help="folds of patients [5]")
+        parser.add_argument("--repeats", type=count, default=1, metavar="R", help="divisions into folds [1]")
         parser.add_argument("--fold_seed", type=int, default=0, metavar="X", help="seed of the folds [0]")
-        parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="trainings at a time [1]; with several "
+        parser.add_argument("--jobs", type=count, default=1, metavar="N", help="trainings at a time [1]; with several "
                             "GPUs each gets one")
         parser.add_argument("--name", default="CrossValidation", metavar="X", help="folder under runs/; the same "
                             "command continues there [CrossValidation]")
@@ -65,23 +65,19 @@ def cross_validate(options: Namespace, flags: dict) -> None:
         train_all,
         write_splits,
     )
-    from models.pretrained.places.folders import weights_hash
 
     check_name(options.name, 100)
     check_writable(Path("runs"))
     check_tune(options.tune, SCRIPTS[options.script], flags)
     settings, _ = resolve(flags, is_demo(flags), SCRIPTS[options.script])
     cohort = read_cohort(settings, options.folds, options.repeats, options.fold_seed)
-    given = getattr(settings, "weights", None)
-    weights = {"weights_sha256": weights_hash(given)} if isinstance(given, Path) else {}     # it can change in place
-    plan = Plan(Path("runs") / options.name, options.script, options.flags, options.tune, cohort.digest,
-                options.folds, options.repeats, options.fold_seed, vars(settings) | weights)
+    plan = Plan(Path("runs") / options.name, options.script, options.flags, options.tune, cohort.digest, options.folds,
+                options.repeats, options.fold_seed, vars(settings) | weights_hashes(settings, options.tune))
     start_folder(plan)
     write_table(plan.folder / "folds.csv", cohort.fold_table)
     splits = write_splits(plan, cohort.splits(options.fold_seed))
     print(printable(f"{cohort.num_patients} patients, {len(cohort.table):,} slices; {options.repeats} repeat(s) of "
-                    f"{options.folds} folds, {plan.combinations} setting(s) each: {plan.trainings} trainings in "
-                    f"{plan.folder}"))
+                    f"{options.folds} folds, {plan.combinations} setting(s): {plan.trainings} trainings in {plan.folder}"))
     try:
         train_all(plan, splits, options.jobs, environments(options.jobs), options.keep_weights,
                   progress(plan.trainings))
@@ -96,6 +92,16 @@ def cross_validate(options: Namespace, flags: dict) -> None:
         print(printable(line))
     report.write(plan.folder, models, notes, caveats, plan.facts())
     print(f"{plan.folder} holds folds.csv, predictions.csv, metrics.json and report.html")
+
+
+def weights_hashes(settings: Namespace, tune: list[str]) -> dict[str, str]:
+    """The SHA-256 of every file or folder of weights that is given, also by --tune: it can change under its name."""
+    from models.pretrained.places.folders import weights_hash
+
+    tuned = {name.lstrip("-"): values.split(",") for name, _, values in (one.partition("=") for one in tune)}
+    given = [weights_source(one) for one in tuned.get("weights", [])] or [getattr(settings, "weights", None)]
+    hashes = [weights_hash(one) for one in given if isinstance(one, Path)]
+    return {"weights_sha256": " ".join(hashes)} if hashes else {}
 
 
 def progress(total: int):
@@ -148,12 +154,6 @@ def four_numbers(cohort, network):
             known = folds != fold
             found[repeat, ~known] = four_number_probabilities(numbers, network.labels, known, len(cohort.class_names))
     return replace(network, probabilities=found), ""
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f'"{text}" is not a number of at least 1')
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from functions.config.parser import OneLineParser
+from functions.config.settings import count
 from functions.runtime.exits import one_line_errors
 
 TRAINING_SEED, CHECKING_SEED, READOUT_SEED = 100, 55, 77       # of the generated people
@@ -37,14 +39,15 @@ LONG = {f"fine-{people}-steps3200-seed{seed}": Row(people=people, seed=seed, ste
 
 def main(arguments: Sequence[str]) -> None:
     """Computes what is missing of the chosen rows, then prints the table of all that is finished; OUT/people.png."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks pretraining", description=__doc__.splitlines()[0])
+    parser = OneLineParser(prog="python -m benchmarks pretraining", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"default: all of {', '.join(ROWS)}, and untrained; "
                         f"more: {', '.join(LONG)}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
-    parser.add_argument("--steps", type=int, help="instead of the rows' own: for trying the command")
-    parser.add_argument("--people", type=int, help="instead of the rows' own: for trying the command")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=10, help="of four numbers and of heads on frozen features [10]")
+    parser.add_argument("--steps", type=count, help="instead of the rows' own: for trying the command")
+    parser.add_argument("--people", type=count, help="instead of the rows' own: for trying the command")
+    parser.add_argument("--folds", type=count, default=5)
+    parser.add_argument("--repeats", type=count, default=10,
+                        help="of four numbers and of heads on frozen features [10]")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/pretraining"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     for name in options.rows:
@@ -59,10 +62,12 @@ def run(options: argparse.Namespace) -> None:
     from benchmarks.pretraining.figures import plot_people, write_figure
     from benchmarks.pretraining.readout import real_slices
     from benchmarks.pretraining.table import by_people, write_table
-    from benchmarks.transfer.cohort import Results, read_cohort
-    from benchmarks.transfer.command import each_fold, four_numbers
+    from benchmarks.transfer.cohort import Results, check_inputs, read_cohort
+    from benchmarks.transfer.command import each_fold, four_numbers, slices_hash
 
     cohort = read_cohort(options.data, options.folds, options.repeats, 0)
+    check_inputs(options.out, {"the slices": slices_hash(cohort), "--steps": str(options.steps),
+                               "--people": str(options.people)})
     each_fold(cohort, Results(options.out, "four_numbers", cohort), four_numbers(cohort))
     images = real_slices(cohort.table["path"].tolist())
     for name in options.rows or ["untrained", *ROWS]:
@@ -92,14 +97,14 @@ def one_row(name: str, options: argparse.Namespace, cohort, images) -> None:
         model = untrained()
     else:
         row = (ROWS | LONG)[name]
-        count = options.people or row.people
+        people = options.people or row.people
         file = options.out / f"{name}.safetensors"
         model = load_network(file) if file.exists() else pretrain(
-            generated(row.kind, count, TRAINING_SEED, folder), options.steps or row.steps, row.seed, row.vary, file)
-        checking = generated(row.kind, min(count, CHECKING_PEOPLE), CHECKING_SEED, folder)
+            generated(row.kind, people, TRAINING_SEED, folder), options.steps or row.steps, row.seed, row.vary, file)
+        checking = generated(row.kind, min(people, CHECKING_PEOPLE), CHECKING_SEED, folder)
         write_text(options.out / f"{name}.explained.csv", ",".join(QUANTITIES) + "\n" + ",".join(
             f"{value:.3f}" for value in explained(model, checking)) + "\n")
-        staged = generated(row.kind, min(count, READOUT_PEOPLE), READOUT_SEED, folder, by_stage=True)
+        staged = generated(row.kind, min(people, READOUT_PEOPLE), READOUT_SEED, folder, by_stage=True)
         known, diseased = people_outputs(model, staged), staged.stages > 0
         means, _, ids = cohort.patients(outputs(model, images))
         write_outputs(options.out / f"{name}.outputs.csv", ids, means, {

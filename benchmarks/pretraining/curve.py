@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from functions.config.parser import OneLineParser
+from functions.config.settings import count
+from functions.runtime.errors import UserError
 from functions.runtime.exits import one_line_errors
 
 SIZES = (10, 20, 40, 80)        # training patients; then all
@@ -24,15 +27,15 @@ FOUR, SCRATCH = "four numbers", f"untrained{ALL_LAYERS}"
 
 def main(arguments: Sequence[str]) -> None:
     """Prints and writes the table of the curves, OUT/curve.md, and their figure, OUT/curve.png."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks pretraining_curve", description=__doc__.splitlines()[0])
+    parser = OneLineParser(prog="python -m benchmarks pretraining_curve", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help="frozen networks [fine-8000 untrained, "
                         "unless --tuned is given]")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
     parser.add_argument("--tuned", nargs="*", default=[], metavar="ROW", help="networks to fine-tune, all layers")
     parser.add_argument("--features", nargs="*", default=[], metavar="NAME=FILE:KEY", help="other features of all "
                         "slices, from files of python -m benchmarks transfer")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--folds", type=count, default=5)
+    parser.add_argument("--repeats", type=count, default=4)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/pretraining"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     with one_line_errors():
@@ -82,8 +85,6 @@ def training_patients(cohort) -> float:
 
 def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
     """Name → fit(known slices, tested slices, seed) → P(diseased) of the test patients."""
-    from safetensors.torch import load_file
-
     from benchmarks.pretraining.network import class_tokens, load_network, outputs, untrained
     from benchmarks.pretraining.readout import read_slices, standardised
     from benchmarks.pretraining.tuning import all_layers
@@ -96,11 +97,27 @@ def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
         if name != "untrained":
             features[f"{name}, its eight outputs"] = outputs(model, images)
     for given in options.features:
-        name, _, where = given.partition("=")
-        file, _, key = where.rpartition(":")
-        features[name] = load_file(file)[key].double().numpy()
+        name, x = read_features(given, len(cohort.labels))
+        features[name] = x
     return ({FOUR: four_numbers(cohort)} | {name: ridge(x, cohort) for name, x in features.items()}
             | {f"{name}{ALL_LAYERS}": all_layers(name, options.out, read, cohort) for name in options.tuned})
+
+
+def read_features(given: str, slices: int) -> tuple[str, np.ndarray]:
+    """The name and the features (slices, D) of NAME=FILE:KEY; UserError if FILE does not hold them."""
+    from models.pretrained.weight_files import read_weights
+
+    name, _, where = given.partition("=")
+    file, _, key = where.rpartition(":")
+    if not (name and file and key):
+        raise UserError(f"--features {given}: expected NAME=FILE:KEY, such as ti=ti_224.safetensors:12_class")
+    tensors = read_weights(Path(file)).tensors
+    if key not in tensors:
+        raise UserError(f"--features {given}: {file} has no {key}, but {', '.join(sorted(tensors))}")
+    if len(tensors[key]) != slices:
+        raise UserError(f"--features {given}: features of {len(tensors[key])} slices, the data has {slices}: compute "
+                        "them for this data by python -m benchmarks transfer")
+    return name, tensors[key].double().numpy()
 
 
 def ridge(x: np.ndarray, cohort) -> Callable:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -41,11 +42,15 @@ def untrained(seed: int = 0) -> HybridViT:
 
 
 def load_network(file: Path) -> HybridViT:
-    """A network that `pretrain` wrote; UserError if there is none."""
+    """A network that `pretrain` wrote; UserError if there is none, or if it is damaged."""
     if not file.exists():
         raise UserError(f"{file} does not exist: python -m benchmarks pretraining writes it")
     model = untrained()
-    model.load_state_dict(load_file(file))
+    try:
+        model.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{file} is damaged, or no network of this kind ({str(error).splitlines()[0]}): remove it, and "
+                        "python -m benchmarks pretraining trains it again") from None
     return model
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from functions.config.parser import OneLineParser
+from functions.config.settings import count
 from functions.runtime.exits import one_line_errors
 
 ROWS = ("scratch", "shifted", "masked", "stem", "seeds")
@@ -26,12 +28,12 @@ STEM_WIDTH = 32          # channels of the stem, a 7x7 convolution and a pooling
 
 def main(arguments: Sequence[str]) -> None:
     """Computes what is missing of the chosen rows, then prints the table, OUT/table.md."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks small_data", description=__doc__.splitlines()[0])
+    parser = OneLineParser(prog="python -m benchmarks small_data", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"default: {', '.join(ROWS)}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--epochs", type=int, help="of both trainings, instead of 60 and 20: for trying the command")
+    parser.add_argument("--folds", type=count, default=5)
+    parser.add_argument("--repeats", type=count, default=1)
+    parser.add_argument("--epochs", type=count, help="of both trainings, instead of 60 and 20: for trying the command")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/small_data"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     for name in options.rows:

@@ -49,6 +49,11 @@ def _number(kind: type, low: float, high: float = float("inf")):
     return convert
 
 
+def count(text: str) -> int:
+    """An integer of at least 1."""
+    return _number(int, 1)(text)
+
+
 def share(text: str) -> float:
     """A share between 0 and 1, both excluded."""
     value = _number(float, 0, 1)(text)

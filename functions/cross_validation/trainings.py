@@ -109,15 +109,16 @@ def check_tune(tune: Sequence[str], script: Script, flags: Container[str] = ()) 
 def start_folder(plan: Plan) -> None:
     """Creates runs/<name> with plan.json; UserError, with what differs, if it holds another cross-validation.
 
-    A folder of an earlier version has no `settings` in plan.json: they are then not compared.
+    Settings that an earlier version did not write to plan.json are not compared.
     """
     file = plan.folder / "plan.json"
     if plan.folder.exists():
         if not_a_file(file):
             raise UserError(f"{plan.folder} exists and holds no cross-validation: name another folder with --name")
-        known = read_json(file)
-        for name, value in plan.content().items():
-            if name in known and known[name] != value or name not in known and name != "settings":
+        known, content = read_json(file), plan.content()
+        known["settings"] = content["settings"] | known.get("settings", {})
+        for name, value in content.items():
+            if name not in known or known[name] != value:
                 raise UserError(f"{plan.folder} holds another cross-validation, with "
                                 f"{_difference(name, known, value)}: name another folder with --name, or repeat the "
                                 "command that made it, with the same data")

@@ -96,6 +96,8 @@ def test_zero_shot_reads_no_real_label_and_a_second_call_computes_nothing(tmp_pa
     rows = (out / "curve.md").read_text().splitlines()[2:]
     assert len(rows) == 4 * 2, "four methods, of 10 and of all training patients"
     network_of = (out / "fine-100.safetensors").read_bytes()
+    with pytest.raises(SystemExit, match="2"):                # a trial's network is not taken for the row's own
+        command.main([*arguments[:6], *arguments[8:]])
 
     def no_training(*_):
         raise AssertionError("trained again")
@@ -182,3 +184,31 @@ def test_figures_show_every_network_and_both_aurocs():
     together, within = figures.plot_curve(curves).axes
     assert together.containers[0].lines[0].get_ydata().tolist() == [0.6, 0.7]
     assert within.lines[0].get_ydata().tolist() == [0.65, 0.75]
+
+
+@pytest.mark.parametrize("given", [("--steps", "-1"), ("--people", "0"), ("--repeats", "0")])
+def test_numbers_below_one_are_refused_in_one_line(given, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["fine-100", "--data", str(tmp_path), *given])
+    error = capsys.readouterr().err
+    assert f'{given[0]}: "{given[1]}" is not an integer of at least 1' in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ("abc", "expected NAME=FILE:KEY"), ("x=f.safetensors:no", "has no no, but known"),
+    ("x=f.safetensors:known", "features of 3 slices, the data has 4"), ("x=missing.safetensors:known", "no such file")])
+def test_features_that_do_not_fit_are_named(given, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f.safetensors").write_bytes(save({"known": torch.ones(3, 2)}))
+    with pytest.raises(UserError, match=message):
+        curve.read_features(given, 4)
+    name, x = curve.read_features("x=f.safetensors:known", 3)
+    assert (name, x.tolist()) == ("x", [[1, 1]] * 3)
+
+
+@pytest.mark.parametrize("content", [b"short", save({"a": torch.ones(2)})], ids=["damaged", "another network"])
+def test_a_damaged_network_is_named(content, tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"net\.safetensors is damaged, or no network of this kind"):
+        network.load_network(tmp_path / "net.safetensors")

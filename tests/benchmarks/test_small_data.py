@@ -147,3 +147,12 @@ def test_a_second_call_computes_nothing(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main([*arguments[:-1], "2"])
     assert "results with another value of --epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [("--epochs", "0"), ("--epochs", "-1"), ("--repeats", "0"), ("--folds", "x")])
+def test_numbers_below_one_are_refused_in_one_line(given, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["--data", str(tmp_path), *given])
+    error = capsys.readouterr().err
+    assert f'{given[0]}: "{given[1]}" is not an integer of at least 1' in error
+    assert error.count("\n") == 1

@@ -102,11 +102,14 @@ def test_bad_arguments_are_one_line(given, message, tmp_path, monkeypatch, capsy
     assert not (tmp_path / "runs").exists()
 
 
-def test_weights_that_changed_under_their_name_are_refused(slices, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("tuned", [False, True])
+def test_weights_that_changed_under_their_name_are_refused(slices, tmp_path, monkeypatch, capsys, tuned):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(trainings, "run_jobs", functools.partial(_raise, KeyboardInterrupt))
-    command = ("--folds", "2", "--name", "CV", "train_transferlearning.py", "--train_dir", slices / "train",
-               "--test_dir", slices / "test", "--weights", "w.safetensors")
+    save_file({"w": torch.ones(3)}, "other.safetensors")
+    command = ("--folds", "2", "--name", "CV", *(["--tune", "weights=other.safetensors,w.safetensors"] * tuned),
+               "train_transferlearning.py", "--train_dir", slices / "train", "--test_dir", slices / "test",
+               *(() if tuned else ("--weights", "w.safetensors")))
     for value, code in ((0.0, 130), (0.0, 130), (1.0, 2)):
         save_file({"w": torch.full((2,), value)}, "w.safetensors")
         assert run(monkeypatch, *command) == code

@@ -54,6 +54,9 @@ def test_a_recipe_that_changed_since_is_refused_and_an_earlier_plan_without_sett
         start_folder(replace(plan, settings={"lr": 1e-2, "recipe": Path("own.yaml"), "image_size": (96, 80)}))
     (plan.folder / "plan.json").write_text(json.dumps(plan.facts()))
     start_folder(replace(plan, settings={"lr": 1e-2}))
+    start_folder(replace(plan, settings={"lr": 1e-2, "of a later version": 1}))
+    with pytest.raises(UserError, match="with of a later version 1, not 2"):
+        start_folder(replace(plan, settings={"lr": 1e-2, "of a later version": 2}))
 
 
 def test_a_folder_of_something_else_is_refused(plan):
