@@ -77,7 +77,7 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     write_table(plan.folder / "folds.csv", cohort.fold_table)
     splits = write_splits(plan, cohort.splits(options.fold_seed))
     print(printable(f"{cohort.num_patients} patients, {len(cohort.table):,} slices; {options.repeats} repeat(s) of "
-                    f"{options.folds} folds, {plan.combinations} setting(s): {plan.trainings} trainings in {plan.folder}"))
+                    f"{options.folds} folds, {plan.combinations} setting(s): {plan.trainings} runs in {plan.folder}"))
     try:
         train_all(plan, splits, options.jobs, environments(options.jobs), options.keep_weights,
                   progress(plan.trainings))
