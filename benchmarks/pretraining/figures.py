@@ -30,7 +30,8 @@ def plot_people(networks: Sequence[People], four: float) -> Figure:
     axis = figure.subplots()
     for number, steps in enumerate(sorted({one.steps for one in networks})):
         group = [one for one in networks if one.steps == steps]
-        x = [one.people * (1 + 0.08 * (one.seed + number - 2)) for one in group]        # intervals side by side
+        x = [one.people * (0.9 + 0.2 * number) * (1 + 0.06 * [other.seed for other in group if other.people
+             == one.people].index(one.seed)) for one in group]                          # intervals side by side
         _errorbar(axis, x, [one.found for one in group], number, f"{steps:,} steps", "none")
     axis.axhline(four, color="0.4", ls="--", lw=1, label="four numbers, cross-validated")
     _log_axis(axis, sorted({one.people for one in networks}), "generated people (points side by side: seeds)")
