@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from functions.config.parser import OneLineParser
+from functions.config.settings import count
 from functions.runtime.exits import one_line_errors
 
 KEY = "9_sd"          # the features of --features: SD over the patch tokens after block 9
@@ -22,14 +24,14 @@ SUMS = (("numbers", "pretrained"), ("numbers", "phantom"), ("pretrained", "phant
 
 def main(arguments: Sequence[str]) -> None:
     """Computes the rows that are missing in OUT, then prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks combination", description=__doc__.splitlines()[0])
+    parser = OneLineParser(prog="python -m benchmarks combination", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
     parser.add_argument("--features", type=Path, required=True, metavar="FILE",
                         help="ti_native.safetensors, written by python -m benchmarks transfer ti_native")
     parser.add_argument("--networks", type=Path, nargs="+", required=True, metavar="FILE",
                         help="fine-8000.safetensors and so on, written by python -m benchmarks pretraining")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--folds", type=count, default=5)
+    parser.add_argument("--repeats", type=count, default=10)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/combination"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     with one_line_errors():
@@ -57,9 +59,8 @@ def run(options: argparse.Namespace) -> None:
 
 def features(options: argparse.Namespace, cohort) -> dict[str, np.ndarray]:
     """Row → features (n, D) of all slices."""
-    from safetensors.torch import load_file
-
     from benchmarks.combination.white_matter import normalised_numbers, white_level
+    from benchmarks.pretraining.curve import read_features
     from benchmarks.pretraining.network import load_network, outputs
     from benchmarks.pretraining.readout import VISIBLE, real_slices
     from data_setup.audit.baseline_features import four_numbers
@@ -70,7 +71,7 @@ def features(options: argparse.Namespace, cohort) -> dict[str, np.ndarray]:
     networks = [outputs(load_network(file), images)[:, VISIBLE] for file in options.networks]
     return {"four_numbers_process": np.array([four_numbers(image) for image in gray]),
             "numbers": np.array([normalised_numbers(image) for image in gray]),
-            "pretrained": load_file(options.features)[KEY].double().numpy(),
+            "pretrained": read_features(f"pretrained={options.features}:{KEY}", len(paths))[1],
             "phantom": np.mean(networks, axis=0),
             "brightness": np.array([[white_level(image)] for image in gray])}
 

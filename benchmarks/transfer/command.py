@@ -16,22 +16,24 @@ import numpy as np
 
 from benchmarks.transfer.cohort import Cohort, Results, check_inputs, read_cohort
 from benchmarks.transfer.rows import SOURCES, TRAININGS
+from functions.config.parser import OneLineParser
+from functions.config.settings import count
 from functions.runtime.errors import UserError
 from functions.runtime.exits import one_line_errors
 
 
 def main(arguments: Sequence[str]) -> None:
     """Computes what is missing of the chosen rows, then writes the table of all that is finished."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks transfer", description=__doc__.splitlines()[0])
+    parser = OneLineParser(prog="python -m benchmarks transfer", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", type=check_row,
                         help="default: four_numbers and heads on features of one view; of "
                              f"{', '.join([*SOURCES, *TRAININGS])}")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/ with class folders")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE", help="files of pretrained weights")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--folds", type=count, default=5)
+    parser.add_argument("--repeats", type=count, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, help="instead of the rows' own: for trying the command")
+    parser.add_argument("--epochs", type=count, help="instead of the rows' own: for trying the command")
     parser.add_argument("--attention", action="store_true", help="attention pooling as well, which is slow")
     parser.add_argument("--features_only", action="store_true", help="compute the features and stop")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/transfer"), metavar="FOLDER")
@@ -56,8 +58,6 @@ def run(options: argparse.Namespace) -> None:
 
     rows = options.rows or ["four_numbers", *(name for name, source in SOURCES.items() if source.views == 1)]
     files = weight_files(options.weights, rows)
-    if options.repeats < 1 or (options.epochs is not None and options.epochs < 1):
-        raise UserError(f"--repeats {options.repeats}, --epochs {options.epochs}: both must be at least 1")
     cohort = read_cohort(options.data, options.folds, options.repeats, options.seed)
     check_inputs(options.out, {"the slices": slices_hash(cohort), "--epochs": str(options.epochs)} | {
         f"--weights {name}": weights_hash(file) for name, file in files.items()})

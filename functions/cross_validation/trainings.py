@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -109,7 +110,8 @@ def check_tune(tune: Sequence[str], script: Script, flags: Container[str] = ()) 
 def start_folder(plan: Plan) -> None:
     """Creates runs/<name> with plan.json; UserError, with what differs, if it holds another cross-validation.
 
-    Settings that an earlier version did not write to plan.json are not compared.
+    Settings that an earlier version did not write to plan.json are not compared. A plan of which no training has begun
+    is replaced.
     """
     file = plan.folder / "plan.json"
     if plan.folder.exists():
@@ -117,8 +119,11 @@ def start_folder(plan: Plan) -> None:
             raise UserError(f"{plan.folder} exists and holds no cross-validation: name another folder with --name")
         known, content = read_json(file), plan.content()
         known["settings"] = content["settings"] | known.get("settings", {})
+        begun = (plan.folder / "predictions.csv").exists() or any(
+            re.fullmatch(rf"{re.escape(plan.folder.name)}-r\d+f\d+(t\d+)?", one.name)
+            for one in plan.folder.parent.iterdir())
         for name, value in content.items():
-            if name not in known or known[name] != value:
+            if begun and (name not in known or known[name] != value):
                 raise UserError(f"{plan.folder} holds another cross-validation, with "
                                 f"{_difference(name, known, value)}: name another folder with --name, or repeat the "
                                 "command that made it, with the same data")

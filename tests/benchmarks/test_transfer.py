@@ -165,4 +165,4 @@ def test_nothing_to_compute_is_refused(flags, capsys, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         main(["four_numbers", "--data", str(tmp_path), *flags])
     assert stopped.value.code == 2
-    assert "must be at least 1" in capsys.readouterr().err
+    assert "not an integer of at least 1" in capsys.readouterr().err

@@ -110,6 +110,8 @@ def test_weights_that_changed_under_their_name_are_refused(slices, tmp_path, mon
     command = ("--folds", "2", "--name", "CV", *(["--tune", "weights=other.safetensors,w.safetensors"] * tuned),
                "train_transferlearning.py", "--train_dir", slices / "train", "--test_dir", slices / "test",
                *(() if tuned else ("--weights", "w.safetensors")))
+    Path("runs/CV-r1f1").mkdir(parents=True)
+    Path("runs/CV-r1f1/last.pt").touch()                # a training has begun
     for value, code in ((0.0, 130), (0.0, 130), (1.0, 2)):
         save_file({"w": torch.full((2,), value)}, "w.safetensors")
         assert run(monkeypatch, *command) == code

@@ -37,7 +37,18 @@ def test_all_combinations_are_trained(plan, splits):
     assert plan.run_name(splits[1], 2) == "CV-r1f2t3"
 
 
+def test_a_plan_of_which_nothing_was_trained_is_replaced(plan):
+    start_folder(plan)
+    (plan.folder.parent / "CV-r1fold").mkdir()                        # of another name
+    start_folder(replace(plan, flags=["--epochs", "2"]))
+    assert json.loads((plan.folder / "plan.json").read_text())["flags"] == ["--epochs", "2"]
+    (plan.folder / "predictions.csv").touch()                         # the trainings' own folders may be removed
+    with pytest.raises(UserError, match="another cross-validation"):
+        start_folder(plan)
+
+
 def test_the_same_plan_continues_and_another_is_refused(plan):
+    (plan.folder.parent / "CV-r1f2t3").mkdir(parents=True)
     start_folder(plan)
     start_folder(plan)
     other = Plan(plan.folder, plan.script, ["--epochs", "2"], plan.tune, plan.digest, 2, 1, 0)
@@ -48,6 +59,7 @@ def test_the_same_plan_continues_and_another_is_refused(plan):
 
 
 def test_a_recipe_that_changed_since_is_refused_and_an_earlier_plan_without_settings_is_not(plan):
+    (plan.folder.parent / "CV-r1f1").mkdir(parents=True)
     start_folder(replace(plan, settings={"lr": 1e-3, "recipe": Path("own.yaml"), "image_size": (96, 80)}))
     start_folder(replace(plan, settings={"lr": 1e-3, "recipe": Path("own.yaml"), "image_size": (96, 80)}))
     with pytest.raises(UserError, match=r"with lr 0\.001, not 0\.01"):
