@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def plot_people(networks: Sequence[People], four: float) -> Figure:
         group = [one for one in networks if one.steps == steps]
         x = [one.people * (0.9 + 0.2 * number) * (1 + 0.06 * [other.seed for other in group if other.people
              == one.people].index(one.seed)) for one in group]                          # intervals side by side
-        _errorbar(axis, x, [one.found for one in group], number, f"{steps:,} steps", "none")
+        _errorbar(axis, x, [one.found for one in group], number, f"{steps:,} steps", line=False)
     axis.axhline(four, color="0.4", ls="--", lw=1, label="four numbers, cross-validated")
     _log_axis(axis, sorted({one.people for one in networks}), "generated people (points side by side: seeds)")
     axis.set_ylabel("AUROC of real patients, 95 % interval")
@@ -46,9 +46,8 @@ def plot_curve(curves: Mapping[str, Sequence[tuple[float, Pooled, float]]]) -> F
     for number, (name, points) in enumerate(curves.items()):
         x = np.array([patients for patients, _, _ in points])
         shift = 1 + 0.03 * (number - (len(curves) - 1) / 2)
-        _errorbar(together, x * shift, [found for _, found, _ in points], number, name, "-")
-        within.plot(x, [inside for _, _, inside in points], color=COLOURS[number % len(COLOURS)],
-                    marker=MARKERS[number % len(MARKERS)], ms=5)
+        _errorbar(together, x * shift, [found for _, found, _ in points], number, name)
+        within.plot(x, [inside for _, _, inside in points], **_style(number))
     ticks = sorted({round(patients) for points in curves.values() for patients, _, _ in points})
     for axis, title in ((together, "all patients together, 95 % interval"), (within, "mean within folds")):
         _log_axis(axis, ticks, "real training patients", legend=False)
@@ -63,10 +62,17 @@ def write_figure(file: Path, figure: Figure) -> None:
     write_atomically(file, partial(figure.savefig, format="png", dpi=FILE_DPI))
 
 
-def _errorbar(axis: Axes, x, found: Sequence[Pooled], number: int, label: str, line: str) -> None:
+def _errorbar(axis: Axes, x, found: Sequence[Pooled], number: int, label: str, line: bool = True) -> None:
     ends = np.array([[one.value - one.low, one.high - one.value] for one in found]).T
-    axis.errorbar(x, [one.value for one in found], np.maximum(ends, 0), color=COLOURS[number % len(COLOURS)],
-                  marker=MARKERS[number % len(MARKERS)], ms=5, lw=1.5, ls=line, elinewidth=1, capsize=2, label=label)
+    axis.errorbar(x, [one.value for one in found], np.maximum(ends, 0), elinewidth=1, capsize=2, label=label,
+                  **_style(number) | ({} if line else {"ls": "none"}))
+
+
+def _style(number: int) -> dict[str, Any]:
+    """Colour and marker of a line; those that begin the colours anew are dashed, with open markers."""
+    again = number >= len(COLOURS)
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "ms": 5, "lw": 1.5,
+            "ls": "--" if again else "-", "mfc": "none" if again else None}
 
 
 def _log_axis(axis: Axes, ticks: Sequence[int], label: str, legend: bool = True) -> None:

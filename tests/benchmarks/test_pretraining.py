@@ -183,6 +183,8 @@ def test_figures_show_every_network_and_both_aurocs():
     assert drawn["3,200 steps"].tolist() == [[pytest.approx(110_000), 0.73]]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["100", "8,000", "100,000"]
     curves = {"four numbers": [(10, Pooled(0.6, 0.5, 0.7, np.nan), 0.65), (127.2, Pooled(0.7, 0.6, 0.8, np.nan), 0.75)]}
+    many = figures.plot_curve({str(number): curves["four numbers"] for number in range(8)}).axes[1].lines[:8]
+    assert len({(line.get_color(), line.get_linestyle()) for line in many}) == 8, "eight lines that can be told apart"
     together, within = figures.plot_curve(curves).axes
     assert together.containers[0].lines[0].get_ydata().tolist() == [0.6, 0.7]
     assert within.lines[0].get_ydata().tolist() == [0.65, 0.75]
