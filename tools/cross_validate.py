@@ -41,8 +41,8 @@ def main() -> None:
         flags = vars(make_parser(f"{options.script} within a cross-validation",
                                  SCRIPTS[options.script]).parse_args(options.flags))
         if given := sorted(OWN & set(flags)):
-            raise UserError(f"--{given[0]} cannot be given to {options.script} here: this tool sets the split and the "
-                            "names, and the same command continues an interrupted cross-validation")
+            raise UserError(f"--{given[0]} cannot be given to {options.script} here: this tool sets the split, the "
+                            "names and --hide_test, and the same command continues an interrupted cross-validation")
         if not options.show_test:
             options.flags, flags = [*options.flags, "--hide_test"], flags | {"hide_test": True}
         cross_validate(options, flags)
