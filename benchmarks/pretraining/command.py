@@ -73,9 +73,11 @@ def run(options: argparse.Namespace) -> None:
     for name in options.rows or ["untrained", *ROWS]:
         one_row(name, options, cohort, images)
     print(write_table(options.out, cohort))
+    if options.people or options.steps:                     # a trial: its networks are not those of the rows
+        return
     networks, four = by_people(options.out, cohort, {
         name: row for name, row in (ROWS | LONG).items() if row.kind == "fine" and row.vary})
-    if networks and not options.people and not options.steps:
+    if networks:
         write_figure(options.out / "people.png", plot_people(networks, four))
 
 
