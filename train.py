@@ -57,8 +57,7 @@ def train(flags: dict) -> None:
 
     console.print_start(begun, model, console.describe_model(model), data, data.notes, caveats, steps)
     if device.type == "cpu":
-        scored = [data.val] if settings.hide_test else [data.val, data.test]
-        print(console.epoch_estimate(model, data.train, scored, precision, SCRATCH))
+        print(console.epoch_estimate(model, data, settings.hide_test, precision, SCRATCH))
     if settings.compile:
         model.compile()
 

@@ -76,8 +76,7 @@ def train(flags: dict) -> None:
             return least_squares_probe(loaders.train.dataset, loaders.val.dataset, loaders.test.dataset,
                                        len(data.class_names)).probabilities
     elif device.type == "cpu":
-        scored = [data.val] if settings.hide_test else [data.val, data.test]
-        print(console.epoch_estimate(model, data.train, scored, precision, TRANSFER, model.chunk))
+        print(console.epoch_estimate(model, data, settings.hide_test, precision, TRANSFER, model.chunk))
 
     # Training, then test scores of the selected epoch
     source = {"weights": pretrained.source, "weights_sha256": pretrained.sha256, "feature_seconds": seconds}

@@ -60,9 +60,9 @@ def run(options: argparse.Namespace) -> None:
 def features(options: argparse.Namespace, cohort) -> dict[str, np.ndarray]:
     """Row → features (n, D) of all slices."""
     from benchmarks.combination.white_matter import normalised_numbers, white_level
-    from benchmarks.pretraining.curve import read_features
     from benchmarks.pretraining.network import load_network, outputs
     from benchmarks.pretraining.readout import VISIBLE, real_slices
+    from benchmarks.transfer.features import read_features
     from data_setup.audit.baseline_features import four_numbers
     from data_setup.images.read import read_image
 
@@ -71,7 +71,7 @@ def features(options: argparse.Namespace, cohort) -> dict[str, np.ndarray]:
     networks = [outputs(load_network(file), images)[:, VISIBLE] for file in options.networks]
     return {"four_numbers_process": np.array([four_numbers(image) for image in gray]),
             "numbers": np.array([normalised_numbers(image) for image in gray]),
-            "pretrained": read_features(f"pretrained={options.features}:{KEY}", len(paths))[1],
+            "pretrained": read_features(options.features, KEY, len(paths)),
             "phantom": np.mean(networks, axis=0),
             "brightness": np.array([[white_level(image)] for image in gray])}
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.timing import table
 from benchmarks.transfer.cohort import Cohort, Results
-from benchmarks.transfer.table import log_odds, signed
+from benchmarks.transfer.table import interval, log_odds, signed
 from functions.cross_validation.pooled import corrected_t, fold_differences, paired_auroc, pooled_auroc
 
 HEAD = ("score", "AUROC", "SD between repeats", "minus four numbers, over patients", "within folds, corrected t")
@@ -28,7 +28,7 @@ def write_table(out: Path, rows: Sequence[str], sums: Sequence[Sequence[str]], c
         gaps = ["", ""] if name == "four_numbers" else [
             signed(paired_auroc(score, base, positive)),
             signed(corrected_t(fold_differences(score, base, positive, found.folds), found.num_folds))]
-        lines.append([name, f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]", f"{own.sd:.3f}", *gaps])
+        lines.append([name, interval(own), f"{own.sd:.3f}", *gaps])
     text = table(HEAD, lines)
     (out / "table.md").write_text(text + "\n", encoding="utf-8")
     return text

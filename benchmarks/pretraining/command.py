@@ -59,11 +59,12 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Every row in turn, then the table and the figure."""
-    from benchmarks.pretraining.figures import plot_people, write_figure
+    from benchmarks.pretraining.figures import plot_people
     from benchmarks.pretraining.readout import real_slices
     from benchmarks.pretraining.table import by_people, write_table
     from benchmarks.transfer.cohort import Results, check_inputs, read_cohort
     from benchmarks.transfer.command import each_fold, four_numbers, slices_hash
+    from functions.reports.html_page import write_png
 
     cohort = read_cohort(options.data, options.folds, options.repeats, 0)
     check_inputs(options.out, {"the slices": slices_hash(cohort), "--steps": str(options.steps),
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
     networks, four = by_people(options.out, cohort, {
         name: row for name, row in (ROWS | LONG).items() if row.kind == "fine" and row.vary})
     if networks:
-        write_figure(options.out / "people.png", plot_people(networks, four))
+        write_png(options.out / "people.png", plot_people(networks, four))
 
 
 def one_row(name: str, options: argparse.Namespace, cohort, images) -> None:

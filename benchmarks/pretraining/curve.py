@@ -44,13 +44,14 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Every method at every size, then the table and the figure."""
-    from benchmarks.pretraining.figures import plot_curve, write_figure
+    from benchmarks.pretraining.figures import plot_curve
     from benchmarks.timing import table
     from benchmarks.transfer.cohort import read_cohort
-    from benchmarks.transfer.table import signed
+    from benchmarks.transfer.table import interval, signed
     from functions.cross_validation.pooled import fold_aurocs, paired_auroc, pooled_auroc
     from functions.learning_curves.methods import ALL
     from functions.learning_curves.subsets import possible_sizes
+    from functions.reports.html_page import write_png
 
     cohort = read_cohort(options.data, options.folds, options.repeats, 0)
     fits, rows = methods(options, cohort), []
@@ -68,13 +69,13 @@ def run(options: argparse.Namespace) -> None:
                     for other in opponents]
             inside = np.nanmean(fold_aurocs(score, positive, cohort.patient_folds()))
             curves[name].append((size if size != ALL else training_patients(cohort), own, inside))
-            rows.append([str(size) if size != ALL else "all", name, f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]",
+            rows.append([str(size) if size != ALL else "all", name, interval(own),
                          f"{inside:.3f}", *gaps, *[""] * (2 - len(gaps))])
         text = table(("training patients", "features", "AUROC", "mean within folds", f"minus {FOUR}",
                       f"minus {SCRATCH}"), rows)
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "curve.md").write_text(text + "\n", encoding="utf-8")
-    write_figure(options.out / "curve.png", plot_curve(curves))
+    write_png(options.out / "curve.png", plot_curve(curves))
     print(text)
 
 
@@ -96,28 +97,20 @@ def methods(options: argparse.Namespace, cohort) -> dict[str, Callable]:
         features[f"{name}, class token"] = class_tokens(model, images)
         if name != "untrained":
             features[f"{name}, its eight outputs"] = outputs(model, images)
-    for given in options.features:
-        name, x = read_features(given, len(cohort.labels))
-        features[name] = x
+    features |= dict(given_features(given, len(cohort.labels)) for given in options.features)
     return ({FOUR: four_numbers(cohort)} | {name: ridge(x, cohort) for name, x in features.items()}
             | {f"{name}{ALL_LAYERS}": all_layers(name, options.out, read, cohort) for name in options.tuned})
 
 
-def read_features(given: str, slices: int) -> tuple[str, np.ndarray]:
+def given_features(given: str, slices: int) -> tuple[str, np.ndarray]:
     """The name and the features (slices, D) of NAME=FILE:KEY; UserError if FILE does not hold them."""
-    from models.pretrained.weight_files import read_weights
+    from benchmarks.transfer.features import read_features
 
     name, _, where = given.partition("=")
     file, _, key = where.rpartition(":")
     if not (name and file and key):
         raise UserError(f"--features {given}: expected NAME=FILE:KEY, such as ti=ti_224.safetensors:12_class")
-    tensors = read_weights(Path(file)).tensors
-    if key not in tensors:
-        raise UserError(f"--features {given}: {file} has no {key}, but {', '.join(sorted(tensors))}")
-    if len(tensors[key]) != slices:
-        raise UserError(f"--features {given}: features of {len(tensors[key])} slices, the data has {slices}: compute "
-                        "them for this data by python -m benchmarks transfer")
-    return name, tensors[key].double().numpy()
+    return name, read_features(Path(file), key, slices)
 
 
 def ridge(x: np.ndarray, cohort) -> Callable:

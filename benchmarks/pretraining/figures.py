@@ -2,8 +2,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +9,6 @@ import numpy as np
 from functions.cross_validation.pooled import Pooled
 from functions.learning_curves.figure import COLOURS, MARKERS
 from functions.reports.figure_text import Axes, Figure, as_written
-from functions.reports.html_page import FILE_DPI
-from functions.runtime.atomic_files import write_atomically
 
 
 class People(NamedTuple):
@@ -55,11 +51,6 @@ def plot_curve(curves: Mapping[str, Sequence[tuple[float, Pooled, float]]]) -> F
     together.set_ylabel("AUROC of real patients")
     figure.legend(fontsize="x-small", loc="outside lower center", ncols=3)
     return as_written(figure)
-
-
-def write_figure(file: Path, figure: Figure) -> None:
-    """`figure` as a PNG file."""
-    write_atomically(file, partial(figure.savefig, format="png", dpi=FILE_DPI))
 
 
 def _errorbar(axis: Axes, x, found: Sequence[Pooled], number: int, label: str, line: bool = True) -> None:

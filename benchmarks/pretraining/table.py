@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.pretraining.figures import People
 from benchmarks.timing import table
 from benchmarks.transfer.cohort import Results
-from benchmarks.transfer.table import log_odds, signed
+from benchmarks.transfer.table import interval, log_odds, signed
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.pooled import paired_auroc, pooled_auroc
 
@@ -27,12 +27,12 @@ def write_table(out: Path, cohort: Cohort) -> str:
     base = Results(out, "four_numbers", cohort)
     four, positive = base.complete().asked()
     found = pooled_auroc(four, positive)
-    rows = [["four numbers", *[""] * 7, _interval(found), ""]]
+    rows = [["four numbers", *[""] * 7, interval(found), ""]]
     for file in sorted(out.glob("*--ridge.csv")):
         name = file.stem.removesuffix("--ridge")
         head, _ = Results(out, file.stem, cohort).complete().asked()
         zero = zero_shot(out, name, base.ids, four, positive) if name != "untrained" else [""] * 7
-        rows.append([name, *zero, _interval(pooled_auroc(head, positive)), _gap(head, four, positive)])
+        rows.append([name, *zero, interval(pooled_auroc(head, positive)), _gap(head, four, positive)])
     text = table(HEAD, rows)
     (out / "table.md").write_text(text + "\n", encoding="utf-8")
     return text
@@ -47,7 +47,7 @@ def zero_shot(out: Path, name: str, ids: np.ndarray, four: np.ndarray, positive:
                       for key in ("ventricle_share", "sulcus_share"))
     whole, visible = (outputs[key].to_numpy()[None] for key in ("p_all", "p_visible"))
     both = log_odds(visible) + log_odds(four)
-    return [learnt, *(text for p in (whole, visible) for text in (_interval(pooled_auroc(p, positive)),
+    return [learnt, *(text for p in (whole, visible) for text in (interval(pooled_auroc(p, positive)),
                                                                   _gap(p, four, positive))),
             _gap(both, four, positive), alone]
 
@@ -87,7 +87,7 @@ def over_seeds(outputs: Mapping[tuple[int, int, int], pd.DataFrame], four: np.nd
         fewest = min(other for other in seeds if other[1] == group[1] and seeds[other] == seeds[group])
         whole, visible = mean(group, "p_all"), mean(group, "p_visible")
         rows.append([f"{group[1]:,}", f"{group[0]:,}", ", ".join(map(str, seeds[group])),
-                     *(text for score in (whole, visible) for text in (_interval(pooled_auroc(score, positive)),
+                     *(text for score in (whole, visible) for text in (interval(pooled_auroc(score, positive)),
                                                                        _gap(score, four, positive))),
                      _gap(visible, mean(fewest, "p_visible"), positive) if fewest != group else ""])
     return rows
@@ -95,10 +95,6 @@ def over_seeds(outputs: Mapping[tuple[int, int, int], pd.DataFrame], four: np.nd
 
 def _outputs(out: Path, name: str, ids: np.ndarray) -> pd.DataFrame:
     return pd.read_csv(out / f"{name}.outputs.csv", dtype={"subject": str}).set_index("subject").loc[ids]
-
-
-def _interval(found) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def _gap(first: np.ndarray, second: np.ndarray, positive: np.ndarray) -> str:

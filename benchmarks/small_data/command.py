@@ -110,7 +110,7 @@ def network(name: str, num_classes: int):
 
 
 def pretrain_masked(model, batches, epochs: int, seed: int) -> None:
-    """Masked autoencoding on the slices of `batches`, whose labels are not read; prints its cost and last loss."""
+    """Masked autoencoding on the images of `batches`, without labels; prints the time and the first and last loss."""
     import torch
 
     from benchmarks.pretraining.network import minimise

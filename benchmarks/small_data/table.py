@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.timing import table
 from benchmarks.transfer.cohort import Cohort, Results
-from benchmarks.transfer.table import signed
+from benchmarks.transfer.table import interval, signed
 from functions.cross_validation.out_of_fold import differences, scores
 from functions.cross_validation.pooled import fold_aurocs
 
@@ -34,8 +34,8 @@ def write_table(out: Path, rows: list[str], cohort: Cohort) -> str:
         inside = np.nanmean(fold_aurocs(score, positive, one.folds))
         auroc, right = own["auroc_disease"], own["balanced_accuracy"]
         seconds = results[name].rows.groupby(["repeat", "fold"])["seconds"].first().median()
-        lines.append([name, str(len(one.folds)), f"{auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}]",
-                      f"{inside:.3f}", f"{right.value:.3f} [{right.low:.3f}, {right.high:.3f}]", *gaps,
+        lines.append([name, str(len(one.folds)), interval(auroc),
+                      f"{inside:.3f}", interval(right), *gaps,
                       f"{seconds:.1f}"])
     text = table(HEAD, lines)
     (out / "table.md").write_text(text + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,12 +12,25 @@ from data_setup.loading.batches import Batches
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.features import features_on_disk
 from functions.runtime.device import set_seeds
+from functions.runtime.errors import UserError
 from functions.runtime.progress import Progress
 from models.pretrained.sources import load_transfer
+from models.pretrained.weight_files import read_weights
 from models.vit import ViT
 
 BATCH = 64
 STATISTICS = ("class", "mean", "sd")      # the class token; mean and standard deviation over the patch tokens
+
+
+def read_features(file: Path, key: str, slices: int) -> np.ndarray:
+    """The features (slices, D) under a key of a file that `features` wrote; UserError if it does not hold them."""
+    tensors = read_weights(file).tensors
+    if key not in tensors:
+        raise UserError(f"--features: {file} has no {key}, but {', '.join(sorted(tensors))}")
+    if len(tensors[key]) != slices:
+        raise UserError(f"--features: {file} has features of {len(tensors[key])} slices, the data has {slices}: "
+                        "compute them for this data by python -m benchmarks transfer")
+    return tensors[key].double().numpy()
 
 
 def token_statistics(vit: ViT, images: Tensor, blocks: tuple[int, ...]) -> dict[str, Tensor]:

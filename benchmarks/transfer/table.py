@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.timing import table
 from benchmarks.transfer.cohort import Cohort, Results
 from functions.cross_validation.out_of_fold import OutOfFold, differences, scores
-from functions.cross_validation.pooled import paired_auroc, pooled_auroc
+from functions.cross_validation.pooled import Pooled, paired_auroc, pooled_auroc
 from functions.evaluation.evaluation import Difference
 
 HEAD = ("row", "repeats", "AUROC", "SD between repeats", "minus four numbers, over patients", "p",
@@ -43,8 +43,13 @@ def one_row(name: str, found: OutOfFold, base: OutOfFold | None, seconds: float)
         total = log_odds(score[:count]) + log_odds(other[:count])
         both = f"{pooled_auroc(total, positive).value:.3f}"
         gain = signed(paired_auroc(total, other[:count], positive))
-    return [name, str(len(found.folds)), f"{auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}]", f"{auroc.sd:.3f}",
-            gap, chance, within, f"{right.value:.3f} [{right.low:.3f}, {right.high:.3f}]", both, gain, f"{seconds:.1f}"]
+    return [name, str(len(found.folds)), interval(auroc), f"{auroc.sd:.3f}",
+            gap, chance, within, interval(right), both, gain, f"{seconds:.1f}"]
+
+
+def interval(found: Pooled) -> str:
+    """A score with its interval."""
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def signed(found: Difference) -> str:

@@ -22,11 +22,8 @@ def read_curves(path: Path) -> dict[str, list[float]]:
 
     Raises UserError, naming file, row and column, if the table is damaged or holds anything but finite numbers.
     """
-    names: tuple[str, ...] = ("epoch", *CURVES)
-    rows = _read(path, names)
-    if not rows[0].keys().isdisjoint(TEST_CURVES):
-        names += TEST_CURVES
-        rows = _read(path, names)
+    rows = _read(path, ("epoch", *CURVES), TEST_CURVES)
+    names = [name for name in ("epoch", *CURVES, *TEST_CURVES) if name in rows[0]]
     curves = {name: [_number(row[name], path, number, name) for number, row in enumerate(rows, 2)] for name in names}
     if curves.pop("epoch") != list(range(1, len(rows) + 1)):
         raise UserError(f"{path} is damaged: its epochs are not 1, 2, … {len(rows)}")
@@ -59,8 +56,8 @@ def read_predictions(path: Path, class_names: list[str]) -> Predictions:
                        np.array([class_names.index(row["label"]) for row in rows]), p, class_names)
 
 
-def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV as text; `columns` are required, others are allowed."""
+def _read(path: Path, columns: Sequence[str], together: Sequence[str] = ()) -> list[dict[str, str]]:
+    """The rows of a CSV as text; `columns` are required, all or none of `together`, and others are allowed."""
     if why := not_a_file(path):
         raise UserError(f"{path}: {why}")
     try:
@@ -68,7 +65,8 @@ def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             head, *rows = [[unescape(cell) for cell in row] for row in csv.reader(file, strict=True) if row] or [[]]
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path} is damaged: not a CSV in UTF-8 ({' '.join(str(error).split())})") from None
-    missing = [name for name in columns if head.count(name) != 1]
+    required = columns if set(together).isdisjoint(head) else (*columns, *together)
+    missing = [name for name in required if head.count(name) != 1]
     if missing:
         raise UserError(f"{path} is damaged: missing or repeated columns: {', '.join(missing)}")
     if ragged := [number for number, row in enumerate(rows, 2) if len(row) != len(head)]:

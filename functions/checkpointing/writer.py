@@ -109,7 +109,7 @@ class CheckpointWriter:
         """Returns when everything submitted is on disk."""
         self.flush.set()
         if (thread := self.thread) is not None and thread.is_alive():
-            self.ended.wait()         # a join that a signal interrupts marks the thread as ended (Python 3.11, 3.12)
+            self.ended.wait()         # join(), interrupted by a signal, marks a running thread as finished (3.11, 3.12)
         if self.pending:                                  # interrupted before the thread had started
             self._write()
         self.flush.clear()

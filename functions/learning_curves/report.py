@@ -14,9 +14,9 @@ from functions.learning_curves.cells import Curve
 from functions.learning_curves.figure import plot_learning_curves
 from functions.learning_curves.methods import METHODS, OPPONENTS, size_name
 from functions.learning_curves.verdicts import Curves, compare, describe, questions, sentence
-from functions.reports.html_page import FILE_DPI, Table, picture, png, render
+from functions.reports.html_page import Table, picture, render, write_png
 from functions.reports.markdown_text import row
-from functions.runtime.atomic_files import write_atomically, write_json, write_text
+from functions.runtime.atomic_files import write_json, write_text
 
 LEVELS = 0.05       # of AUROC: how far the scores of all patients may lie below those within folds without a note
 HEAD = ("method", "patients", "AUROC [95 % interval]", "AUROC within folds, mean ± SD",
@@ -90,7 +90,7 @@ def write(out: Path, curves: Curves, notes: Sequence[str], caveats: Sequence[str
     write_json(out / "metrics.json", {"learning_curves": facts, "points": list(map(_numbers, curves.values())),
                                       "differences": every, "answers": text, "caveats": list(caveats)} | provenance())
     figure = plot_learning_curves(curves, "; ".join(caveats))
-    write_atomically(out / "learning_curves.png", lambda file: file.write(png(figure, FILE_DPI)))
+    write_png(out / "learning_curves.png", figure)
     pictures = [picture(figure, "AUROC of patients against the number of training patients")]
     page = render("learning_curves.html.j2", f"Comparison {out.name}", caveats, answers=text, pictures=pictures,
                   table=Table(HEAD, rows), explained=EXPLAINED, facts=Table(

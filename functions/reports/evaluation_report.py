@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from functions.reports.clinical.confounding_figure import confounding_figures
 from functions.reports.clinical.figures import clinical_figures
 from functions.reports.evaluation_plots import Figures, main_figures, more_figures
 from functions.reports.evaluation_text import EvaluationContent, evaluation_content
-from functions.reports.html_page import FILE_DPI, picture, render, thumbnails
+from functions.reports.html_page import picture, render, thumbnails, write_png
 from functions.reports.run_report import write_report
-from functions.runtime.atomic_files import write_atomically, write_json, write_text
+from functions.runtime.atomic_files import write_json, write_text
 from functions.runtime.errors import UserError
 
 SEEN = "PATIENTS SEEN IN TRAINING"
@@ -86,7 +85,7 @@ def write(out: Path, evaluation: Evaluation, predictions: Predictions, caveats: 
     if evaluation.confounding:
         more = confounding_figures(evaluation.confounding, caveats) | more
     for name, (figure, _) in (main | more).items():
-        write_atomically(out / name, partial(figure.savefig, format="png", dpi=FILE_DPI))
+        write_png(out / name, figure)
     content = page_content(evaluation, predictions, main, more, read)
     write_text(out / "report.html", render("evaluation.html.j2", f"Evaluation of {checkpoint}", caveats,
                                            evaluation=content))

@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from functions.reports.figure_text import Figure
+from functions.runtime.atomic_files import write_atomically
 from functions.runtime.errors import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -94,6 +95,11 @@ def png(figure: Figure, dpi: int = PAGE_DPI) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()
+
+
+def write_png(file: Path, figure: Figure) -> None:
+    """Writes a matplotlib figure in the resolution of files."""
+    write_atomically(file, partial(figure.savefig, format="png", dpi=FILE_DPI))
 
 
 def picture(figure: Figure, text: str) -> Picture:

@@ -93,13 +93,13 @@ SMALLER = {SCRATCH.run_name: "a smaller model: --model vit_ti_16, or --recipe re
            TRANSFER.run_name: "a smaller model: --model resnet18; less to train: --train head"}
 
 
-def epoch_estimate(model: nn.Module, train, scored: list, precision: str, script: Script,
-                   count: int = 8) -> str:
+def epoch_estimate(model: nn.Module, data, hide_test: bool, precision: str, script: Script, count: int = 8) -> str:
     """An estimate of the time per epoch from one batch of `count`; if long, with the flag for a smaller model."""
+    scored = [data.val] if hide_test else [data.val, data.test]
     images, _ = next(iter(scored[0]))
     with autocast(precision, images.device):
         step, forward = seconds_per_image(model, images[:count])
-    seconds = step * len(train.dataset) + forward * sum(len(batches.dataset) for batches in scored)
+    seconds = step * len(data.train.dataset) + forward * sum(len(batches.dataset) for batches in scored)
     advice = f"; {SMALLER[script.run_name]}" if seconds > 300 else ""
     return f"time     about {format_seconds(seconds)} per epoch{advice}"
 

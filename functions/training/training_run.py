@@ -5,7 +5,6 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ from functions.evaluation.evaluation import Metrics
 from functions.evaluation.predictions import Predictions
 from functions.evaluation.stages import stage_order
 from functions.reports.evaluation_plots import confusion_figure
-from functions.reports.html_page import FILE_DPI
+from functions.reports.html_page import write_png
 from functions.reports.plots import make_title, plot_loss_curves
 from functions.reports.run_report import write_report
 from functions.runtime.atomic_files import write_atomically, write_json
@@ -233,7 +232,7 @@ class TrainingRun:
         [(confusion, _)] = confusion_figure(metrics.test, predictions, metrics.caveats, "slice").values()
         for file, figure in (("loss_curves.png", plot_loss_curves(self.history, title, self.best["epoch"])),
                              ("confusion_matrix.png", confusion)):
-            write_atomically(self.folder / file, partial(figure.savefig, format="png", dpi=FILE_DPI))
+            write_png(self.folder / file, figure)
         seconds = {"train": sum(row["train_seconds"] for row in self.extra), "saving": self.saving_seconds,
                    "final": time.perf_counter() - started}
         update_record(self.folder, best_epoch=self.best["epoch"], seconds=seconds, state="finished")

@@ -184,7 +184,7 @@ def test_figures_show_every_network_and_both_aurocs():
     assert [text.get_text() for text in axis.get_xticklabels()] == ["100", "8,000", "100,000"]
     curves = {"four numbers": [(10, Pooled(0.6, 0.5, 0.7, np.nan), 0.65), (127.2, Pooled(0.7, 0.6, 0.8, np.nan), 0.75)]}
     many = figures.plot_curve({str(number): curves["four numbers"] for number in range(8)}).axes[1].lines[:8]
-    assert len({(line.get_color(), line.get_linestyle()) for line in many}) == 8, "eight lines that can be told apart"
+    assert len({(line.get_color(), line.get_linestyle()) for line in many}) == 8, "each has its own style"
     together, within = figures.plot_curve(curves).axes
     assert together.containers[0].lines[0].get_ydata().tolist() == [0.6, 0.7]
     assert within.lines[0].get_ydata().tolist() == [0.65, 0.75]
@@ -206,8 +206,8 @@ def test_features_that_do_not_fit_are_named(given, message, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "f.safetensors").write_bytes(save({"known": torch.ones(3, 2)}))
     with pytest.raises(UserError, match=message):
-        curve.read_features(given, 4)
-    name, x = curve.read_features("x=f.safetensors:known", 3)
+        curve.given_features(given, 4)
+    name, x = curve.given_features("x=f.safetensors:known", 3)
     assert (name, x.tolist()) == ("x", [[1, 1]] * 3)
 
 

@@ -65,6 +65,13 @@ def run(folder, *arguments, **options):
     return finish(start(folder, *arguments, **options), folder)
 
 
+def undisturbed(folder, arguments, fault):
+    """`folder`, in which a run has ended well; `fault` disturbs nothing."""
+    ended = run(folder, *arguments, fault=fault)
+    assert (ended.code, ended.err) == (0, "")
+    return folder
+
+
 def go_on(folder, arguments, fault=None):
     """What a user does after an interruption: --resume, or the same command where there is no run yet."""
     again = ["--resume", RUN] if (Path(folder) / RUN).exists() else arguments

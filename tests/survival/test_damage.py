@@ -65,10 +65,7 @@ def test_a_bit_of_a_weight_is_enough_and_evaluation_refuses_it_too(tmp_path, who
 @pytest.fixture(scope="module")
 def every_epoch(tmp_path_factory, command):
     """The folder of a run that wrote each of its epochs."""
-    folder = tmp_path_factory.mktemp("every_epoch")
-    ended = runs.run(folder, *command, fault=wait_for_checkpoints)
-    assert (ended.code, ended.err) == (0, "")
-    return folder
+    return runs.undisturbed(tmp_path_factory.mktemp("every_epoch"), command, wait_for_checkpoints)
 
 
 @pytest.fixture

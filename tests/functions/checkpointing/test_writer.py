@@ -200,7 +200,7 @@ def test_sizes_and_copies_of_nested_states():
 
 
 def test_a_signal_while_the_caller_waits_loses_no_checkpoint(tmp_path, disk):
-    """threading.Thread.join, interrupted, takes a thread that is still writing for ended (Python 3.11, 3.12)."""
+    """threading.Thread.join, interrupted by a signal, marks a running thread as finished (Python 3.11, 3.12)."""
     def interrupt(number, frame):
         raise KeyboardInterrupt
 

@@ -32,7 +32,7 @@ def test_levels_that_differ_between_folds_are_named_and_scores_within_folds_do_n
 
 
 def test_the_files_hold_every_point_with_its_interval_and_cost(curves, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(report, "png", lambda figure, dpi: b"png")
+    monkeypatch.setattr(report, "write_png", lambda file, figure: file.write_bytes(b"png"))
     report.write(tmp_path, curves, ["a <note>"], ["PHANTOM DEMO"], {"folds": 3})
     table = pd.read_csv(tmp_path / "table.csv").set_index(["method", "size"])
     assert len(table) == 6

@@ -40,7 +40,7 @@ def test_few_steps_by_their_own_setting_are_too_few(capsys):
 def test_the_advice_for_a_long_epoch_names_what_the_script_knows(script):
     images = mock.MagicMock(dataset=range(100), __iter__=lambda self: iter([(torch.zeros(1), None)]))
     with mock.patch("functions.training.console.seconds_per_image", return_value=(10.0, 1.0)):
-        text = epoch_estimate(None, images, [images], "fp32", script)
+        text = epoch_estimate(None, mock.Mock(train=images, val=images), True, "fp32", script)
     flags = [word for word in text.replace(",", "").replace(";", "").split() if word.startswith("--")]
     assert flags
     assert set(flags) <= set(make_parser("", script)._option_string_actions)
