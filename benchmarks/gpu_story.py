@@ -52,7 +52,8 @@ class Outcome(NamedTuple):
 def run_step(step: Step, work: Path, log: Path, limit: float) -> Outcome:
     """Runs a command, its output going to `log`; kills it and all it has started after `limit` seconds."""
     arguments = [str(ROOT / argument) if argument in SCRIPTS else argument for argument in step.command]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | step.environment
+    places = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": places, "PYTHONUNBUFFERED": "1"} | step.environment
     if step.table:
         step.table.unlink(missing_ok=True)
     started = time.perf_counter()

@@ -94,7 +94,8 @@ def over_seeds(outputs: Mapping[tuple[int, int, int], pd.DataFrame], four: np.nd
 
 
 def _outputs(out: Path, name: str, ids: np.ndarray) -> pd.DataFrame:
-    return pd.read_csv(out / f"{name}.outputs.csv", dtype={"subject": str}).set_index("subject").loc[ids]
+    return pd.read_csv(out / f"{name}.outputs.csv", dtype={"subject": str},
+                       float_precision="round_trip").set_index("subject").loc[ids]
 
 
 def _gap(first: np.ndarray, second: np.ndarray, positive: np.ndarray) -> str:

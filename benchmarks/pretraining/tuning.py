@@ -60,7 +60,7 @@ def all_layers(name: str, folder: Path, images: Tensor, cohort: Cohort) -> Calla
             ids, p = _trained(model, LR_UNTRAINED if begun is None else LR, images, cohort, known, tested, seed)
             file.parent.mkdir(parents=True, exist_ok=True)
             write_text(file, pd.DataFrame({"subject": ids, "p": p}).to_csv(index=False, float_format="%.6g"))
-        return pd.read_csv(file, dtype={"subject": str})["p"].to_numpy()
+        return pd.read_csv(file, dtype={"subject": str}, float_precision="round_trip")["p"].to_numpy()
 
     return fit
 

@@ -33,7 +33,7 @@ class Results:
         self.file, self.cohort = folder / f"{name}.csv", cohort
         _, self.labels, self.ids = cohort.patients(np.zeros((len(cohort.labels), 1)))
         columns = ["repeat", "fold", "subject", *(f"p_{name}" for name in cohort.class_names), "seconds"]
-        self.rows = (pd.read_csv(self.file, dtype={"subject": str}) if self.file.exists()
+        self.rows = (pd.read_csv(self.file, dtype={"subject": str}, float_precision="round_trip") if self.file.exists()
                      else pd.DataFrame(columns=columns))
         if list(self.rows.columns) != columns or not set(self.rows["subject"]) <= set(self.ids):
             raise UserError(f"{self.file} is of other data: remove it, or name another folder with --out")

@@ -211,7 +211,7 @@ def read_predictions(plan: Plan, splits: Sequence[FoldSplit]) -> tuple[pd.DataFr
         best = losses.index(min(losses))
         chosen.append(" ".join(plan.choices[best]))
         table = pd.read_csv(plan.folder.parent / plan.run_name(split, best) / "predictions.csv",
-                            dtype={"path": str, "subject": str, "label": str})
+                            dtype={"path": str, "subject": str, "label": str}, float_precision="round_trip")
         table.insert(0, "fold", split.fold)
         table.insert(0, "repeat", split.repeat)
         tables.append(table)

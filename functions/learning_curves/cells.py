@@ -83,7 +83,8 @@ class Cells:
         """A finished fit; UserError if the file is damaged or of other patients."""
         file, tested = self.folder / cell.file, self.folds[cell.repeat] == cell.fold
         try:
-            table = pd.read_csv(file, dtype={"subject": str, "class": str}, keep_default_na=False)
+            table = pd.read_csv(file, dtype={"subject": str, "class": str}, keep_default_na=False,
+                                float_precision="round_trip")
             right = list(table.columns) == self.columns and table["subject"].tolist() == self.ids[tested].tolist()
             values = table[self.columns[2:]].to_numpy(dtype=float)
         except (ValueError, KeyError, pd.errors.ParserError):

@@ -56,17 +56,20 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], precision: str = "fp32"
                         "--no_shard")
     if precision == "fp16":
         raise UserError("--shard needs --precision bf16 or fp32: fp16 gradient scaling needs unsharded gradients")
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # the import takes a second
 
+    # without a mesh, FSDP takes the machine's GPU, also for a model on the CPU
+    mesh = init_device_mesh(next(model.parameters()).device.type, (dist.get_world_size(),))
     fp32 = MixedPrecisionPolicy()
     # all-gather in bf16, which halves the communication; gradients are reduced in fp32
     bf16 = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     for block in blocks:
         norms: list[nn.Module] = [m for m in block.modules() if isinstance(m, (nn.LayerNorm, _BatchNorm))]
         if norms and precision == "bf16":
-            fully_shard(norms, mp_policy=fp32)
-        fully_shard(block, mp_policy=bf16 if precision == "bf16" else fp32)
-    fully_shard(model, mp_policy=fp32)
+            fully_shard(norms, mesh=mesh, mp_policy=fp32)
+        fully_shard(block, mesh=mesh, mp_policy=bf16 if precision == "bf16" else fp32)
+    fully_shard(model, mesh=mesh, mp_policy=fp32)
 
 
 def full_state(state, everywhere: bool = False):

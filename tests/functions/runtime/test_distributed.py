@@ -24,6 +24,7 @@ def one_of_two(rank, port, file, ways):
     os.dup2(os.open(f"{file}-{rank}.txt", os.O_CREAT | os.O_WRONLY), 2)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
     torch.set_num_threads(1)
+    torch._C._get_accelerator = lambda: torch.device("cuda")      # FSDP finds a GPU, which a CPU run must not take
     everything(file, ways)
 
 

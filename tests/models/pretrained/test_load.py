@@ -105,7 +105,7 @@ def test_back_to_torchvision_and_here_again():
     model = parity.perturbed(ViT(SMALL), 3)
     theirs = torchvision.models.VisionTransformer(12, 4, 2, 3, 12, 20, num_classes=5).eval()
     theirs.load_state_dict(to_torchvision(model), strict=True)
-    torch.testing.assert_close(logits(theirs), logits(model), atol=1e-6, rtol=0)
+    torch.testing.assert_close(logits(theirs), logits(model), atol=5e-6, rtol=0)
     again = load_pretrained(ViT(SMALL), theirs.state_dict())
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
     with pytest.raises(ValueError, match="1e-12 and none: its logits would differ"):

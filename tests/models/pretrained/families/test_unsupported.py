@@ -53,7 +53,7 @@ NETWORKS = {
     distilled: r"a distilled DeiT \(embeddings.distillation_token\): its distillation token takes part in attention",
     timms_distilled: r"a distilled DeiT \(dist_token\).*use the DeiT without distillation",
     siglip: r"attention pooling, such as SigLIP \(head.probe\).*use CLIP",
-    swiglu: r"SwiGLU, such as DINOv2 giant \(encoder.layer.0.mlp.gate_proj.bias\)",
+    swiglu: r"SwiGLU, such as DINOv2 giant \(encoder.layer.0.mlp.(gate_proj|weights_in).bias\)",
     lambda: timm_vit(reg_tokens=4): r"register tokens.*\(reg_token\)",
     lambda: timm_vit(class_token=False, global_pool="map"): r"attention pooling.*\(attn_pool.latent\)",
     lambda: timm_vit(qk_norm=True): r"normalised queries and keys \(blocks.0.attn.k_norm.bias\)",
