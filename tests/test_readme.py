@@ -25,7 +25,7 @@ ELSEWHERE = {"--strict", "--out", "--allow_seen", "--against", "--order", "--dat
              "--format", "--license", "--push",                                               # tools/export.py
              "--auroc", "--prevalence", "--half_width", "--difference", "--correlation", "--power",      # tools/plan.py
              "--labels", "--key", "--series", "--size", "--spacing", "--bits", "--orientation",      # prepare_data.py
-             "--workers",
+             "--workers", "--window",
              "--folds", "--repeats", "--fold_seed", "--jobs", "--tune", "--keep_weights",      # tools/cross_validate.py
              "--show_test",
              "--methods", "--patients", "--report_only",                                      # tools/compare.py

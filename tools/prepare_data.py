@@ -29,6 +29,8 @@ def main() -> None:
         parser.add_argument("--size", type=image_size, default=(224, 192), help="height x width in pixels [224x192]")
         parser.add_argument("--spacing", type=float, default=1.0, help="mm per pixel [1]")
         parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits of the PNG files [8]")
+        parser.add_argument("--window", choices=("percentiles", "header"), default="percentiles", help="black and "
+                            "white: percentiles of the volume, or the window of DICOM headers, as of CT [percentiles]")
         parser.add_argument("--orientation", type=str.upper, metavar="AXES", help="the axes of volumes that record no "
                             "orientation, for instance LAS [they are left out]")
         parser.add_argument("--key", type=Path, metavar="FILE", help="file with the original IDs of DICOM patients "
@@ -117,7 +119,8 @@ def checked(arguments):
         raise UserError(f"--out {out} contains the volumes: name another folder")
     if out.exists() and not (out / STORE).is_dir() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
-    settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation)
+    settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.window,
+                        arguments.orientation)
     key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
     if any(key_file.resolve().is_relative_to((out / split).resolve()) for split in ("train", "val", "test")):
         raise UserError(f"--key {key_file} is among the slices: keep it elsewhere")

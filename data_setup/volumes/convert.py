@@ -24,7 +24,7 @@ from data_setup.volumes.contact_sheet import contact_sheet
 from data_setup.volumes.discover import Source
 from data_setup.volumes.formats.dicom_volume import read_dicom
 from data_setup.volumes.formats.nifti import read_nifti
-from data_setup.volumes.slices import Settings, Slices, make_slices
+from data_setup.volumes.slices import HEADER, Settings, Slices, make_slices
 from data_setup.volumes.volume import Volume, VolumeError
 from functions.runtime.errors import UserError
 
@@ -46,7 +46,7 @@ def convert(source: Source, settings: Settings, store: Path) -> dict:
     if folder.is_dir():
         return json.loads((folder / "record.json").read_text(encoding="utf-8")) | {"folder": str(folder), "new": False}
     try:
-        volume = read_dicom(list(source.files)) if source.series else read_nifti(source.files[0], settings.orientation)
+        volume = _read(source, settings)
         slices = make_slices(volume, settings)
     except VolumeError as error:
         return {"reason": str(error), "sha256": digest}
@@ -57,6 +57,15 @@ def convert(source: Source, settings: Settings, store: Path) -> dict:
         raise UserError(f"{store}: slices cannot be written ({error.strerror or error}): make space there and run the "
                         "command again") from error
     return record | {"folder": str(folder), "new": True}
+
+
+def _read(source: Source, settings: Settings) -> Volume:
+    if source.series:
+        return read_dicom(list(source.files), settings.window == HEADER)
+    if settings.window == HEADER:
+        raise VolumeError("no window in its header, as it is no DICOM file: --window header of tools/prepare_data.py "
+                          "needs one")
+    return read_nifti(source.files[0], settings.orientation)
 
 
 def convert_all(sources: list[Source], settings: Settings, store: Path, workers: int,

@@ -5,17 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_setup.volumes.slices import Settings
+from data_setup.volumes.slices import PERCENTILES, WINDOWS, Settings
 from functions.runtime.errors import UserError
 
 NAME = "preparation.json"       # in the output folder of tools/prepare_data.py, beside train, val and test
-KEYS = ("volume_slices", "volume_size", "volume_spacing_mm", "volume_bits")
+KEYS = ("volume_slices", "volume_size", "volume_spacing_mm", "volume_bits", "volume_window")
 MAX_SIDE = 4096                 # pixels
 
 
 def describe_preparation(settings: Settings) -> dict[str, Any]:
-    """Plain types under KEYS: slices of a volume, their (height, width), mm per pixel, bits. Inverse: `settings_of`."""
-    return dict(zip(KEYS, (settings.slices, list(settings.size), settings.spacing, settings.bits), strict=True))
+    """Plain types under KEYS: slices of a volume, their (height, width), mm per pixel, bits, window.
+
+    Inverse: `settings_of`.
+    """
+    return dict(zip(KEYS, (settings.slices, list(settings.size), settings.spacing, settings.bits, settings.window),
+                    strict=True))
 
 
 def recorded_preparation(train_dir: Path) -> dict[str, Any]:
@@ -39,13 +43,15 @@ def settings_of(preprocessing: Mapping[str, Any], file: Path) -> Settings | None
 
 
 def _settings(described: Mapping[str, Any], file: Path) -> Settings:
-    slices, size, spacing, bits = (described.get(key) for key in KEYS)
+    slices, size, spacing, bits, window = (described.get(key) for key in KEYS)
+    window = PERCENTILES if window is None else window          # older files do not name it
     sides = list(size) if isinstance(size, (list, tuple)) else []
     if (type(slices) is not int or type(spacing) not in (int, float) or bits not in (8, 16) or len(sides) != 2
+            or window not in WINDOWS
             or any(type(side) is not int or not 1 <= side <= MAX_SIDE for side in sides)):
         shown = ", ".join(f"{key} {str(described.get(key))[:20]}" for key in KEYS)
         raise UserError(f"{file}: no settings of slices of a volume: {shown}")
     try:
-        return Settings(slices, (sides[0], sides[1]), float(spacing), int(bits))
+        return Settings(slices, (sides[0], sides[1]), float(spacing), int(bits), str(window))
     except UserError as error:
         raise UserError(f"{file}: {error}") from None

@@ -20,17 +20,19 @@ BELOW = 40.0, 100.0         # mm below the top of the head: from the top of the 
 HEIGHT = 75.0               # mm from the largest section of a head to its top
 MOST, FINEST, COARSEST = 99, 0.2, 5.0       # slices of a volume; mm per pixel
 INVERTED = 0.9              # share of the range between percentiles 2 and 98, above which no background is
+WINDOWS = PERCENTILES, HEADER = "percentiles", "header"      # where black and white come from
 MASKED = 0.6                # share of voxels with one value, above which a volume is probably skull-stripped
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How slices are made: their number, size (height, width), voxel size in mm, bits, assumed orientation."""
+    """How slices are made: their number, size (height, width), voxel size in mm, bits, window, assumed orientation."""
 
     slices: int = 16
     size: tuple[int, int] = (224, 192)
     spacing: float = 1.0
     bits: int = 8
+    window: str = PERCENTILES       # or HEADER: intensities are from 0 to 1 already
     orientation: str | None = None
 
     def __post_init__(self):
@@ -60,7 +62,7 @@ def make_slices(volume: Volume, settings: Settings) -> Slices:
     data = resample(data, volume.spacing, settings.spacing)
     head, notes = find_head(data)
     chosen, note = choose(head.sum(axis=(0, 1)), settings)
-    low, high = window(data, head, chosen)
+    low, high = window(data, head, chosen) if settings.window == PERCENTILES else (0.0, 1.0)
     most = 2**settings.bits - 1
     scaled = np.rint(np.clip((data[:, :, chosen] - low) / (high - low), 0, 1) * most)
     pixels, cut = frame(scaled.astype(np.uint8 if settings.bits == 8 else np.uint16), head, settings.size)

@@ -2,8 +2,8 @@
 
 Intensities: stored value → modality LUT or rescale slope and intercept of each file
 (`pydicom.pixels.apply_modality_lut`) → negated for MONOCHROME1 → a window for the volume by percentiles (`slices.py`).
-The window or VOI LUT in the header is not applied: it is a setting of a display and may differ from slice to slice. The
-percentile window takes its place.
+The window or VOI LUT in the header is a setting of a display and may differ from slice to slice. It takes the place of
+the percentiles if asked for: stored value → modality LUT → VOI LUT (`voi.py`) → inverted for MONOCHROME1.
 
 Places: files are sorted by ImagePositionPatient projected on the normal of the slices, never by number or name.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data_setup.volumes.formats.packages import import_pydicom
+from data_setup.volumes.formats.voi import apply_voi, one_window
 from data_setup.volumes.volume import Volume, VolumeError, make_volume
 
 SAME = 0.01             # mm: positions that are closer are one
@@ -30,12 +31,16 @@ class Plane:
     position: np.ndarray
     directions: np.ndarray
     spacing: tuple[float, float]
-    values: np.ndarray              # (rows, columns), after the modality LUT
+    values: np.ndarray              # (rows, columns), after the modality LUT, or after the VOI LUT
+    window: str                     # the one of the header, in words; "" if it is not applied
 
 
-def read_dicom(files: list[Path]) -> Volume:
-    """The volume of one series, single-frame or enhanced multi-frame; VolumeError with the reason if it has none."""
-    planes = [plane for path in files for plane in _planes(path)]
+def read_dicom(files: list[Path], header_window: bool = False) -> Volume:
+    """The volume of one series, single-frame or enhanced multi-frame; VolumeError with the reason if it has none.
+
+    `header_window`: apply the window of the header, which gives intensities from 0 to 1.
+    """
+    planes = [plane for path in files for plane in _planes(path, header_window)]
     if len(planes) < 2:
         raise VolumeError("one slice only")
     for what, values in (("sizes", [plane.values.shape for plane in planes]),
@@ -48,6 +53,8 @@ def read_dicom(files: list[Path]) -> Volume:
     normal = np.cross(first[:3], first[3:])
     order = np.argsort([plane.position @ normal for plane in planes], kind="stable")
     planes, notes = _without_duplicates([planes[index] for index in order], normal)
+    if header_window:
+        notes.append(one_window([plane.window for plane in planes]))
     step = _step(planes, normal)
     affine = np.eye(4)
     affine[:3, 0] = first[:3] * planes[0].spacing[1]        # along a row: the column index grows
@@ -58,7 +65,7 @@ def read_dicom(files: list[Path]) -> Volume:
     return make_volume(data, LPS_TO_RAS @ affine, tuple(notes))
 
 
-def _planes(path: Path) -> list[Plane]:
+def _planes(path: Path, header_window: bool) -> list[Plane]:
     """The slices of one file."""
     try:
         header = import_pydicom().dcmread(path, force=True)
@@ -67,8 +74,9 @@ def _planes(path: Path) -> list[Plane]:
         if "MOSAIC" in (header.get("ImageType") or ()):
             raise VolumeError("a mosaic, all slices in one image (functional or diffusion MRI): convert it to NIfTI "
                               "with dcm2niix and extract one volume")
-        return _frames(header, _pixels(header)) if "PerFrameFunctionalGroupsSequence" in header else [
-            _plane(header, header, header, header, _pixels(header))]
+        voi = header if header_window else None
+        return _frames(header, _pixels(header), voi) if "PerFrameFunctionalGroupsSequence" in header else [
+            _plane(header, header, header, header, voi, _pixels(header))]
     except (VolumeError, MemoryError):
         raise
     except Exception as error:          # pydicom raises many kinds for damaged files, with values of fields in them
@@ -103,7 +111,7 @@ def _pixels(header) -> np.ndarray:
                           f"({type(error).__name__}){other_decoder}") from error
 
 
-def _frames(header, values: np.ndarray) -> list[Plane]:
+def _frames(header, values: np.ndarray, voi) -> list[Plane]:
     """The slices of an enhanced multi-frame file; what a frame does not say, the shared groups say."""
     [shared] = header.get("SharedFunctionalGroupsSequence") or [import_pydicom().Dataset()]
     planes = []
@@ -116,20 +124,23 @@ def _frames(header, values: np.ndarray) -> list[Plane]:
         rescale = item("PixelValueTransformationSequence")
         rescale.PhotometricInterpretation = header.PhotometricInterpretation
         planes.append(_plane(item("PlanePositionSequence"), item("PlaneOrientationSequence"),
-                             item("PixelMeasuresSequence"), rescale, frame))
+                             item("PixelMeasuresSequence"), rescale, voi and item("FrameVOILUTSequence"), frame))
     return planes
 
 
-def _plane(position, orientation, measures, rescale, values: np.ndarray) -> Plane:
+def _plane(position, orientation, measures, rescale, voi, values: np.ndarray) -> Plane:
     for name, found in (("ImagePositionPatient", position), ("ImageOrientationPatient", orientation),
                         ("PixelSpacing", measures)):
         if not found.get(name):
             raise VolumeError(f"its orientation is not known: a slice has no {name}")
     values = np.asarray(import_pydicom().pixels.apply_modality_lut(values, rescale), dtype=np.float32)
+    window = ""
+    if voi is not None:
+        values, window = apply_voi(values, voi)
     if rescale.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = -values
+        values = 1 - values if window else -values
     return Plane(np.array(position.ImagePositionPatient, float), np.array(orientation.ImageOrientationPatient, float),
-                 tuple(map(float, measures.PixelSpacing)), values)
+                 tuple(map(float, measures.PixelSpacing)), values, window)
 
 
 def _without_duplicates(planes: list[Plane], normal: np.ndarray) -> tuple[list[Plane], list[str]]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from data_setup.volumes.preparation import KEYS, NAME, describe_preparation, rec
 from data_setup.volumes.slices import Settings
 from functions.runtime.errors import UserError
 
-SETTINGS = Settings(slices=5, size=(50, 40), spacing=1.5, bits=16)
+SETTINGS = Settings(slices=5, size=(50, 40), spacing=1.5, bits=16, window="header")
 FILE = Path("model.pt")
 
 
@@ -22,7 +23,7 @@ def test_settings_go_into_a_checkpoint_and_come_back(tmp_path):
 
 @pytest.mark.parametrize(("key", "value"), [(KEYS[0], 0), (KEYS[0], True), (KEYS[0], None), (KEYS[1], [50]),
                                             (KEYS[1], [50, 1e9]), (KEYS[1], [50, 9999]), (KEYS[2], "1"), (KEYS[2], 1e9),
-                                            (KEYS[3], 12)])
+                                            (KEYS[3], 12), (KEYS[4], "header ")])
 def test_impossible_settings_are_one_line_with_the_file(tmp_path, key, value):
     described = describe_preparation(SETTINGS) | {key: value}
     with pytest.raises(UserError, match=r"^model\.pt: "):
@@ -30,6 +31,11 @@ def test_impossible_settings_are_one_line_with_the_file(tmp_path, key, value):
     (tmp_path / NAME).write_text(json.dumps(described))
     with pytest.raises(UserError, match=NAME):
         recorded_preparation(tmp_path)
+
+
+def test_a_file_without_a_window_is_of_percentiles():
+    described = {key: value for key, value in describe_preparation(SETTINGS).items() if key != KEYS[4]}
+    assert settings_of(described, FILE) == replace(SETTINGS, window="percentiles")
 
 
 def test_a_damaged_file_is_one_line(tmp_path):

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,28 @@ def test_modality_before_monochrome1_signed_and_slope_of_each_file(tmp_path):
         read(tmp_path / "b", datasets(-head(), PhotometricInterpretation="MONOCHROME1")).data, head())
     assert head().min() == 0
     np.testing.assert_array_equal(read(tmp_path / "c", datasets(head() - 500)).data, head() - 500.0)
+
+
+def test_modality_lut_then_the_window_of_the_header_then_monochrome1(tmp_path):
+    """Of a stored value s: x = 2 s - 100, then clip((x - 300.5 + 0.5) / 200 + 0.5), then 1 - that."""
+    values = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": [300.5, 7], "WindowWidth": [201, 9]}
+    grey = np.clip((2.0 * head() - 100 - 300) / 200 + 0.5, 0, 1)
+    for name, expected in (("MONOCHROME1", 1 - grey), ("MONOCHROME2", grey)):
+        volume = read_dicom(save_dicom(tmp_path / name, datasets(PhotometricInterpretation=name, **values)), True)
+        np.testing.assert_allclose(volume.data, expected, atol=1e-6)
+        assert volume.notes == ("window of its header: centre 300.5, width 201",)
+    settings = replace(SETTINGS, window="header")
+    slices = make_slices(volume, settings)
+    assert slices.window == (0, 1)
+    assert 0 < np.isin(slices.pixels, (0, 255)).mean() < 1
+
+
+def test_windows_that_differ_or_are_missing_are_reasons(tmp_path):
+    sets = datasets(WindowCenter=300, WindowWidth=200)
+    sets[4].WindowWidth = 201
+    for name, made, reason in (("differ", sets, "2 different windows"), ("none", datasets(), "no window in its")):
+        with pytest.raises(VolumeError, match=reason):
+            read_dicom(save_dicom(tmp_path / name, made), True)
 
 
 def test_gaps_duplicates_and_repeated_places(tmp_path):
