@@ -4,7 +4,8 @@
   Visit, M/F, Age, CDR. Marcus et al. 2007, J Cogn Neurosci 19:1498, and 2010, 22:2677.
 - ADNI (ADNIMERGE.csv): PTID, RID, VISCODE, SITE, AGE (at baseline, in every row), Years_bl, Month, PTGENDER, DX, DX_bl,
   FLDSTRENG. The table of an image search at LONI: Subject, Group, Sex, Age, Visit, Acq Date.
-- AIBL (tables at LONI): RID, VISCODE, SITEID, PTGENDER (1 male, 2 female), DXCURREN (1 NL, 2 MCI, 3 AD).
+- AIBL (tables at LONI): RID, VISCODE, SITEID, PTGENDER (1 male, 2 female), DXCURREN (1 NL, 2 MCI, 3 AD), PTDOB (the
+  year of birth: /1935), EXAMDATE.
 - BIDS 1.10 (participants.tsv, sessions.tsv): participant_id, session_id, age, sex; group or diagnosis by custom.
 """
 
@@ -24,6 +25,9 @@ COLUMNS = {
     "scanner": ("scanner", "scannerid", "scannername", "scannermodel", "manufacturersmodelname",
                 "manufacturermodelname", "manufacturer", "magneticfieldstrength", "fieldstrength", "fldstreng"),
     "date": ("acqdate", "acquisitiondate", "scandate", "mridate", "imagedate", "studydate"),    # of the images
+    "birth": ("ptdob", "dob", "dateofbirth", "birthdate", "yearofbirth", "birthyear", "yob"),
+    "visited": ("examdate", "visitdate", "dateofvisit", "acqdate", "acquisitiondate", "scandate", "mridate",
+                "imagedate", "studydate"),
     "years": ("yearsbl",), "months": ("month",),      # since baseline, where ADNI's AGE is the age at baseline
 }
 

@@ -57,6 +57,7 @@ def read_clinical_table(file: Path) -> ClinicalTable:
     header, cells = read_text_table(file)
     index = {name: column_index(file, header, names, name) for name, names in COLUMNS.items()}
     used = {name: at for name, at in index.items() if at is not None}
+    header, cells = _with_ages(header, cells, used)
     if "path" not in used and "subject" not in used:
         raise UserError(f"{file}: needs a column subject (or patient_id, participant_id, PTID, ID, …) or path; its "
                         f"first row is {', '.join(header)[:200]}")
@@ -85,12 +86,29 @@ def read_clinical_table(file: Path) -> ClinicalTable:
     return ClinicalTable(file, found, described, by_rid, notes)
 
 
+def _with_ages(header: list[str], cells: list[list[str]],
+               used: dict[str, int]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows with a column of ages from birth and visit, if there is none of ages; enters it into `used`."""
+    if "age" in used or not {"birth", "visited"} <= set(used):
+        return header, cells
+    birth, visit = used["birth"], used["visited"]
+    day_first = _day_first(cells, visit)
+    used["age"] = len(header)
+    return ([*header, f"{header[birth]} and {header[visit]}"],
+            [[*row, values.age_between(row[birth], row[visit], day_first)] for row in cells])
+
+
+def _day_first(cells: Sequence[Sequence[str]], at: int) -> bool:
+    """Whether days come before months in a column: any first number exceeds 12."""
+    return any(row[at].strip() and not values.read_date(row[at]) and values.read_date(row[at], day_first=True)
+               for row in cells)
+
+
 def _date_reader(cells: Sequence[Sequence[str]], used: dict[str, int]) -> Callable[[Sequence[str]], str]:
-    """row → the date of its images; days come before months if any first number exceeds 12."""
+    """row → the date of its images."""
     if (at := used.get("date")) is None:
         return lambda row: ""
-    day_first = any(row[at].strip() and not values.read_date(row[at]) and values.read_date(row[at], day_first=True)
-                    for row in cells)
+    day_first = _day_first(cells, at)
     return lambda row: values.read_date(row[at], day_first)
 
 
@@ -191,7 +209,7 @@ def _notes(file: Path, header: Sequence[str], cells: Sequence[Sequence[str]], us
            nameless: int) -> list[str]:
     """Which columns are read as what, and what is unusual about them."""
     shown = ", ".join(f"{name} from {printable(header[at])}" if plain_header(header[at]) != name else name
-                      for name, at in used.items() if name not in ("years", "months"))
+                      for name, at in used.items() if name not in ("years", "months", "birth", "visited"))
     notes = [f"{file}: {len(cells):,} rows; {shown}"]
     if "class" in used and (others := other_columns(header, COLUMNS["class"], used["class"])):
         notes[0] += f" (not {', '.join(map(printable, others))}: to use one of these, name it class)"

@@ -5,6 +5,7 @@ returns None for a missing value and raises ValueError, with the reason, for one
 """
 
 import re
+from datetime import datetime
 
 from data_setup.subjects.path_tables import is_missing
 
@@ -16,6 +17,8 @@ SEXES = {"m": "M", "male": "M", "man": "M", "1": "M", "f": "F", "female": "F", "
 RATINGS = (0.0, 0.5, 1.0, 2.0, 3.0)                         # Morris 1993, Neurology 43:2412
 YEAR_FIRST = re.compile(r"([0-9]{4})([-/.]?)([0-9]{1,2})\2([0-9]{1,2})(?![0-9])")
 YEAR_LAST = re.compile(r"([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4})(?![0-9])")
+DAY = "%Y%m%d"
+YEAR = re.compile(r"(?<![0-9])(?:18|19|20)[0-9]{2}(?![0-9])")
 CODES = {"1": "CN", "2": "MCI", "3": "AD"}                  # of ADNI's and AIBL's DXCURREN
 
 
@@ -84,6 +87,23 @@ def read_date(cell: str, day_first: bool = False) -> str:
     else:
         return ""
     return f"{year:04d}{month:02d}{day:02d}" if 1 <= month <= 12 and 1 <= day <= 31 else ""
+
+
+def age_between(birth: str, visit: str, day_first: bool = False) -> str:
+    """The text of an age, which `read_age` reads or refuses: years from birth to a visit, such as 74.3.
+
+    Where one of them is a year alone (/1935), the difference of the years; "" if one is missing.
+    """
+    if absent(birth) or absent(visit):
+        return ""
+    born, seen = (read_date(cell, day_first) for cell in (birth, visit))
+    try:
+        if born and seen:
+            return f"{(datetime.strptime(seen, DAY) - datetime.strptime(born, DAY)).days / 365.25:.1f}"
+        [first], [last] = (YEAR.findall(cell) for cell in (birth, visit))
+        return str(int(last) - int(first))
+    except ValueError:              # no such day, or not one year
+        return f"{birth} to {visit}"
 
 
 def read_text(cell: str) -> str | None:

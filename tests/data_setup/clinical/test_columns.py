@@ -6,7 +6,7 @@ from data_setup.subjects.path_tables import column_index
 OASIS_1 = "ID,M/F,Hand,Age,Educ,SES,MMSE,CDR,eTIV,nWBV,ASF,Delay"
 OASIS_2 = "Subject ID,MRI ID,Group,Visit,MR Delay,M/F,Hand,Age,EDUC,SES,MMSE,CDR,eTIV,nWBV,ASF"
 ADNI = "RID,PTID,VISCODE,SITE,DX_bl,AGE,PTGENDER,DX,FLDSTRENG,Years_bl,Month"
-AIBL = "RID,SITEID,VISCODE,PTGENDER,DXCURREN"
+AIBL = "RID,SITEID,VISCODE,PTGENDER,DXCURREN,PTDOB,EXAMDATE"
 BIDS = "participant_id,session_id,age,sex,group"
 
 
@@ -15,7 +15,8 @@ BIDS = "participant_id,session_id,age,sex,group"
     (OASIS_2, {"subject": "Subject ID", "session": "MRI ID", "class": "Group", "sex": "M/F", "age": "Age"}),
     (ADNI, {"subject": "PTID", "session": "VISCODE", "class": "DX", "age": "AGE", "sex": "PTGENDER", "site": "SITE",
             "scanner": "FLDSTRENG", "years": "Years_bl", "months": "Month"}),
-    (AIBL, {"subject": "RID", "session": "VISCODE", "sex": "PTGENDER", "site": "SITEID", "class": "DXCURREN"}),
+    (AIBL, {"subject": "RID", "session": "VISCODE", "sex": "PTGENDER", "site": "SITEID", "class": "DXCURREN",
+            "birth": "PTDOB", "visited": "EXAMDATE"}),
     (BIDS, {"subject": "participant_id", "session": "session_id", "age": "age", "sex": "sex", "class": "group"})])
 def test_the_columns_of_public_tables(header, columns):
     names = header.split(",")

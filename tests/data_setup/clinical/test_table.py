@@ -35,6 +35,23 @@ def test_rids_and_coded_diagnoses(tmp_path):
     assert not read(tmp_path, "PTID,RID,PTGENDER\n002_S_0003,3,1\n").by_rid
 
 
+def test_ages_of_aibl_are_from_the_year_of_birth(tmp_path):
+    head = "RID,VISCODE,DXCURREN,PTDOB,EXAMDATE\n"
+    table = read(tmp_path, head + "12,bl,3,/1935,03/31/2009\n12,m18,3,/1935,9/2/2010\n13,bl,1,/1940,-4\n")
+    assert [row.values["age"] for row in table.rows] == [74.0, 75.0, None]
+    assert "age from PTDOB and EXAMDATE" in table.notes[0]
+    assert any("1 of 3 rows have no age" in note for note in table.notes)
+    exact = read(tmp_path, "subject,date of birth,Acq Date\na,31/12/1949,30/06/2010\nb,1/2/1949,1/2/2010\n")
+    assert [row.values["age"] for row in exact.rows] == [60.5, 61.0]
+    assert read(tmp_path, head + "12,bl,3,/1935,2009\n").rows[0].values["age"] == 74.0
+    assert read(tmp_path, "RID,age,PTDOB,EXAMDATE\n12,70,/1935,2009\n").rows[0].values["age"] == 70.0
+    with pytest.raises(UserError, match="row 1: the age '-9' in column PTDOB and EXAMDATE is not a number of years"):
+        read(tmp_path, head + "12,bl,3,/2018,03/31/2009\n")
+    for birth in ("30/02/1940", "May", "1935 or 1936"):
+        with pytest.raises(UserError, match=f"row 1: the age '{birth} to 31/03/2009' in column dob and visit date is"):
+            read(tmp_path, f"subject,dob,visit date\na,{birth},31/03/2009\n")
+
+
 @pytest.mark.parametrize("text", [
     "subject;class;age\ns1;AD;70,5\n", "subject\tclass\tage\ns1\tAD\t70.5\n", "sep=;\nsubject;class;age\ns1;AD;70,5\n",
     "subject,class,age\ns1,AD,70.5\n".encode("utf-8-sig"), "subject,class,age\ns1,AD,70.5\n".encode("utf-16"),
