@@ -2,8 +2,9 @@
 
 Depth rule. Pillow's `convert("L")` clips a 16-bit scan at 255, which turns it white (Pillow issues 2574 and 3159). Here
 an image of more than 8 bits (`deep.py`) is scaled linearly by its own minimum and maximum: round(255 (x - min) / (max -
-min)); a constant image becomes 0. Grey values of two such images are comparable in order only. A checkpoint stores the
-rule as `DEPTH_RULE`.
+min)); a constant image becomes 0. Grey values of two such images are comparable in order only. A PNG file with a text
+WHITE_LEVEL, as tools/prepare_data.py writes it, is scaled by that instead: slices of a volume keep their common scale.
+A checkpoint stores the rule as `DEPTH_RULE`.
 
 Transparency is composited on black, colour becomes gray by ITU-R 601 luma, and the EXIF orientation is applied.
 
@@ -14,6 +15,7 @@ strip: time is linear in its pixels, and no second image of its size is allocate
 import ctypes
 import math
 import os
+import re
 import threading
 import warnings
 import zlib
@@ -27,7 +29,9 @@ from PIL import Image, UnidentifiedImageError
 from data_setup.images.deep import DeepImage, deep_image
 from functions.runtime.errors import UserError, printable
 
-DEPTH_RULE = "deeper than 8 bits: round(255 * (x - min) / (max - min)), min and max of each image"
+WHITE_LEVEL = "WhiteLevel"      # of a PNG file: the value that becomes 255; black is 0
+DEPTH_RULE = ("deeper than 8 bits: round(255 * (x - min) / (max - min)), min and max of each image; of a PNG file with "
+              f"{WHITE_LEVEL}, 0 and that")
 
 # Pillow's names of the formats that are read. No other decoder is tried, whatever a file contains: some start programs
 # (EPS: Ghostscript). TGA comes last, for its files have no signature.
@@ -128,7 +132,7 @@ def _to_uint8(decoded: _DecodedImage, channels: int, path: str | Path) -> np.nda
     """The pixels, upright: uint8 (H, W, channels)."""
     pixels = _read_pixels(decoded, channels)                            # (H, W, channels), or (H, W, 1) of deep gray
     if decoded.deep:
-        pixels = np.repeat(_scale_depth(pixels, path), channels // pixels.shape[2], axis=2)
+        pixels = np.repeat(_scale_depth(pixels, path, _white_level(decoded.image)), channels // pixels.shape[2], axis=2)
     return np.ascontiguousarray(_upright(pixels, decoded.orientation))
 
 
@@ -187,11 +191,22 @@ def _block_means(image: np.ndarray, factor: int) -> np.ndarray:
     return sums / counts.reshape(counts.shape + (1,) * (image.ndim - 2))
 
 
-def _scale_depth(deep: np.ndarray, path: str | Path) -> np.ndarray:
-    """round(255 (x - min) / (max - min)) as uint8, 0 where max = min; UserError for NaN and infinity."""
+def _white_level(image: Image.Image) -> float | None:
+    """The number in the text WHITE_LEVEL of a PNG file; None without one."""
+    text = image.info.get(WHITE_LEVEL) if image.format == "PNG" else None
+    return float(text) if isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,4}", text) else None
+
+
+def _scale_depth(deep: np.ndarray, path: str | Path, white: float | None) -> np.ndarray:
+    """round(255 (x - min) / (max - min)) as uint8, 0 where max = min, or round(255 x / white), at most 255.
+
+    UserError for NaN and infinity.
+    """
     bad = np.count_nonzero(~np.isfinite(deep))
     if bad:
         raise UserError(f"{path}: {bad} of {deep.size} pixels are NaN or infinite")
+    if white:
+        return np.rint(np.minimum(deep / white, 1) * 255).astype(np.uint8)
     low, high = deep.min(), deep.max()
     if high == low:
         return np.zeros(deep.shape, np.uint8)

@@ -18,8 +18,11 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from data_setup.images.read import WHITE_LEVEL
 from data_setup.volumes.contact_sheet import contact_sheet
 from data_setup.volumes.discover import Source
 from data_setup.volumes.formats.dicom_volume import read_dicom
@@ -28,7 +31,7 @@ from data_setup.volumes.slices import HEADER, Settings, Slices, make_slices
 from data_setup.volumes.volume import Volume, VolumeError
 from functions.runtime.errors import UserError
 
-RULES = 2           # of how slices are made; increased when they change, so that older ones are not used
+RULES = 3           # of how slices are made; increased when they change, so that older ones are not used
 PART = ".part"
 
 
@@ -127,8 +130,11 @@ def describe(volume: Volume, slices: Slices, digest: str) -> dict:
 def _write(folder: Path, slices: Slices, record: dict) -> None:
     part = folder.with_name(f"{folder.name}.{os.getpid()}{PART}")
     part.mkdir()
+    text = PngInfo()
+    if slices.pixels.dtype == np.uint16:
+        text.add_text(WHITE_LEVEL, "65535")
     for number, pixels in enumerate(slices.pixels):
-        Image.fromarray(pixels).save(part / f"z{number:02d}.png")
+        Image.fromarray(pixels).save(part / f"z{number:02d}.png", pnginfo=text)
     spacing = " x ".join(f"{size:.2f}" for size in record["spacing"])
     low, high = slices.window
     title = f"file axes {record['axes']}, now RAS; {spacing} mm; window {low:.4g} to {high:.4g}"

@@ -15,7 +15,10 @@ def prepare(path):
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):          # deeper than 8 bits
         values = np.asarray(image, np.float64)
         low, high = values.min(), values.max()
-        image = Image.fromarray(np.rint((values - low) * 255 / ((high - low) or 1)).astype(np.uint8))
+        if "WhiteLevel" in image.info:                                     # a PNG file of tools/prepare_data.py
+            low, high = 0, float(image.info["WhiteLevel"])
+        values = np.clip((values - low) * 255 / ((high - low) or 1), 0, 255)
+        image = Image.fromarray(np.rint(values).astype(np.uint8))
     image = image.convert("{colours}")
 '''
 RESIZE = {
@@ -82,7 +85,8 @@ class Preparation:
             "stretch": f"stretched to {height} high and {width} wide, proportions not kept",
         }[self.mode]
         return [f"read as 8-bit {colours}: EXIF orientation applied, transparency composited on black; values of more "
-                "than 8 bits become round(255 (x - min) / (max - min)), with the image's own minimum and maximum",
+                "than 8 bits become round(255 (x - min) / (max - min)), with the image's own minimum and maximum, or "
+                "with 0 and the text WhiteLevel of a PNG file",
                 f"{resized}; Pillow's {self.interpolation} resampling, which is antialiased",
                 f"x / 255, minus {list(self.mean)}, divided by {list(self.std)}, per channel",
                 f"a batch of float32 (batch, {self.channels}, {height}, {width})"]

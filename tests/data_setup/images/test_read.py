@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from data_setup.images import read as images
-from data_setup.images.read import DEPTH_RULE, _DecodedImage, read_gray, read_image
+from data_setup.images.read import DEPTH_RULE, WHITE_LEVEL, _DecodedImage, read_gray, read_image
 from data_setup.listing.file_types import IMAGE_SUFFIXES
 from functions.runtime.errors import UserError
 
@@ -223,6 +224,17 @@ def test_the_array_is_writable_and_reading_is_silent(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_image(path, 3)[0, 0] = 1
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("1000", [0, 26, 255, 255]), ("65535", [0, 0, 4, 195]), ("0", [0, 1, 5, 255]), ("white", [0, 1, 5, 255])])
+def test_a_png_file_may_say_what_is_white(tmp_path, text, expected):
+    """round(255 x / white) instead of the image's own range; what is no level is ignored."""
+    info = PngInfo()
+    info.add_text(WHITE_LEVEL, text)
+    Image.fromarray(np.array([[0, 100, 1000, 50000]], np.uint16)).save(tmp_path / "a.png", pnginfo=info)
+    assert read_image(tmp_path / "a.png", 1)[0, :, 0].tolist() == expected
+    assert read_image(tmp_path / "a.png", 3)[0, :, 2].tolist() == expected
 
 
 def test_the_depth_rule_is_a_plain_sentence():

@@ -1,11 +1,13 @@
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from data_setup.images.read import read_image
 from data_setup.volumes import convert as module
 from data_setup.volumes.convert import convert, convert_all, file_hash
 from data_setup.volumes.discover import Source
@@ -84,6 +86,18 @@ def test_the_png_is_what_the_slices_are(tmp_path):
     for number, pixels in enumerate(expected.pixels):
         with Image.open(f"{record['folder']}/z{number:02d}.png") as image:
             np.testing.assert_array_equal(np.array(image), pixels)
+
+
+def test_slices_of_16_bits_are_read_as_those_of_8_bits(tmp_path):
+    """A slice without white would otherwise be brightened by its own maximum."""
+    one = source(save_nifti(tmp_path / "a.nii", (head() * np.linspace(1, 2, 30)).astype(np.int16)))
+    pixels = []
+    for bits in (8, 16):
+        [record] = convert_all([one], replace(SETTINGS, bits=bits), tmp_path / str(bits), 1, lambda count: None)
+        files = [f"{record['folder']}/z{number:02d}.png" for number in range(SETTINGS.slices)]
+        pixels.append(np.stack([read_image(file, 1) for file in files]))
+    assert np.abs(pixels[0].astype(int) - pixels[1]).max() <= 1
+    assert pixels[0][0].max() < 250
 
 
 def test_the_hash_includes_the_header_of_a_pair(tmp_path):

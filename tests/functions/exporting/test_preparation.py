@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from data_setup.images.read import WHITE_LEVEL
 from data_setup.images.resize import Frame
 from data_setup.loading.transforms import describe_preprocessing, image_reader
 from functions.exporting.preparation import Preparation
@@ -37,7 +39,7 @@ def test_the_code_prepares_a_file_exactly_as_training_does(frame, channels, mode
         np.testing.assert_allclose(found, read(tmp_path / "slice.png").numpy(), atol=1e-6, err_msg=str(size))
 
 
-def test_the_code_handles_a_constant_deep_image_and_an_orientation(tmp_path):
+def test_the_code_handles_a_constant_deep_image_a_white_level_and_an_orientation(tmp_path):
     steps = {}
     exec(prepared(FRAMES[0], 1).code(), steps)
     read = image_reader(describe_preprocessing(FRAMES[0], 1, [0.3], [0.2]))
@@ -46,7 +48,10 @@ def test_the_code_handles_a_constant_deep_image_and_an_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)
-    for name in ("constant.png", "turned.png"):
+    white = PngInfo()
+    white.add_text(WHITE_LEVEL, "40000")
+    Image.fromarray(np.arange(0, 60000, 100, dtype=np.uint16).reshape(30, 20)).save(tmp_path / "w.png", pnginfo=white)
+    for name in ("constant.png", "turned.png", "w.png"):
         np.testing.assert_allclose(steps["prepare"](tmp_path / name), read(tmp_path / name).numpy(), atol=1e-6)
 
 
