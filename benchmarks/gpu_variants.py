@@ -27,7 +27,7 @@ from models import ViT, ViTConfig
 from models.patch_embedding import PatchEmbedding
 
 CHANGES = ("residual", "all_tokens", "patches", "flash", "augment", "fused_augment")
-DEFAULT = ("eager", "compile", "compile+residual", "compile+all_tokens", "compile+residual+all_tokens",
+DEFAULT = ("eager", "eager+patches", "compile", "compile+residual", "compile+all_tokens", "compile+residual+all_tokens",
            "compile+patches", "compile+flash", "compile+augment", "compile+fused_augment",
            "compile")    # again, to show drift
 HEAD = ("variant", "images/s", "MFU", "peak GiB", "compiling and first step, s", "first loss",
