@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.config.parser import OneLineParser, make_parser
-from functions.config.settings import SCRATCH, TRANSFER, count, weights_source
+from functions.config.settings import SCRATCH, TRANSFER, count, name_and_values, weights_source
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -98,8 +98,8 @@ def weights_hashes(settings: Namespace, tune: list[str]) -> dict[str, str]:
     """The SHA-256 of every file or folder of weights that is given, also by --tune: it can change under its name."""
     from models.pretrained.places.folders import weights_hash
 
-    tuned = {name.lstrip("-"): values.split(",") for name, _, values in (one.partition("=") for one in tune)}
-    given = [weights_source(one) for one in tuned.get("weights", [])] or [getattr(settings, "weights", None)]
+    tuned = dict(map(name_and_values, tune)).get("weights", [])
+    given = [weights_source(one) for one in tuned] or [getattr(settings, "weights", None)]
     hashes = [weights_hash(one) for one in given if isinstance(one, Path)]
     return {"weights_sha256": " ".join(hashes)} if hashes else {}
 

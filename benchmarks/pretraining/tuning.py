@@ -22,6 +22,7 @@ from functions.evaluation.patients import by_patient
 from functions.runtime.atomic_files import write_text
 from functions.runtime.device import set_seeds
 from models.hybrid import HybridViT
+from models.pretrained.places.folders import weights_hash
 
 # fixed before the first result; a network without training has the learning rate of recipes/mri_cpu.yaml
 STEPS, BATCH, LR, LR_UNTRAINED, WEIGHT_DECAY = 150, 32, 3e-4, 1e-3, 0.05
@@ -45,14 +46,15 @@ def all_layers(name: str, folder: Path, images: Tensor, cohort: Cohort) -> Calla
     """fit(known slices, tested slices, seed) → P(diseased) of the test patients, by the network `name` of `folder`.
 
     "untrained" is the network as it is initialised. A new head begins at zero. Every finished fit is on disk:
-    FOLDER/tuned/NAME-<training patients>-<hash of slices, patients and seed>.csv. UserError if there is no such
-    network.
+    FOLDER/tuned/NAME-<training patients>-<hash of weights, slices, patients and seed>.csv. UserError if there is no
+    such network.
     """
-    begun = None if name == "untrained" else load_network(folder / f"{name}.safetensors")
-    slices = slices_hash(cohort)
+    weights = folder / f"{name}.safetensors"
+    begun = None if name == "untrained" else load_network(weights)
+    inputs = slices_hash(cohort) + ("" if begun is None else weights_hash(weights))
 
     def fit(known: np.ndarray, tested: np.ndarray, seed: int) -> np.ndarray:
-        used = hashlib.sha256(slices.encode() + known.tobytes() + tested.tobytes() + str(seed).encode())
+        used = hashlib.sha256(inputs.encode() + known.tobytes() + tested.tobytes() + str(seed).encode())
         count = len(set(cohort.subjects[known]))
         file = folder / "tuned" / f"{name}-{count}-{used.hexdigest()[:12]}.csv"
         if not file.exists():

@@ -88,9 +88,10 @@ def weight_files(given: Sequence[str], rows: Sequence[str]) -> dict[str, Path]:
 
 
 def slices_hash(cohort: Cohort) -> str:
-    """SHA-256 of the slices' names, classes and patients."""
-    names = [f"{Path(path).name},{name},{subject}" for path, name, subject in zip(
-        cohort.table["path"], cohort.table["class"], cohort.subjects, strict=True)]
+    """SHA-256 of the slices' names, contents, classes and patients."""
+    names = []
+    for path, name, subject in zip(cohort.table["path"], cohort.table["class"], cohort.subjects, strict=True):
+        names.append(f"{Path(path).name},{hashlib.sha256(Path(path).read_bytes()).hexdigest()},{name},{subject}")
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 

@@ -113,6 +113,12 @@ def subjects_source(text: str) -> str | Path:
     return "auto" if str(text) == "auto" else Path(text)
 
 
+def name_and_values(tune: str) -> tuple[str, list[str]]:
+    """The setting and its values of a --tune, such as lr=1e-4,1e-3."""
+    name, _, values = tune.partition("=")
+    return name.lstrip("-"), values.split(",")
+
+
 def weights_source(text: str) -> str | Path:
     """"random", a torchvision name such as IMAGENET1K_V1, hf:OWNER/NAME or timm:NAME, or a file or folder."""
     return str(text) if re.fullmatch(r"random|[A-Z0-9_]+|(hf|timm):.*", str(text)) else Path(text)

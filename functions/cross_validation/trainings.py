@@ -14,7 +14,7 @@ import pandas as pd
 
 from functions.checkpointing.run_folder import read_record, write_table
 from functions.config.recipes import NOT_IN_RECIPES
-from functions.config.settings import Script
+from functions.config.settings import Script, name_and_values
 from functions.reports.run_report import read_results
 from functions.runtime.atomic_files import write_json
 from functions.runtime.errors import UserError, not_a_file
@@ -52,8 +52,8 @@ class Plan:
         """The flags of every combination of the settings to choose from; [[]] without any."""
         options = []
         for given in self.tune:
-            name, _, values = given.partition("=")
-            options.append([[f"--{name.lstrip('-')}", value] for value in values.split(",")])
+            name, values = name_and_values(given)
+            options.append([[f"--{name}", value] for value in values])
         return [[part for pair in choice for part in pair] for choice in itertools.product(*options)]
 
     @property
@@ -86,9 +86,9 @@ def check_tune(tune: Sequence[str], script: Script, flags: Container[str] = ()) 
     """
     seen = set()
     for given in tune:
-        name, equals, values = given.partition("=")
-        setting = script.settings.get(name.lstrip("-"))
-        if not equals or setting is None or setting.name in NOT_IN_RECIPES | {"split", "seed", "epochs"}:
+        name, values = name_and_values(given)
+        setting = script.settings.get(name)
+        if "=" not in given or setting is None or setting.name in NOT_IN_RECIPES | {"split", "seed", "epochs"}:
             raise UserError(f"--tune {given}: give a setting of the script and its values, such as lr=1e-4,1e-3")
         if setting.convert is bool:
             raise UserError(f"--tune {given}: {setting.name} is on or off: compare two cross-validations instead")
@@ -100,10 +100,10 @@ def check_tune(tune: Sequence[str], script: Script, flags: Container[str] = ()) 
                             + ("--tune" if setting.name in seen else f"flag, --{setting.name}") + ": leave out one")
         seen.add(setting.name)
         try:
-            converted = [setting.convert(value) for value in values.split(",")]
+            converted = [setting.convert(value) for value in values]
         except (ArgumentTypeError, ValueError) as error:
             raise UserError(f"--tune {given}: {error}") from None
-        if twice := [text for number, text in enumerate(values.split(",")) if converted[number] in converted[:number]]:
+        if twice := [text for number, text in enumerate(values) if converted[number] in converted[:number]]:
             raise UserError(f"--tune {given}: the value {twice[0]} is given twice, and each costs a training per fold")
 
 

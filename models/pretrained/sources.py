@@ -87,8 +87,9 @@ def find_pretrained(model: str, source: str | Path, backbone: str, image_size: t
     known = known or next((w for w in torchvision_weights(model) if Path(w.url).name == path.name
                            or digest.startswith(Path(w.url).stem.rsplit("-", 1)[1])), None)
     try:
-        found = (_resnet if model in RESNETS else _vit)(_File(path, file, digest, known), config, image_size, pool,
-                                                        backbone == "auto", mean, std)
+        source_file = _File(path, file, digest, known)
+        found = (_resnet(source_file, config, image_size) if model in RESNETS else
+                 _vit(source_file, config, image_size, pool, backbone == "auto", mean, std))
         images = found.images
         if images is None and mean and std:
             images = ImageSettings({"mode": "fit", "share": 1.0, "interpolation": "bilinear"}, [], [], "fitted whole")
@@ -179,8 +180,7 @@ def _form(converted: Converted, config: TransferConfig) -> str:
             f"{config.norm_eps:g}, {gelus[config.gelu]} GELU, features: {pools[config.pool]}{other}")
 
 
-def _resnet(file: _File, config: TransferConfig, image_size: tuple[int, int] | None, pool: str | None, automatic: bool,
-            mean: Sequence[float] | None, std: Sequence[float] | None) -> _Found:
+def _resnet(file: _File, config: TransferConfig, image_size: tuple[int, int] | None) -> _Found:
     """A ResNet's weights."""
     default = file.known or default_preset(config.model)
     native = tuple(default.transforms().crop_size * 2)[:2]
