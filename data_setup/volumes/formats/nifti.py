@@ -1,11 +1,11 @@
 """NIfTI and Analyze files as volumes.
 
-Analyze has no orientation. The three kinds of OASIS-1 files have their own, known from three converters that agree
-(Clinica, the reorientation script for SPM by G. Ridgway, and the recipe of brainder.org for FSL):
+Analyze has no orientation. The files of OASIS-1 and -2 have their own, known from four converters that agree (Clinica,
+brainspresso, the reorientation script for SPM by G. Ridgway, and the recipe of brainder.org for FSL):
 
 | file | axes |
 |---|---|
-| `OAS1_0001_MR1_mpr-1_anon`, `…_sbj_111` | A S L: sagittal slices, whatever the header says |
+| `OAS1_0001_MR1_mpr-1_anon`, `…_sbj_111`, `OAS2_0001_MR1/RAW/mpr-1.nifti` | A S L: sagittal slices |
 | `…_111_t88_gfc`, `…_t88_masked_gfc` | L A S |
 
 Any other Analyze file, and a NIfTI file with qform and sform codes of 0, needs `--orientation`.
@@ -22,9 +22,10 @@ from data_setup.volumes.volume import Volume, VolumeError, affine_of_axes, make_
 
 ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz")
 HEADERS = (".hdr", ".hdr.gz")
-OASIS_1 = ((re.compile(r"^OAS1_\d{4}_MR\d_mpr-\d_anon\b", re.IGNORECASE), "ASL"),
-           (re.compile(r"^OAS1_\d{4}_MR\d_.*_sbj_111\b", re.IGNORECASE), "ASL"),
-           (re.compile(r"^OAS1_\d{4}_MR\d_.*_t88_(masked_)?gfc\b", re.IGNORECASE), "LAS"))
+OASIS = ((re.compile(r"(^|/)OAS1_\d{4}_MR\d_mpr-\d_anon\b[^/]*$", re.IGNORECASE), "ASL"),
+         (re.compile(r"(^|/)OAS1_\d{4}_MR\d_[^/]*_sbj_111\b[^/]*$", re.IGNORECASE), "ASL"),
+         (re.compile(r"(^|/)OAS1_\d{4}_MR\d_[^/]*_t88_(masked_)?gfc\b[^/]*$", re.IGNORECASE), "LAS"),
+         (re.compile(r"(^|/)OAS2_\d{4}_MR\d/RAW/mpr-\d\.nifti\.[^/]*$", re.IGNORECASE), "ASL"))
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 APART = 5.0                 # degrees between qform and sform, from which a note says so
 FIXED = ("magic", "regular", "orient", "hkey_un0")     # texts of a header that are no free text
@@ -83,15 +84,15 @@ def header_texts(path: Path) -> list[str]:
 
 
 def _affine(path: Path, image, orientation: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(affine in mm, notes) by the file's header, OASIS-1's rule or `orientation`."""
+    """(affine in mm, notes) by the file's header, OASIS's rule or `orientation`."""
     spacing = tuple(float(size) for size in image.header.get_zooms()[:3])
-    known = next((axes for pattern, axes in OASIS_1 if pattern.search(path.name)), None)
+    known = next((axes for pattern, axes in OASIS if pattern.search(path.as_posix())), None)
     recorded = hasattr(image.header, "get_xyzt_units")             # NIfTI, not Analyze
     if not (recorded and image.header["sform_code"]):
         _check_sizes(image)
-    if known and not recorded:
-        return affine_of_axes(known, spacing), (f"OASIS-1: axes {known} by file name",)
     if not recorded or not (image.header["qform_code"] or image.header["sform_code"]):
+        if known:
+            return affine_of_axes(known, spacing), (f"OASIS: axes {known} by the names of file and folders",)
         if orientation is None:
             raise VolumeError("its header has no orientation: say it with --orientation, for instance LAS")
         return affine_of_axes(orientation, spacing), (f"axes {orientation} by --orientation",)

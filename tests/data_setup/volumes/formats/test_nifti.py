@@ -21,13 +21,14 @@ def test_nifti_files_pairs_and_units(tmp_path):
 
 @pytest.mark.parametrize(("name", "axes"), [
     ("OAS1_0001_MR1_mpr-1_anon.img", "ASL"), ("OAS1_0001_MR1_mpr_n4_anon_sbj_111.img", "ASL"),
-    ("OAS1_0001_MR1_mpr_n4_anon_111_t88_gfc.img", "LAS"), ("OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc.img", "LAS")])
-def test_oasis_1_has_its_own_rule_by_file_name(tmp_path, name, axes):
+    ("OAS1_0001_MR1_mpr_n4_anon_111_t88_gfc.img", "LAS"), ("OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc.img", "LAS"),
+    ("OAS2_0001_MR2/RAW/mpr-1.nifti.img", "ASL")])
+def test_oasis_has_its_own_rule_by_the_names_of_file_and_folders(tmp_path, name, axes):
     array, _ = turned(head(), axes)
     volume = read_nifti(save_analyze(tmp_path / name, array[..., None], (5, 4, 6, 1)))
     np.testing.assert_array_equal(volume.data, head())
     assert volume.axes == axes
-    assert "OASIS-1" in volume.notes[0]
+    assert "OASIS" in volume.notes[0]
 
 
 def test_a_file_without_orientation_needs_the_flag(tmp_path):
