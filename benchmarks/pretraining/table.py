@@ -13,6 +13,7 @@ from benchmarks.transfer.cohort import Results
 from benchmarks.transfer.table import interval, log_odds, signed
 from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.pooled import paired_auroc, pooled_auroc
+from functions.runtime.csv_files import read_csv
 
 HEAD = ("network", "r² ventricles, sulci, age on other generated people", "AUROC, all outputs", "minus four numbers",
         "AUROC, visible outputs", "minus four numbers ", "sum with four numbers, minus four numbers",
@@ -94,8 +95,7 @@ def over_seeds(outputs: Mapping[tuple[int, int, int], pd.DataFrame], four: np.nd
 
 
 def _outputs(out: Path, name: str, ids: np.ndarray) -> pd.DataFrame:
-    return pd.read_csv(out / f"{name}.outputs.csv", dtype={"subject": str},
-                       float_precision="round_trip").set_index("subject").loc[ids]
+    return read_csv(out / f"{name}.outputs.csv", ("subject",)).set_index("subject").loc[ids]
 
 
 def _gap(first: np.ndarray, second: np.ndarray, positive: np.ndarray) -> str:

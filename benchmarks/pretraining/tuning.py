@@ -20,6 +20,7 @@ from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.fold_training import train_network
 from functions.evaluation.patients import by_patient
 from functions.runtime.atomic_files import write_text
+from functions.runtime.csv_files import read_csv
 from functions.runtime.device import set_seeds
 from models.hybrid import HybridViT
 from models.pretrained.places.folders import weights_hash
@@ -62,7 +63,7 @@ def all_layers(name: str, folder: Path, images: Tensor, cohort: Cohort) -> Calla
             ids, p = _trained(model, LR_UNTRAINED if begun is None else LR, images, cohort, known, tested, seed)
             file.parent.mkdir(parents=True, exist_ok=True)
             write_text(file, pd.DataFrame({"subject": ids, "p": p}).to_csv(index=False, float_format="%.6g"))
-        return pd.read_csv(file, dtype={"subject": str}, float_precision="round_trip")["p"].to_numpy()
+        return read_csv(file, ("subject",))["p"].to_numpy()
 
     return fit
 

@@ -12,6 +12,7 @@ from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.out_of_fold import OutOfFold
 from functions.evaluation.stages import healthy_stage
 from functions.runtime.atomic_files import write_text
+from functions.runtime.csv_files import read_csv
 from functions.runtime.errors import UserError
 
 
@@ -33,7 +34,7 @@ class Results:
         self.file, self.cohort = folder / f"{name}.csv", cohort
         _, self.labels, self.ids = cohort.patients(np.zeros((len(cohort.labels), 1)))
         columns = ["repeat", "fold", "subject", *(f"p_{name}" for name in cohort.class_names), "seconds"]
-        self.rows = (pd.read_csv(self.file, dtype={"subject": str}, float_precision="round_trip") if self.file.exists()
+        self.rows = (read_csv(self.file, ("subject",)) if self.file.exists()
                      else pd.DataFrame(columns=columns))
         if list(self.rows.columns) != columns or not set(self.rows["subject"]) <= set(self.ids):
             raise UserError(f"{self.file} is of other data: remove it, or name another folder with --out")

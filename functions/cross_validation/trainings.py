@@ -15,8 +15,10 @@ import pandas as pd
 from functions.checkpointing.run_folder import read_record, write_table
 from functions.config.recipes import NOT_IN_RECIPES
 from functions.config.settings import Script, name_and_values
+from functions.evaluation.predictions import OTHER_COLUMNS
 from functions.reports.run_report import read_results
 from functions.runtime.atomic_files import write_json
+from functions.runtime.csv_files import read_csv
 from functions.runtime.errors import UserError, not_a_file
 from functions.runtime.jobs import Job, run_jobs
 from functions.runtime.json_files import read_json
@@ -210,8 +212,7 @@ def read_predictions(plan: Plan, splits: Sequence[FoldSplit]) -> tuple[pd.DataFr
             caveats += [caveat for caveat in metrics.caveats if caveat not in caveats]
         best = losses.index(min(losses))
         chosen.append(" ".join(plan.choices[best]))
-        table = pd.read_csv(plan.folder.parent / plan.run_name(split, best) / "predictions.csv",
-                            dtype={"path": str, "subject": str, "label": str}, float_precision="round_trip")
+        table = read_csv(plan.folder.parent / plan.run_name(split, best) / "predictions.csv", OTHER_COLUMNS)
         table.insert(0, "fold", split.fold)
         table.insert(0, "repeat", split.repeat)
         tables.append(table)

@@ -11,6 +11,7 @@ from functions.cross_validation.cohort import Cohort
 from functions.cross_validation.out_of_fold import OutOfFold
 from functions.learning_curves.methods import size_name
 from functions.runtime.atomic_files import write_text
+from functions.runtime.csv_files import read_csv
 from functions.runtime.errors import UserError
 
 COSTS = ("seconds", "cpu_seconds", "images", "patients")       # columns of a file, the same in each row
@@ -83,8 +84,7 @@ class Cells:
         """A finished fit; UserError if the file is damaged or of other patients."""
         file, tested = self.folder / cell.file, self.folds[cell.repeat] == cell.fold
         try:
-            table = pd.read_csv(file, dtype={"subject": str, "class": str}, keep_default_na=False,
-                                float_precision="round_trip")
+            table = read_csv(file, ("subject", "class"))
             right = list(table.columns) == self.columns and table["subject"].tolist() == self.ids[tested].tolist()
             values = table[self.columns[2:]].to_numpy(dtype=float)
         except (ValueError, KeyError, pd.errors.ParserError):

@@ -1,8 +1,12 @@
+import math
+
+import numpy as np
 import pandas as pd
+import pytest
 
 from data_setup.subjects.path_tables import read_path_table
 from functions.checkpointing.run_tables import read_split
-from functions.runtime.csv_files import to_csv, unescape
+from functions.runtime.csv_files import read_csv, to_csv, unescape
 
 HOSTILE = ["=cmd|' /C calc'!A0", "+1+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''=1", "'plain", "plain",
            "a,b", 'quo"te', " spaced ", "line\nbreak", "a;=b", "ü"]
@@ -40,3 +44,18 @@ def test_a_carriage_return_alone_reads_back(tmp_path):
     (tmp_path / "t.csv").write_bytes(to_csv(table).encode())
     assert read_split(tmp_path / "t.csv")["path"].tolist() == ["a\rb.png", "c.png"]
     assert read_path_table(tmp_path / "t.csv", ["path", "class"])["path"].tolist() == ["a\rb.png", "c.png"]
+
+
+def test_numbers_are_read_to_the_last_bit_and_text_stays_text(tmp_path):
+    values = np.random.default_rng(0).random(500) * 10.0 ** np.arange(-250, 250)
+    table = pd.DataFrame({"subject": "007", "p": values, "fold": 3, "none": [0.5, *[np.nan] * 499]})
+    (tmp_path / "t.csv").write_text(to_csv(table))
+    found = read_csv(tmp_path / "t.csv", ("subject",))
+    assert found["subject"].unique().tolist() == ["007"]
+    assert (found["p"] == values).all()
+    assert found["fold"].dtype == int
+    assert found["none"][0] == 0.5
+    assert math.isnan(found["none"][1])
+    (tmp_path / "t.csv").write_text("p\nhalf\n")
+    with pytest.raises(ValueError, match="could not convert"):
+        read_csv(tmp_path / "t.csv", ())
