@@ -67,6 +67,7 @@ def prepare(arguments) -> None:
     unread = [*found.dicom_left_out, *found.unread, *(others if found.dicom else [])]     # beside DICOM files
     left_out += [(new_ids.code(path), reason) for path, reason in unread] + ([] if found.dicom else others)
     used, not_chosen = choose_one_each([one.source for one in classes if one.klass], arguments.series)
+    used, second = new_ids.without_second_ids(used)
     ids = new_ids.NewIds(key_file, [one.source for one in classes])
     for note in new_ids.doubtful(used, ids):
         print(note)
@@ -77,7 +78,7 @@ def prepare(arguments) -> None:
     progress.close()
     items, unusable = make_items(used, records, {id(one.source): one for one in classes}, ids)
     left_out += unusable
-    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *not_chosen]]
+    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *not_chosen, *second]]
     report_left_out(left_out, arguments.out)
     if unread or any(source.series for source in found.sources):
         write_csv(key_file, ids.table([one.source for one in classes], [path for path, _ in unread]))
