@@ -14,7 +14,7 @@ from data_setup.subjects.find import find_subjects
 from data_setup.subjects.path_tables import is_missing
 from data_setup.volumes.formats.dicom_headers import Series, Watch, is_dicom, read_series
 from data_setup.volumes.formats.nifti import ENDINGS, HEADERS, header_texts, missing_partner
-from functions.runtime.errors import UserError, not_a_file
+from functions.runtime.errors import UserError, is_decoded, not_a_file, printable
 
 SHOWN = 20          # volumes to choose from
 LINKED = "a link to a folder, which is not followed: name the folder itself, or copy it"
@@ -119,7 +119,9 @@ def _place(path: Path, folder: Path | None) -> Path:
 
 
 def _shown(path: Path, folder: Path | None) -> str:
-    return _place(path, folder).as_posix()
+    """The place as text; bytes of a name that are not UTF-8, which no table can hold, are escaped."""
+    text = _place(path, folder).as_posix()
+    return text if is_decoded(text) else printable(text)
 
 
 def _is_dicom(path: Path) -> bool | None:
