@@ -34,7 +34,8 @@ def main() -> None:
         parser.add_argument("--key", type=Path, metavar="FILE", help="file with the original IDs of DICOM patients "
                             "[DATA_key.csv, beside DATA]")
         parser.add_argument("--seed", type=int, default=0, help="of the split [0]")
-        parser.add_argument("--workers", type=int, help="processes, one volume each at a time [all cores]")
+        parser.add_argument("--workers", type=int, help="processes, one volume each at a time, "
+                            "at most one per core [all cores]")
         prepare(parser.parse_args())
 
 
@@ -46,7 +47,7 @@ def prepare(arguments) -> None:
     from data_setup.volumes.convert import convert_all
     from data_setup.volumes.discover import choose_one_each, find_volumes
     from data_setup.volumes.labels import Labels, unlabelled
-    from data_setup.volumes.output import STORE, UNLABELLED, assign, copied, make_items, manifest, write_folders
+    from data_setup.volumes.output import STORE, assign, copied, make_items, manifest, write_folders
     from data_setup.volumes.preparation import NAME, describe_preparation
     from functions.runtime.atomic_files import write_json
     from functions.runtime.csv_files import write_csv
@@ -61,7 +62,7 @@ def prepare(arguments) -> None:
     if found.fields:
         print(printable(f"identifying header fields (files): {found.field_names}"))
         print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
-    classes = labels.find(found.sources) if labels else unlabelled(found.sources, UNLABELLED)
+    classes = labels.find(found.sources) if labels else unlabelled(found.sources)
     out, left_out = [(one.source, one.reason) for one in classes if one.klass is None], list(found.left_out)
     others = [(path, "neither NIfTI, Analyze nor DICOM") for path in found.others]
     unread = [*found.dicom_left_out, *found.unread, *(others if found.dicom else [])]     # beside DICOM files
@@ -72,8 +73,9 @@ def prepare(arguments) -> None:
     for note in new_ids.doubtful(used, ids):
         print(note)
 
+    cores = available_cores()
     progress = Progress("volumes to slices", len(used) * settings.slices)
-    records = convert_all(used, settings, arguments.out / STORE, arguments.workers or available_cores(),
+    records = convert_all(used, settings, arguments.out / STORE, min(arguments.workers or cores, cores),
                           lambda count: progress.update(count * settings.slices))
     progress.close()
     items, unusable = make_items(used, records, {id(one.source): one for one in classes}, ids)
@@ -102,14 +104,18 @@ def prepare(arguments) -> None:
 
 def checked(arguments):
     """(settings, key file); UserError for what can be refused before anything is read."""
+    from data_setup.splits.split_file import SPLITS
     from data_setup.volumes.formats.packages import import_nibabel, import_pydicom
-    from data_setup.volumes.output import STORE
+    from data_setup.volumes.output import DRAFT, SHEETS, STORE, UNLABELLED
     from data_setup.volumes.slices import Settings
-    from functions.checkpointing.run_names import check_writable
+    from functions.checkpointing.run_names import check_file_writable, check_writable
 
     import_nibabel()
     import_pydicom()
     out = arguments.out
+    for flag, value, least in (("seed", arguments.seed, 0), ("workers", arguments.workers, 1)):
+        if value is not None and value < least:
+            raise UserError(f"--{flag} {value}: must be at least {least}")
     if arguments.volumes.is_file():
         raise UserError(f"{arguments.volumes} is a file: name its folder, {arguments.volumes.parent}")
     if not arguments.volumes.is_dir():
@@ -120,8 +126,11 @@ def checked(arguments):
         raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
     settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation)
     key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
-    if any(key_file.resolve().is_relative_to((out / split).resolve()) for split in ("train", "val", "test")):
+    if any(key_file.resolve().is_relative_to((out / name).resolve())
+           for name in (*SPLITS, UNLABELLED, SHEETS, STORE, DRAFT)):
         raise UserError(f"--key {key_file} is among the slices: keep it elsewhere")
+    if arguments.key:
+        check_file_writable(arguments.key, "--key")
     check_writable(out.parent, "name another folder with --out")
     return settings, key_file
 

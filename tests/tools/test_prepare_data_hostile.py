@@ -59,7 +59,8 @@ TINY, WIDE = (np.ones(shape, np.int16) for shape in ((3, 3, 3), (8, 8, 1)))
 
 FILES = {       # name → (how it is made, the reason; "" if the volume is used)
     "good.nii": (nifti(), ""), "left_handed.nii": (nifti(head()[::-1], LEFT_HANDED), ""),
-    "not_utf8_\udce9.nii": (nifti(), ""), "int8.nii": (nifti((head() // 8).astype(np.int8)), ""), "float64.nii": (nifti(head() * 1e-9), ""),
+    "not_utf8_\udce9.nii": (nifti(), ""),
+    "int8.nii": (nifti((head() // 8).astype(np.int8)), ""), "float64.nii": (nifti(head() * 1e-9), ""),
     "five_d.nii": (nifti(head()[..., None, None]), ""), "not_packed.nii.gz": (content(bytes), "cannot be read: .*gzip"),
     "text.nii": (content(lambda good: b"no volume"), "cannot be read"),
     "packed_text.nii.gz": (content(lambda good: gzip.compress(b"x")), "cannot be read"),
