@@ -22,7 +22,8 @@ NO_ID = re.compile(r"anon(ym|ymous|ymi[sz]ed)?|removed|0+", re.IGNORECASE)      
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
 T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
 OTHER = re.compile(r"(?<![A-Za-z0-9])(T2\*?w?|FLAIR|PDw?|DWI|DTI|ADC|SWI|BOLD|ASL|TOF)(?![A-Za-z0-9])", re.IGNORECASE)
-CONTRAST = re.compile(r"(?<![A-Za-z0-9])(gd|gado\w*|post[_-]?contrast|T1c|T1ce|\+c|ce)(?![A-Za-z0-9])", re.IGNORECASE)
+CONTRAST = re.compile(r"(?<![A-Za-z0-9])(gad|gado\w*|(T1 ?)?(gd|\+ ?ce?|ce|c\+)|T1 ?c|(post|with)[ -]?contrast"
+                      r"|(?<= )(?-i:KM))(?![A-Za-z0-9])", re.IGNORECASE)        # where `_` is a space; KM: in German
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ def read_nifti(path: Path, orientation: str | None = None) -> Volume:
         raise VolumeError(f"cannot be read: {reason[:200]}") from error
     if not isinstance(image, nibabel.analyze.AnalyzeImage):         # NIfTI is a kind of it, CIFTI is not
         raise VolumeError(f"not a volume but {type(image).__name__}")
+    if getattr(image.header, "is_single", False) and image.dataobj.offset < image.header.single_vox_offset:
+        raise VolumeError(f"cannot be read: by its header, its voxels begin at byte {image.dataobj.offset}, within it")
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     affine, notes = _affine(path, image, orientation)

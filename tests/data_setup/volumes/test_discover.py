@@ -62,6 +62,18 @@ def test_one_volume_of_each_session_is_chosen_or_asked_for():
     assert len(one_per_session([t1, source("z.nii", session="2")], None)[0]) == 2
 
 
+@pytest.mark.parametrize("name", ["T1+C", "AX T1 +C", "T1C", "T1 C+ AX", "t1_mprage_KM", "T1 POST GAD", "sag t1 GD",
+                                  "t1gd", "T1_post_contrast", "T1 with contrast", "sub-01_ce-gadolinium_T1w", "T1+CE"])
+def test_usual_names_of_contrast_agents_are_known(name):
+    assert "with contrast agent" in source(name).notes
+
+
+@pytest.mark.parametrize("name", ["t1_mprage_sag", "sub-KM_T1w.nii", "T1 cor", "T1 pre contrast", "T1w_acq-c1",
+                                  "sub-CE01_T1w", "ses-post_T1w.nii"])
+def test_other_names_are_none(name):
+    assert source(name).notes == ()
+
+
 def test_of_several_matches_the_plain_scan_is_used_whatever_their_order():
     native, gd, derived = source("t1_iso"), source("t1_iso Gd"), source("derivatives/fmriprep/t1_iso_preproc")
     for group in itertools.permutations((native, gd, derived)):
