@@ -125,6 +125,9 @@ def _plane(position, orientation, measures, rescale, values: np.ndarray) -> Plan
                         ("PixelSpacing", measures)):
         if not found.get(name):
             raise VolumeError(f"its orientation is not known: a slice has no {name}")
+    for name, neutral in (("RescaleSlope", 1), ("RescaleIntercept", 0)):        # empty, or one without the other
+        if rescale.get(name) is None:
+            setattr(rescale, name, neutral)
     values = np.asarray(import_pydicom().pixels.apply_modality_lut(values, rescale), dtype=np.float32)
     if rescale.get("PhotometricInterpretation") == "MONOCHROME1":
         values = -values
@@ -152,10 +155,10 @@ def _step(planes: list[Plane], normal: np.ndarray) -> np.ndarray:
     positions = np.array([plane.position for plane in planes])
     distances = np.diff(positions @ normal)
     usual = float(np.median(distances))
-    if (wide := distances > usual * (1 + UNEVEN)).any() or (distances < usual * (1 - UNEVEN)).any():
-        missing = int(np.rint(distances[wide] / usual - 1).sum())
-        raise VolumeError(f"gaps: {wide.sum()} distances between slices exceed the usual {usual:.2f} mm, "
-                          f"about {missing} slices are missing" if wide.any() else
+    if (np.abs(distances - usual) > usual * UNEVEN).any():
+        missing = np.rint(distances / usual - 1).clip(min=0)
+        raise VolumeError(f"gaps: {np.count_nonzero(missing)} distances between slices exceed the usual {usual:.2f} "
+                          f"mm, about {missing.sum():.0f} slices are missing" if missing.any() else
                           f"its slices are unevenly spaced, {distances.min():.2f} to {distances.max():.2f} mm")
     step = (positions[-1] - positions[0]) / (len(planes) - 1)
     angle = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1)))

@@ -44,12 +44,17 @@ def test_modality_before_monochrome1_signed_and_slope_of_each_file(tmp_path):
         read(tmp_path / "b", datasets(-head(), PhotometricInterpretation="MONOCHROME1")).data, head())
     assert head().min() == 0
     np.testing.assert_array_equal(read(tmp_path / "c", datasets(head() - 500)).data, head() - 500.0)
+    empty = read(tmp_path / "d", datasets(RescaleSlope=2, RescaleIntercept=None))
+    np.testing.assert_array_equal(empty.data, head() * 2.0)
 
 
 def test_gaps_duplicates_and_repeated_places(tmp_path):
     sets = datasets()
     with pytest.raises(VolumeError, match="gaps: 1 distances .* 6.00 mm, about 2 slices are missing"):
         read(tmp_path / "gap", sets[:9] + sets[11:])
+    (uneven := copy.deepcopy(sets))[3].ImagePositionPatient[2] += 1
+    with pytest.raises(VolumeError, match="unevenly spaced, 5.00 to 7.00 mm"):
+        read(tmp_path / "uneven", uneven)
     volume = read(tmp_path / "twice", [*sets, *copy.deepcopy(sets[:2])])
     np.testing.assert_array_equal(volume.data, head())
     assert volume.notes == ("2 duplicate slices dropped",)
