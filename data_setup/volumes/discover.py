@@ -18,9 +18,10 @@ from functions.runtime.errors import UserError, is_decoded, not_a_file, printabl
 
 SHOWN = 20          # volumes to choose from
 LINKED = "a link to a folder, which is not followed: name the folder itself, or copy it"
-NO_ID = re.compile(r"anon(ym|ymous|ymi[sz]ed)?|removed|0+", re.IGNORECASE)        # a PatientID of many patients
+NO_ID = re.compile(r"((anon(ym|ymous|ymi[sz]ed)?|patient|removed|0+)[\^ ]*)+", re.IGNORECASE)   # an ID of many patients
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
-T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
+T1 = re.compile(r"((?<![A-Za-z])[A-Za-z]?|ax|sag|cor|tra)t1(?!\d)|mp2?[ -]?rage|spgr|bravo|tfl3d|t88_gfc",
+                re.IGNORECASE)      # not patient1
 OTHER = re.compile(r"(?<![A-Za-z0-9])(T2\*?w?|FLAIR|PDw?|DWI|DTI|ADC|SWI|BOLD|ASL|TOF)(?![A-Za-z0-9])", re.IGNORECASE)
 CONTRAST = re.compile(r"(?<![A-Za-z0-9])(gad|gado\w*|(T1 ?)?(gd|\+ ?ce?|ce|c\+)|T1 ?c|(post|with)[ -]?contrast"
                       r"|(?<= )(?-i:KM))(?![A-Za-z0-9])", re.IGNORECASE)        # where `_` is a space; KM: in German
