@@ -46,6 +46,9 @@ def read_dicom(files: list[Path]) -> Volume:
     if any(np.abs(plane.directions - first).max() > 1e-3 for plane in planes):
         raise VolumeError("its slices have several orientations (a localiser?)")
     normal = np.cross(first[:3], first[3:])
+    if not (length := np.linalg.norm(normal)) > 0.9:        # of two perpendicular directions: 1 but for rounding
+        raise VolumeError("wrong affine: ImageOrientationPatient has no two perpendicular directions")
+    normal /= length
     order = np.argsort([plane.position @ normal for plane in planes], kind="stable")
     planes, notes = _without_duplicates([planes[index] for index in order], normal)
     step = _step(planes, normal)
@@ -121,10 +124,12 @@ def _frames(header, values: np.ndarray) -> list[Plane]:
 
 
 def _plane(position, orientation, measures, rescale, values: np.ndarray) -> Plane:
-    for name, found in (("ImagePositionPatient", position), ("ImageOrientationPatient", orientation),
-                        ("PixelSpacing", measures)):
+    for name, found, count in (("ImagePositionPatient", position, 3), ("ImageOrientationPatient", orientation, 6),
+                               ("PixelSpacing", measures, 2)):
         if not found.get(name):
             raise VolumeError(f"its orientation is not known: a slice has no {name}")
+        if np.size(found.get(name)) != count:
+            raise VolumeError(f"wrong affine: {name} has {np.size(found.get(name))} values, not {count}")
     for name, neutral in (("RescaleSlope", 1), ("RescaleIntercept", 0)):        # empty, or one without the other
         if rescale.get(name) is None:
             setattr(rescale, name, neutral)
