@@ -34,7 +34,7 @@ def main() -> None:
         parser.add_argument("--key", type=Path, metavar="FILE", help="file with the original IDs of DICOM patients "
                             "[DATA_key.csv, beside DATA]")
         parser.add_argument("--seed", type=int, default=0, help="of the split [0]")
-        parser.add_argument("--workers", type=int, help="processes, one volume each at a time, "
+        parser.add_argument("--workers", type=int, default=sys.maxsize, help="processes, one volume each at a time, "
                             "at most one per core [all cores]")
         prepare(parser.parse_args())
 
@@ -73,9 +73,8 @@ def prepare(arguments) -> None:
     for note in new_ids.doubtful(used, ids):
         print(note)
 
-    cores = available_cores()
     progress = Progress("volumes to slices", len(used) * settings.slices)
-    records = convert_all(used, settings, arguments.out / STORE, min(arguments.workers or cores, cores),
+    records = convert_all(used, settings, arguments.out / STORE, min(arguments.workers, available_cores()),
                           lambda count: progress.update(count * settings.slices))
     progress.close()
     items, unusable = make_items(used, records, {id(one.source): one for one in classes}, ids)
@@ -104,9 +103,8 @@ def prepare(arguments) -> None:
 
 def checked(arguments):
     """(settings, key file); UserError for what can be refused before anything is read."""
-    from data_setup.splits.split_file import SPLITS
     from data_setup.volumes.formats.packages import import_nibabel, import_pydicom
-    from data_setup.volumes.output import DRAFT, SHEETS, STORE, UNLABELLED
+    from data_setup.volumes.output import REPLACED, STORE
     from data_setup.volumes.slices import Settings
     from functions.checkpointing.run_names import check_file_writable, check_writable
 
@@ -114,7 +112,7 @@ def checked(arguments):
     import_pydicom()
     out = arguments.out
     for flag, value, least in (("seed", arguments.seed, 0), ("workers", arguments.workers, 1)):
-        if value is not None and value < least:
+        if value < least:
             raise UserError(f"--{flag} {value}: must be at least {least}")
     if arguments.volumes.is_file():
         raise UserError(f"{arguments.volumes} is a file: name its folder, {arguments.volumes.parent}")
@@ -126,8 +124,7 @@ def checked(arguments):
         raise UserError(f"{out} exists and was not made by this tool: name another folder with --out")
     settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.orientation)
     key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
-    if any(key_file.resolve().is_relative_to((out / name).resolve())
-           for name in (*SPLITS, UNLABELLED, SHEETS, STORE, DRAFT)):
+    if any(key_file.resolve().is_relative_to((out / name).resolve()) for name in REPLACED):
         raise UserError(f"--key {key_file} is among the slices: keep it elsewhere")
     if arguments.key:
         check_file_writable(arguments.key, "--key")

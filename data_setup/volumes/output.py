@@ -23,6 +23,7 @@ from data_setup.volumes.slices import Settings
 STORE = ".prepared"             # inside the output folder: see convert.py
 DRAFT = ".draft"
 SHEETS = "contact_sheets"
+REPLACED = (*SPLITS, UNLABELLED, SHEETS, STORE, DRAFT)          # folders of the output that each run replaces
 SHOWN = 5                       # groups of equal volumes, in a note
 
 
