@@ -28,7 +28,7 @@ from data_setup.volumes.slices import Settings, Slices, make_slices
 from data_setup.volumes.volume import Volume, VolumeError
 from functions.runtime.errors import UserError
 
-RULES = 2           # of how slices are made; increased when they change, so that older ones are not used
+RULES = 3           # of how slices are made; increased when they change, so that older ones are not used
 PART = ".part"
 
 
