@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.config.parser import OneLineParser
-from functions.config.settings import count, image_size
+from functions.config.settings import count, image_size, seed
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -40,7 +40,7 @@ def main() -> None:
                             "[96x80; demo: 48x40]")
         parser.add_argument("--steps", type=count, metavar="N", help="optimiser steps of a ResNet-18; the others take "
                             "a multiple [200; demo: 40]")
-        parser.add_argument("--seed", type=int, default=0, metavar="N", help="of folds, subsets, networks [0]")
+        parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of folds, subsets, networks [0]")
         parser.add_argument("--jobs", type=count, metavar="N", help="fits at a time [one per core]")
         parser.add_argument("--out", type=Path, default=Path("runs/Comparison"), metavar="FOLDER", help="methods and "
                             "sizes may be added to it later [runs/Comparison]")

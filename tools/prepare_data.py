@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))    # run as a file, from anywhere
 
 from functions.config.parser import OneLineParser
-from functions.config.settings import image_size
+from functions.config.settings import count, image_size, seed
 from functions.runtime.errors import UserError, printable
 from functions.runtime.exits import one_line_errors
 
@@ -35,8 +35,9 @@ def main() -> None:
                             "orientation, for instance LAS [they are left out]")
         parser.add_argument("--key", type=Path, metavar="FILE", help="file with the original IDs of DICOM patients "
                             "[DATA_key.csv, beside DATA]")
-        parser.add_argument("--seed", type=int, default=0, help="of the split [0]")
-        parser.add_argument("--workers", type=int, help="processes, one volume each at a time [all cores]")
+        parser.add_argument("--seed", type=seed, default=0, help="of the split [0]")
+        parser.add_argument("--workers", type=count, default=sys.maxsize, help="processes, one volume each at a time, "
+                            "at most one per core [all cores]")
         prepare(parser.parse_args())
 
 
@@ -48,7 +49,7 @@ def prepare(arguments) -> None:
     from data_setup.volumes.convert import convert_all
     from data_setup.volumes.discover import choose_one_each, find_volumes
     from data_setup.volumes.labels import Labels, unlabelled
-    from data_setup.volumes.output import STORE, UNLABELLED, assign, copied, make_items, manifest, write_folders
+    from data_setup.volumes.output import STORE, assign, copied, make_items, manifest, write_folders
     from data_setup.volumes.preparation import NAME, describe_preparation
     from functions.runtime.atomic_files import write_json
     from functions.runtime.csv_files import write_csv
@@ -63,23 +64,24 @@ def prepare(arguments) -> None:
     if found.fields:
         print(printable(f"identifying header fields (files): {found.field_names}"))
         print(printable(f"none of them is copied; patients of DICOM files get new IDs, the key is {key_file}"))
-    classes = labels.find(found.sources) if labels else unlabelled(found.sources, UNLABELLED)
+    classes = labels.find(found.sources) if labels else unlabelled(found.sources)
     out, left_out = [(one.source, one.reason) for one in classes if one.klass is None], list(found.left_out)
     others = [(path, "neither NIfTI, Analyze nor DICOM") for path in found.others]
     unread = [*found.dicom_left_out, *found.unread, *(others if found.dicom else [])]     # beside DICOM files
     left_out += [(new_ids.code(path), reason) for path, reason in unread] + ([] if found.dicom else others)
     used, not_chosen = choose_one_each([one.source for one in classes if one.klass], arguments.series)
+    used, second = new_ids.without_second_ids(used)
     ids = new_ids.NewIds(key_file, [one.source for one in classes])
     for note in new_ids.doubtful(used, ids):
         print(note)
 
     progress = Progress("volumes to slices", len(used) * settings.slices)
-    records = convert_all(used, settings, arguments.out / STORE, arguments.workers or available_cores(),
+    records = convert_all(used, settings, arguments.out / STORE, min(arguments.workers, available_cores()),
                           lambda count: progress.update(count * settings.slices))
     progress.close()
     items, unusable = make_items(used, records, {id(one.source): one for one in classes}, ids)
     left_out += unusable
-    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *not_chosen]]
+    left_out += [(new_ids.place(source), reason) for source, reason in [*out, *not_chosen, *second]]
     report_left_out(left_out, arguments.out)
     if unread or any(source.series for source in found.sources):
         write_csv(key_file, ids.table([one.source for one in classes], [path for path, _ in unread]))
@@ -104,9 +106,9 @@ def prepare(arguments) -> None:
 def checked(arguments):
     """(settings, key file); UserError for what can be refused before anything is read."""
     from data_setup.volumes.formats.packages import import_nibabel, import_pydicom
-    from data_setup.volumes.output import STORE
+    from data_setup.volumes.output import REPLACED, STORE
     from data_setup.volumes.slices import Settings
-    from functions.checkpointing.run_names import check_writable
+    from functions.checkpointing.run_names import check_file_writable, check_writable
 
     import_nibabel()
     import_pydicom()
@@ -122,8 +124,10 @@ def checked(arguments):
     settings = Settings(arguments.slices, arguments.size, arguments.spacing, arguments.bits, arguments.window,
                         arguments.orientation)
     key_file = arguments.key or out.with_name(f"{out.resolve().name}_key.csv")
-    if any(key_file.resolve().is_relative_to((out / split).resolve()) for split in ("train", "val", "test")):
+    if any(key_file.resolve().is_relative_to((out / name).resolve()) for name in REPLACED):
         raise UserError(f"--key {key_file} is among the slices: keep it elsewhere")
+    if arguments.key:
+        check_file_writable(arguments.key, "--key")
     check_writable(out.parent, "name another folder with --out")
     return settings, key_file
 

@@ -14,15 +14,17 @@ from data_setup.subjects.find import find_subjects
 from data_setup.subjects.path_tables import is_missing
 from data_setup.volumes.formats.dicom_headers import Series, Watch, is_dicom, read_series
 from data_setup.volumes.formats.nifti import ENDINGS, HEADERS, header_texts, missing_partner
-from functions.runtime.errors import UserError, not_a_file
+from functions.runtime.errors import UserError, is_decoded, not_a_file, printable
 
 SHOWN = 20          # volumes to choose from
 LINKED = "a link to a folder, which is not followed: name the folder itself, or copy it"
-NO_ID = re.compile(r"anon(ym|ymous|ymi[sz]ed)?|removed|0+", re.IGNORECASE)        # a PatientID of many patients
+NO_ID = re.compile(r"((anon(ym|ymous|ymi[sz]ed)?|patient|removed|0+)[\^ ]*)+", re.IGNORECASE)   # an ID of many patients
 DERIVED = re.compile(r"(_fseg|_dseg|_probseg|_label|[_-]mask|[_-]seg|brainmask)(?=[._]|$)", re.IGNORECASE)
-T1 = re.compile(r"t1|mp2?rage|spgr|bravo|tfl3d|t88_gfc", re.IGNORECASE)
+T1 = re.compile(r"((?<![A-Za-z])[A-Za-z]?|ax|sag|cor|tra)t1(?!\d)|mp2?[ -]?rage|spgr|bravo|tfl3d|t88_gfc",
+                re.IGNORECASE)      # not patient1
 OTHER = re.compile(r"(?<![A-Za-z0-9])(T2\*?w?|FLAIR|PDw?|DWI|DTI|ADC|SWI|BOLD|ASL|TOF)(?![A-Za-z0-9])", re.IGNORECASE)
-CONTRAST = re.compile(r"(?<![A-Za-z0-9])(gd|gado\w*|post[_-]?contrast|T1c|T1ce|\+c|ce)(?![A-Za-z0-9])", re.IGNORECASE)
+CONTRAST = re.compile(r"(?<![A-Za-z0-9])(gad|gado\w*|(T1 ?)?(gd|\+ ?ce?|ce|c\+)|T1 ?c|(post|with)[ -]?contrast"
+                      r"|(?<= )(?-i:KM))(?![A-Za-z0-9])", re.IGNORECASE)        # where `_` is a space; KM: in German
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def _place(path: Path, folder: Path | None) -> Path:
 
 
 def _shown(path: Path, folder: Path | None) -> str:
-    return _place(path, folder).as_posix()
+    """The place as text; bytes of a name that are not UTF-8, which no table can hold, are escaped."""
+    text = _place(path, folder).as_posix()
+    return text if is_decoded(text) else printable(text)
 
 
 def _is_dicom(path: Path) -> bool | None:

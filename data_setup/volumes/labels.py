@@ -13,6 +13,7 @@ from data_setup.volumes.discover import Source
 from functions.runtime.errors import UserError, printable
 
 UNKNOWN = "its subject is not known: name the file or its folder like sub-01, or give a table with path and subject"
+UNLABELLED = "unlabelled"       # the class of volumes without a table of labels, and the folder of their slices
 CARRIED = ("age", "sex", "site", "scanner")         # beside the class, from the table to the manifest
 
 
@@ -36,7 +37,7 @@ class Labels:
         if not self.table.has_class:
             raise UserError(f"{file}: needs a column class (or diagnosis, group, CDR, …)")
         for name in sorted({str(row.values["class"]) for row in self.table.rows if row.values["class"]}):
-            if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
+            if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith(".") or name == UNLABELLED:
                 raise UserError(f"{file}: the class {printable(name)!r} cannot be the name of a folder: rename it")
         self.notes = list(self.table.notes)
         self.rows: dict[str, list[Row]] = {}
@@ -103,9 +104,9 @@ class Labels:
         return found
 
 
-def unlabelled(sources: Sequence[Source], name: str) -> list[Labelled]:
-    """What `Labels.find` gives, with the one class `name` for every volume of a known subject."""
-    return [Labelled(one, name) if one.subject else Labelled(one, None, UNKNOWN) for one in sources]
+def unlabelled(sources: Sequence[Source]) -> list[Labelled]:
+    """What `Labels.find` gives, with the class UNLABELLED for every volume of a known subject."""
+    return [Labelled(one, UNLABELLED) if one.subject else Labelled(one, None, UNKNOWN) for one in sources]
 
 
 def _place(source: Source) -> str:

@@ -54,6 +54,19 @@ class NewIds:
         return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
+def without_second_ids(sources: Sequence[Source]) -> tuple[list[Source], list[tuple[Source, str]]]:
+    """(volumes used, volumes left out with the reason): NIfTI and Analyze volumes of patients with DICOM series.
+
+    They keep their names' IDs while DICOM gets new ones, so that a split would take one patient for two.
+    """
+    dicom = {label(source.subject) for source in sources if source.series and source.subject}
+    second = [source for source in sources if not source.series and label(source.subject or "") in dicom]
+    dropped = {id(source) for source in second}
+    return [source for source in sources if id(source) not in dropped], [
+        (source, "its patient has DICOM series too, which get a new ID: give all volumes of a patient in one format")
+        for source in second]
+
+
 def doubtful(sources: Sequence[Source], ids: NewIds) -> list[str]:
     """A note on the new IDs of DICOM patients whose headers have several birth dates."""
     born: dict[str, set[str]] = {}

@@ -15,7 +15,7 @@ from data_setup.splits.split_file import SPLITS
 from data_setup.splits.warnings import missing_class_notes
 from data_setup.volumes.convert import file_hash
 from data_setup.volumes.discover import Source
-from data_setup.volumes.labels import CARRIED, Labelled
+from data_setup.volumes.labels import CARRIED, UNLABELLED, Labelled
 from data_setup.volumes.new_ids import NewIds, label, place
 from data_setup.volumes.preparation import NAME
 from data_setup.volumes.slices import Settings
@@ -23,8 +23,8 @@ from data_setup.volumes.slices import Settings
 STORE = ".prepared"             # inside the output folder: see convert.py
 DRAFT = ".draft"
 SHEETS = "contact_sheets"
+REPLACED = (*SPLITS, UNLABELLED, SHEETS, STORE, DRAFT)          # folders of the output that each run replaces
 SHOWN = 5                       # groups of equal volumes, in a note
-UNLABELLED = "unlabelled"       # the folder of slices without a table of labels, in place of the splits
 
 
 class Item(NamedTuple):

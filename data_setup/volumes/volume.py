@@ -49,7 +49,9 @@ def make_volume(data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...] = (
     value only, or an affine that is singular or gives no voxel size of a head scan.
     """
     orientations = import_nibabel().orientations
-    _check_shape(data)
+    check_shape(data.shape)
+    if data.dtype.names or not np.issubdtype(data.dtype, np.number) or np.iscomplexobj(data):
+        raise VolumeError(f"its voxels are colours or complex numbers ({data.dtype}), not intensities")
     _check_affine(affine)
     data = _as_float(data)
     if bad := data.size - np.count_nonzero(np.isfinite(data)):
@@ -89,16 +91,15 @@ def _as_float(data: np.ndarray) -> np.ndarray:
     return np.asarray(data, dtype=np.float64) if coarse and data.dtype.itemsize >= 4 else single
 
 
-def _check_shape(data: np.ndarray) -> None:
-    shape = " x ".join(map(str, data.shape))
-    if data.dtype.names or not np.issubdtype(data.dtype, np.number) or np.iscomplexobj(data):
-        raise VolumeError(f"its voxels are colours or complex numbers ({data.dtype}), not intensities")
-    if data.ndim != 3:
-        raise VolumeError(f"{data.ndim}-D ({shape}): a volume is 3-D; extract one of its volumes")
-    if min(data.shape) < 2:
-        raise VolumeError(f"one slice only ({shape})")
-    if min(data.shape) < FEWEST:
-        raise VolumeError(f"{min(data.shape)} slices only ({shape})")
+def check_shape(shape: tuple[int, ...]) -> None:
+    """VolumeError with the reason unless a volume of this shape is 3-D with at least FEWEST voxels along every axis."""
+    shown = " x ".join(map(str, shape))
+    if len(shape) != 3:
+        raise VolumeError(f"{len(shape)}-D ({shown}): a volume is 3-D; extract one of its volumes")
+    if min(shape) < 2:
+        raise VolumeError(f"one slice only ({shown})")
+    if min(shape) < FEWEST:
+        raise VolumeError(f"{min(shape)} slices only ({shown})")
 
 
 def _check_affine(affine: np.ndarray) -> None:

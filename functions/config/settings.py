@@ -54,6 +54,11 @@ def count(text: str) -> int:
     return _number(int, 1)(text)
 
 
+def seed(text: str) -> int:
+    """An integer from 0 to 2^31."""
+    return _number(int, 0, 2**31)(text)
+
+
 def share(text: str) -> float:
     """A share between 0 and 1, both excluded."""
     value = _number(float, 0, 1)(text)
@@ -162,7 +167,7 @@ class Setting(NamedTuple):
 RUN = [
     Setting("epochs", _number(int, 1, MAX_COUNT), 10, "number of passes over the training slices"),
     Setting("name", str, None, "name of the run folder under runs/ (an existing one is never overwritten)"),
-    Setting("seed", _number(int, 0, 2**31), 0, "random seed of split, weights, data order and augmentation"),
+    Setting("seed", seed, 0, "random seed of split, weights, data order and augmentation"),
     Setting("precision", _one_of("auto", "fp32", "bf16", "fp16"), "auto",
             "auto (fp32 on CPU, bf16 or fp16 on GPU), fp32, bf16, fp16"),
     Setting("device", device_name, "auto", "auto (a GPU if available), cpu, cuda, cuda:N, mps"),

@@ -16,8 +16,8 @@ class FeatureExtractor:
     """images (B, C, H, W) → class probabilities (B, K) and features (B, F), both float32 on the CPU.
 
     The features are the input of the last linear layer, for a ViT y of Eq. 4; a ViT's also contain the mean over the
-    patch tokens after its middle block, which keeps what the classes do not need. `mirrored` averages the probabilities
-    of the images and of their mirror images (left and right); features are of the images.
+    patch tokens after its middle block, which keeps what the classes do not need, if it has several blocks. `mirrored`
+    averages the probabilities of the images and of their mirror images (left and right); features are of the images.
     """
 
     def __init__(self, model: nn.Module, device: torch.device, precision: str, mirrored: bool = False):
@@ -25,7 +25,8 @@ class FeatureExtractor:
         backbone = model.backbone if isinstance(model, TransferModel) else model
         self.head = model.head if isinstance(model, TransferModel) else model.classifier
         blocks = blocks_of(backbone)[0]
-        self.middle = blocks[(len(blocks) - 1) // 2] if blocks_have_tokens(backbone) else None
+        inner = len(blocks) > 1 and blocks_have_tokens(backbone)    # the last block of a ViT gives the class token only
+        self.middle = blocks[(len(blocks) - 1) // 2] if inner else None
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -130,5 +130,9 @@ def test_what_cannot_be_used_is_one_line(call_prepare, tmp_path):
     assert "was not made by this tool" in failure(out="mine")
     assert "contains the volumes" in failure(out="")
     assert "name three axes" in failure("--orientation", "RRS")
-    assert "is among the slices" in failure("--key", tmp_path / "out" / "train" / "key.csv")
+    for name in ("train", "unlabelled", ".prepared"):       # each run replaces these folders
+        assert "is among the slices" in failure("--key", tmp_path / "out" / name / "key.csv")
+    assert "is not a folder: name a file in an existing folder" in failure("--key", tmp_path / "nowhere" / "key.csv")
+    assert '"-1" is not an integer between 0' in failure("--seed", -1)
+    assert '"0" is not an integer of at least 1' in failure("--workers", 0)
     assert "no volume has it" in failure("--series", "zzz")

@@ -59,6 +59,7 @@ TINY, WIDE = (np.ones(shape, np.int16) for shape in ((3, 3, 3), (8, 8, 1)))
 
 FILES = {       # name → (how it is made, the reason; "" if the volume is used)
     "good.nii": (nifti(), ""), "left_handed.nii": (nifti(head()[::-1], LEFT_HANDED), ""),
+    "not_utf8_\udce9.nii": (nifti(), ""),
     "int8.nii": (nifti((head() // 8).astype(np.int8)), ""), "float64.nii": (nifti(head() * 1e-9), ""),
     "five_d.nii": (nifti(head()[..., None, None]), ""), "not_packed.nii.gz": (content(bytes), "cannot be read: .*gzip"),
     "text.nii": (content(lambda good: b"no volume"), "cannot be read"),
@@ -71,6 +72,7 @@ FILES = {       # name → (how it is made, the reason; "" if the volume is used
     "many_voxels.nii": (changed(42, b"\x30\x75\x30\x75\x30\x75"), "cannot be read"),
     "no_voxels.nii": (changed(42, bytes(6)), "cannot be read|one slice only|has no voxels"),
     "kind.nii": (changed(70, b"\x99\x99"), "cannot be read"), "unit.nii": (changed(123, b"\x07"), "unit of length"),
+    "within.nii": (changed(108, bytes(4)), "voxels begin at byte 0"),       # nibabel reads the header as voxels
     "nan.nii": (nifti(with_one(np.nan)), "1 of 44,160 voxels are NaN or infinite"),
     "infinite.nii": (nifti(with_one(-np.inf)), "1 of 44,160 voxels are NaN or infinite"),
     "constant.nii": (nifti(np.full_like(head(), 7)), r"all voxels have one value \(7\)"),

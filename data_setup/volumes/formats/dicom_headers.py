@@ -24,6 +24,7 @@ NAMES_AND_DATES = ("PN", "DA", "DT")        # value representations
 OVERLAY = {0x3000: "OverlayData", 0x4000: "OverlayComments"}
 # How a file without the 128 bytes of a preamble begins: an element of group 2 or 8, of a number below 0x20.
 BARE = tuple(bytes((group, 0, element, 0)) for group in (2, 8) for element in range(0x20))
+NO_SCAN = ("SEG", "RTDOSE")                 # modalities of images made from a scan
 DIRECTORY = "1.2.840.10008.1.3.10"          # SOP class of a DICOMDIR, which lists other files
 
 Watch = Callable[[Sequence[Path]], Iterable[Path]]
@@ -114,9 +115,13 @@ def _add(series: dict[tuple[str, str], Series], path: Path, header) -> str:
     uid, patient = str(header.get("SeriesInstanceUID", "")), patient_of(header)
     if getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID") == DIRECTORY:
         return "a DICOMDIR: the files that it lists are found without it"
-    if not uid or "Rows" not in header:
+    if "Rows" not in header:
         return ("DICOM without an image (a report, a structure or a presentation state)" if "SOPClassUID" in header
                 else "not a DICOM file")
+    if not uid:
+        return "DICOM without SeriesInstanceUID: the series that it belongs to is not known"
+    if header.get("Modality") in NO_SCAN:
+        return f"of modality {header.Modality}: a segmentation or a dose, not a scan"
     if (uid, patient) not in series:
         description = str(header.get("SeriesDescription", "") or header.get("ProtocolName", "")
                           or "without description")

@@ -51,6 +51,9 @@ def read_dicom(files: list[Path], header_window: bool = False) -> Volume:
     if any(np.abs(plane.directions - first).max() > 1e-3 for plane in planes):
         raise VolumeError("its slices have several orientations (a localiser?)")
     normal = np.cross(first[:3], first[3:])
+    if not (length := np.linalg.norm(normal)) > 0.9:        # of two perpendicular directions: 1 but for rounding
+        raise VolumeError("wrong affine: ImageOrientationPatient has no two perpendicular directions")
+    normal /= length
     order = np.argsort([plane.position @ normal for plane in planes], kind="stable")
     planes, notes = _without_duplicates([planes[index] for index in order], normal)
     if header_window:
@@ -129,10 +132,15 @@ def _frames(header, values: np.ndarray, voi) -> list[Plane]:
 
 
 def _plane(position, orientation, measures, rescale, voi, values: np.ndarray) -> Plane:
-    for name, found in (("ImagePositionPatient", position), ("ImageOrientationPatient", orientation),
-                        ("PixelSpacing", measures)):
+    for name, found, count in (("ImagePositionPatient", position, 3), ("ImageOrientationPatient", orientation, 6),
+                               ("PixelSpacing", measures, 2)):
         if not found.get(name):
             raise VolumeError(f"its orientation is not known: a slice has no {name}")
+        if np.size(found.get(name)) != count:
+            raise VolumeError(f"wrong affine: {name} has {np.size(found.get(name))} values, not {count}")
+    for name, neutral in (("RescaleSlope", 1), ("RescaleIntercept", 0)):        # empty, or one without the other
+        if rescale.get(name) is None:
+            setattr(rescale, name, neutral)
     values = np.asarray(import_pydicom().pixels.apply_modality_lut(values, rescale), dtype=np.float32)
     window = ""
     if voi is not None:
@@ -163,10 +171,10 @@ def _step(planes: list[Plane], normal: np.ndarray) -> np.ndarray:
     positions = np.array([plane.position for plane in planes])
     distances = np.diff(positions @ normal)
     usual = float(np.median(distances))
-    if (wide := distances > usual * (1 + UNEVEN)).any() or (distances < usual * (1 - UNEVEN)).any():
-        missing = int(np.rint(distances[wide] / usual - 1).sum())
-        raise VolumeError(f"gaps: {wide.sum()} distances between slices exceed the usual {usual:.2f} mm, "
-                          f"about {missing} slices are missing" if wide.any() else
+    if (np.abs(distances - usual) > usual * UNEVEN).any():
+        missing = np.rint(distances / usual - 1).clip(min=0)
+        raise VolumeError(f"gaps: {np.count_nonzero(missing)} distances between slices exceed the usual {usual:.2f} "
+                          f"mm, about {missing.sum():.0f} slices are missing" if missing.any() else
                           f"its slices are unevenly spaced, {distances.min():.2f} to {distances.max():.2f} mm")
     step = (positions[-1] - positions[0]) / (len(planes) - 1)
     angle = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1)))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from data_setup.volumes.formats.packages import import_nibabel
-from data_setup.volumes.volume import Volume, VolumeError, affine_of_axes, make_volume
+from data_setup.volumes.volume import Volume, VolumeError, affine_of_axes, check_shape, make_volume
 
 ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz")
 HEADERS = (".hdr", ".hdr.gz")
@@ -44,16 +44,22 @@ def read_nifti(path: Path, orientation: str | None = None) -> Volume:
         raise VolumeError(f"{partner} is missing")
     try:
         image = nibabel.load(path)
-        data = np.asanyarray(image.dataobj)
+        if not isinstance(image, nibabel.analyze.AnalyzeImage):     # NIfTI is a kind of it, CIFTI is not
+            raise VolumeError(f"not a volume but {type(image).__name__}")
+        shape = image.shape
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        check_shape(shape)                  # before voxels are read: a time series may be larger than the memory
+        data = np.asanyarray(image.dataobj).reshape(shape)
+    except VolumeError:
+        raise
     except Exception as error:      # nibabel, zlib and gzip raise many kinds for damaged files
         reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
         if _is_packed(path):
             reason = "it is compressed by gzip without being named .gz: rename it"
         raise VolumeError(f"cannot be read: {reason[:200]}") from error
-    if not isinstance(image, nibabel.analyze.AnalyzeImage):         # NIfTI is a kind of it, CIFTI is not
-        raise VolumeError(f"not a volume but {type(image).__name__}")
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
+    if getattr(image.header, "is_single", False) and image.dataobj.offset < image.header.single_vox_offset:
+        raise VolumeError(f"cannot be read: by its header, its voxels begin at byte {image.dataobj.offset}, within it")
     affine, notes = _affine(path, image, orientation)
     return make_volume(data, affine, notes)
 

@@ -41,11 +41,12 @@ def test_bids_oasis_and_dicom_are_found_at_any_depth(tmp_path):
 
 def test_without_a_patient_id_the_folder_names_the_patient_and_another_modality_is_noted(tmp_path):
     for folder, patient in (("sub-07/ses-1", ""), ("patient_08", "ANONYMIZED"), ("x", "anonymous"),
-                            ("patient_09", "12")):
+                            ("patient_09", "12"), ("patient_10", "Anonymous^Patient"), ("patient_11", "anon1")):
         save_dicom(tmp_path / folder, datasets(patient=patient, PatientName="", Modality="CT")[:2])
     found = {one.path: one for one in find_volumes(tmp_path).sources}
     assert {path: one.subject for path, one in found.items()} == {
-        "sub-07/ses-1": "sub-07", "patient_08": "patient_08", "x": None, "patient_09": "12"}
+        "sub-07/ses-1": "sub-07", "patient_08": "patient_08", "x": None, "patient_09": "12",
+        "patient_10": "patient_10", "patient_11": "anon1"}
     assert found["x"].notes == ("of modality CT, not MR",)
 
 
@@ -60,6 +61,27 @@ def test_one_volume_of_each_session_is_chosen_or_asked_for():
     used, left_out, unclear = one_per_session([t1, again, flair], "T1W")
     assert (used, len(left_out), unclear) == ([t1], 2, [])
     assert len(one_per_session([t1, source("z.nii", session="2")], None)[0]) == 2
+
+
+@pytest.mark.parametrize("name", ["T1+C", "AX T1 +C", "T1C", "T1 C+ AX", "t1_mprage_KM", "T1 POST GAD", "sag t1 GD",
+                                  "t1gd", "T1_post_contrast", "T1 with contrast", "sub-01_ce-gadolinium_T1w", "T1+CE"])
+def test_usual_names_of_contrast_agents_are_known(name):
+    assert "with contrast agent" in source(name).notes
+
+
+@pytest.mark.parametrize("name", ["t1_mprage_sag", "sub-KM_T1w.nii", "T1 cor", "T1 pre contrast", "T1w_acq-c1",
+                                  "sub-CE01_T1w", "ses-post_T1w.nii"])
+def test_other_names_are_none(name):
+    assert source(name).notes == ()
+
+
+def test_the_patient_is_not_taken_for_the_sequence():
+    for patient in ("patient1", "Subject1", "PAT1", "t12"):
+        scan, flair = source(f"{patient}_T1.nii"), source(f"{patient}_FLAIR.nii")
+        assert one_per_session([flair, scan], None)[0] == [scan]
+        assert flair.notes == ("named as FLAIR, not T1",)
+    for name in ("MP-RAGE", "sT1W_3D_TFE", "3DT1", "SAGT1", "t1_fl3d", "AX T1"):
+        assert one_per_session([source(name), source("localizer")], None)[0] == [source(name)]
 
 
 def test_of_several_matches_the_plain_scan_is_used_whatever_their_order():

@@ -67,7 +67,8 @@ def test_a_path_may_be_written_from_the_working_directory_or_the_folder_of_volum
 
 @pytest.mark.parametrize(("text", "message"), [("subject,age\na1,3\n", "needs a column class"),
                                                ("class,age\na,3\n", "needs a column subject"),
-                                               ("subject,class\na1,AD/MCI\n", "cannot be the name of a folder")])
+                                               ("subject,class\na1,AD/MCI\n", "cannot be the name of a folder"),
+                                               ("subject,class\na1,unlabelled\n", "cannot be the name of a folder")])
 def test_unusable_tables_are_one_line(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         labels(tmp_path, text)

@@ -5,7 +5,7 @@ import pytest
 
 from data_setup.volumes.discover import Source
 from data_setup.volumes.formats.dicom_headers import Series
-from data_setup.volumes.new_ids import NewIds, check_labels, doubtful, label, place
+from data_setup.volumes.new_ids import NewIds, check_labels, doubtful, label, place, without_second_ids
 from functions.runtime.csv_files import to_csv
 from functions.runtime.errors import UserError
 
@@ -37,6 +37,17 @@ def test_two_birth_dates_under_one_id_are_noted_by_the_new_id():
     [note] = doubtful(sources, ids)
     assert f"the headers of {ids.subjects['Doe']} have several birth dates" in note
     assert doubtful(sources[1:], ids) == []
+
+
+def test_a_patient_of_two_formats_has_one_id():
+    """Two IDs would be two patients, possibly in different splits."""
+    series = [dicom("003_S_0002", "2021"), dicom("01", "2021")]
+    nifti = [Source((Path(name),), name, name, name, "1") for name in ("003_S_0002", "sub-01", "sub-02")]
+    used, left_out = without_second_ids([*nifti, *series])
+    assert used == [nifti[2], *series]
+    assert [source for source, _ in left_out] == nifti[:2]
+    assert "DICOM series too" in left_out[0][1]
+    assert without_second_ids(nifti) == (nifti, [])
 
 
 def test_the_order_of_the_numbers_says_nothing_of_names():

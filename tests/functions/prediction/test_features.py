@@ -30,6 +30,13 @@ def test_features_are_the_patches_after_the_middle_block_and_the_class_token(vit
     torch.testing.assert_close(features, torch.cat([z[:, 1:].mean(dim=1), y], dim=1), rtol=1e-4, atol=1e-5)
 
 
+def test_a_vit_of_one_block_has_the_class_token_only():
+    model = build("vit_ti_16", **TINY | {"num_layers": 1}).eval()
+    features = FeatureExtractor(model, CPU, "fp32")(torch.randn(5, 1, 16, 12))[1]
+    assert features.shape == (5, 12)
+    assert features.isfinite().all()
+
+
 def test_mirrored_views_are_averaged_and_features_are_those_of_the_image(vit):
     images = torch.randn(2, 1, 16, 12)
     plain, features = FeatureExtractor(vit, CPU, "fp32")(images)

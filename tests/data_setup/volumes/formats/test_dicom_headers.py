@@ -65,6 +65,15 @@ def test_files_of_two_patients_are_two_series_and_damaged_fields_do_not_end_the_
     assert left_out == [(odd, "cannot be read as DICOM (ValueError)")]
 
 
+def test_segmentations_and_files_without_a_series_are_left_out(tmp_path):
+    paths = save_dicom(tmp_path, [*datasets(Modality="SEG")[:1], *datasets(SeriesInstanceUID="")[:1]])
+    series, left_out, _ = read_series(paths)
+    assert series == []
+    assert [reason for _, reason in left_out] == [
+        "of modality SEG: a segmentation or a dose, not a scan",
+        "DICOM without SeriesInstanceUID: the series that it belongs to is not known"]
+
+
 def test_series_are_told_apart_wherever_their_files_are(tmp_path):
     first, second = (datasets(description=name, SeriesNumber=number, StudyInstanceUID="1.2")
                      for name, number in (("T1 MPRAGE", 3), ("FLAIR", 1)))

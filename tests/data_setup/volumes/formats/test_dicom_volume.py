@@ -45,6 +45,16 @@ def test_modality_before_monochrome1_signed_and_slope_of_each_file(tmp_path):
         read(tmp_path / "b", datasets(-head(), PhotometricInterpretation="MONOCHROME1")).data, head())
     assert head().min() == 0
     np.testing.assert_array_equal(read(tmp_path / "c", datasets(head() - 500)).data, head() - 500.0)
+    empty = read(tmp_path / "d", datasets(RescaleSlope=2, RescaleIntercept=None))
+    np.testing.assert_array_equal(empty.data, head() * 2.0)
+
+
+def test_directions_of_three_decimals_are_no_shear(tmp_path):
+    row, column = np.array([1, 1, 1]) / 3**0.5, np.array([1, -1, 0]) / 2**0.5
+    for number, one in enumerate(sets := datasets()):
+        one.ImageOrientationPatient = [round(float(value), 3) for value in (*row, *column)]
+        one.ImagePositionPatient = [round(float(value), 3) for value in 6 * number * np.cross(row, column)]
+    np.testing.assert_allclose(sorted(read(tmp_path, sets).spacing), [4, 5, 6], rtol=1e-3)
 
 
 def test_modality_lut_then_the_window_of_the_header_then_monochrome1(tmp_path):
@@ -73,6 +83,9 @@ def test_gaps_duplicates_and_repeated_places(tmp_path):
     sets = datasets()
     with pytest.raises(VolumeError, match="gaps: 1 distances .* 6.00 mm, about 2 slices are missing"):
         read(tmp_path / "gap", sets[:9] + sets[11:])
+    (uneven := copy.deepcopy(sets))[3].ImagePositionPatient[2] += 1
+    with pytest.raises(VolumeError, match="unevenly spaced, 5.00 to 7.00 mm"):
+        read(tmp_path / "uneven", uneven)
     volume = read(tmp_path / "twice", [*sets, *copy.deepcopy(sets[:2])])
     np.testing.assert_array_equal(volume.data, head())
     assert volume.notes == ("2 duplicate slices dropped",)
@@ -91,6 +104,11 @@ def test_localisers_sheared_stacks_and_colours_have_reasons(tmp_path):
         one.ImagePositionPatient[1] += number
     with pytest.raises(VolumeError, match="shifted by 9.5 degrees"):
         read(tmp_path / "sheared", sheared)
+    for name, values in (("ImageOrientationPatient", [1, 0, 0]), ("ImagePositionPatient", [1, 2]), ("PixelSpacing", 5)):
+        with pytest.raises(VolumeError, match=f"wrong affine: {name} has . values, not"):
+            read(tmp_path / name, datasets(**{name: values}))
+    with pytest.raises(VolumeError, match="no two perpendicular directions"):
+        read(tmp_path / "parallel", datasets(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]))
     del (nowhere := datasets())[0].ImagePositionPatient
     with pytest.raises(VolumeError, match="no ImagePositionPatient"):
         read(tmp_path / "nowhere", nowhere)

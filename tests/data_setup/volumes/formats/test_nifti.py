@@ -90,6 +90,13 @@ def test_damaged_and_incomplete_files_have_reasons(tmp_path):
         read_nifti(tmp_path / "pair.img")
 
 
+def test_a_time_series_is_a_reason_before_its_voxels_are_read(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((20, 20, 20, 9), np.int16), AFFINE), tmp_path / "bold.nii")
+    (tmp_path / "bold.nii.gz").write_bytes(gzip.compress((tmp_path / "bold.nii").read_bytes()[:400]))
+    with pytest.raises(VolumeError, match="4-D .20 x 20 x 20 x 9"):
+        read_nifti(tmp_path / "bold.nii.gz")
+
+
 def test_free_text_of_a_header_is_named(tmp_path):
     image = nibabel.Nifti1Image(head(), AFFINE)
     image.header["descrip"] = b"Jane Doe"
