@@ -78,6 +78,8 @@ def test_rids_name_patients_of_adni_and_aibl(tmp_path):
     assert "295" not in subject_keys("002_S_0295", False)
     found = said(tmp_path, "RID,PTGENDER\n295,2\n7,1\n", ["a.png", "b.png"], ["002_S_0295", "AIBL_7"], False)
     assert column(found, "sex") == ["F", "M"]
+    found = said(tmp_path, "Subject,Sex\n7,M\n2,F\n3101,M\n", list("abc"), ["AIBL_7", "IXI002", "PPMI_3101"], False)
+    assert column(found, "sex") == ["M", "F", "M"]              # at LONI and in IXI.xls the number alone is the id
     with pytest.raises(UserError, match="may be 002_S_0295 or 003_S_0295"):
         said(tmp_path, "RID,PTGENDER\n295,2\n", ["a.png", "b.png"], ["002_S_0295", "003_S_0295"], False)
 
