@@ -196,9 +196,11 @@ def _notes(file: Path, header: Sequence[str], cells: Sequence[Sequence[str]], us
     if "class" in used and (others := other_columns(header, COLUMNS["class"], used["class"])):
         notes[0] += f" (not {', '.join(map(printable, others))}: to use one of these, name it class)"
     for name in [one for one in DESCRIBING if one in used]:
-        empty = sum(columns[name][row[used[name]]] is None for row in cells)
-        if empty:
-            notes.append(f"{file}: {empty:,} of {len(cells):,} rows have no {name}")
+        marks = Counter(row[used[name]].strip() for row in cells if columns[name][row[used[name]]] is None)
+        written = [f'"{printable(mark)[:30]}"' for mark, _ in marks.most_common() if mark]     # such as "none", "-1"
+        if marks:
+            notes.append(f"{file}: {marks.total():,} of {len(cells):,} rows have no {name}"
+                         + f" ({', '.join(written[:4])})" * bool(written))
     if nameless:
         notes.append(f"{file}: {nameless:,} rows name no patient and no image, and are left out")
     if "sex" in used and any(cell.strip() in ("1", "2", "1.0", "2.0") for cell in columns["sex"]):

@@ -31,6 +31,7 @@ def test_adnimerge_has_the_age_at_baseline_in_every_row(tmp_path):
 def test_rids_and_coded_diagnoses(tmp_path):
     table = read(tmp_path, "RID,VISCODE,PTGENDER,DXCURREN\n12,bl,1,3\n13,m18,2,-4\n")
     assert table.by_rid
+    assert any(note.endswith('1 of 2 rows have no class ("-4")') for note in table.notes)
     assert [row.values for row in table.rows] == [{"sex": "M", "class": "AD"}, {"sex": "F", "class": None}]
     assert not read(tmp_path, "PTID,RID,PTGENDER\n002_S_0003,3,1\n").by_rid
 
