@@ -57,6 +57,10 @@ def test_the_audit_finds_that_age_predicts_the_class(flat, call_script, monkeypa
     assert "WRONG  age alone can predict diseased or not: AUROC 1.00" in out
     numbers = json.loads((flat / "report/audit.json").read_text())
     assert [one["name"] for one in numbers["table"]] == ["age", "sex", "site", "all together"]
+    few = [line for number, line in enumerate((flat / "participants.tsv").read_text().splitlines()) if number < 21]
+    (flat / "few.tsv").write_text("\n".join(few) + "\n")
+    code, out, _ = call_script(audit.main, "flat", "--table", "few.tsv", "--out", "report")
+    assert "note   not known whether age or sex or site alone predicts the class: 30 patients" in out
     text = (flat / "participants.tsv").read_text().replace("sub-05\t", "sub-05\t80\tM\tAD\ta\nsub-05\t", 1)
     (flat / "participants.tsv").write_text(text)
     code, out, _ = call_script(audit.main, "flat", "--table", "participants.tsv", "--out", "report")
