@@ -76,6 +76,8 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     start_folder(plan)
     write_table(plan.folder / "folds.csv", cohort.fold_table)
     splits = write_splits(plan, cohort.splits(options.fold_seed))
+    for note in cohort.notes:
+        print(printable(note))
     print(printable(f"{cohort.num_patients} patients, {len(cohort.table):,} slices; {options.repeats} repeat(s) of "
                     f"{options.folds} folds, {plan.combinations} setting(s): {plan.trainings} runs in {plan.folder}"))
     try:
@@ -90,7 +92,7 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     notes += ([note] if note else []) + class_notes(models[options.script])
     for line in report.lines(models, notes):
         print(printable(line))
-    report.write(plan.folder, models, notes, caveats, plan.facts())
+    report.write(plan.folder, models, [*cohort.notes, *notes], caveats, plan.facts())
     print(f"{plan.folder} holds folds.csv, predictions.csv, metrics.json and report.html")
 
 
