@@ -39,9 +39,10 @@ def matched_rows(table: ClinicalTable, paths: Sequence[str]) -> list[Row | None]
     rows = [row for row in table.rows if row.path]
     if not rows or not paths:
         return [None] * len(paths)
-    names = [str(row.path) for row in rows]
-    unique = list(dict.fromkeys(names))
-    first = {name: rows[names.index(name)] for name in unique}
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(str(row.path), row)
+    unique = list(first)
     return [None if at is None else first[unique[at]] for at in match_paths(paths, unique, table.file)]
 
 
