@@ -63,19 +63,27 @@ def audit_data(arguments) -> int:
 
 
 def add_predictability(found) -> None:
-    """Whether age, sex, site or scanner alone predict the class: the numbers, and a fault for each that does."""
+    """Whether age, sex, site or scanner alone predict the class: the numbers, a fault for each that does, and a note on
+    what too few patients have.
+    """
     from dataclasses import asdict
 
     from functions.evaluation.clinical.covariates import covariates
-    from functions.evaluation.clinical.predictability import messages, predictability
+    from functions.evaluation.clinical.predictability import messages, predictability, untested
 
     known = found.table[found.table["subject"].notna()]
+    found.numbers["table"] = []
+    if known.empty:
+        return
     names = sorted(known["class"].unique())
     keys = [(subject, names.index(name)) for subject, name in zip(known["subject"], known["class"], strict=True)]
-    results = predictability(keys, names, covariates(keys, known)) if keys else []
+    traits = covariates(keys, known)
+    results = predictability(keys, names, traits)
     found.numbers["table"] = [asdict(result) for result in results]
     for text in messages(results):
         found.add("confound", text)
+    for text in untested(results, traits):
+        found.add("confound", text, wrong=False)
 
 
 if __name__ == "__main__":

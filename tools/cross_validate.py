@@ -76,8 +76,9 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     start_folder(plan)
     write_table(plan.folder / "folds.csv", cohort.fold_table)
     splits = write_splits(plan, cohort.splits(options.fold_seed))
-    print(printable(f"{cohort.num_patients} patients, {len(cohort.table):,} slices; {options.repeats} repeat(s) of "
-                    f"{options.folds} folds, {plan.combinations} setting(s): {plan.trainings} runs in {plan.folder}"))
+    size = (f"{cohort.num_patients} patients, {len(cohort.table):,} slices; {options.repeats} repeat(s) of "
+            f"{options.folds} folds, {plan.combinations} setting(s): {plan.trainings} runs in {plan.folder}")
+    print(*map(printable, [*cohort.notes, size]), sep="\n")
     try:
         train_all(plan, splits, options.jobs, environments(options.jobs), options.keep_weights,
                   progress(plan.trainings))
@@ -88,9 +89,8 @@ def cross_validate(options: Namespace, flags: dict) -> None:
     four, note = four_numbers(cohort, models[options.script])
     models |= {"four numbers": four} if four else {}
     notes += ([note] if note else []) + class_notes(models[options.script])
-    for line in report.lines(models, notes):
-        print(printable(line))
-    report.write(plan.folder, models, notes, caveats, plan.facts())
+    print(*map(printable, report.lines(models, notes)), sep="\n")
+    report.write(plan.folder, models, [*cohort.notes, *notes], caveats, plan.facts())
     print(f"{plan.folder} holds folds.csv, predictions.csv, metrics.json and report.html")
 
 

@@ -34,8 +34,9 @@ def add_traits(rows: RowsToScore, of_test: ClinicalTable, of_run: ClinicalTable 
             continue                               # `table_baselines` says that there is nothing to fit
         rows.parts[part] = table.assign(**{name: said.table[name] for name in TRAITS})
         if part == "test":
-            rows.notes += [*source.notes, *(note for note in said.notes if "have no images" not in note),
-                           *(f"CHECK: {fault}" for fault in said.faults)]
+            made = [*source.notes, *(note for note in said.notes if "have no images" not in note),
+                    *(f"CHECK: {fault}" for fault in said.faults)]
+            rows.notes += [note for note in made if note not in rows.notes]       # a flat folder's have been made
 
 
 def table_baselines(rows: RowsToScore, class_names: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -6,6 +6,8 @@
   FLDSTRENG. The table of an image search at LONI: Subject, Group, Sex, Age, Visit, Acq Date.
 - AIBL (tables at LONI): RID, VISCODE, SITEID, PTGENDER (1 male, 2 female), DXCURREN (1 NL, 2 MCI, 3 AD), PTDOB (the
   year of birth: /1935), EXAMDATE.
+- OASIS-3 (clinical tables at oasis-brains.org): OASISID, age at visit, CDRTOT; its visits are not those of the images.
+- IXI (IXI.xls): IXI_ID (the number alone), SEX_ID (1=m, 2=f), AGE.
 - BIDS 1.10 (participants.tsv, sessions.tsv): participant_id, session_id, age, sex; group or diagnosis by custom.
 """
 
@@ -13,14 +15,15 @@ from collections.abc import Sequence
 
 from data_setup.subjects.path_tables import SYNONYMS, plain_header
 
-CLASS = ("class", "label", "diagnosis", "dx", "dxgroup", "group", "cdr", "cdrglobal", "cdglobal", "dxcurren", "dxbl")
+CLASS = ("class", "label", "diagnosis", "dx", "dxgroup", "group", "cdr", "cdrglobal", "cdglobal", "cdrtot", "dxcurren",
+         "dxbl")
 # Not SES, which is the socioeconomic status in OASIS.
 SESSION = ("session", "sessionid", "mriid", "visit", "viscode", "visitid", "timepoint")
 # Of several columns for one thing, the first in this order is used.
 COLUMNS = {
     "path": SYNONYMS["path"], "subject": SYNONYMS["subject"], "session": SESSION, "class": CLASS,
     "age": ("age", "ageyears", "ageatscan", "agescan", "ageatvisit", "ageatmri", "patientage", "agey"),
-    "sex": ("sex", "gender", "mf", "ptgender", "patientsex"),
+    "sex": ("sex", "gender", "mf", "ptgender", "patientsex", "sexid", "sexid1m2f"),
     "site": ("site", "siteid", "sitename", "center", "centre", "institution", "institutionname", "hospital"),
     "scanner": ("scanner", "scannerid", "scannername", "scannermodel", "manufacturersmodelname",
                 "manufacturermodelname", "manufacturer", "magneticfieldstrength", "fieldstrength", "fldstreng"),

@@ -39,9 +39,10 @@ def matched_rows(table: ClinicalTable, paths: Sequence[str]) -> list[Row | None]
     rows = [row for row in table.rows if row.path]
     if not rows or not paths:
         return [None] * len(paths)
-    names = [str(row.path) for row in rows]
-    unique = list(dict.fromkeys(names))
-    first = {name: rows[names.index(name)] for name in unique}
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(str(row.path), row)
+    unique = list(first)
     return [None if at is None else first[unique[at]] for at in match_paths(paths, unique, table.file)]
 
 
@@ -78,11 +79,12 @@ def describe(table: ClinicalTable, paths: Sequence[str], subjects: Sequence[str 
 
 def subject_keys(subject: str, by_rid: bool) -> list[str]:
     """What a patient of an image may be called in a table: the id, with and without `sub-`, a number without zeros
-    before it (as spreadsheets write it), or its RID.
+    before it (as spreadsheets write it), the number alone of AIBL, IXI and PPMI, or the RID of ADNI.
     """
     bare = re.sub("^sub-", "", subject)
     keys = [subject, bare, f"sub-{bare}", *([str(int(bare))] if re.fullmatch("[0-9]+", bare) else [])]
-    if by_rid and (match := re.fullmatch(r"(?:\d{3}_S_|AIBL_)(\d+)", subject)):
+    archive = r"(?:\d{3}_S_|AIBL_|IXI|PPMI_)(\d+)" if by_rid else r"(?:AIBL_|IXI|PPMI_)(\d+)"
+    if match := re.fullmatch(archive, subject):
         keys += [str(int(match[1])), match[1]]
     return keys
 

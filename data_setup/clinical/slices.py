@@ -84,7 +84,7 @@ def list_patients(folders: Mapping[str, Path], assign: Assign, clinical: Clinica
 def with_patients(listing: Listing, assign: Assign, clinical: ClinicalTable | None) -> Slices:
     """A listing with patients and, with a table, what it says of them; slices without a class are left out.
 
-    Folders' classes stay; where the table has the same class names, slices of another class there are refused.
+    Folders' classes stay; a slice in another folder than that of its class in the table is refused.
     Raises UserError as `describe`, and if no slice has a class.
     """
     table = listing.table
@@ -118,20 +118,22 @@ def patients_of_table(clinical: ClinicalTable | None, paths: list[str]) -> list[
 
 
 def _compare_classes(clinical: ClinicalTable, table: pd.DataFrame, given: pd.Series) -> list[str]:
-    """A note if folders and table have other class names; UserError if they have the same and differ on a slice."""
+    """A note on classes of the table that no folder is named after; UserError for a slice in the folder of another one.
+    """
     both = table["class"].notna() & given.notna()
-    if not both.any():
-        return []
-    if not set(given[both]) <= set(table["class"][both]):
-        names = ", ".join(printable(name) for name in sorted(set(given[both]))[:6])
-        return [f"classes are those of the folders; {clinical.file} has other names ({names}), which are not used"]
-    other = both & (table["class"] != given)
+    of_folders = set(table["class"][both])
+    other = both & given.isin(of_folders) & (table["class"] != given)
     if other.any():
         at = other.idxmax()
         raise UserError(f"{clinical.file}: {other.sum():,} images have another class than their folder, the first "
                         f"{printable(table['path'][at])}, {printable(given[at])} in the table: correct one of them, or "
                         "remove the column from the table")
-    return []
+    foreign = both & ~given.isin(of_folders)
+    if not foreign.any():
+        return []
+    names = ", ".join(printable(name) for name in sorted(set(given[foreign]))[:6])
+    return [f"classes are those of the folders; {clinical.file} has other names for {foreign.sum():,} of "
+            f"{both.sum():,} images ({names}), which are not used"]
 
 
 def _is_flat(folder: Path, clinical: ClinicalTable) -> bool:

@@ -1,7 +1,7 @@
 """Reads a clinical table: one row a patient, a session or an image; every value is checked."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -69,14 +69,14 @@ def read_clinical_table(file: Path) -> ClinicalTable:
         raise UserError(f"{file}: has no rows")
     unique = dict.fromkeys(tuple(row) for row in cells)
     columns = {name: _column(file, header, cells, name, used) for name in described}
-    date_of = _date_reader(cells, used)
+    date_of, at_baseline = _date_reader(cells, used), _is_at_baseline(header, cells, used)
     rows = []
     for row in unique:
         path, subject, session = (row[used[name]].strip() if name in used else "" for name in
                                   ("path", "subject", "session"))
         known = {name: columns[name].get(row[used[name]]) for name in described}
-        rows.append(_row(path, subject, session, known, _since_baseline(file, header, row, used),
-                         date_of(row)))
+        years = _since_baseline(file, header, row, used) if at_baseline else 0.0
+        rows.append(_row(path, subject, session, known, years, date_of(row)))
     found = [row for row in rows if row.path or row.subject]
     if not found:
         raise UserError(f"{file}: no row names a patient or an image")
@@ -187,9 +187,7 @@ def _check_classes(file: Path, column: str, found: dict) -> None:
 
 
 def _since_baseline(file: Path, header: Sequence[str], row: Sequence[str], used: dict[str, int]) -> float:
-    """Years since baseline, of ADNIMERGE's rows alone, whose AGE is that at baseline; 0 for other tables."""
-    if not _is_adnimerge(header, used):
-        return 0.0
+    """Years since baseline by a row's own columns; nan if they are empty."""
     for name, divisor in (("years", 1.0), ("months", 12.0)):
         try:
             if name in used and (value := values.read_years(row[used[name]])) is not None:
@@ -200,9 +198,19 @@ def _since_baseline(file: Path, header: Sequence[str], row: Sequence[str], used:
     return math.nan
 
 
-def _is_adnimerge(header: Sequence[str], used: dict[str, int]) -> bool:
+def _is_at_baseline(header: Sequence[str], cells: Sequence[Sequence[str]], used: dict[str, int]) -> bool:
+    """Whether AGE is that at baseline in every row: a table with the columns of ADNIMERGE, unless most of the patients
+    with several rows have several ages.
+    """
     plain = {plain_header(name) for name in header}
-    return "age" in used and {"viscode", "age"} <= plain and bool({"years", "months"} & set(used))
+    if not ("age" in used and {"viscode", "age"} <= plain and {"years", "months"} & set(used)):
+        return False
+    ages = defaultdict(list)
+    for row in cells:
+        if not values.absent(row[used["age"]]):
+            ages[row[used.get("subject", used.get("path", 0))].strip()].append(row[used["age"]].strip())
+    several = [len(set(known)) > 1 for known in ages.values() if len(known) > 1]
+    return 2 * sum(several) <= len(several)
 
 
 def _notes(file: Path, header: Sequence[str], cells: Sequence[Sequence[str]], used: dict[str, int], columns: dict,
@@ -214,16 +222,18 @@ def _notes(file: Path, header: Sequence[str], cells: Sequence[Sequence[str]], us
     if "class" in used and (others := other_columns(header, COLUMNS["class"], used["class"])):
         notes[0] += f" (not {', '.join(map(printable, others))}: to use one of these, name it class)"
     for name in [one for one in DESCRIBING if one in used]:
-        empty = sum(columns[name][row[used[name]]] is None for row in cells)
-        if empty:
-            notes.append(f"{file}: {empty:,} of {len(cells):,} rows have no {name}")
+        marks = Counter(row[used[name]].strip() for row in cells if columns[name][row[used[name]]] is None)
+        written = [f'"{printable(mark)[:30]}"' for mark, _ in marks.most_common() if mark]     # such as "none", "-1"
+        if marks:
+            notes.append(f"{file}: {marks.total():,} of {len(cells):,} rows have no {name}"
+                         + f" ({', '.join(written[:4])})" * bool(written))
     if nameless:
         notes.append(f"{file}: {nameless:,} rows name no patient and no image, and are left out")
     if "sex" in used and any(cell.strip() in ("1", "2", "1.0", "2.0") for cell in columns["sex"]):
         notes.append(f"{file}: sex 1 is read as male, 2 as female")
     if "age" in used and any("+" in cell for cell in columns["age"]):
         notes.append(f"{file}: ages such as 89+ are read as 89")
-    if _is_adnimerge(header, used):
+    if _is_at_baseline(header, cells, used):
         notes.append(f"{file}: AGE is read as the age at baseline, as in ADNIMERGE; the time since baseline is added")
     notes += _doubt_about_ratings(file, header, cells, used)
     return notes

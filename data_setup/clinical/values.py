@@ -58,7 +58,7 @@ def read_rating(cell: str) -> str | None:
     if absent(cell):
         return None
     text = cell.strip().replace(",", ".")
-    value = float(text) if re.fullmatch(r"[0-3](\.[0-9]+)?", text) else None
+    value = float(text) if re.fullmatch(r"[0-3](\.[0-9]+)?|\.[0-9]+", text) else None
     if value not in RATINGS:
         raise ValueError(f"is no Clinical Dementia Rating ({', '.join(f'{rating:g}' for rating in RATINGS)})")
     return f"CDR {value:g}"

@@ -80,7 +80,10 @@ def read_cohort(settings: Namespace, folds: int, repeats: int, seed: int) -> Coh
     table = table.sort_values("path", ignore_index=True)
     assigned = patient_folds(table["class"].tolist(), table["subject"].tolist(), folds, repeats, seed,
                              sort_keys(table))
-    notes = (*folders.notes, *listing.notes, *(f"CHECK: {fault}" for fault in listing.faults))
+    left_out = [f"{len(listing.left_out):,} files or folders left out, the first {listing.left_out[0]}"
+                ] if listing.left_out else []
+    checks = (f"CHECK: {fault}" for fault in (*listing.warnings, *listing.faults))
+    notes = (*folders.notes, *listing.notes, *left_out, *checks)
     return Cohort(table[["path", "class", "subject"]], assigned, notes)
 
 

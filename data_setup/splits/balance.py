@@ -4,12 +4,15 @@ Systematic sampling: the patients of a class are sorted by sex and age, and one 
 (`split.hold_out`), as from a stratum of its own.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
 from data_setup.splits.split_file import SPLITS
 
 APART = 0.5               # standardised difference within a class, from which a note asks to check
+CHANCE = 2.5              # standard errors of the difference, below which it does not
 
 
 def sort_keys(table: pd.DataFrame) -> np.ndarray | None:
@@ -42,8 +45,9 @@ def of_patients(table: pd.DataFrame) -> pd.DataFrame:
 def balance_notes(table: pd.DataFrame) -> list[str]:
     """How alike the splits' patients are in age and sex; none without either.
 
-    The difference is the largest over classes and pairs of splits of |mean₁ - mean₂| / SD of the class; a note asks to
-    check it from APART on, where the splits hold at least five patients of the class each.
+    The difference is the largest over classes and pairs of splits of |mean₁ - mean₂| / SD of the class, where they hold
+    at least five patients of the class each. A note asks to check it from APART and CHANCE √(1/n₁ + 1/n₂) on, which
+    patients drawn at random rarely differ by.
     """
     if sort_keys(table) is None:
         return []
@@ -52,9 +56,9 @@ def balance_notes(table: pd.DataFrame) -> list[str]:
     notes = []
     for name, values, shown in (("age", patients["age"], _mean_age), ("sex", _is_female(patients), _women)):
         if values.notna().any():
-            largest, where = _largest_difference(values, patients)
+            beyond, largest, where = _largest_difference(values, patients)
             end = f"; largest difference within a class {largest:.2f} SD ({where})" if where else ""
-            notes.append(f"{'CHECK: ' * (largest >= APART)}{name}: "
+            notes.append(f"{'CHECK: ' * beyond}{name}: "
                          + ", ".join(f"{split} {shown(values[part.index])}" for split, part in parts.items()) + end)
     return notes
 
@@ -73,16 +77,16 @@ def _women(female: pd.Series) -> str:
     return f"{female.mean():.0%} women" if female.notna().any() else "unknown"
 
 
-def _largest_difference(values: pd.Series, patients: pd.DataFrame) -> tuple[float, str]:
-    largest, where = 0.0, ""
+def _largest_difference(values: pd.Series, patients: pd.DataFrame) -> tuple[bool, float, str]:
+    """(whether it asks to check, the difference, its class and splits); of those that ask to check, if any."""
+    largest = False, 0.0, ""
     for klass, of_class in patients.groupby("class"):
         inside = values[of_class.index]
         groups = {split: part.dropna() for split, part in inside.groupby(of_class["split"])
                   if part.notna().sum() >= 5}
         spread = inside.std()
-        for one in groups:
-            for other in groups:
-                gap = abs(groups[one].mean() - groups[other].mean()) / spread if one < other and spread > 0 else 0.0
-                if gap > largest:
-                    largest, where = float(gap), f"{klass}, {one} and {other}"
-    return largest, where
+        for one, other in itertools.combinations(groups, 2):
+            gap = float(abs(groups[one].mean() - groups[other].mean()) / spread) if spread > 0 else 0.0
+            error = (1 / len(groups[one]) + 1 / len(groups[other])) ** 0.5
+            largest = max(largest, (gap >= max(APART, CHANCE * error), gap, f"{klass}, {one} and {other}"))
+    return largest

@@ -21,7 +21,7 @@ SYNONYMS = {
     "path": ("path", "filepath", "imagepath", "imgpath", "fullpath", "file", "filename", "imagefile", "imagename",
              "image", "img"),
     "subject": ("subject", "subjectid", "subjid", "patient", "patientid", "participant", "participantid", "person",
-                "personid", "ptid", "patno", "naccid", "ixiid", "rid", "caseid", "pid", "id"),
+                "personid", "ptid", "patno", "naccid", "ixiid", "oasisid", "rid", "caseid", "pid", "id"),
 }
 # What R, Excel, pandas, SQL and users write for an unknown patient, letters and digits only: "?", "--", "." and "_"
 # become "", "N/A" and "<NA>" become "na". Read as an id, it would merge all unknown patients into one.

@@ -30,14 +30,19 @@ def main_figures(evaluation: Evaluation, predictions: Predictions, caveats: Sequ
 
 
 def more_figures(evaluation: Evaluation, predictions: Predictions, caveats: Sequence[str]) -> Figures:
-    """File name → (figure, description): stages, calibration, and the confusion matrix of slices beside patients'."""
-    patients, labels, _ = predictions.rows("patient")
-    stages = evaluation.in_stage_order(evaluation.class_names)
-    rank, names = np.argsort(stages), [evaluation.class_names[k] for k in stages]
-    title = make_title(f"Expected stage of {_size(evaluation)}", caveats)
-    made = {"stages.png": (plot_score_by_stage((patients * rank).sum(axis=1), rank[labels], names, title),
-                           "Expected stage: the mean of the stages, weighted by their probabilities; bars: medians "
-                           f"of classes of at least {FEW}")}
+    """File name → (figure, description): stages, calibration, and the confusion matrix of slices beside patients'.
+
+    The expected stage is shown for three or more classes of known order.
+    """
+    made: Figures = {}
+    if evaluation.order is not None and len(evaluation.order) > 2:
+        patients, labels, _ = predictions.rows("patient")
+        stages = evaluation.in_stage_order(evaluation.class_names)
+        rank, names = np.argsort(stages), [evaluation.class_names[k] for k in stages]
+        title = make_title(f"Expected stage of {_size(evaluation)}", caveats)
+        made["stages.png"] = (plot_score_by_stage((patients * rank).sum(axis=1), rank[labels], names, title),
+                              "Expected stage: the mean of the stages, weighted by their probabilities; bars: medians "
+                              f"of classes of at least {FEW}")
     if calibration := evaluation.calibration:
         after = f"after T = {calibration.temperature:.2f} (ECE {calibration.ece_after:.3f})"
         drawn = {f"before (ECE {calibration.ece_before:.3f})": calibration.before, after: calibration.after}

@@ -49,8 +49,10 @@ def page_content(evaluation: Evaluation, predictions: Predictions, main: Figures
         content = replace(content, tables=[*content.tables, *clinical_text.tables(evaluation.clinical)],
                           notes=[*content.notes, *clinical_text.notes(evaluation.clinical)])
     if evaluation.confounding:
+        notes = confounding_text.notes(evaluation.confounding)
+        checks = [note for note in notes if note.startswith("CHECK: ")]
         content = replace(content, tables=[*content.tables, *confounding_text.tables(evaluation.confounding)],
-                          notes=[*content.notes, *confounding_text.notes(evaluation.confounding)])
+                          checks=checks, notes=[*content.notes, *(note for note in notes if note not in checks)])
     return content
 
 

@@ -223,7 +223,8 @@ def _paired(evaluation: Evaluation) -> list[tuple[str, str]]:
 class EvaluationContent:
     """What a page shows of an evaluation: the answer, its main figures, (heading, tables), notes, and further parts.
 
-    `errors` is the heading of the thumbnails of the worst errors, "" without them.
+    `checks` are the notes that belong beside the answer, such as a confounder that may explain it. `errors` is the
+    heading of the thumbnails of the worst errors, "" without them.
     """
 
     result: str
@@ -233,6 +234,7 @@ class EvaluationContent:
     tables: list[tuple[str, list[Table]]]
     notes: list[str]
     more_figures: list[Picture] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
     errors: str = ""
     worst: list[Picture] = field(default_factory=list)
 

@@ -37,11 +37,13 @@ def _data(record: dict, split: pd.DataFrame) -> list[list[str]]:
     ids = split["subject"].where(split["subject"] != "", split["path"])
     sides = ids.groupby(split["split"]).nunique()
     phantom = "a phantom: generated brains, no patients" if record["settings"].get("demo") else NOT_STATED
+    device = "scanner, sequence, field strength" if are_of_dementia(record["class_names"]) else "device, technique"
     return [
         ["Data source", phantom], ["Dates and sites", NOT_STATED], ["Eligibility of patients", NOT_STATED],
-        ["Acquisition (scanner, sequence, field strength)", NOT_STATED], ["De-identification", NOT_STATED],
+        [f"Acquisition ({device})", NOT_STATED], ["De-identification", NOT_STATED],
         ["Reference standard for the classes, who applied it, agreement of raters", NOT_STATED],
-        ["Age, sex, ethnicity and comorbidity", f"{NOT_STATED}; no score is corrected for age"],
+        ["Age, sex, ethnicity and comorbidity", "age and sex as far as the clinical table has them, else not stated"
+         if record["settings"].get("table") else f"{NOT_STATED}; no score is corrected for age"],
         ["Sample size", f"{len(split):,} slices of {split['subject'].replace('', pd.NA).nunique():,} known patients; "
                         "no sample size calculation"],
         ["Partitions", ", ".join(f"{name} {count:,} {'patients' if known else 'patients or slices'}"
@@ -90,7 +92,9 @@ def _evaluation(record: dict, evaluated: bool) -> list[list[str]]:
         ["Calibration", "above: reliability, and a temperature fitted on validation" if evaluated else later],
         ["Failure analysis", "above: the worst errors" if evaluated else later],
         ["Caveats", ", ".join(record["stamps"]) or "none"],
-        ["External validation", NOT_STATED], ["Robustness, subgroups, fairness", NOT_STATED],
+        ["External validation", NOT_STATED],
+        ["Robustness, subgroups, fairness", NOT_STATED if not record["settings"].get("table") else
+         "above: scores by age, sex, site and scanner, as far as the table has them" if evaluated else later],
         ["Explainability", NOT_STATED], ["Clinical usefulness", NOT_STATED],
         ["Limitations", "slices, not volumes; normal ageing resembles early dementia; one data set"
          if are_of_dementia(record["class_names"]) else "single images; one data set"],

@@ -10,7 +10,8 @@ from PIL import Image
 from data_setup.phantom.vessels import make_vessels
 from tests.conftest import TINY
 
-OF_BRAINS = re.compile(r"dement|alzheimer|\bbrains?\b|\bMRI\b|ageing|too good", re.IGNORECASE)
+OF_BRAINS = re.compile(r"dement|alzheimer|\bbrains?\b|\bMRI\b|ageing|too good|field strength|expected stage",
+                       re.IGNORECASE)
 
 
 def save_colours(folder, classes, images):

@@ -44,7 +44,8 @@ def test_a_flat_folder_with_a_table_is_trained_on_and_evaluated(flat, call_scrip
     assert "no baseline of four numbers, age and sex: patient" in out
     assert {"sex", "age"} <= set(found.subgroups)
     assert (flat / "runs/ViTModel/evaluation/confounding.png").is_file()
-    assert "Age, sex, site and scanner" in (flat / "runs/ViTModel/evaluation/report.html").read_text()
+    page = (flat / "runs/ViTModel/evaluation/report.html").read_text()
+    assert page.index("CHECK: age and sex alone") < page.index("<h2") < page.index("Age, sex, site and scanner")
 
 
 def test_the_audit_finds_that_age_predicts_the_class(flat, call_script, monkeypatch):
@@ -56,6 +57,10 @@ def test_the_audit_finds_that_age_predicts_the_class(flat, call_script, monkeypa
     assert "WRONG  age alone can predict diseased or not: AUROC 1.00" in out
     numbers = json.loads((flat / "report/audit.json").read_text())
     assert [one["name"] for one in numbers["table"]] == ["age", "sex", "site", "all together"]
+    few = [line for number, line in enumerate((flat / "participants.tsv").read_text().splitlines()) if number < 21]
+    (flat / "few.tsv").write_text("\n".join(few) + "\n")
+    code, out, _ = call_script(audit.main, "flat", "--table", "few.tsv", "--out", "report")
+    assert "note   not known whether age or sex or site alone predicts the class: 30 patients" in out
     text = (flat / "participants.tsv").read_text().replace("sub-05\t", "sub-05\t80\tM\tAD\ta\nsub-05\t", 1)
     (flat / "participants.tsv").write_text(text)
     code, out, _ = call_script(audit.main, "flat", "--table", "participants.tsv", "--out", "report")

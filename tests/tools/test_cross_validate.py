@@ -68,6 +68,19 @@ def test_every_patient_is_tested_once_and_the_same_command_continues(in_this_pro
     assert "holds another cross-validation" in capsys.readouterr().err
 
 
+def test_what_is_wrong_with_a_clinical_table_is_printed_before_the_trainings(arguments, tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trainings, "run_jobs", stop)
+    (tmp_path / "t.csv").write_text("subject,age,sex\nAD00,70,F\nAD00,80,M\nAD01,71,\n")
+    assert run(monkeypatch, "--folds", "2", "train.py", *arguments, "--epochs", "1", "--table", "t.csv") == 130
+    shown = capsys.readouterr().out
+    assert "88 of 96 images have no row" in shown
+    assert "CHECK: t.csv: 1 patients have two sexes, the first sub-AD00 (F and M)" in shown
+
+
 def test_test_curves_are_there_when_asked_for(in_this_process, arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "--folds", "2", "--name", "CV", "--show_test", "train.py", *arguments, "--epochs", "1") == 0

@@ -8,7 +8,7 @@ from functions.evaluation.auroc import auroc, auroc_interval
 from functions.evaluation.clinical.covariates import Covariates
 from functions.evaluation.clinical.matching import CALLIPER, PAIR_CALLIPER, age_adjusted, matched
 from functions.evaluation.clinical.predictability import CONFOUNDED
-from functions.evaluation.clinical.results import Confounding, Interval, TableBaseline
+from functions.evaluation.clinical.results import Confounding, Interval, Subgroup, TableBaseline
 from functions.evaluation.clinical.subgroups import subgroups
 from functions.evaluation.comparison import paired
 from functions.evaluation.intervals import FEW
@@ -53,7 +53,8 @@ def confounding(test: Predictions, traits: Covariates, baselines: Mapping[str, n
         if pairs is None:
             found.append(f"cannot be matched: {like} pair{'s' * (like != 1)} of the same sex within {PAIR_CALLIPER:g} "
                          f"years among {counts}, and at least {FEW} are needed")
-    return Confounding(subgroups(score, diseased, traits), compared, adjusted, pairs, found)
+    groups = subgroups(score, diseased, traits)
+    return Confounding(groups, compared, adjusted, pairs, [*found, *_inseparable(groups)])
 
 
 def _suspicion(one: TableBaseline) -> str:
@@ -63,6 +64,20 @@ def _suspicion(one: TableBaseline) -> str:
     return (f"CHECK: {one.name} alone have an AUROC of {one.auroc.value:.2f} [{one.auroc.low:.2f} to "
             f"{one.auroc.high:.2f}], and the network is not shown to be better: it may have learnt {one.name} instead "
             "of the disease")
+
+
+def _inseparable(groups: Mapping[str, Sequence[Subgroup]]) -> list[str]:
+    """What to check if disease and site, or scanner, go together: of groups of 2 FEW patients or more at least one is
+    healthy and one diseased, but for fewer than FEW, and no group is scored.
+    """
+    found = []
+    for trait in ("site", "scanner"):
+        inside = groups.get(trait, [])
+        sides = {group.healthy > group.diseased for group in inside if group.healthy + group.diseased >= 2 * FEW}
+        if len(sides) == 2 and not any(group.auroc for group in inside):
+            found.append(f"CHECK: no {trait} has both {FEW} healthy and {FEW} diseased test patients: the network may "
+                         f"have learnt the {trait} instead of the disease")
+    return found
 
 
 def _unknown(traits: Covariates) -> list[str]:

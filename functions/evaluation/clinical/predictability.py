@@ -49,6 +49,13 @@ def messages(results: Sequence[Predictable]) -> list[str]:
     return texts
 
 
+def untested(results: Sequence[Predictable], traits: Covariates) -> list[str]:
+    """A note on what differs between patients and is not among the results of `predictability`; none if all is."""
+    names = [name for name in _features(traits) if name not in {one.name for one in results}]
+    return [f"not known whether {' or '.join(names)} alone predicts the class: {ENOUGH} patients whose value is known "
+            f"are needed, {FEW} of them in each of two classes"] if names else []
+
+
 def predictability(patients: Sequence[tuple[str, int]], class_names: list[str], traits: Covariates,
                    seed: int = 0) -> list[Predictable]:
     """One entry for age, sex, site and scanner each, and for all together; (id, label) of each slice's patient.
@@ -60,8 +67,7 @@ def predictability(patients: Sequence[tuple[str, int]], class_names: list[str], 
     fewer than FEW patients are left out, and patients whose value is unknown. Empty for fewer than ENOUGH patients.
     """
     labels = np.array([label for _, label in sorted(set(patients), key=lambda key: (str(key[0]), key[1]))])
-    features = {"age": traits.age[:, None], **{name: _dummies(getattr(traits, name)) for name in TRAITS}}
-    features = {name: x for name, x in features.items() if x.shape[1] and len(np.unique(x[_known(x)], axis=0)) > 1}
+    features = _features(traits)
     if len(features) > 1:
         features[ALL] = np.concatenate(list(features.values()), axis=1)
     found = []
@@ -88,6 +94,12 @@ def _predicted(name: str, x: np.ndarray, labels: np.ndarray, class_names: list[s
     found = mean_auroc([(p[:, k], target == one) for k, one in enumerate(classes)])
     return Predictable(name, len(x), Interval(found.value, found.low, found.high),
                        "diseased or not" if disease else "the class")
+
+
+def _features(traits: Covariates) -> dict[str, np.ndarray]:
+    """name → (patients, columns) of the traits that differ between patients."""
+    features = {"age": traits.age[:, None], **{name: _dummies(getattr(traits, name)) for name in TRAITS}}
+    return {name: x for name, x in features.items() if x.shape[1] and len(np.unique(x[_known(x)], axis=0)) > 1}
 
 
 def _known(x: np.ndarray) -> np.ndarray:

@@ -61,6 +61,7 @@ def test_what_cannot_be_fitted_is_a_note(rows):
     assert table_baselines(rows, NAMES) == ({}, ["no baselines of age and sex: the run's training patients are not "
                                                  "available, or not in a table"])
     add_traits(rows, table, table)
+    assert len(rows.notes) == len(set(rows.notes)) > 0, "said once, also if the folder's list said it"
     short = RowsToScore({name: part.groupby("subject").head(2) for name, part in rows.parts.items()}, 1)
     found, notes = table_baselines(short, NAMES)
     assert list(found) == ["age and sex"]

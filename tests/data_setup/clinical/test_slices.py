@@ -48,8 +48,12 @@ def test_folders_keep_their_classes(flat):
     found = listed(flat, TABLE.replace(",AD,", ",Dementia,"), "classes")
     assert set(found.table["class"]) == {"AD", "CN"}
     assert any("classes are those of the folders" in note for note in found.notes)
-    with pytest.raises(UserError, match="1 images have another class than their folder, the first .*sub-01.*CN in the"):
-        listed(flat, TABLE.replace("sub-01,AD", "sub-01,CN"), "classes")
+    for further in ("", "sub-02,MCI"):                          # one class that no folder has does not hide the other
+        text = TABLE.replace("sub-01,AD", "sub-01,CN").replace("sub-02,CN", further or "sub-02,CN")
+        with pytest.raises(UserError, match="1 images have another class than their folder, the first .*sub-01.*CN in"):
+            listed(flat, text, "classes")
+    assert any("other names for 1 of 6 images (MCI)" in note
+               for note in listed(flat, TABLE.replace("sub-02,CN", "sub-02,MCI"), "classes").notes)
 
 
 def test_class_folders_named_like_patients_are_class_folders(tmp_path):

@@ -28,9 +28,16 @@ def test_adnimerge_has_the_age_at_baseline_in_every_row(tmp_path):
     assert read(tmp_path, "PTID,AGE,Month\n002_S_0003,70,24\n").rows[0].values["age"] == 70.0     # without visits
 
 
+def test_ages_that_differ_between_visits_are_not_those_at_baseline(tmp_path):
+    table = read(tmp_path, "PTID,VISCODE,AGE,Month\n002_S_0003,bl,70,0\n002_S_0003,m24,72,24\n002_S_0004,bl,80,0\n")
+    assert [row.values["age"] for row in table.rows] == [70.0, 72.0, 80.0]
+    assert not any("baseline" in note for note in table.notes)
+
+
 def test_rids_and_coded_diagnoses(tmp_path):
     table = read(tmp_path, "RID,VISCODE,PTGENDER,DXCURREN\n12,bl,1,3\n13,m18,2,-4\n")
     assert table.by_rid
+    assert any(note.endswith('1 of 2 rows have no class ("-4")') for note in table.notes)
     assert [row.values for row in table.rows] == [{"sex": "M", "class": "AD"}, {"sex": "F", "class": None}]
     assert not read(tmp_path, "PTID,RID,PTGENDER\n002_S_0003,3,1\n").by_rid
 

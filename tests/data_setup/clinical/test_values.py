@@ -44,8 +44,8 @@ def test_zero_is_no_sex_because_its_meaning_is_unknown():
 
 
 def test_ratings_and_codes():
-    assert [values.read_rating(cell) for cell in ("0", "0.0", "0.5", "0,5", "1.0", "3")] == [
-        "CDR 0", "CDR 0", "CDR 0.5", "CDR 0.5", "CDR 1", "CDR 3"]
+    assert [values.read_rating(cell) for cell in ("0", "0.0", "0.5", "0,5", ".5", "1.0", "3")] == [
+        "CDR 0", "CDR 0", "CDR 0.5", "CDR 0.5", "CDR 0.5", "CDR 1", "CDR 3"]
     assert [values.read_code(cell) for cell in ("1", "2.0", "3")] == ["CN", "MCI", "AD"]
     for read, wrong in ((values.read_rating, ("0.7", "4", "AD")), (values.read_code, ("0", "4", "NL"))):
         for cell in wrong:

@@ -78,6 +78,15 @@ def test_the_age_of_a_single_patient_is_shown():
     assert balance_notes(table) == ["age: train 40.0 years, val 51.0 years, test unknown"]
 
 
+def test_what_patients_drawn_at_random_differ_by_is_not_to_be_checked():
+    asked = 0
+    for seed in range(40):
+        table = cohort(80, seed)
+        splits = np.random.default_rng(seed).choice(["train", "val", "test"], 80, p=[0.5, 0.15, 0.35])
+        asked += any("CHECK" in note for note in balance_notes(table.assign(split=np.tile(splits, 2))))
+    assert asked <= 4
+
+
 @pytest.mark.parametrize("where", ["AD", "CN"])
 def test_a_difference_between_folders_asks_to_check(where):
     table = cohort(120)

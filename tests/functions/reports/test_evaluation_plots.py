@@ -78,6 +78,7 @@ def test_figures_are_in_stage_order_and_their_titles_say_what_they_show():
     assert shown == [str(count) for count in counts.ravel()]
     unordered = evaluate(test, NAMES[1], None, permutations=9)
     assert ticks(main_figures(unordered, test, [])["confusion_patients.png"][0]) == NAMES
+    assert "stages.png" not in more_figures(unordered, test, []), "alphabetical classes are no stages"
 
 
 def test_there_is_one_curve_for_the_disease_and_one_for_each_stage_of_it():

@@ -80,7 +80,7 @@ def test_without_known_patients_there_is_nothing_about_patients():
     assert "no verdict: the patients are unknown" in text
     assert "no interval, no p-value and no verdict" in text
     assert "per patient" not in text
-    assert set(figures(found, test, [])) == {"confusion_slices.png", "roc.png", "stages.png"}
+    assert set(figures(found, test, [])) == {"confusion_slices.png", "roc.png"}
 
 
 def test_figures_show_no_shares_of_classes_with_few_patients():

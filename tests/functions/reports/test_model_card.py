@@ -31,6 +31,16 @@ def test_what_a_program_cannot_know_is_not_stated():
     assert "above" in card(evaluated=True)["Failure analysis"]
 
 
+def test_the_card_of_a_run_with_a_clinical_table_does_not_deny_its_scores_by_age():
+    subgroups = "Robustness, subgroups, fairness"
+    assert "no score is corrected for age" in card(evaluated=True)["Age, sex, ethnicity and comorbidity"]
+    assert card(evaluated=True)[subgroups] == NOT_STATED
+    found = card(evaluated=True, table="clinical.csv")
+    assert "no score" not in found["Age, sex, ethnicity and comorbidity"]
+    assert found[subgroups].startswith("above: scores by age, sex")
+    assert "evaluate.py" in card(table="clinical.csv")[subgroups]
+
+
 def test_the_card_names_the_intervals_that_are_computed():
     found = card()["Uncertainty"]
     assert "Wilson, MOVER, Newcombe" in found

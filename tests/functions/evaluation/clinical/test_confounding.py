@@ -69,6 +69,18 @@ def test_what_cannot_be_given_is_a_note():
     assert "fewer than 5 healthy" in confounding(*cohort(8, count=8)[:2], {}).notes[0]
 
 
+def test_a_scanner_that_goes_with_the_disease_is_exposed():
+    test, traits, _ = cohort(gap=0)
+    ill = test.rows("patient")[1] == 0
+    traits.scanner[:] = np.where(ill, "Skyra", "Trio")
+    traits.site[:] = np.where(np.arange(80) % 4 < 2, "A", "B")              # both have healthy and diseased patients
+    assert [note for note in confounding(test, traits, {}).notes if "CHECK" in note] == [
+        "CHECK: no scanner has both 5 healthy and 5 diseased test patients: the network may have learnt the scanner "
+        "instead of the disease"]
+    traits.scanner[:] = [str(k // 4) for k in range(80)]                    # many of few patients show nothing
+    assert not any("CHECK" in note for note in confounding(test, traits, {}).notes)
+
+
 def test_unknown_values_are_counted():
     test, traits, _ = cohort(gap=8)
     traits.age[:7] = np.nan

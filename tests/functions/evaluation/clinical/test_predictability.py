@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from functions.evaluation.clinical.covariates import Covariates
-from functions.evaluation.clinical.predictability import ALL, messages, predictability
+from functions.evaluation.clinical.predictability import ALL, messages, predictability, untested
 
 
 def cohort(count, age_gap=0.0, site_gap=0.0, seed=0):
@@ -25,6 +25,7 @@ def test_what_predicts_the_class_is_found_and_nothing_else():
     assert text.startswith("age alone can predict diseased or not: AUROC 0.8")
     patients, traits = cohort(100, site_gap=0.9)
     assert [text.split()[0] for text in messages(predictability(patients, ["CN", "AD"], traits))] == ["site"]
+    assert untested(predictability(patients, ["CN", "AD"], traits), traits) == []
 
 
 def test_what_does_not_differ_between_the_classes_is_not_accused():
@@ -43,8 +44,11 @@ def test_without_a_healthy_class_it_is_the_mean_over_classes():
 def test_few_patients_and_unknown_values_give_nothing():
     patients, traits = cohort(28, age_gap=30)
     assert predictability(patients, ["CN", "AD"], traits) == []
+    assert untested([], traits)[0].startswith("not known whether age or sex or site alone predicts the class: 30 ")
     patients, traits = cohort(60, age_gap=30)
     traits.age[:40] = np.nan
-    assert "age" not in [one.name for one in predictability(patients, ["CN", "AD"], traits)]
+    found = predictability(patients, ["CN", "AD"], traits)
+    assert "age" not in [one.name for one in found]
+    assert "not known whether age alone" in untested(found, traits)[0]
     traits.sex[:] = None
     assert [one.name for one in predictability(patients, ["CN", "AD"], traits)] == ["site"]
