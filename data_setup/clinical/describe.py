@@ -1,5 +1,6 @@
 """Joins a clinical table to slices: what the table says of each, what contradicts itself, and what has no partner."""
 
+import os.path
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -55,7 +56,8 @@ def describe(table: ClinicalTable, paths: Sequence[str], subjects: Sequence[str 
     `needs_class`, if the rows give a slice two classes.
     """
     own = matched_rows(table, paths)
-    sessions = [row.session if row else session_in_path(path) for row, path in zip(own, paths, strict=True)]
+    common = _common_folders(paths) if len(set(subjects)) > 1 else 0
+    sessions = [row.session if row else session_in_path(path, common) for row, path in zip(own, paths, strict=True)]
     facts = _facts_of(table, own, subjects)
     if not any(own) and not facts:
         raise UserError(_nothing_message(table, paths, subjects))
@@ -75,6 +77,11 @@ def describe(table: ClinicalTable, paths: Sequence[str], subjects: Sequence[str 
         notes.append(f"{table.file}: the age of {_some(unclear)} is unknown: the table has several sessions, and the "
                      "images' names do not say which; keep one row per patient")
     return Described(columns, notes, _faults(table, facts))
+
+
+def _common_folders(paths: Sequence[str]) -> int:
+    """How many folders all images have in common: a name such as study2 among them is no session of patients."""
+    return len(os.path.commonprefix([PurePath(path).parts[:-1] for path in paths]))
 
 
 def subject_keys(subject: str, by_rid: bool) -> list[str]:

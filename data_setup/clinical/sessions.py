@@ -20,9 +20,9 @@ def session_of(path: str | PurePath) -> str | None:
     return None
 
 
-def session_in_path(path: str | PurePath) -> str:
-    """The `normal` session in the last names of a path; "" without one."""
-    return normal(session_of(PurePath(*PurePath(path).parts[-DEEP:])))
+def session_in_path(path: str | PurePath, skipped: int = 0) -> str:
+    """The `normal` session in the last names of a path, without the first `skipped` ones; "" without one."""
+    return normal(session_of(PurePath(*PurePath(path).parts[skipped:][-DEEP:])))
 
 
 def session_in_id(text: str) -> str | None:

@@ -187,7 +187,10 @@ def _check_classes(file: Path, column: str, found: dict) -> None:
 
 
 def _since_baseline(file: Path, header: Sequence[str], row: Sequence[str], used: dict[str, int]) -> float:
-    """Years since baseline by a row's own columns; nan if they are empty."""
+    """Years since baseline by a row's own columns, without such columns by its visit (m24); nan if unknown."""
+    if not {"years", "months"} & set(used):
+        visit = normal(row[used["session"]])
+        return int(visit[1:]) / 12 if visit[:1] == "m" and visit[1:].isdigit() else math.nan
     for name, divisor in (("years", 1.0), ("months", 12.0)):
         try:
             if name in used and (value := values.read_years(row[used[name]])) is not None:
@@ -200,17 +203,17 @@ def _since_baseline(file: Path, header: Sequence[str], row: Sequence[str], used:
 
 def _is_at_baseline(header: Sequence[str], cells: Sequence[Sequence[str]], used: dict[str, int]) -> bool:
     """Whether AGE is that at baseline in every row: a table with the columns of ADNIMERGE, unless most of the patients
-    with several rows have several ages.
+    with several rows have several ages; without Years_bl and Month, if most have one age.
     """
     plain = {plain_header(name) for name in header}
-    if not ("age" in used and {"viscode", "age"} <= plain and {"years", "months"} & set(used)):
+    if not ("age" in used and {"viscode", "age"} <= plain):
         return False
     ages = defaultdict(list)
     for row in cells:
         if not values.absent(row[used["age"]]):
             ages[row[used.get("subject", used.get("path", 0))].strip()].append(row[used["age"]].strip())
     several = [len(set(known)) > 1 for known in ages.values() if len(known) > 1]
-    return 2 * sum(several) <= len(several)
+    return 2 * sum(several) <= len(several) and bool(several or {"years", "months"} & set(used))
 
 
 def _notes(file: Path, header: Sequence[str], cells: Sequence[Sequence[str]], used: dict[str, int], columns: dict,

@@ -1,9 +1,8 @@
-import time
 
 import pandas as pd
 import pytest
 
-from data_setup.clinical.describe import describe, matched_rows, subject_keys
+from data_setup.clinical.describe import describe, subject_keys
 from data_setup.clinical.table import read_clinical_table
 from functions.runtime.errors import UserError
 
@@ -93,9 +92,13 @@ def test_a_table_about_other_patients_is_refused(tmp_path):
         said(tmp_path, "subject,age\nx1,70\n", subjects=[None] * 6)
 
 
-def test_the_time_grows_with_the_number_of_images_and_not_with_its_square(tmp_path):
-    paths = [f"s{k:05d}.png" for k in range(25_000)]
-    (tmp_path / "t.csv").write_text("path,age\n" + "".join(f"{path},70\n" for path in paths))
-    table, before = read_clinical_table(tmp_path / "t.csv"), time.process_time()
-    assert [row.path for row in matched_rows(table, paths)] == paths
-    assert time.process_time() - before < 3
+def test_a_folder_of_all_patients_is_no_session(tmp_path):
+    """study2 may be the name of the study; of one patient's images, and below it, it is a session."""
+    rows = "subject,visit,class,age\n1,1,CN,70\n1,2,AD,73\n2,1,CN,70\n2,2,AD,73\n"
+    for paths in (["/data/study2/sub-01_z1.png", "/data/study2/sub-02_z1.png"],
+                  ["/data/study2/train/sub-01_z1.png", "/data/study2/test/sub-02_z1.png"]):
+        with pytest.raises(UserError, match="several classes, sub-01 AD and CN"):
+            said(tmp_path, rows, paths, ["sub-01", "sub-02"])
+    below = ["/data/study1/sub-01_z1.png", "/data/study2/sub-02_z1.png"]
+    assert column(said(tmp_path, rows, below, ["sub-01", "sub-02"]), "class") == ["CN", "AD"]
+    assert column(said(tmp_path, rows, [below[1]] * 2, ["sub-02"] * 2), "class") == ["AD", "AD"]

@@ -28,6 +28,15 @@ def test_adnimerge_has_the_age_at_baseline_in_every_row(tmp_path):
     assert read(tmp_path, "PTID,AGE,Month\n002_S_0003,70,24\n").rows[0].values["age"] == 70.0     # without visits
 
 
+def test_without_a_month_the_visit_says_the_time_since_baseline(tmp_path):
+    head = "PTID,VISCODE,AGE,DX\n"
+    table = read(tmp_path, head + "002_S_0003,bl,70,CN\n002_S_0003,m24,70,MCI\n002_S_0004,m06,80.5,CN\n")
+    assert [row.values["age"] for row in table.rows] == [70.0, 72.0, 81.0]
+    assert any("age at baseline" in note for note in table.notes)
+    alone = read(tmp_path, head + "002_S_0003,m24,72,CN\n002_S_0004,m06,81,CN\n")       # may be the age at the visit
+    assert [row.values["age"] for row in alone.rows] == [72.0, 81.0]
+
+
 def test_ages_that_differ_between_visits_are_not_those_at_baseline(tmp_path):
     table = read(tmp_path, "PTID,VISCODE,AGE,Month\n002_S_0003,bl,70,0\n002_S_0003,m24,72,24\n002_S_0004,bl,80,0\n")
     assert [row.values["age"] for row in table.rows] == [70.0, 72.0, 80.0]
