@@ -13,7 +13,7 @@ from data_setup.volumes.discover import LINKED, Source, choose_one_each, files_b
 from data_setup.volumes.formats.dicom_headers import Watch
 from data_setup.volumes.formats.nifti import ENDINGS, HEADERS
 from data_setup.volumes.formats.packages import import_nibabel
-from data_setup.volumes.new_ids import NewIds, code, place
+from data_setup.volumes.new_ids import NewIds, code, place, without_second_ids
 from data_setup.volumes.output import facts
 from data_setup.volumes.slices import Settings
 from functions.runtime.errors import UserError
@@ -74,6 +74,7 @@ def find_inputs(arguments: Sequence[str], text: str | None, watch: Watch = iter)
     named = set(given.values())
     explicit = [one for one in found.sources if named.intersection(one.files)]
     chosen, others = choose_one_each([one for one in found.sources if one not in explicit], text)
+    chosen, second = without_second_ids(chosen)
     shown = {path.as_posix() for path in named}
     secret = found.dicom_left_out + [entry for entry in found.unread if entry[1] == LINKED]
     reasons = [*((path, path, reason) for path, reason in found.left_out),
@@ -83,7 +84,7 @@ def find_inputs(arguments: Sequence[str], text: str | None, watch: Watch = iter)
                if path.name.lower().endswith((*ENDINGS, *HEADERS)))}
     return Volumes([*explicit, *chosen], [(name, reason) for path, name, reason in reasons if path in shown],
                    [*((name, reason) for path, name, reason in reasons if path not in shown),
-                    *((place(one), reason) for one, reason in others)],
+                    *((place(one), reason) for one, reason in (*others, *second))],
                    frozenset(map(os.path.abspath, files)) | {key for key, path in given.items() if path in files},
                    found.field_names, [path for path, _ in secret], bool(found.dicom))
 

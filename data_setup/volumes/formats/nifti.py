@@ -57,6 +57,8 @@ def read_nifti(path: Path, orientation: str | None = None) -> Volume:
         reason = " ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__
         if _is_packed(path):
             reason = "it is compressed by gzip without being named .gz: rename it"
+        if not path.name.endswith((*ENDINGS, *map(str.upper, ENDINGS))):
+            reason = "its ending has capital and small letters: write it in small ones"
         raise VolumeError(f"cannot be read: {reason[:200]}") from error
     if getattr(image.header, "is_single", False) and image.dataobj.offset < image.header.single_vox_offset:
         raise VolumeError(f"cannot be read: by its header, its voxels begin at byte {image.dataobj.offset}, within it")

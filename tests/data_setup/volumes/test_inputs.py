@@ -32,6 +32,16 @@ def test_files_folders_patterns_headers_and_dicomdir(tmp_path):
         names([tmp_path / "gone.nii"])
 
 
+def test_a_patient_of_two_formats_is_one_patient(tmp_path):
+    """As in an ADNI download: DICOM gets a new ID, so the NIfTI volume of the folder is left out."""
+    nifti = save_nifti(tmp_path / "in/sub-01_ses-2_T1w.nii")
+    save_dicom(tmp_path / "in/scan", datasets(patient="sub-01"))
+    found = find_inputs([str(tmp_path / "in")], None)
+    assert [bool(one.series) for one in found.sources] == [True]
+    assert found.left_out[0][1].startswith("its patient has DICOM series too")
+    assert len(find_inputs([str(tmp_path / "in"), str(nifti)], None).sources) == 2         # named by the user
+
+
 def test_what_is_no_volume_has_a_reason(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "alone.hdr").write_bytes(b"x")

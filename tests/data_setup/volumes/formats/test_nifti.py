@@ -83,6 +83,8 @@ def test_damaged_and_incomplete_files_have_reasons(tmp_path):
         with pytest.raises(VolumeError, match="cannot be read: "):
             read_nifti(tmp_path / name)
     (tmp_path / "packed.nii").write_bytes(gzip.compress(content))
+    with pytest.raises(VolumeError, match="capital and small letters: write it in small ones"):
+        read_nifti(save_nifti(tmp_path / "small.nii.gz").rename(tmp_path / "Mixed.Nii.gz"))
     with pytest.raises(VolumeError, match="compressed by gzip without being named .gz"):
         read_nifti(tmp_path / "packed.nii")
     os.remove(save_nifti(tmp_path / "pair.img").with_suffix(".hdr"))
