@@ -92,7 +92,7 @@ def _with_ages(header: list[str], cells: list[list[str]],
     if "age" in used or not {"birth", "visited"} <= set(used):
         return header, cells
     birth, visit = used["birth"], used["visited"]
-    day_first = _day_first(cells, visit)
+    day_first = _day_first(cells, birth) or _day_first(cells, visit)
     used["age"] = len(header)
     return ([*header, f"{header[birth]} and {header[visit]}"],
             [[*row, values.age_between(row[birth], row[visit], day_first)] for row in cells])
@@ -203,16 +203,18 @@ def _since_baseline(file: Path, header: Sequence[str], row: Sequence[str], used:
 
 def _is_at_baseline(header: Sequence[str], cells: Sequence[Sequence[str]], used: dict[str, int]) -> bool:
     """Whether AGE is that at baseline in every row: a table with the columns of ADNIMERGE, unless most of the patients
-    with several rows have several ages; without Years_bl and Month, if most have one age.
+    with several visits have several ages; without Years_bl and Month, if most have one age.
     """
     plain = {plain_header(name) for name in header}
     if not ("age" in used and {"viscode", "age"} <= plain):
         return False
-    ages = defaultdict(list)
+    ages, visits = defaultdict(set), defaultdict(set)
     for row in cells:
         if not values.absent(row[used["age"]]):
-            ages[row[used.get("subject", used.get("path", 0))].strip()].append(row[used["age"]].strip())
-    several = [len(set(known)) > 1 for known in ages.values() if len(known) > 1]
+            patient = row[used.get("subject", used.get("path", 0))].strip()
+            ages[patient].add(row[used["age"]].strip())
+            visits[patient].add(normal(row[used["session"]]))
+    several = [len(ages[patient]) > 1 for patient in ages if len(visits[patient]) > 1]
     return 2 * sum(several) <= len(several) and bool(several or {"years", "months"} & set(used))
 
 

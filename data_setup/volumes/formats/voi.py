@@ -32,7 +32,7 @@ def apply_voi(values: np.ndarray, header) -> tuple[np.ndarray, str]:
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID") or not width >= (1 if function == "LINEAR" else 1e-6):
         raise VolumeError(f"an impossible window in its header ({described}): {ASKED}")
     if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - centre) / width)), described
+        return (1 + np.tanh(2 * (values - centre) / width)) / 2, described         # the same, without overflow
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     return (np.clip((values - centre) / width + 0.5, 0, 1) if width else (values > centre).astype(float)), described
@@ -53,12 +53,18 @@ def _first(value) -> float | None:
 
 
 def _table(item, header) -> tuple[np.ndarray, int]:
-    """(the entries of a VOI LUT from 0 to 1, the value of its first entry)."""
+    """(the entries of a VOI LUT from 0 to 1, the value of its first entry).
+
+    Entries of 8 bits have a word each, or stand in pairs, the first in the lower byte (PS3.3 C.11.1.1.1).
+    """
     count, first, bits = (int(number) for number in item.LUTDescriptor)
     data = item.LUTData
     if isinstance(data, bytes):
         data = np.frombuffer(data, "<u2" if header.original_encoding[1] is not False else ">u2")
-    entries = np.asarray(data, dtype=float)[:count or 2**16]
+    words = np.asarray(data)
+    if bits == 8 and len(words) == (count + 1) // 2:
+        words = words.astype("<u2").view(np.uint8)
+    entries = words[:count or 2**16].astype(float)
     if len(entries) < (count or 2**16):
         raise VolumeError(f"a VOI LUT of {len(entries)} instead of {count or 2**16} entries: {ASKED}")
     return entries / (2**bits - 1), first

@@ -37,6 +37,12 @@ def test_without_a_month_the_visit_says_the_time_since_baseline(tmp_path):
     assert [row.values["age"] for row in alone.rows] == [72.0, 81.0]
 
 
+def test_several_rows_of_one_visit_do_not_make_its_age_that_at_baseline(tmp_path):
+    table = read(tmp_path, "path,PTID,VISCODE,AGE\na.png,002_S_0003,m24,72\nb.png,002_S_0003,m24,72\n")
+    assert [row.values["age"] for row in table.rows] == [72.0, 72.0]
+    assert not any("baseline" in note for note in table.notes)
+
+
 def test_ages_that_differ_between_visits_are_not_those_at_baseline(tmp_path):
     table = read(tmp_path, "PTID,VISCODE,AGE,Month\n002_S_0003,bl,70,0\n002_S_0003,m24,72,24\n002_S_0004,bl,80,0\n")
     assert [row.values["age"] for row in table.rows] == [70.0, 72.0, 80.0]
@@ -59,6 +65,8 @@ def test_ages_of_aibl_are_from_the_year_of_birth(tmp_path):
     assert any("1 of 3 rows have no age" in note for note in table.notes)
     exact = read(tmp_path, "subject,date of birth,Acq Date\na,31/12/1949,30/06/2010\nb,1/2/1949,1/2/2010\n")
     assert [row.values["age"] for row in exact.rows] == [60.5, 61.0]
+    by_birth = read(tmp_path, "subject,dob,Acq Date\na,31/12/1949,5/1/2010\n")        # a day that only the birth shows
+    assert by_birth.rows[0].values["age"] == 60.0
     assert read(tmp_path, head + "12,bl,3,/1935,2009\n").rows[0].values["age"] == 74.0
     assert read(tmp_path, "RID,age,PTDOB,EXAMDATE\n12,70,/1935,2009\n").rows[0].values["age"] == 70.0
     with pytest.raises(UserError, match="row 1: the age '-9' in column PTDOB and EXAMDATE is not a number of years"):

@@ -58,6 +58,29 @@ def test_no_window_and_impossible_windows_are_reasons(fields, reason):
         apply_voi(VALUES, header(**fields))
 
 
+@pytest.mark.parametrize("little", [True, False])
+@pytest.mark.parametrize("packed", [False, True])
+def test_entries_of_8_bits_may_stand_in_pairs(packed, little):
+    entries = np.arange(9) * 30
+    words = np.append(entries, 0).astype(np.uint8).view("<u2")
+    made = table(entries, 20, 8)
+    if packed:
+        made.VOILUTSequence[0].add_new("LUTData", "OW", words.astype("<u2" if little else ">u2").tobytes())
+    else:
+        made.VOILUTSequence[0].LUTData = [int(one) for one in words]
+    made.set_original_encoding(False, little)
+    found, described = apply_voi(np.array([0, 20, 22, 27, 28, 90]), made)
+    np.testing.assert_allclose(found * 255, [0, 0, 60, 210, 240, 240])
+    assert described.startswith("its VOI LUT of 9 entries from 20")
+
+
+def test_a_sigmoid_far_from_its_centre_does_not_overflow():
+    values = np.array([-3024, 35, 3071], np.float32)
+    with np.errstate(all="raise"):
+        found, _ = apply_voi(values, header(WindowCenter=35, WindowWidth=30, VOILUTFunction="SIGMOID"))
+    assert found.tolist() == [0, 0.5, 1]
+
+
 def test_a_short_table_is_a_reason():
     made = table(np.arange(50), 0, 12)
     made.VOILUTSequence[0].LUTDescriptor = [60, 0, 12]
