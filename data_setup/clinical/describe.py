@@ -80,7 +80,7 @@ def describe(table: ClinicalTable, paths: Sequence[str], subjects: Sequence[str 
 
 
 def _common_folders(paths: Sequence[str]) -> int:
-    """How many folders all images have in common: a name such as study2 among them is no session of patients."""
+    """How many folders all images have in common."""
     return len(os.path.commonprefix([PurePath(path).parts[:-1] for path in paths]))
 
 

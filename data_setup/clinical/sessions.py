@@ -8,6 +8,7 @@ SESSIONS = (re.compile(r"(?<![A-Za-z0-9])ses-([A-Za-z0-9]+)"), re.compile(r"OAS[
             re.compile(r"(?<![A-Za-z])(?:session|study|visit|timepoint|tp|ses)[_-]?(\d+)", re.IGNORECASE),
             re.compile(r"(?<![A-Za-z0-9])([mM]\d{2,3})(?![A-Za-z0-9])"),
             re.compile(r"^(\d{4}-\d{2}-\d{2})(?:_|$)"))
+STUDY = re.compile(r"study", re.IGNORECASE)
 DEEP = 4                  # trailing parts of a path in which a session is looked for
 
 
@@ -20,9 +21,14 @@ def session_of(path: str | PurePath) -> str | None:
     return None
 
 
-def session_in_path(path: str | PurePath, skipped: int = 0) -> str:
-    """The `normal` session in the last names of a path, without the first `skipped` ones; "" without one."""
-    return normal(session_of(PurePath(*PurePath(path).parts[skipped:][-DEEP:])))
+def session_in_path(path: str | PurePath, common: int = 0) -> str:
+    """The `normal` session in the last names of a path; "" without one.
+
+    The first `common` folders are those of all patients: a name such as study2 is there the name of the study.
+    """
+    parts = PurePath(path).parts
+    return normal(session_of(PurePath(*(part for at, part in list(enumerate(parts))[-DEEP:]
+                                        if at >= common or not STUDY.search(part)))))
 
 
 def session_in_id(text: str) -> str | None:

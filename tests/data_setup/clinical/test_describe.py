@@ -92,13 +92,17 @@ def test_a_table_about_other_patients_is_refused(tmp_path):
         said(tmp_path, "subject,age\nx1,70\n", subjects=[None] * 6)
 
 
-def test_a_folder_of_all_patients_is_no_session(tmp_path):
+def test_a_study_of_all_patients_is_no_session(tmp_path):
     """study2 may be the name of the study; of one patient's images, and below it, it is a session."""
     rows = "subject,visit,class,age\n1,1,CN,70\n1,2,AD,73\n2,1,CN,70\n2,2,AD,73\n"
     for paths in (["/data/study2/sub-01_z1.png", "/data/study2/sub-02_z1.png"],
                   ["/data/study2/train/sub-01_z1.png", "/data/study2/test/sub-02_z1.png"]):
         with pytest.raises(UserError, match="several classes, sub-01 AD and CN"):
             said(tmp_path, rows, paths, ["sub-01", "sub-02"])
+    for folder in ("ses-2", "visit2", "M02"):                 # of images of one visit alone
+        table = rows.replace(",2,AD", ",m02,AD") if folder == "M02" else rows
+        found = said(tmp_path, table, [f"/data/{folder}/sub-0{k}_z1.png" for k in (1, 2)], ["sub-01", "sub-02"])
+        assert column(found, "class") == ["AD", "AD"]
     below = ["/data/study1/sub-01_z1.png", "/data/study2/sub-02_z1.png"]
     assert column(said(tmp_path, rows, below, ["sub-01", "sub-02"]), "class") == ["CN", "AD"]
     assert column(said(tmp_path, rows, [below[1]] * 2, ["sub-02"] * 2), "class") == ["AD", "AD"]
