@@ -18,7 +18,7 @@ def train(flags: dict) -> None:
     from data_setup.listing.data_folders import is_demo
     from data_setup.listing.moved_data import chosen_split
     from data_setup.loading.feature_batches import with_features
-    from data_setup.loading.run_data import load_run_data
+    from data_setup.loading.run_data import find_run_folders, load_run_data
     from data_setup.phantom.ceiling import ceiling
     from data_setup.resources import available_cores, available_memory
     from functions.checkpointing.checkpoint import frozen_digest
@@ -36,6 +36,7 @@ def train(flags: dict) -> None:
     begun = start(TRANSFER, flags, is_demo, available_cores())
     settings, device, precision = begun.settings, begun.device, begun.precision
     steps_or_epochs(settings, begun.sources)
+    find_run_folders(settings)                          # a missing folder is named before weights are downloaded
 
     # Weights and their preprocessing; data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):

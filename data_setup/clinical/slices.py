@@ -8,7 +8,7 @@ import pandas as pd
 
 from data_setup.clinical.describe import describe, matched_rows, subject_keys
 from data_setup.clinical.table import ClinicalTable
-from data_setup.listing.class_folders import Listing, check_class_sets, class_name, list_class_folders
+from data_setup.listing.class_folders import Listing, check_class_sets, check_exist, class_name, list_class_folders
 from data_setup.listing.file_types import is_image, is_litter
 from data_setup.listing.image_files import find_image_files
 from data_setup.listing.split_folders import TRAINING
@@ -69,9 +69,7 @@ def list_patients(folders: Mapping[str, Path], assign: Assign, clinical: Clinica
 
     Raises UserError as `list_folders`, `with_patients`, and `check_class_sets`: at least two classes.
     """
-    for split, folder in folders.items():
-        if not folder.is_dir():
-            raise UserError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
+    check_exist(folders)
     listing = list_folders(folders, clinical, advice)
     check_told_apart(listing.table["path"].tolist())
     if listing.table["class"].notna().all():

@@ -33,14 +33,19 @@ class Listing(NamedTuple):
     warnings: list[str]
 
 
+def check_exist(folders: Mapping[str, Path | None]) -> None:
+    """UserError for a folder of {split: folder} that does not exist; None: no folder."""
+    for split, folder in folders.items():
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
+
+
 def list_slices(folders: Mapping[str, Path], advice: str = TRAINING) -> Listing:
     """The slices of {split: folder of class folders}, for a run: at least two classes, those of train in every split.
 
     Raises UserError as `list_class_folders` does, for a single class, and for a class that is missing from train.
     """
-    for split, folder in folders.items():
-        if not folder.is_dir():
-            raise UserError(f"{split} folder {folder} does not exist: it must hold a folder of images for each class")
+    check_exist(folders)
     listing = list_class_folders(folders, advice)
     check_class_sets(listing.table, folders)
     return listing

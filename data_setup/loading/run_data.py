@@ -6,10 +6,19 @@ from pathlib import Path
 
 import torch
 
+from data_setup.listing.class_folders import check_exist
 from data_setup.listing.data_folders import Folders, find_folders
 from data_setup.listing.moved_data import WrittenSplit
 from data_setup.loading.dataloaders import Data, create_dataloaders
 from functions.runtime.errors import UserError
+
+
+def find_run_folders(settings: Namespace) -> Folders:
+    """The folders that a run reads: the given ones, data/, or the phantom. UserError if one of them does not exist."""
+    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo,
+                           settings.table is not None)
+    check_exist({"train": folders.train, "test": folders.test, "val": folders.val})
+    return folders
 
 
 def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device: torch.device,
@@ -19,8 +28,7 @@ def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device:
     `split` is that of the settings, or the split.csv of a resumed run; `preprocessing` is that of pretrained weights.
     Raises UserError, one line, for data that cannot be used.
     """
-    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo,
-                           settings.table is not None)
+    folders = find_run_folders(settings)
     data = create_dataloaders(
         folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
         channels=settings.in_channels, device=device, preprocessing=preprocessing, val_dir=folders.val, split=split,

@@ -279,6 +279,7 @@ def test_no_data_is_the_phantom_here_too(small_demo, call, weights, tmp_path):
         (["--image_size", "17x12"], "image size 17x12 is not a multiple"),
         (["--image_size", "17x12"], "--image_size"),
         (["--train_dir", "nowhere"], "train folder nowhere does not exist"),
+        (["--train_dir", "nowhere", "--weights", "nowhere.pth"], "train folder nowhere"),   # before weights are sought
         (["--num_classes", "5"], "--num_classes 5, but the data has 2 classes"),
         (["--patch_size", "8"], "--patch_size"),
         (["--recipe", str(ROOT / "recipes/demo.yaml")], "not a setting"),
