@@ -18,7 +18,7 @@ def train(flags: dict) -> None:
 
     from data_setup.listing.data_folders import is_demo
     from data_setup.listing.moved_data import chosen_split
-    from data_setup.loading.run_data import load_run_data
+    from data_setup.loading.run_data import find_run_folders, load_run_data
     from data_setup.phantom.ceiling import ceiling
     from data_setup.resources import available_cores, available_memory
     from functions.config.recipes import SIZES, settings_in_errors
@@ -45,7 +45,9 @@ def train(flags: dict) -> None:
 
     # Data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):
-        data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device)
+        split = chosen_split(settings, begun.record, flags)
+        folders = find_run_folders(settings)
+        data = load_run_data(settings, folders, split, device)
     caveats = [console.DEMO] * settings.demo + data.caveats
 
     # Model, loss, optimiser, schedule

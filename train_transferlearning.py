@@ -36,17 +36,18 @@ def train(flags: dict) -> None:
     begun = start(TRANSFER, flags, is_demo, available_cores())
     settings, device, precision = begun.settings, begun.device, begun.precision
     steps_or_epochs(settings, begun.sources)
-    find_run_folders(settings)                          # a missing folder is named before weights are downloaded
 
     # Weights and their preprocessing; data: class folders → patients → train, val, test
     with settings_in_errors(settings, begun.sources):
+        split = chosen_split(settings, begun.record, flags)
+        folders = find_run_folders(settings)            # a missing folder is named before weights are downloaded
         pretrained = find_pretrained(settings.model, settings.weights, settings.backbone, settings.image_size,
                                      settings.in_channels, settings.mean, settings.std, settings.drop_path,
                                      settings.pool)
         own = pretrained.description or Frame(pretrained.config.image_size, **pretrained.frame).describe()
         from_description(own, settings.weights)
-        data, folders = load_run_data(settings, chosen_split(settings, begun.record, flags), device,
-                                      own | {"mean": pretrained.mean, "std": pretrained.std})
+        data = load_run_data(settings, folders, split, device,
+                             own | {"mean": pretrained.mean, "std": pretrained.std})
         model = load_transfer(pretrained, len(data.class_names)).to(device)
         model.unfreeze(settings.train, in_chunks=True)     # features are bitwise equal with and without the cache
     caveats = [console.DEMO] * settings.demo + [console.RANDOM] * (pretrained.weights is None) + data.caveats

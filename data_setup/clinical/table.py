@@ -82,6 +82,9 @@ def read_clinical_table(file: Path) -> ClinicalTable:
         raise UserError(f"{file}: no row names a patient or an image")
     _check_paths(file, found)
     notes = _notes(file, header, cells, used, columns, len(rows) - len(found))
+    if at_baseline:
+        notes.append(f"{file}: AGE is read as the age at baseline, as in ADNIMERGE; the time since baseline is added")
+    notes += _doubt_about_ratings(file, header, cells, used)
     by_rid = "subject" in used and plain_header(header[used["subject"]]) == "rid"
     return ClinicalTable(file, found, described, by_rid, notes)
 
@@ -238,9 +241,6 @@ def _notes(file: Path, header: Sequence[str], cells: Sequence[Sequence[str]], us
         notes.append(f"{file}: sex 1 is read as male, 2 as female")
     if "age" in used and any("+" in cell for cell in columns["age"]):
         notes.append(f"{file}: ages such as 89+ are read as 89")
-    if _is_at_baseline(header, cells, used):
-        notes.append(f"{file}: AGE is read as the age at baseline, as in ADNIMERGE; the time since baseline is added")
-    notes += _doubt_about_ratings(file, header, cells, used)
     return notes
 
 

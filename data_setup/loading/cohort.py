@@ -13,10 +13,10 @@ import torch
 from data_setup.clinical.slices import list_patients
 from data_setup.clinical.table import read_clinical_table
 from data_setup.images.resize import Frame
-from data_setup.listing.data_folders import find_folders
 from data_setup.loading.batches import Batches
 from data_setup.loading.dataloaders import assigned_by
 from data_setup.loading.dataset import SliceDataset, decode
+from data_setup.loading.run_data import find_run_folders
 from data_setup.loading.transforms import make_transforms
 from data_setup.splits.balance import sort_keys
 from data_setup.splits.folds import patient_folds
@@ -67,8 +67,7 @@ def read_cohort(settings: Namespace, folds: int, repeats: int, seed: int) -> Coh
     UserError if the patient of a slice is unknown: a cross-validation over slices would test patients that were
     trained on.
     """
-    folders = find_folders(settings.train_dir, settings.test_dir, settings.val_dir, settings.demo,
-                           settings.table is not None)
+    folders = find_run_folders(settings)
     named = {"train": folders.train, "val": folders.val, "test": folders.test}
     clinical = None if settings.table is None else read_clinical_table(settings.table)
     listing = list_patients({name: Path(folder) for name, folder in named.items() if folder is not None},

@@ -21,14 +21,13 @@ def find_run_folders(settings: Namespace) -> Folders:
     return folders
 
 
-def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device: torch.device,
-                  preprocessing: dict | None = None) -> tuple[Data, Folders]:
-    """(the run's data, the folders that it was read from): the given folders, data/, or the phantom.
+def load_run_data(settings: Namespace, folders: Folders, split: str | Path | WrittenSplit, device: torch.device,
+                  preprocessing: dict | None = None) -> Data:
+    """The run's data, read from the folders of `find_run_folders`.
 
     `split` is that of the settings, or the split.csv of a resumed run; `preprocessing` is that of pretrained weights.
     Raises UserError, one line, for data that cannot be used.
     """
-    folders = find_run_folders(settings)
     data = create_dataloaders(
         folders.train, folders.test, settings.batch_size, image_size=settings.image_size,
         channels=settings.in_channels, device=device, preprocessing=preprocessing, val_dir=folders.val, split=split,
@@ -38,4 +37,4 @@ def load_run_data(settings: Namespace, split: str | Path | WrittenSplit, device:
     if settings.num_classes not in (None, len(data.class_names)):
         raise UserError(f"--num_classes {settings.num_classes}, but the data has {len(data.class_names)} classes: "
                         f"{', '.join(data.class_names)}")
-    return replace(data, notes=[*folders.notes, *data.notes]), folders
+    return replace(data, notes=[*folders.notes, *data.notes])

@@ -127,7 +127,8 @@ def _frames(header, values: np.ndarray, voi) -> list[Plane]:
         rescale = item("PixelValueTransformationSequence")
         rescale.PhotometricInterpretation = header.PhotometricInterpretation
         planes.append(_plane(item("PlanePositionSequence"), item("PlaneOrientationSequence"),
-                             item("PixelMeasuresSequence"), rescale, voi and item("FrameVOILUTSequence"), frame))
+                             item("PixelMeasuresSequence"), rescale,
+                             None if voi is None else item("FrameVOILUTSequence"), frame))
     return planes
 
 

@@ -4,6 +4,7 @@ pydicom's `apply_voi_lut` gives the same grey values, in the range of the stored
 1 (white), the same for all files of a series.
 """
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,6 +73,4 @@ def _table(item, header) -> tuple[np.ndarray, int]:
 
 def _checksum(table: np.ndarray) -> str:
     """Tells two tables apart."""
-    import zlib
-
     return f"{zlib.crc32(table.tobytes()):08x}"

@@ -52,7 +52,7 @@ def messages(results: Sequence[Predictable]) -> list[str]:
 def untested(results: Sequence[Predictable], traits: Covariates) -> list[str]:
     """A note on what differs between patients and is not among the results of `predictability`; none if all is."""
     names = [name for name in _features(traits) if name not in {one.name for one in results}]
-    return [f"not known whether {' or '.join(names)} alone predicts the class: {ENOUGH} patients whose value is known "
+    return [f"not known whether {' or '.join(names)} alone predicts the class: {ENOUGH} patients with a known value "
             f"are needed, {FEW} of them in each of two classes"] if names else []
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data_setup.images.resize import Frame
-from data_setup.loading.run_data import load_run_data
+from data_setup.loading.run_data import find_run_folders, load_run_data
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,8 @@ def settings(slices):
 
 
 def test_the_named_folders_are_read(settings):
-    data, folders = load_run_data(settings, "auto", CPU)
+    folders = find_run_folders(settings)
+    data = load_run_data(settings, folders, "auto", CPU)
     assert data.class_names == ["AD", "CN"]
     assert len(data.table) == 96
     assert folders.phantom is None
@@ -26,7 +27,7 @@ def test_the_named_folders_are_read(settings):
 
 def test_pretrained_weights_bring_frame_mean_and_std(settings):
     own = Frame((8, 8), "crop", 0.5, "bicubic").describe() | {"mean": [0.4], "std": [0.3]}
-    data, _ = load_run_data(settings, "auto", CPU, own)
+    data = load_run_data(settings, find_run_folders(settings), "auto", CPU, own)
     assert {name: data.preprocessing[name] for name in own} == own
     images, _ = next(iter(data.test))
     assert images.shape == (5, 1, 8, 8)
@@ -38,12 +39,12 @@ def test_pretrained_weights_bring_frame_mean_and_std(settings):
 def test_another_number_of_classes_is_refused(settings):
     settings.num_classes = 3
     with pytest.raises(ValueError, match="--num_classes 3, but the data has 2 classes: AD, CN"):
-        load_run_data(settings, "auto", CPU)
+        load_run_data(settings, find_run_folders(settings), "auto", CPU)
 
 
 def test_a_split_that_was_written_down_is_repeated(settings, tmp_path):
-    data, _ = load_run_data(settings, "patient", CPU)
+    data = load_run_data(settings, find_run_folders(settings), "patient", CPU)
     data.table.to_csv(tmp_path / "split.csv", index=False)
     settings.seed = 9
-    again, _ = load_run_data(settings, Path(tmp_path / "split.csv"), CPU)
+    again = load_run_data(settings, find_run_folders(settings), Path(tmp_path / "split.csv"), CPU)
     assert again.table[["path", "split"]].equals(data.table[["path", "split"]])
